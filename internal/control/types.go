@@ -1,0 +1,99 @@
+package control
+
+import (
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// Security is how a connection is protected.
+type Security string
+
+// The three ways of RFC 8314 and before.
+const (
+	SecurityNone     Security = "none"
+	SecurityStartTLS Security = "starttls"
+	SecurityTLS      Security = "tls"
+)
+
+// Login is how the trusted server names the mailbox that it acts for.
+type Login string
+
+const (
+	// LoginAuthzid is SASL PLAIN with an authorization identity (RFC 4616).
+	LoginAuthzid Login = "authzid"
+	// LoginSeparator is LOGIN as "mailbox<separator>trusted", Dovecot's master
+	// user log-in.
+	LoginSeparator Login = "separator"
+)
+
+// Store is one message store as the operator configured it.
+type Store struct {
+	Name        string   `json:"name"`
+	IMAPAddress string   `json:"imap"` // host:port
+	Security    Security `json:"imap_security"`
+	CAFile      string   `json:"ca_file,omitempty"` // PEM; "" means the system's
+	Login       Login    `json:"login"`
+	Separator   string   `json:"separator,omitempty"`
+	TrustedName string   `json:"trusted_name"`
+	// SealedPassword is the trusted server's password, sealed with the key
+	// file under the identity "store/<name>/trusted_password".
+	SealedPassword []byte           `json:"-"`
+	Greetings      mailbox.Patterns `json:"greetings"`
+	// MinimumRelease is the oldest release of the server that the operator
+	// accepts, compared by number ("2.3.19"); "" accepts every one.
+	MinimumRelease string    `json:"minimum_release,omitempty"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+}
+
+// Link is a directed pair of stores.
+type Link struct {
+	Name      string           `json:"name"`
+	Source    string           `json:"source"`
+	Target    string           `json:"target"`
+	Exclude   mailbox.Patterns `json:"exclude,omitempty"`
+	CreatedAt time.Time        `json:"created_at"`
+}
+
+// MailboxState is what the operator sees of a mailbox's standing.
+type MailboxState string
+
+const (
+	// StateNew: never compared yet.
+	StateNew MailboxState = "new"
+	// StateEqual: equal when last compared, and nothing is due.
+	StateEqual MailboxState = "equal"
+	// StateDiffering: equal but for lasting differences.
+	StateDiffering MailboxState = "differing"
+	// StateDirty: work is due.
+	StateDirty MailboxState = "dirty"
+	// StateParked: keeps failing; tried again at NextAttemptAt and by the next
+	// compare.
+	StateParked MailboxState = "parked"
+)
+
+// Mailbox is one participating mailbox and its state.
+type Mailbox struct {
+	Link            string         `json:"link"`
+	Number          mailbox.Number `json:"number"`
+	State           MailboxState   `json:"state"`
+	DirtyGeneration int64          `json:"dirty_generation"`
+	CleanGeneration int64          `json:"clean_generation"`
+	// DirtySince is the oldest moment at which a change was seen and not yet
+	// mirrored; zero where nothing is due.
+	DirtySince   time.Time `json:"dirty_since,omitzero"`
+	LastEqualAt  time.Time `json:"last_equal_at,omitzero"`
+	LastReviewAt time.Time `json:"last_review_at,omitzero"`
+	// Failures is the number of failed syncs in a row.
+	Failures      int       `json:"failures"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	ErrorKind     string    `json:"error_kind,omitempty"`
+	Error         string    `json:"error,omitempty"`
+	Hint          string    `json:"hint,omitempty"`
+	ErrorAt       time.Time `json:"error_at,omitzero"`
+	Messages      int       `json:"messages"`
+	Greetings     int       `json:"greetings"`
+	Differences   int       `json:"differences"`
+	CreatedAt     time.Time `json:"created_at"`
+}

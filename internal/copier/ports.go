@@ -1,0 +1,266 @@
+package copier
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// Store opens sessions on one message store. Implementations are safe for
+// concurrent use.
+type Store interface {
+	// Open logs in as the trusted server, acting for the given mailbox.
+	// A mailbox that the store does not have is a Permanent error, refused
+	// credentials are a Config error, no connection a Transient one.
+	Open(ctx context.Context, number mailbox.Number) (Session, error)
+}
+
+// Overviewer is a Store whose trusted server sees many mailboxes in one
+// namespace, so that one command reviews hundreds of them.
+type Overviewer interface {
+	// Overview lists the folders, with counters, of the given mailboxes. A
+	// mailbox that the namespace does not show is absent from the answer,
+	// which then proves nothing about it. errors.ErrUnsupported is returned by
+	// a store that offers no such namespace.
+	Overview(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error)
+}
+
+// Reader is the part of a Session that a source may be used with: nothing in
+// it writes, and no message becomes `\Seen`. A session serves one goroutine at
+// a time. Every method is complete or fails: a part of an answer is never
+// returned without an error. After any error but a Permanent one the session
+// is not used again.
+type Reader interface {
+	// List returns every folder of the mailbox with its counters, in one
+	// LIST-STATUS where the store has it. The counters of a folder that is
+	// selected may be stale (Dovecot), so List is called with none selected.
+	List(ctx context.Context) ([]mailbox.Folder, error)
+
+	// Examine opens a folder for reading (EXAMINE, RFC 9051, section 6.3.3)
+	// and returns its counters as they were when it was opened.
+	Examine(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, error)
+
+	// UIDs returns every UID of the open folder.
+	UIDs(ctx context.Context) (mailbox.UIDSet, error)
+
+	// Messages returns, by ascending UID, what the store tells of the given
+	// messages of the open folder; those that are gone are absent. With
+	// changedSince above 0 only those are returned that changed after that
+	// mod-sequence (RFC 7162, section 3.1.4.1).
+	Messages(ctx context.Context, uids mailbox.UIDSet, changedSince uint64) ([]mailbox.Message, error)
+
+	// Headers returns a digest of each message's header section.
+	Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UID]Header, error)
+
+	// Bodies streams whole messages in ascending order of UID (BODY.PEEK[]).
+	// each gets a reader of exactly size bytes, valid until it returns; a
+	// connection that breaks shows as an error of Read that is not io.EOF.
+	// Messages that are gone are skipped. An error of each ends the call and
+	// is returned as it is.
+	Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error
+
+	// Close logs out; it never blocks on a connection that is stuck.
+	Close() error
+}
+
+// Session is a Reader that may also write: what a target is used with.
+type Session interface {
+	Reader
+
+	// Select opens a folder for writing and tells what flags it keeps.
+	Select(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, mailbox.Permanent, error)
+
+	// Unselect closes the open folder, expunging nothing.
+	Unselect(ctx context.Context) error
+
+	// Append hands one message to the store and returns once its last byte is
+	// written. Its answer comes by result, called in the order of the Appends,
+	// from within a later Append or Flush. An adapter keeps a bounded number
+	// of bytes and messages without an answer.
+	//
+	// An error means that the session is lost and that the outcome of every
+	// Append without an answer is unknown. A NO of the server is no such
+	// error: it comes as AppendResult.Err, and the session goes on.
+	Append(ctx context.Context, m Incoming, result func(AppendResult)) error
+
+	// Flush waits for the answers of all Appends.
+	Flush(ctx context.Context) error
+
+	// SetFlags replaces the flags of messages of the open folder.
+	SetFlags(ctx context.Context, uids mailbox.UIDSet, flags mailbox.Flags) error
+
+	// Expunge removes exactly the given messages of the open folder, and no
+	// other that carries `\Deleted`, with UIDPLUS or without.
+	Expunge(ctx context.Context, uids mailbox.UIDSet) error
+
+	// CreateFolder creates a folder; one that exists already is no error. A
+	// store that cannot give it the special use (RFC 6154) creates it without.
+	CreateFolder(ctx context.Context, name mailbox.FolderName, specialUse []string) error
+	// DeleteFolder deletes a folder; one that is gone already is no error.
+	DeleteFolder(ctx context.Context, name mailbox.FolderName) error
+	// RenameFolder renames a folder and all below it.
+	RenameFolder(ctx context.Context, from, to mailbox.FolderName) error
+	// Subscribe sets or clears a subscription.
+	Subscribe(ctx context.Context, name mailbox.FolderName, subscribed bool) error
+
+	// SetWriteDeadline sets the instant after which nothing more may be
+	// written to the connection: the end of the write lease. A write that is
+	// tried or still under way at that instant closes the connection first.
+	SetWriteDeadline(t time.Time)
+}
+
+// Header is what a header section gives for recognising a message.
+type Header struct {
+	// Digest is the SHA-256 of the header section as the store returns it.
+	Digest [32]byte
+	// Identified is true where the header holds a Message-ID. Messages without
+	// one are told apart by their whole bodies.
+	Identified bool
+}
+
+// Incoming is one message on its way to a target.
+type Incoming struct {
+	Folder       mailbox.FolderName
+	Flags        mailbox.Flags
+	InternalDate time.Time
+	Size         int64 // bytes that Body yields
+	Body         io.Reader
+}
+
+// AppendResult is a store's answer to one Append.
+type AppendResult struct {
+	// UID and UIDValidity come from APPENDUID (RFC 4315); 0 without UIDPLUS.
+	UID         mailbox.UID
+	UIDValidity uint32
+	// Err is the server's NO, as a Permanent error, or Transient where the
+	// response code says that it may pass (over quota, in use, unavailable).
+	Err error
+}
+
+// Lease is the permission to write to one mailbox of one link. It is the
+// caller's until Deadline and no longer.
+type Lease struct {
+	Key   mailbox.Key
+	Epoch int64
+	// Deadline is on the local monotonic clock: the instant before the lease
+	// was asked for, plus its time to live.
+	Deadline time.Time
+}
+
+// Ledger keeps what is known of the pairs of a link's messages, and the write
+// leases. It is an accelerator: a lost or wrong ledger costs time, never a
+// message.
+type Ledger interface {
+	// Begin takes the write lease of a mailbox for ttl and returns what the
+	// ledger knows. A lease that another holds, or that ended without Release
+	// less than fence ago, is a Conflict: *LeaseHeldError.
+	Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Duration) (Lease, []FolderState, error)
+	// Renew prolongs a lease to ttl from now; Conflict where it was lost.
+	Renew(ctx context.Context, lease Lease, ttl time.Duration) (Lease, error)
+	// Save writes an update in one transaction, and nothing of it where the
+	// lease's epoch is no longer the current one (Conflict). An Update that
+	// opens an intent is durable when Save returns.
+	Save(ctx context.Context, lease Lease, update Update) error
+	// Release ends a lease. clean is false where a write may still be on its
+	// way, so that the next Begin waits out the fence.
+	Release(ctx context.Context, lease Lease, clean bool) error
+}
+
+// LeaseHeldError says that somebody else may still write.
+type LeaseHeldError struct {
+	Key mailbox.Key
+	// Wait is how long it lasts at most, unless the lease is renewed.
+	Wait time.Duration
+}
+
+func (e *LeaseHeldError) Error() string {
+	return "take write lease of mailbox " + string(e.Key.Number) + ": another sync holds it"
+}
+
+// FolderState is what the ledger knows of one folder.
+type FolderState struct {
+	Name mailbox.FolderName
+	// SourceValidity and TargetValidity are the UIDVALIDITYs for which Pairs,
+	// Intent and Differences hold.
+	SourceValidity, TargetValidity uint32
+	// SourceAt and TargetAt are the counters at which both sides were last
+	// proven equal; zero where they never were, or not since a write.
+	SourceAt, TargetAt mailbox.Counters
+	Pairs              []mailbox.Run // sorted by source UID
+	// Intent is the append that was begun and not confirmed; nil where none.
+	Intent      *Intent
+	Differences []Difference
+}
+
+// Intent is written before messages are appended, so that whoever comes next
+// knows where to look for those that arrived.
+type Intent struct {
+	// TargetUIDNext is the target's UIDNEXT before the first append: what was
+	// appended under this intent has this UID or a higher one.
+	TargetUIDNext mailbox.UID
+	// Sources are the source UIDs, appended in ascending order.
+	Sources mailbox.UIDSet
+}
+
+// DifferenceKind says why a message is not, or not wholly, mirrored.
+type DifferenceKind string
+
+// The lasting differences. None is tried again before the source message or
+// the target changes, or a forced review asks for it.
+const (
+	// Refused: the target answered NO to the APPEND.
+	Refused DifferenceKind = "refused"
+	// Altered: the target hands back other bytes than it was given.
+	Altered DifferenceKind = "altered"
+	// FlagsRefused: the target's PERMANENTFLAGS lack a flag or keyword.
+	FlagsRefused DifferenceKind = "flags_refused"
+	// FolderRefused: the target cannot hold the folder (SourceUID is 0).
+	FolderRefused DifferenceKind = "folder_refused"
+)
+
+// Difference is one lasting difference, kept with the folder.
+type Difference struct {
+	Kind      DifferenceKind
+	SourceUID mailbox.UID
+	// Detail is the server's response code or our own words; never content.
+	Detail string
+}
+
+// Update is one transaction on the ledger of a mailbox.
+type Update struct {
+	Folders []FolderUpdate
+	// Rename moves a folder's state to a new name, before Folders is applied.
+	Rename []FolderRename
+	// Drop forgets folders.
+	Drop []mailbox.FolderName
+	// Done, where not nil, records the end of the sync in history, sets the
+	// mailbox's state and releases the lease cleanly, in the same transaction.
+	Done *Report
+}
+
+// FolderRename is a rename that was carried out on the target.
+type FolderRename struct{ From, To mailbox.FolderName }
+
+// FolderUpdate is what changes for one folder. A folder whose state has other
+// UIDVALIDITYs is started anew: its old pairs, intent and differences go.
+type FolderUpdate struct {
+	Name                           mailbox.FolderName
+	SourceValidity, TargetValidity uint32
+	SourceAt, TargetAt             mailbox.Counters
+	RemovePairs, AddPairs          []mailbox.Run
+	// OpenIntent replaces the folder's intent; CloseIntent removes it.
+	OpenIntent  *Intent
+	CloseIntent bool
+	// Differences replaces the folder's list where SetDifferences is true.
+	SetDifferences bool
+	Differences    []Difference
+}
+
+// Clock is the time as the engine sees it.
+type Clock interface {
+	Now() time.Time
+	// Sleep waits for d or until ctx is done, whose error it then returns.
+	Sleep(ctx context.Context, d time.Duration) error
+}

@@ -1,0 +1,97 @@
+// Package fault gives every error of Mailmirror one of four kinds.
+//
+// Adapters classify an error once, at their edge; everything above them only
+// adds an operation or passes the error on. The kind decides what happens
+// next: who retries, how soon, and whether an operator must act. The package
+// must not know of any protocol, database or workflow engine.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind says what kind of trouble an error is, and with it what to do next.
+type Kind string
+
+const (
+	// Transient trouble passes by itself: a lost connection, a server that is
+	// starting, a lock. Try again with a growing interval.
+	Transient Kind = "transient"
+	// Permanent trouble stays until somebody changes the data: a message that
+	// the target refuses, a mailbox that does not exist.
+	Permanent Kind = "permanent"
+	// Conflict means that what was read is no longer so: another writer holds
+	// the lease, a UIDVALIDITY changed. Read again and plan anew.
+	Conflict Kind = "conflict"
+	// Config trouble is the operator's to mend: a wrong password, an unknown
+	// CA, a port that speaks another protocol.
+	Config Kind = "config"
+)
+
+// Error is a classified error. Its text never holds message content, a
+// password or any other credential.
+type Error struct {
+	Kind Kind
+	// Op is what was being done, lower case, for instance "select folder".
+	Op string
+	// Err is the cause; it may be nil where Op says it all.
+	Err error
+	// Hint tells the operator what to try; it may be empty.
+	Hint string
+}
+
+// Error returns "op: cause", without the hint, which callers show apart.
+func (e *Error) Error() string {
+	switch {
+	case e.Err == nil:
+		return e.Op
+	case e.Op == "":
+		return e.Err.Error()
+	default:
+		return e.Op + ": " + e.Err.Error()
+	}
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New classifies err, which may be nil. hint may be empty.
+func New(kind Kind, op string, err error, hint string) *Error {
+	return &Error{Kind: kind, Op: op, Err: err, Hint: hint}
+}
+
+// Newf classifies a trouble that has no cause of its own.
+func Newf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Op: fmt.Sprintf(format, args...)}
+}
+
+// KindOf returns the kind of the outermost classified error in err's chain.
+// An error that nobody classified counts as Transient: trying again with a
+// growing interval is the one answer that is never harmful here.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return Transient
+}
+
+// Is reports whether err is of the given kind. A nil error is of none.
+func Is(err error, kind Kind) bool {
+	return err != nil && KindOf(err) == kind
+}
+
+// HintOf returns the first hint in err's chain, or "".
+func HintOf(err error) string {
+	for err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,5 @@
+// Package seal keeps secrets: a type that cannot be printed, and envelope
+// encryption with keys from a file, for secrets at rest in the database.
+//
+// It must not know what it seals.
+package seal
