@@ -8,10 +8,10 @@ import (
 
 // Work counts what a sync did to the target, for one folder role.
 type Work struct {
-	Appended     int   // messages
-	Bytes        int64 // of the appended messages
-	FlagsChanged int   // messages
-	Expunged     int   // messages
+	Appended     int   `json:"appended"`      // messages
+	Bytes        int64 `json:"bytes"`         // of the appended messages
+	FlagsChanged int   `json:"flags_changed"` // messages
+	Expunged     int   `json:"expunged"`      // messages
 }
 
 // Add returns the sum.
@@ -21,7 +21,10 @@ func (w Work) Add(o Work) Work {
 
 // FolderWork counts changes to the folder tree of the target.
 type FolderWork struct {
-	Created, Deleted, Renamed, Subscribed int
+	Created    int `json:"created"`
+	Deleted    int `json:"deleted"`
+	Renamed    int `json:"renamed"`
+	Subscribed int `json:"subscribed"`
 }
 
 // Outcome is how a sync ended.
@@ -39,26 +42,28 @@ const (
 
 // Report is what one sync of one mailbox did and found.
 type Report struct {
-	Key      mailbox.Key
-	Trigger  string // who asked: "compare", "sweep", "operator"
-	RunID    string // the Temporal run that did it; "" outside of Temporal
-	Started  time.Time
-	Finished time.Time
-	Outcome  Outcome
+	Key      mailbox.Key `json:"key"`
+	Trigger  string      `json:"trigger"` // who asked: "compare", "sweep", "operator"
+	RunID    string      `json:"run_id"`  // the Temporal run that did it; "" outside of Temporal
+	Started  time.Time   `json:"started"`
+	Finished time.Time   `json:"finished"`
+	Outcome  Outcome     `json:"outcome"`
 	// Messages and Greetings are counted apart, by the source folder's role.
-	Messages, Greetings Work
-	Folders             FolderWork
+	Messages  Work       `json:"messages"`
+	Greetings Work       `json:"greetings"`
+	Folders   FolderWork `json:"folders"`
 	// Differences is the number of lasting differences of the mailbox.
-	Differences int
+	Differences int `json:"differences"`
 	// SourceMessages and SourceGreetings are what the source holds.
-	SourceMessages, SourceGreetings int
+	SourceMessages  int `json:"source_messages"`
+	SourceGreetings int `json:"source_greetings"`
 	// Generation is the dirty generation that the sync set out to clean, as
 	// the caller read it before the first look at the source.
-	Generation int64
+	Generation int64 `json:"generation"`
 	// ErrKind, Err and Hint describe the failure of a Failed sync.
-	ErrKind string
-	Err     string
-	Hint    string
+	ErrKind string `json:"error_kind,omitempty"`
+	Err     string `json:"error,omitempty"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 // Idle reports whether the sync changed nothing on the target.

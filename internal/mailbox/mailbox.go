@@ -28,8 +28,8 @@ func (n Number) Validate() error {
 
 // Key names one mailbox of one link; it is what a sync works on.
 type Key struct {
-	Link   string
-	Number Number
+	Link   string `json:"link"`
+	Number Number `json:"number"`
 }
 
 // Role tells messages from greetings; every count is reported per role.
