@@ -1,0 +1,4 @@
+package servers
+
+// GroupMembers lets tests see which processes of an instance are left.
+var GroupMembers = groupMembers

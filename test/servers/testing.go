@@ -1,0 +1,38 @@
+package servers
+
+import "context"
+
+// TB is the part of testing.TB that the helpers need. Naming it here keeps the
+// testing package out of binaries that start servers, such as the demo.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Cleanup(func())
+	Failed() bool
+	Fatal(args ...any)
+	Errorf(format string, args ...any)
+	Logf(format string, args ...any)
+}
+
+// DovecotT starts a Dovecot for one test and stops it when the test ends. When
+// the test failed, the end of the server's log is shown.
+func DovecotT(t TB, o DovecotOptions) *Dovecot {
+	t.Helper()
+	d, err := StartDovecot(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, &d.instance)
+	return d
+}
+
+func stopAtEnd(t TB, s *instance) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of %s:\n%s", s.logPath, logTail(s.logPath))
+		}
+		if err := s.Stop(); err != nil {
+			t.Errorf("stop server: %v", err)
+		}
+	})
+}
