@@ -1,0 +1,122 @@
+package seal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+)
+
+// The reasons why a sealed value does not open. Neither says anything of the
+// value or of a key.
+var (
+	// ErrUnknownKey: the value was sealed with a key that the key file does not
+	// hold (any more).
+	ErrUnknownKey = errors.New("sealed with a key that is not in the key file")
+	// ErrOpen: the value was altered, cut, or belongs to another identity.
+	ErrOpen = errors.New("sealed value is damaged or belongs to something else")
+)
+
+// version is the first byte of every sealed value, so that the format can
+// change without guessing.
+const version = 1
+
+// Ring is a set of keys: the first one seals, every one opens. It is safe for
+// concurrent use and never changes.
+type Ring struct {
+	ids   []string // in the order of the key file
+	aeads map[string]cipher.AEAD
+}
+
+// newRing builds a ring from parsed keys, of which there is at least one.
+func newRing(keys []key) (*Ring, error) {
+	r := &Ring{aeads: make(map[string]cipher.AEAD, len(keys))}
+	for _, k := range keys {
+		block, err := aes.NewCipher(k.secret)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", k.id, err)
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", k.id, err)
+		}
+		r.ids = append(r.ids, k.id)
+		r.aeads[k.id] = aead
+	}
+	return r, nil
+}
+
+// Seal encrypts a secret for one identity: what the secret is and whose, for
+// instance "store/production/trusted_password". It opens under no other
+// identity, so that a row copied over another one is found out.
+//
+// The result is: version (1 byte), length of the key id (1 byte), key id,
+// nonce (12 bytes), ciphertext with tag (16 bytes more than the secret). All
+// that precedes the nonce is authenticated together with the identity.
+func (r *Ring) Seal(plaintext Secret, identity string) ([]byte, error) {
+	id := r.ids[0]
+	head := make([]byte, 0, 2+len(id)+12+len(plaintext.value)+16)
+	head = append(head, version, byte(len(id)))
+	head = append(head, id...)
+	return r.aeads[id].Seal(head, nil, []byte(plaintext.value), associated(head, identity)), nil
+}
+
+// Open decrypts what Seal returned for the same identity. The error is
+// ErrUnknownKey or ErrOpen, wrapped.
+func (r *Ring) Open(sealed []byte, identity string) (Secret, error) {
+	id, body, err := split(sealed)
+	if err != nil {
+		return Secret{}, fmt.Errorf("open sealed %s: %w", identity, err)
+	}
+	aead, ok := r.aeads[id]
+	if !ok {
+		return Secret{}, fmt.Errorf("open sealed %s: key %q: %w", identity, id, ErrUnknownKey)
+	}
+	head := sealed[:len(sealed)-len(body)]
+	plain, err := aead.Open(nil, nil, body, associated(head, identity))
+	if err != nil {
+		// The library's own error says no more than "authentication failed".
+		return Secret{}, fmt.Errorf("open sealed %s: %w", identity, ErrOpen)
+	}
+	return Secret{string(plain)}, nil
+}
+
+// Reseal seals a value anew with the first key of the ring. Where the first
+// key sealed it already, the value is returned as it is and changed is false.
+// It is the second step of a rotation: RotateKeyFile, Reseal every value,
+// then drop the old keys from the file.
+func (r *Ring) Reseal(sealed []byte, identity string) (resealed []byte, changed bool, err error) {
+	secret, err := r.Open(sealed, identity)
+	if err != nil {
+		return nil, false, err
+	}
+	if id, _, err := split(sealed); err == nil && id == r.ids[0] {
+		return sealed, false, nil
+	}
+	resealed, err = r.Seal(secret, identity)
+	return resealed, err == nil, err
+}
+
+// split takes a sealed value apart without trusting any of it.
+func split(sealed []byte) (id string, body []byte, err error) {
+	if len(sealed) < 2 || sealed[0] != version {
+		return "", nil, ErrOpen
+	}
+	n := int(sealed[1])
+	if n == 0 || len(sealed) < 2+n {
+		return "", nil, ErrOpen
+	}
+	if id = string(sealed[2 : 2+n]); !validID(id) {
+		return "", nil, ErrOpen // an id goes into error texts, so it is never taken as it comes
+	}
+	return id, sealed[2+n:], nil
+}
+
+// associated is the data that is authenticated and not encrypted. The head
+// tells its own length, so head and identity cannot be shifted against each
+// other.
+func associated(head []byte, identity string) []byte {
+	out := make([]byte, 0, len(head)+len(identity))
+	out = append(out, head...)
+	return append(out, identity...)
+}
