@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"mailmirror/test/bench/meter"
+	"mailmirror/test/servers"
+)
+
+const (
+	benchLink    = "dr"
+	startLimit   = 2 * time.Minute
+	stopLimit    = time.Minute
+	warmUpRounds = 1
+)
+
+// mailmirror is run as an operator runs it: `mailmirror up` keeps PostgreSQL,
+// Temporal and the worker running, everything else is the command line.
+type mailmirror struct {
+	binaries string
+	data     string
+	up       *exec.Cmd
+	upErr    chan error
+}
+
+func (*mailmirror) name() string { return toolMailmirror }
+
+func (*mailmirror) how(int) string {
+	return "`mailmirror up`, then `mailmirror compare LINK --wait`, timed from the command's start to its end"
+}
+
+func (m *mailmirror) program() string { return filepath.Join(m.binaries, "mailmirror") }
+
+func (m *mailmirror) available() error {
+	_, err := exec.LookPath(m.program())
+	return err
+}
+
+func (m *mailmirror) command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, m.program(), append(args, "--data", m.data)...)
+}
+
+// run runs one command of the CLI that is not measured.
+func (m *mailmirror) run(ctx context.Context, args ...string) error {
+	out, err := m.command(ctx, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("mailmirror %s: %w: %s", strings.Join(args[:2], " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func (m *mailmirror) prepare(ctx context.Context, r *rig) error {
+	m.data = filepath.Join(r.dir, "mailmirror")
+	if err := m.start(ctx, filepath.Join(r.dir, "mailmirror.log")); err != nil {
+		return err
+	}
+	for name, d := range map[string]*servers.Dovecot{"production": r.source, "standby": r.target} {
+		if err := m.addStore(ctx, r, name, d); err != nil {
+			return err
+		}
+	}
+	if err := m.run(ctx, "link", "add", benchLink, "--source", "production", "--target", "standby"); err != nil {
+		return err
+	}
+	list := filepath.Join(r.dir, "mailboxes")
+	if err := os.WriteFile(list, []byte(strings.Join(r.mailboxes, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write list of mailboxes: %w", err)
+	}
+	return m.run(ctx, "mailbox", "add", benchLink, "--file", list)
+}
+
+func (m *mailmirror) addStore(ctx context.Context, r *rig, name string, d *servers.Dovecot) error {
+	password := filepath.Join(r.dir, name+".password")
+	if err := os.WriteFile(password, []byte(d.TrustedPassword()), 0o600); err != nil {
+		return fmt.Errorf("write password file: %w", err)
+	}
+	return m.run(ctx, "store", "add", name, "--imap", d.Addr(), "--imap-security", "none", "--login", "authzid",
+		"--trusted-name", d.TrustedName(), "--trusted-password-file", password)
+}
+
+// start runs `mailmirror up` and returns when the CLI reaches it.
+func (m *mailmirror) start(ctx context.Context, logPath string) error {
+	log, err := os.Create(logPath)
+	if err != nil {
+		return fmt.Errorf("create log: %w", err)
+	}
+	defer log.Close()
+	m.up = exec.Command(m.program(), "up", "--data", m.data) //nolint:gosec // ended by close, in order
+	m.up.Stdout, m.up.Stderr = log, log
+	if err := m.up.Start(); err != nil {
+		return fmt.Errorf("start mailmirror: %w", err)
+	}
+	m.upErr = make(chan error, 1)
+	go func() { m.upErr <- m.up.Wait() }()
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		err := m.run(ctx, "store", "list")
+		if err == nil {
+			return nil
+		}
+		select {
+		case ended := <-m.upErr:
+			m.upErr <- ended
+			return fmt.Errorf("mailmirror up ended: %w: see %s", ended, logPath)
+		case <-ctx.Done():
+			return fmt.Errorf("await mailmirror: %w", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (m *mailmirror) section(ctx context.Context, r *rig, c benchCase) (section, error) {
+	if c == caseShared {
+		// The servers have changed: one run, not measured, to notice.
+		for range warmUpRounds {
+			if err := m.run(ctx, "compare", benchLink, "--wait"); err != nil {
+				return section{}, err
+			}
+		}
+	}
+	return section{
+		rig:      r,
+		commands: []*exec.Cmd{m.command(ctx, "compare", benchLink, "--wait")},
+		running:  m.residents,
+	}, nil
+}
+
+// residents sorts what runs below `mailmirror up` by executable. The names are
+// those of the process table, 15 bytes long at most.
+func (m *mailmirror) residents(t meter.Table) residents {
+	var out residents
+	for _, p := range t.Below(m.up.Process.Pid) {
+		switch {
+		case strings.HasPrefix(p.Name, "postgres"):
+			out.postgres = append(out.postgres, p)
+		case strings.HasPrefix(p.Name, "mailmirror-temp"):
+			out.temporal = append(out.temporal, p)
+		default:
+			out.tool = append(out.tool, p)
+		}
+	}
+	return out
+}
+
+// close ends `up` in order.
+func (m *mailmirror) close() error {
+	if m.up == nil || m.upErr == nil {
+		return nil
+	}
+	if err := m.up.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop mailmirror: %w", err)
+	}
+	select {
+	case <-m.upErr:
+		return nil
+	case <-time.After(stopLimit):
+		return errors.Join(fmt.Errorf("stop mailmirror: still running after %s", stopLimit), m.up.Process.Kill())
+	}
+}
