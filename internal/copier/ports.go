@@ -107,7 +107,8 @@ type Session interface {
 
 	// SetWriteDeadline sets the instant after which nothing more may be
 	// written to the connection: the end of the write lease. A write that is
-	// tried or still under way at that instant closes the connection first.
+	// tried or still under way at that instant closes the connection first. It
+	// is called from another goroutine than the session's own.
 	SetWriteDeadline(t time.Time)
 }
 
@@ -214,10 +215,16 @@ const (
 	Refused DifferenceKind = "refused"
 	// Altered: the target hands back other bytes than it was given.
 	Altered DifferenceKind = "altered"
+	// Unchecked: appended, and not yet read back although its bytes are of the
+	// kind that servers alter. The next sync reads it back.
+	Unchecked DifferenceKind = "unchecked"
 	// FlagsRefused: the target's PERMANENTFLAGS lack a flag or keyword.
 	FlagsRefused DifferenceKind = "flags_refused"
 	// FolderRefused: the target cannot hold the folder (SourceUID is 0).
 	FolderRefused DifferenceKind = "folder_refused"
+	// FolderKept: the target would not delete a folder that the source does
+	// not have (SourceUID is 0).
+	FolderKept DifferenceKind = "folder_kept"
 )
 
 // Difference is one lasting difference, kept with the folder.
@@ -231,17 +238,12 @@ type Difference struct {
 // Update is one transaction on the ledger of a mailbox.
 type Update struct {
 	Folders []FolderUpdate
-	// Rename moves a folder's state to a new name, before Folders is applied.
-	Rename []FolderRename
-	// Drop forgets folders.
+	// Drop forgets folders, before Folders is applied.
 	Drop []mailbox.FolderName
 	// Done, where not nil, records the end of the sync in history, sets the
 	// mailbox's state and releases the lease cleanly, in the same transaction.
 	Done *Report
 }
-
-// FolderRename is a rename that was carried out on the target.
-type FolderRename struct{ From, To mailbox.FolderName }
 
 // FolderUpdate is what changes for one folder. A folder whose state has other
 // UIDVALIDITYs is started anew: its old pairs, intent and differences go.

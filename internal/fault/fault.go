@@ -95,3 +95,12 @@ func HintOf(err error) string {
 	}
 	return ""
 }
+
+// Wrap puts an operation before err and keeps its kind and hint. A nil error
+// stays nil.
+func Wrap(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}

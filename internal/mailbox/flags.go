@@ -75,3 +75,6 @@ func (p Permanent) Storable(want Flags) (keep, refused Flags) {
 	}
 	return NewFlags(k...), NewFlags(r...)
 }
+
+// Folded returns the set in lower case, for use as a key.
+func (f Flags) Folded() Flags { return Flags(strings.ToLower(string(f))) }

@@ -1,0 +1,205 @@
+package copier
+
+import (
+	"context"
+	"io"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// appendChunk bounds the messages of one FETCH, so that a target that refuses
+// everything is noticed before a whole folder was read for nothing.
+const appendChunk = 500
+
+// sent is what the target was given and has not handed back yet.
+type sent struct {
+	size int64
+	odd  bool // servers are known to alter such bytes
+}
+
+// apply carries out a folder's plan.
+func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
+	f.transient = nil
+	if len(plan.Append) > 0 {
+		if err := f.copy(ctx, plan.Append); err != nil {
+			return err
+		}
+	}
+	work := f.run.work(f.name)
+	for _, c := range plan.SetFlags {
+		if err := f.run.write("store flags", func() error { return f.run.target.SetFlags(ctx, c.Target, c.Flags) }); err != nil {
+			return err
+		}
+		work.FlagsChanged += c.Target.Len()
+	}
+	if len(plan.Expunge) > 0 {
+		if err := f.run.write("expunge", func() error { return f.run.target.Expunge(ctx, plan.Expunge) }); err != nil {
+			return err
+		}
+		work.Expunged += plan.Expunge.Len()
+	}
+	f.run.progress()
+	return nil
+}
+
+// copy appends messages: the intent first, then the messages, then what the
+// target answered.
+func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
+	for uid := range uids.All() {
+		f.run.due.messages++
+		f.run.due.bytes += f.source.Messages[uid].Size
+	}
+	f.run.progress()
+
+	f.state.Intent = &Intent{TargetUIDNext: f.target.Counters.UIDNext, Sources: uids}
+	f.record(false)
+	last := &f.run.pending.Folders[len(f.run.pending.Folders)-1]
+	last.OpenIntent = f.state.Intent
+	if err := f.run.save(ctx); err != nil {
+		return err
+	}
+	f.unconfirmedFrom = f.target.Counters.UIDNext
+
+	var delivered mailbox.UIDSet
+	for chunk := range chunks(uids, appendChunk) {
+		if f.transient != nil {
+			return nil
+		}
+		err := f.run.write("copy messages", func() error {
+			err := f.run.source.Bodies(ctx, chunk, func(uid mailbox.UID, size int64, body io.Reader) error {
+				delivered.Add(uid)
+				return f.append(ctx, uid, size, body)
+			})
+			if err != nil {
+				return err
+			}
+			return f.run.target.Flush(ctx)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if vanished := uids.Minus(delivered); len(vanished) > 0 {
+		f.source.UIDs = f.source.UIDs.Minus(vanished)
+		f.sourceMoved = true
+	}
+	return nil
+}
+
+// append streams one message and takes in the answers that came meanwhile.
+func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, body io.Reader) error {
+	if f.transient != nil {
+		return nil
+	}
+	m := f.source.Messages[uid]
+	flags, _ := f.permanent.Storable(m.Flags)
+	seen := &inspector{r: body}
+	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen},
+		func(a AppendResult) { f.answered(uid, size, seen, a) })
+	if err != nil {
+		return err
+	}
+	if f.pairs.Len()-f.confirmed >= f.run.opts.ConfirmEvery {
+		f.record(false)
+		return f.run.save(ctx)
+	}
+	return nil
+}
+
+// answered takes in the target's answer to one append.
+func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a AppendResult) {
+	switch {
+	case a.Err == nil:
+		f.fresh[uid] = sent{size: size, odd: seen.odd()}
+		if seen.odd() {
+			f.differences[unchecked(uid)] = true
+		}
+		if a.UID != 0 && a.UIDValidity == f.target.Counters.UIDValidity {
+			f.pairs.Put(uid, a.UID)
+		} else {
+			f.unconfirmed = append(f.unconfirmed, uid)
+		}
+		w := f.run.work(f.name)
+		w.Appended++
+		w.Bytes += size
+		f.run.progress()
+	case fault.Is(a.Err, fault.Permanent):
+		f.differences[Difference{Kind: Refused, SourceUID: uid, Detail: a.Err.Error()}] = true
+		f.skip = f.skip.Union(mailbox.UIDSet{{First: uid, Last: uid}})
+	case f.transient == nil:
+		f.transient = a.Err
+	}
+}
+
+// checkFresh compares what the target hands back with what it was given.
+// Sizes are compared always, bytes where servers are known to alter them.
+func (f *folderRun) checkFresh(ctx context.Context) error {
+	var odd, oddTarget []mailbox.UID
+	for uid, given := range f.fresh {
+		delete(f.differences, unchecked(uid))
+		t, paired := f.pairs.Target(uid)
+		m, known := f.target.Messages[t]
+		if !paired || !known {
+			continue
+		}
+		switch {
+		case given.size != 0 && m.Size != given.size:
+			f.altered(uid, "size")
+		case !m.InternalDate.Equal(f.source.Messages[uid].InternalDate):
+			f.altered(uid, "internal date")
+		case given.odd:
+			odd, oddTarget = append(odd, uid), append(oddTarget, t)
+		}
+	}
+	clear(f.fresh)
+	if len(odd) == 0 {
+		return nil
+	}
+	given, err := bodyDigests(ctx, f.run.source, mailbox.NewUIDSet(odd...))
+	if err != nil {
+		return fault.Wrap(err, "read back source")
+	}
+	kept, err := bodyDigests(ctx, f.run.target, mailbox.NewUIDSet(oddTarget...))
+	if err != nil {
+		return fault.Wrap(err, "read back target")
+	}
+	for i, uid := range odd {
+		g, ok := given[uid]
+		if k, there := kept[oddTarget[i]]; ok && there && g != k {
+			f.altered(uid, "bytes")
+		}
+	}
+	return nil
+}
+
+// unchecked marks a message in the ledger until it was read back, so that a
+// crash in between does not leave its bytes unproven for good.
+func unchecked(uid mailbox.UID) Difference {
+	return Difference{Kind: Unchecked, SourceUID: uid, Detail: "not read back yet"}
+}
+
+func (f *folderRun) altered(uid mailbox.UID, what string) {
+	f.differences[Difference{Kind: Altered, SourceUID: uid, Detail: "the target stores another " + what}] = true
+}
+
+// chunks yields the set in parts of at most n UIDs.
+func chunks(uids mailbox.UIDSet, n int) func(yield func(mailbox.UIDSet) bool) {
+	return func(yield func(mailbox.UIDSet) bool) {
+		var part mailbox.UIDSet
+		count := 0
+		for uid := range uids.All() {
+			part.Add(uid)
+			if count++; count == n {
+				if !yield(part) {
+					return
+				}
+				part, count = nil, 0
+			}
+		}
+		if count > 0 {
+			yield(part)
+		}
+	}
+}

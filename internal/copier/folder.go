@@ -1,0 +1,282 @@
+package copier
+
+import (
+	"context"
+	"slices"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// folderRun is one folder being made equal.
+type folderRun struct {
+	*run
+	name  mailbox.FolderName
+	state *FolderState
+
+	source, target mirror.View
+	permanent      mailbox.Permanent
+	pairs          *mailbox.UIDMap
+	// differences by kind and source UID.
+	differences map[Difference]bool
+	skip        mailbox.UIDSet
+	// sourceMoved is true once the source is known to have changed since it
+	// was looked at: its counters are then no proof of anything.
+	sourceMoved bool
+	// unconfirmed are appended messages whose UID the target did not tell, in
+	// the order of their appends, and their lowest possible UID.
+	unconfirmed     []mailbox.UID
+	unconfirmedFrom mailbox.UID
+	// fresh holds what was given to the target since it was last looked at.
+	fresh map[mailbox.UID]sent
+	// confirmed is how many pairs the ledger was last told.
+	confirmed int
+	// transient is a NO that may pass; it ends the copying, not the expunging.
+	transient error
+}
+
+// folder makes one folder equal and puts the result into the pending update.
+func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
+	f := &folderRun{run: r, name: name, state: r.state(name), fresh: map[mailbox.UID]sent{}}
+	if err := f.look(ctx); err != nil {
+		return err
+	}
+	for range r.opts.Looks {
+		if err := f.recognise(ctx); err != nil {
+			return err
+		}
+		if err := f.checkFresh(ctx); err != nil {
+			return err
+		}
+		if err := f.complete(ctx); err != nil {
+			return err
+		}
+		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target,
+			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip})
+		if err != nil {
+			return err
+		}
+		f.pairs = plan.Pairs
+		f.noteRefusedFlags(plan)
+		if plan.Empty() {
+			f.record(true)
+			return nil
+		}
+		if err := f.apply(ctx, plan); err != nil {
+			f.record(false)
+			return err
+		}
+		if err := f.lookAgain(ctx); err != nil {
+			f.record(false)
+			return err
+		}
+		if f.transient != nil && len(plan.Expunge) == 0 {
+			break // nothing was freed, so the same answer would come again
+		}
+	}
+	f.record(false)
+	if f.transient != nil {
+		return &folderTrouble{f.transient}
+	}
+	return &folderTrouble{fault.New(fault.Transient, "folder is not equal after "+plural(r.opts.Looks, "look"), nil,
+		"somebody else writes to this folder on the target, or the target does not keep what it is given")}
+}
+
+// folderTrouble is an error that leaves the sessions usable, so that the
+// other folders go on.
+type folderTrouble struct{ error }
+
+func (t *folderTrouble) Unwrap() error { return t.error }
+
+// look views both sides for the first time and takes over from the ledger
+// what still holds.
+func (f *folderRun) look(ctx context.Context) error {
+	sourceNow, err := f.run.source.Examine(ctx, f.name)
+	if err != nil {
+		return fault.Wrap(err, "examine source folder")
+	}
+	targetNow, permanent, err := f.run.target.Select(ctx, f.name)
+	if err != nil {
+		return fault.Wrap(err, "select target folder")
+	}
+	f.permanent = permanent
+	f.takeOver(sourceNow, targetNow)
+
+	var sourceBase, targetBase *base
+	if !f.job.Force {
+		sourceBase = newBase(f.state.SourceAt, f.knownSources())
+		targetBase = newBase(f.state.TargetAt, f.knownTargets())
+	}
+	if f.source, err = view(ctx, f.run.source, sourceNow, sourceBase); err != nil {
+		return fault.Wrap(err, "look at source folder")
+	}
+	if f.target, err = view(ctx, f.run.target, targetNow, targetBase); err != nil {
+		return fault.Wrap(err, "look at target folder")
+	}
+	return nil
+}
+
+// takeOver keeps the ledger's pairs and differences where both UIDVALIDITYs
+// are the same and no counter went backwards, which a folder that was
+// re-created within a second or restored from a backup would show.
+func (f *folderRun) takeOver(source, target mailbox.Counters) {
+	s := f.state
+	holds := s.SourceValidity == source.UIDValidity && s.TargetValidity == target.UIDValidity &&
+		!backwards(s.SourceAt, source) && !backwards(s.TargetAt, target)
+	if !holds {
+		*s = FolderState{Name: f.name, SourceValidity: source.UIDValidity, TargetValidity: target.UIDValidity}
+		f.run.pending.Drop = append(f.run.pending.Drop, f.name)
+	}
+	f.pairs = mailbox.NewUIDMap(s.Pairs)
+	f.confirmed = f.pairs.Len()
+	f.differences = make(map[Difference]bool, len(s.Differences))
+	var skip []mailbox.UID
+	for _, d := range s.Differences {
+		switch {
+		case d.SourceUID == 0 || (d.Kind == Refused && f.job.Force):
+		case d.Kind == Refused:
+			skip = append(skip, d.SourceUID)
+			f.differences[d] = true
+		case d.Kind == Unchecked:
+			f.fresh[d.SourceUID] = sent{odd: true}
+			f.differences[d] = true
+		default:
+			f.differences[d] = true
+		}
+	}
+	f.skip = mailbox.NewUIDSet(skip...)
+}
+
+func backwards(then, now mailbox.Counters) bool {
+	return now.UIDNext < then.UIDNext || now.HighestModSeq < then.HighestModSeq
+}
+
+func (f *folderRun) knownSources() mailbox.UIDSet {
+	var uids []mailbox.UID
+	for s := range f.pairs.All() {
+		uids = append(uids, s)
+	}
+	return mailbox.NewUIDSet(append(uids, f.skip.UIDs()...)...)
+}
+
+func (f *folderRun) knownTargets() mailbox.UIDSet {
+	var uids []mailbox.UID
+	for _, t := range f.pairs.All() {
+		uids = append(uids, t)
+	}
+	return mailbox.NewUIDSet(uids...)
+}
+
+// lookAgain views the target after it was written to.
+func (f *folderRun) lookAgain(ctx context.Context) error {
+	now, permanent, err := f.run.target.Select(ctx, f.name)
+	if err != nil {
+		return fault.Wrap(err, "select target folder again")
+	}
+	if now.UIDValidity != f.target.Counters.UIDValidity {
+		return fault.Newf(fault.Conflict, "the target folder was re-created in mid-sync")
+	}
+	f.permanent = permanent
+	next, err := view(ctx, f.run.target, now, newBase(f.target.Counters, f.target.UIDs))
+	if err != nil {
+		return fault.Wrap(err, "look at target folder again")
+	}
+	for uid, m := range f.target.Messages {
+		if _, changed := next.Messages[uid]; !changed && next.UIDs.Contains(uid) {
+			next.Messages[uid] = m
+		}
+	}
+	f.target = next
+	return nil
+}
+
+// complete fetches what only one side's view knows, so that flags of partners
+// can be compared, and the metadata of what is to be appended.
+func (f *folderRun) complete(ctx context.Context) error {
+	needSource, needTarget := mirror.HalfKnown(f.source, f.target, f.pairs)
+	var unpaired []mailbox.UID
+	for uid := range f.source.UIDs.All() {
+		if _, paired := f.pairs.Target(uid); !paired {
+			if _, known := f.source.Messages[uid]; !known {
+				unpaired = append(unpaired, uid)
+			}
+		}
+	}
+	needSource = needSource.Union(mailbox.NewUIDSet(unpaired...))
+	if err := f.fetchSource(ctx, needSource); err != nil {
+		return err
+	}
+	// A partner that vanished on the source since leaves its target alone
+	// until the next sync sees it gone.
+	_, again := mirror.HalfKnown(f.source, f.target, f.pairs)
+	return f.fetchTarget(ctx, needTarget.Union(again))
+}
+
+// fetchSource adds metadata to the source's view; what is gone leaves it.
+func (f *folderRun) fetchSource(ctx context.Context, uids mailbox.UIDSet) error {
+	gone, err := fetchInto(ctx, f.run.source, &f.source, uids)
+	if len(gone) > 0 {
+		f.sourceMoved = true
+	}
+	return err
+}
+
+func (f *folderRun) fetchTarget(ctx context.Context, uids mailbox.UIDSet) error {
+	_, err := fetchInto(ctx, f.run.target, &f.target, uids)
+	return err
+}
+
+// record puts what is now known of the folder into the pending update.
+// proven is true where the last plan was empty.
+func (f *folderRun) record(proven bool) {
+	u := FolderUpdate{Name: f.name, SourceValidity: f.state.SourceValidity, TargetValidity: f.state.TargetValidity}
+	if proven && !f.sourceMoved {
+		u.SourceAt, u.TargetAt = f.source.Counters, f.target.Counters
+	}
+	runs := f.pairs.Runs()
+	u.RemovePairs, u.AddPairs = mailbox.DiffRuns(f.state.Pairs, runs)
+	if proven && f.state.Intent != nil {
+		u.CloseIntent = true
+		f.state.Intent = nil
+	}
+	u.SetDifferences, u.Differences = true, f.lasting()
+	f.state.Pairs, f.state.Differences = runs, u.Differences
+	f.confirmed = f.pairs.Len()
+	f.state.SourceAt, f.state.TargetAt = u.SourceAt, u.TargetAt
+	f.run.pending.Folders = append(f.run.pending.Folders, u)
+}
+
+// lasting lists the differences of messages that the source still has.
+func (f *folderRun) lasting() []Difference {
+	var out []Difference
+	for d := range f.differences {
+		if f.source.UIDs.Contains(d.SourceUID) {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b Difference) int {
+		if a.SourceUID != b.SourceUID {
+			return int(int64(a.SourceUID) - int64(b.SourceUID))
+		}
+		if a.Kind < b.Kind {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// noteRefusedFlags brings the list of refused flags up to date for every
+// message whose flags were compared.
+func (f *folderRun) noteRefusedFlags(plan mirror.FolderPlan) {
+	for d := range f.differences {
+		if _, compared := f.source.Messages[d.SourceUID]; compared && d.Kind == FlagsRefused {
+			delete(f.differences, d)
+		}
+	}
+	for _, r := range plan.Refused {
+		f.differences[Difference{Kind: FlagsRefused, SourceUID: r.Source,
+			Detail: "the target's folder does not keep " + plural(len(r.Flags.List()), "flag")}] = true
+	}
+}

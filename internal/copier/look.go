@@ -1,0 +1,251 @@
+package copier
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"strconv"
+
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// base is a state of a folder that is wholly known: what a later view need
+// not ask for again.
+type base struct {
+	counters mailbox.Counters
+	uids     mailbox.UIDSet
+}
+
+// newBase returns nil where the counters and the UIDs cannot be of the same
+// moment, as in a ledger that was altered, or where flags could have changed
+// without any counter telling.
+func newBase(counters mailbox.Counters, uids mailbox.UIDSet) *base {
+	if counters.HighestModSeq == 0 || uids.Len() != int(counters.Messages) {
+		return nil
+	}
+	return &base{counters, uids}
+}
+
+// view looks at the open folder whose counters were now when it was opened.
+// With a base it asks only for what is new or changed since.
+func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror.View, error) {
+	v := mirror.View{Counters: now, Messages: map[mailbox.UID]mailbox.Message{}}
+	if now.UIDNext <= 1 || (now.Messages == 0 && b == nil) {
+		return v, nil
+	}
+	// UIDs from UIDNEXT on came after the folder was opened; they belong to
+	// the next look.
+	all := mailbox.UIDSet{{First: 1, Last: now.UIDNext - 1}}
+	if b == nil || now.HighestModSeq == 0 {
+		messages, err := rd.Messages(ctx, all, 0)
+		if err != nil {
+			return v, err
+		}
+		for _, m := range messages {
+			v.UIDs.Add(m.UID)
+			v.Messages[m.UID] = m
+		}
+		return v, nil
+	}
+	if now == b.counters {
+		v.UIDs = b.uids
+		return v, nil
+	}
+	changed, err := rd.Messages(ctx, all, b.counters.HighestModSeq)
+	if err != nil {
+		return v, err
+	}
+	var fresh mailbox.UIDSet
+	for _, m := range changed {
+		v.Messages[m.UID] = m
+		if m.UID >= b.counters.UIDNext {
+			fresh.Add(m.UID)
+		}
+	}
+	// Every UID that was given out since still exists, and the count says that
+	// nothing else went: only then is nothing gone for certain.
+	if fresh.Len() == int(now.UIDNext-b.counters.UIDNext) && int(now.Messages) == b.uids.Len()+fresh.Len() {
+		v.UIDs = b.uids.Union(fresh)
+		return v, nil
+	}
+	uids, err := rd.UIDs(ctx)
+	if err != nil {
+		return v, err
+	}
+	v.UIDs = uids.Intersect(all)
+	for uid := range v.Messages {
+		if !v.UIDs.Contains(uid) {
+			delete(v.Messages, uid)
+		}
+	}
+	return v, nil
+}
+
+// fetchInto adds the metadata of uids to a view. UIDs that are gone leave the
+// view and are returned.
+func fetchInto(ctx context.Context, rd Reader, v *mirror.View, uids mailbox.UIDSet) (gone mailbox.UIDSet, err error) {
+	if len(uids) == 0 {
+		return nil, nil
+	}
+	messages, err := rd.Messages(ctx, uids, 0)
+	if err != nil {
+		return nil, err
+	}
+	var found mailbox.UIDSet
+	for _, m := range messages {
+		found.Add(m.UID)
+		v.Messages[m.UID] = m
+	}
+	gone = uids.Minus(found)
+	v.UIDs = v.UIDs.Minus(gone)
+	return gone, nil
+}
+
+// recognise pairs messages that are on both sides without the ledger knowing:
+// those of an open intent, those of a lost ledger, those that landed late.
+func (f *folderRun) recognise(ctx context.Context) error {
+	f.pairInOrder()
+	source := unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok })
+	target := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok })
+	if len(source) == 0 || len(target) == 0 {
+		return nil
+	}
+	if err := f.fetchSource(ctx, source.Minus(knownUIDs(f.source))); err != nil {
+		return err
+	}
+	if err := f.fetchTarget(ctx, target.Minus(knownUIDs(f.target))); err != nil {
+		return err
+	}
+	s, t := mirror.Shared(candidates(f.source, source), candidates(f.target, target))
+	if len(s) == 0 {
+		return nil
+	}
+	if err := addHeaders(ctx, f.run.source, s); err != nil {
+		return err
+	}
+	if err := addHeaders(ctx, f.run.target, t); err != nil {
+		return err
+	}
+	s, t = mirror.Shared(s, t)
+	needSource, needTarget := mirror.Unsure(s, t)
+	if err := addBodies(ctx, f.run.source, s, needSource); err != nil {
+		return err
+	}
+	if err := addBodies(ctx, f.run.target, t, needTarget); err != nil {
+		return err
+	}
+	for _, p := range mirror.Match(s, t) {
+		f.pairs.Put(p.Source, p.Target)
+		// What arrived under an intent was never read back, and its bytes were
+		// not seen by us when they went by.
+		if i := f.state.Intent; i != nil && i.Sources.Contains(p.Source) {
+			f.fresh[p.Source] = sent{odd: true}
+		}
+	}
+	return nil
+}
+
+// pairInOrder pairs what was appended to a target that tells no UIDs: as many
+// new messages as were accepted, in the same order, with the same dates.
+func (f *folderRun) pairInOrder() {
+	waiting := f.unconfirmed
+	f.unconfirmed = nil
+	arrived := f.target.UIDs.From(f.unconfirmedFrom).UIDs()
+	if len(waiting) == 0 || len(waiting) != len(arrived) {
+		return
+	}
+	for i, s := range waiting {
+		if !f.source.Messages[s].InternalDate.Equal(f.target.Messages[arrived[i]].InternalDate) {
+			return
+		}
+	}
+	for i, s := range waiting {
+		f.pairs.Put(s, arrived[i])
+	}
+}
+
+func unpaired(v mirror.View, paired func(mailbox.UID) bool) mailbox.UIDSet {
+	var out mailbox.UIDSet
+	for uid := range v.UIDs.All() {
+		if !paired(uid) {
+			out.Add(uid)
+		}
+	}
+	return out
+}
+
+func knownUIDs(v mirror.View) mailbox.UIDSet {
+	uids := make([]mailbox.UID, 0, len(v.Messages))
+	for uid := range v.Messages {
+		uids = append(uids, uid)
+	}
+	return mailbox.NewUIDSet(uids...)
+}
+
+func candidates(v mirror.View, uids mailbox.UIDSet) []mirror.Candidate {
+	out := make([]mirror.Candidate, 0, uids.Len())
+	for uid := range uids.All() {
+		if m, ok := v.Messages[uid]; ok {
+			out = append(out, mirror.NewCandidate(m))
+		}
+	}
+	return out
+}
+
+func addHeaders(ctx context.Context, rd Reader, list []mirror.Candidate) error {
+	headers, err := rd.Headers(ctx, uidsOf(list))
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		h := headers[list[i].UID]
+		list[i].Header, list[i].Identified = h.Digest, h.Identified
+	}
+	return nil
+}
+
+func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mailbox.UIDSet) error {
+	digests, err := bodyDigests(ctx, rd, uids)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if d, ok := digests[list[i].UID]; ok {
+			list[i].Body = d
+		}
+	}
+	return nil
+}
+
+func bodyDigests(ctx context.Context, rd Reader, uids mailbox.UIDSet) (map[mailbox.UID][32]byte, error) {
+	digests := map[mailbox.UID][32]byte{}
+	if len(uids) == 0 {
+		return digests, nil
+	}
+	err := rd.Bodies(ctx, uids, func(uid mailbox.UID, _ int64, body io.Reader) error {
+		h := sha256.New()
+		if _, err := io.Copy(h, body); err != nil {
+			return err
+		}
+		digests[uid] = [32]byte(h.Sum(nil))
+		return nil
+	})
+	return digests, err
+}
+
+func uidsOf(list []mirror.Candidate) mailbox.UIDSet {
+	uids := make([]mailbox.UID, len(list))
+	for i, c := range list {
+		uids[i] = c.UID
+	}
+	return mailbox.NewUIDSet(uids...)
+}
+
+func plural(n int, noun string) string {
+	s := strconv.Itoa(n) + " " + noun
+	if n != 1 {
+		s += "s"
+	}
+	return s
+}

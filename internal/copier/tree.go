@@ -1,0 +1,203 @@
+package copier
+
+import (
+	"context"
+	"errors"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// mailbox carries out the tree plan and with it the plan of every folder.
+func (r *run) mailbox(ctx context.Context) error {
+	in := treeInput(r.job, r.sourceList, r.targetList, r.stateList())
+	plan, err := mirror.PlanTree(in)
+	if err != nil {
+		return err
+	}
+	if plan, err = r.rename(ctx, in, plan); err != nil {
+		return err
+	}
+	refused, err := r.create(ctx, plan.Create)
+	if err != nil {
+		return err
+	}
+	var trouble error
+	for _, pair := range plan.Pairs {
+		if (pair.Unchanged && !r.job.Force) || refused[pair.Name] {
+			continue
+		}
+		if err := fault.Wrap(r.folder(ctx, pair.Name), "folder "+string(pair.Name)); err != nil {
+			if !staysInFolder(err) {
+				return err
+			}
+			trouble = err
+		}
+	}
+	if fault.Is(trouble, fault.Permanent) {
+		// A message that moved out of a folder to be deleted may be one that
+		// could not be copied.
+		return trouble
+	}
+	if err := r.delete(ctx, plan.Delete); err != nil {
+		return err
+	}
+	if err := r.subscribe(ctx, plan, refused); err != nil {
+		return err
+	}
+	if trouble != nil {
+		return trouble
+	}
+	r.dropStates()
+	return nil
+}
+
+// staysInFolder reports whether the sessions and the lease are still good
+// after err, so that the other folders can go on.
+func staysInFolder(err error) bool {
+	var t *folderTrouble
+	return errors.As(err, &t) || fault.Is(err, fault.Permanent)
+}
+
+// write runs one write to the target and notes whether its outcome is known.
+func (r *run) write(op string, do func() error) error {
+	r.unknown = true
+	err := do()
+	if err == nil || fault.Is(err, fault.Permanent) {
+		r.unknown = false
+	}
+	return fault.Wrap(err, op)
+}
+
+// rename renames folders on the target. One that refuses gets the same result
+// by creating, copying and deleting.
+func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreePlan) (mirror.TreePlan, error) {
+	for _, rn := range plan.Rename {
+		if !rn.Implied {
+			err := r.write("rename target folder", func() error { return r.target.RenameFolder(ctx, rn.From, rn.To) })
+			if fault.Is(err, fault.Permanent) {
+				if err := r.list(ctx); err != nil {
+					return plan, err
+				}
+				in = treeInput(r.job, r.sourceList, r.targetList, r.stateList())
+				in.NoRename = true
+				return mirror.PlanTree(in)
+			}
+			if err != nil {
+				return plan, err
+			}
+			r.report.Folders.Renamed++
+		}
+		// The pairs are recognised anew: see mirror.PlanTree.
+		r.drop(rn.From)
+	}
+	return plan, nil
+}
+
+// create makes the missing folders and returns those that the target refused.
+func (r *run) create(ctx context.Context, folders []mailbox.Folder) (refused map[mailbox.FolderName]bool, err error) {
+	refused = map[mailbox.FolderName]bool{}
+	for _, f := range folders {
+		err := r.write("create target folder", func() error { return r.target.CreateFolder(ctx, f.Name, f.SpecialUse) })
+		switch {
+		case err == nil:
+			r.report.Folders.Created++
+		case fault.Is(err, fault.Permanent):
+			refused[f.Name] = true
+			r.refuseFolder(f.Name, f.Counters.UIDValidity, FolderRefused, err)
+		default:
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// delete removes the folders that the source does not have.
+func (r *run) delete(ctx context.Context, names []mailbox.FolderName) error {
+	for _, name := range names {
+		err := r.write("delete target folder", func() error { return r.target.DeleteFolder(ctx, name) })
+		switch {
+		case err == nil:
+			r.report.Folders.Deleted++
+			r.drop(name)
+		case fault.Is(err, fault.Permanent):
+			r.refuseFolder(name, 0, FolderKept, err)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribe mirrors the subscriptions; a target that refuses one keeps its own.
+func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[mailbox.FolderName]bool) error {
+	set := func(names []mailbox.FolderName, subscribed bool) error {
+		for _, name := range names {
+			if refused[name] {
+				continue
+			}
+			err := r.write("subscribe target folder", func() error { return r.target.Subscribe(ctx, name, subscribed) })
+			if err != nil && !fault.Is(err, fault.Permanent) {
+				return err
+			}
+			if err == nil {
+				r.report.Folders.Subscribed++
+			}
+		}
+		return nil
+	}
+	if err := set(plan.Subscribe, true); err != nil {
+		return err
+	}
+	return set(plan.Unsubscribe, false)
+}
+
+func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {
+	state := r.state(name)
+	*state = FolderState{Name: name, SourceValidity: sourceValidity,
+		Differences: []Difference{{Kind: kind, Detail: err.Error()}}}
+	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: sourceValidity,
+		SetDifferences: true, Differences: state.Differences})
+}
+
+// state returns what the ledger knows of a folder, or a new state.
+func (r *run) state(name mailbox.FolderName) *FolderState {
+	s, ok := r.states[name]
+	if !ok {
+		s = &FolderState{Name: name}
+		r.states[name] = s
+	}
+	return s
+}
+
+func (r *run) stateList() []FolderState {
+	out := make([]FolderState, 0, len(r.states))
+	for _, s := range r.states {
+		out = append(out, *s)
+	}
+	return out
+}
+
+// drop forgets a folder's state.
+func (r *run) drop(name mailbox.FolderName) {
+	if _, ok := r.states[name]; ok {
+		delete(r.states, name)
+		r.pending.Drop = append(r.pending.Drop, name)
+	}
+}
+
+// dropStates forgets the folders that neither side has any more.
+func (r *run) dropStates() {
+	there := map[mailbox.FolderName]bool{}
+	for _, list := range [][]mailbox.Folder{r.sourceList, r.targetList} {
+		for _, f := range list {
+			there[f.Name] = true
+		}
+	}
+	for name := range r.states {
+		if !there[name] {
+			r.drop(name)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package copier
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// FolderVerdict is what comparing one folder of both stores found. All counts
+// are messages.
+type FolderVerdict struct {
+	Folder mailbox.FolderName `json:"folder"`
+	Role   mailbox.Role       `json:"role"`
+	// Source and Target are what the folder holds; Equal how many are the same
+	// in bytes (deep) or header and size, flags and INTERNALDATE.
+	Source  int `json:"source"`
+	Target  int `json:"target"`
+	Equal   int `json:"equal"`
+	Missing int `json:"missing"` // on the source only
+	Extra   int `json:"extra"`   // on the target only
+	// Flags, Date and Content count messages that are on both sides and differ
+	// in flags, in INTERNALDATE or in size or bytes.
+	Flags   int `json:"flags"`
+	Date    int `json:"date"`
+	Content int `json:"content"`
+	// MissingFolder and ExtraFolder are true where one side lacks the folder.
+	MissingFolder bool `json:"missing_folder,omitempty"`
+	ExtraFolder   bool `json:"extra_folder,omitempty"`
+	// Subscription is true where only one side is subscribed.
+	Subscription bool `json:"subscription,omitempty"`
+}
+
+// Same reports whether the folder is equal on both sides.
+func (v FolderVerdict) Same() bool {
+	return v.Missing+v.Extra+v.Flags+v.Date+v.Content == 0 && !v.MissingFolder && !v.ExtraFolder && !v.Subscription
+}
+
+// Verify compares one mailbox on two stores by reading them, never the
+// ledger. Without deep, messages are told apart by header, size, date and
+// flags; with deep every body is read. It writes nothing.
+func Verify(ctx context.Context, job Job, deep bool) ([]FolderVerdict, error) {
+	source, err := job.Source.Open(ctx, job.Key.Number)
+	if err != nil {
+		return nil, fault.Wrap(err, "open source mailbox")
+	}
+	defer source.Close()
+	target, err := job.Target.Open(ctx, job.Key.Number)
+	if err != nil {
+		return nil, fault.Wrap(err, "open target mailbox")
+	}
+	defer target.Close()
+	return verify(ctx, job, source, target, deep)
+}
+
+func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]FolderVerdict, error) {
+	on := map[mailbox.FolderName][2]*mailbox.Folder{}
+	for side, rd := range []Reader{source, target} {
+		list, err := rd.List(ctx)
+		if err != nil {
+			return nil, fault.Wrap(err, "list folders")
+		}
+		for _, f := range list {
+			if f.Selectable && (f.Name == mailbox.Inbox || !job.Exclude.Match(f.Name)) {
+				both := on[f.Name]
+				both[side] = &f
+				on[f.Name] = both
+			}
+		}
+	}
+	var out []FolderVerdict
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		s, t := on[name][0], on[name][1]
+		v := FolderVerdict{Folder: name, Role: job.Greetings.Role(name), MissingFolder: t == nil, ExtraFolder: s == nil}
+		var have [2][]seenMessage
+		for side, rd := range []Reader{source, target} {
+			if on[name][side] == nil {
+				continue
+			}
+			var err error
+			if have[side], err = readFolder(ctx, rd, name, deep); err != nil {
+				return nil, fault.Wrap(err, "read folder "+string(name))
+			}
+		}
+		v.Subscription = s != nil && t != nil && s.Subscribed != t.Subscribed
+		v.compare(have[0], have[1])
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// seenMessage is a message as Verify knows it.
+type seenMessage struct {
+	mirror.Fingerprint
+	flags mailbox.Flags
+}
+
+func readFolder(ctx context.Context, rd Reader, name mailbox.FolderName, deep bool) ([]seenMessage, error) {
+	now, err := rd.Examine(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	v, err := view(ctx, rd, now, nil)
+	if err != nil {
+		return nil, err
+	}
+	list := candidates(v, v.UIDs)
+	if err := addHeaders(ctx, rd, list); err != nil {
+		return nil, err
+	}
+	if deep {
+		if err := addBodies(ctx, rd, list, v.UIDs); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]seenMessage, len(list))
+	for i, c := range list {
+		out[i] = seenMessage{c.Fingerprint, v.Messages[c.UID].Flags.Folded()}
+	}
+	return out, nil
+}
+
+// compare pairs the messages of both sides, from wholly equal to merely akin,
+// and counts how each pair differs.
+func (v *FolderVerdict) compare(source, target []seenMessage) {
+	v.Source, v.Target = len(source), len(target)
+	all := func(m seenMessage) seenMessage { return m }
+	noFlags := func(m seenMessage) seenMessage { m.flags = ""; return m }
+	noDate := func(m seenMessage) seenMessage { m.flags, m.Date = "", 0; return m }
+	header := func(m seenMessage) seenMessage {
+		return seenMessage{Fingerprint: mirror.Fingerprint{Header: m.Header}}
+	}
+	dated := func(m seenMessage) seenMessage {
+		return seenMessage{Fingerprint: mirror.Fingerprint{Size: m.Size, Date: m.Date}}
+	}
+	for _, step := range []struct {
+		key   func(seenMessage) seenMessage
+		count *int
+	}{{all, &v.Equal}, {noFlags, &v.Flags}, {noDate, &v.Date}, {header, &v.Content}, {dated, &v.Content}} {
+		source, target = pairOff(source, target, step.key, step.count)
+	}
+	v.Missing, v.Extra = len(source), len(target)
+}
+
+// pairOff removes from both lists what has an equal key on the other.
+func pairOff(source, target []seenMessage, key func(seenMessage) seenMessage, count *int) (s, t []seenMessage) {
+	waiting := map[seenMessage]int{}
+	for _, m := range target {
+		waiting[key(m)]++
+	}
+	paired := map[seenMessage]int{}
+	for _, m := range source {
+		if k := key(m); waiting[k] > 0 {
+			waiting[k]--
+			paired[k]++
+			*count++
+			continue
+		}
+		s = append(s, m)
+	}
+	for _, m := range target {
+		if k := key(m); paired[k] > 0 {
+			paired[k]--
+			continue
+		}
+		t = append(t, m)
+	}
+	return s, t
+}

@@ -1,0 +1,134 @@
+package mirror
+
+import (
+	"cmp"
+	"slices"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// View is what was seen of one folder on one side.
+type View struct {
+	Counters mailbox.Counters
+	// UIDs is every message of the folder.
+	UIDs mailbox.UIDSet
+	// Messages holds what is known of them: all, or those that are new or
+	// changed since the folder was last known to be equal.
+	Messages map[mailbox.UID]mailbox.Message
+}
+
+// FolderInput is what PlanFolder compares.
+type FolderInput struct {
+	Source, Target View
+	// Pairs says which messages are the same; pairs of messages that are gone
+	// do no harm.
+	Pairs *mailbox.UIDMap
+	// Permanent says which flags the target's folder can keep.
+	Permanent mailbox.Permanent
+	// Skip holds the source UIDs that the target refused to take.
+	Skip mailbox.UIDSet
+}
+
+// FlagChange gives some messages of the target the same flags.
+type FlagChange struct {
+	Target mailbox.UIDSet
+	Flags  mailbox.Flags
+}
+
+// FlagsRefused is a message whose flags the target's folder cannot all keep.
+type FlagsRefused struct {
+	Source mailbox.UID
+	Flags  mailbox.Flags // those that are refused
+}
+
+// FolderPlan makes the target's folder equal to the source's. It is carried
+// out in the order of its fields: what is missing comes before what goes.
+type FolderPlan struct {
+	Append   mailbox.UIDSet // source UIDs
+	SetFlags []FlagChange
+	Expunge  mailbox.UIDSet // target UIDs
+	// Pairs are the pairs whose two messages exist.
+	Pairs *mailbox.UIDMap
+	// Refused are lasting differences; nothing is planned for them.
+	Refused []FlagsRefused
+}
+
+// Empty reports whether the folders are equal, but for lasting differences.
+func (p FolderPlan) Empty() bool {
+	return len(p.Append) == 0 && len(p.SetFlags) == 0 && len(p.Expunge) == 0
+}
+
+// PlanFolder compares one folder. Every message of the source that has no
+// partner is appended, every message of the target that has none is expunged,
+// and partners get the source's flags. It is an error of the caller when the
+// metadata of one partner is known and that of the other is not: then equal
+// flags could not be told from unknown ones.
+func PlanFolder(in FolderInput) (FolderPlan, error) {
+	plan := FolderPlan{Pairs: mailbox.NewUIDMap(nil)}
+	var pairedSource, pairedTarget mailbox.UIDSet
+	if in.Pairs != nil {
+		var targets []mailbox.UID
+		for s, t := range in.Pairs.All() {
+			if in.Source.UIDs.Contains(s) && in.Target.UIDs.Contains(t) {
+				plan.Pairs.Put(s, t)
+				pairedSource.Add(s)
+				targets = append(targets, t)
+			}
+		}
+		pairedTarget = mailbox.NewUIDSet(targets...)
+	}
+	plan.Append = in.Source.UIDs.Minus(pairedSource).Minus(in.Skip)
+	plan.Expunge = in.Target.UIDs.Minus(pairedTarget)
+
+	changes := map[mailbox.Flags]*FlagChange{}
+	for s, t := range plan.Pairs.All() {
+		sm, knownS := in.Source.Messages[s]
+		tm, knownT := in.Target.Messages[t]
+		if !knownS && !knownT {
+			continue
+		}
+		if knownS != knownT {
+			return FolderPlan{}, fault.Newf(fault.Conflict, "plan folder: source message %d and target message %d were not both looked at", s, t)
+		}
+		want, refused := in.Permanent.Storable(sm.Flags)
+		if refused != "" {
+			plan.Refused = append(plan.Refused, FlagsRefused{Source: s, Flags: refused})
+		}
+		if want.Equal(tm.Flags) {
+			continue
+		}
+		c, ok := changes[want]
+		if !ok {
+			c = &FlagChange{Flags: want}
+			changes[want] = c
+		}
+		c.Target.Add(t)
+	}
+	for _, c := range changes {
+		plan.SetFlags = append(plan.SetFlags, *c)
+	}
+	slices.SortFunc(plan.SetFlags, func(a, b FlagChange) int { return cmp.Compare(a.Flags, b.Flags) })
+	return plan, nil
+}
+
+// HalfKnown returns the partners whose metadata must still be fetched before
+// PlanFolder: those of messages that only the other side's view knows.
+func HalfKnown(source, target View, pairs *mailbox.UIDMap) (needSource, needTarget mailbox.UIDSet) {
+	var s, t []mailbox.UID
+	for uid := range source.Messages {
+		if p, ok := pairs.Target(uid); ok && target.UIDs.Contains(p) {
+			if _, known := target.Messages[p]; !known {
+				t = append(t, p)
+			}
+		}
+	}
+	for uid := range target.Messages {
+		if p, ok := pairs.Source(uid); ok && source.UIDs.Contains(p) {
+			if _, known := source.Messages[p]; !known {
+				s = append(s, p)
+			}
+		}
+	}
+	return mailbox.NewUIDSet(s...), mailbox.NewUIDSet(t...)
+}
