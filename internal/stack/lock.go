@@ -1,0 +1,69 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mailmirror/internal/fault"
+)
+
+// dirLock is held by the one `up` of a data directory for as long as it lives.
+//
+// It is an open-file-description lock (fcntl(2), F_OFD_SETLK): like flock it
+// goes away with its owner however that dies, and unlike flock others can ask
+// who has it without taking it for a moment themselves, which would make an
+// `up` that starts just then fail.
+type dirLock struct{ file *os.File }
+
+func wholeFile(kind int16) *unix.Flock_t { return &unix.Flock_t{Type: kind} }
+
+// takeLock locks the file at path or says who has it.
+func takeLock(path string) (*dirLock, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile(unix.F_WRLCK))
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		owner, _ := os.ReadFile(path)
+		f.Close()
+		return nil, fault.New(fault.Conflict, "lock data directory",
+			fmt.Errorf("already in use by mailmirror up, pid %s", strings.TrimSpace(string(owner))),
+			"one data directory runs one stack: stop the other, or choose another --data directory")
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return &dirLock{file: f}, nil
+}
+
+func (l *dirLock) release() { _ = l.file.Close() }
+
+// locked reports whether somebody holds the lock at path.
+func locked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	probe := wholeFile(unix.F_WRLCK)
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, probe); err != nil {
+		return false, fmt.Errorf("query lock %s: %w", path, err)
+	}
+	return probe.Type != unix.F_UNLCK, nil
+}

@@ -1,0 +1,5 @@
+//go:build !integration
+
+package stack
+
+func integrationHelpers() map[string]func([]string) int { return nil }
