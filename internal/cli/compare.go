@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+)
+
+func (c *cli) compareCommand() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "compare LINK",
+		Short: "Compare every mailbox of a link now and make the target equal",
+		Long: `Starts a full compare of a link, as the schedule does by itself. With --wait it
+shows the progress and ends with the compare: exit code 1 where a mailbox
+failed, 3 where lasting differences remain. Ctrl-C ends only the waiting.`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			start, err := ctl.Compare(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if !wait {
+				return c.show(start, func(io.Writer) {
+					if start.Started {
+						c.say("compare of link %s started; watch it with: mailmirror compare %s --wait", start.Link, start.Link)
+					} else {
+						c.say("a compare of link %s is running already; watch it with: mailmirror compare %s --wait", start.Link, start.Link)
+					}
+				})
+			}
+			return c.waitCompare(ctx, ctl, start)
+		}),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until it ends")
+	return cmd
+}
+
+func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start control.CompareStart) error {
+	show := c.newDisplay("compare "+start.Link, "mailboxes")
+	var t tracker
+	run, err := ctl.WaitCompare(ctx, start, show.every(), func(run control.CompareRun) {
+		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
+	})
+	if err == nil {
+		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
+	}
+	show.close()
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return &waitingEnded{"compare", "look at it with: mailmirror status " + start.Link}
+		}
+		return err
+	}
+	if err := c.show(run, func(w io.Writer) { c.writeCompare(w, run) }); err != nil {
+		return err
+	}
+	switch {
+	case run.Failed > 0:
+		return outcome(exitFailed)
+	case run.Differing > 0:
+		return outcome(exitDifferences)
+	}
+	return nil
+}
+
+func (c *cli) writeCompare(w io.Writer, r control.CompareRun) {
+	took := max(r.FinishedAt.Sub(r.StartedAt), 0)
+	fmt.Fprintf(w, "compare of link %s ended after %s: %s reviewed\n", r.Link, span(took), counted(r.Reviewed, "mailbox"))
+	t := c.newTable(">UNCHANGED", ">SYNCED", ">DIFFERING", ">FAILED", ">BUSY")
+	t.row(r.Unchanged, r.Synced, r.Differing, r.Failed, r.Busy)
+	t.write(w)
+	t = c.newTable("", ">COPIED", ">BYTES", ">FLAGS CHANGED", ">DELETED")
+	writeWork(t, "messages", r.Messages)
+	writeWork(t, "greetings", r.Greetings)
+	t.write(w)
+	if all := r.Messages.Add(r.Greetings); all.Appended > 0 && took >= time.Second {
+		seconds := took.Seconds()
+		fmt.Fprintf(w, "on average %.0f messages/s, %s/s\n", float64(all.Appended)/seconds, size(int64(float64(all.Bytes)/seconds)))
+	}
+	if r.Failed > 0 || r.Differing > 0 {
+		fmt.Fprintf(w, "see why with: mailmirror errors %s\n", r.Link)
+	}
+}
+
+func writeWork(t *table, role string, w copier.Work) {
+	t.row(role, w.Appended, size(w.Bytes), w.FlagsChanged, w.Expunged)
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+)
+
+func (c *cli) errorsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "errors [LINK]",
+		Short: "What is not as it should be now, and what to do about it",
+		Long: `Lists the mailboxes whose last sync failed, with the next attempt, and the
+messages that cannot be mirrored as they are, with the reason.`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			entries, err := ctl.Errors(ctx, first(args))
+			if err != nil {
+				return err
+			}
+			return c.show(list(entries), func(w io.Writer) { c.writeErrors(w, entries) })
+		}),
+	}
+}
+
+func (c *cli) writeErrors(w io.Writer, entries []control.ErrorEntry) {
+	if len(entries) == 0 {
+		c.say("nothing is wrong")
+		return
+	}
+	t := c.newTable("LINK", "MAILBOX", "WHERE", "KIND", "SINCE", ">FAILURES", "NEXT ATTEMPT", "WHAT")
+	// Most of the entries of a bad night share one hint, so each is shown once.
+	var hints []string
+	seen := map[string]bool{}
+	for _, e := range entries {
+		where := string(e.Folder)
+		if e.SourceUID != 0 {
+			where += fmt.Sprintf(" uid %d", e.SourceUID)
+		}
+		failures := ""
+		if e.Failures > 0 {
+			failures = fmt.Sprint(e.Failures)
+		}
+		t.row(e.Link, e.Number, where, e.Kind, c.moment(e.Since), failures, c.moment(e.NextAttemptAt), e.Text)
+		if e.Hint != "" && !seen[e.Hint] {
+			seen[e.Hint] = true
+			hints = append(hints, e.Hint)
+		}
+	}
+	t.write(w)
+	for _, hint := range hints {
+		fmt.Fprintf(w, "hint: %s\n", clean(hint))
+	}
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+)
+
+func (c *cli) historyCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:               "history LINK [NUMBER]",
+		Short:             "What was done, newest first: syncs that changed something or failed",
+		Args:              takes(1, 2),
+		ValidArgsFunction: c.linkNames(0),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return &usageError{cmd, errors.New("--limit must be 1 or more")}
+			}
+			return nil
+		},
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			entries, err := ctl.History(ctx, args[0], mailbox.Number(first(args[1:])), limit)
+			if err != nil {
+				return err
+			}
+			return c.show(list(entries), func(w io.Writer) {
+				if len(entries) == 0 {
+					c.say("nothing was done yet")
+					return
+				}
+				t := c.newTable("ENDED", "MAILBOX", "TRIGGER", "OUTCOME", ">COPIED", ">GREETINGS", ">BYTES", ">FLAGS", ">DELETED", ">FOLDERS", ">TOOK", "ERROR")
+				for _, e := range entries {
+					both := e.Messages.Add(e.Greetings)
+					folders := e.Folders.Created + e.Folders.Deleted + e.Folders.Renamed + e.Folders.Subscribed
+					t.row(c.moment(e.Finished), e.Key.Number, e.Trigger, e.Outcome, e.Messages.Appended, e.Greetings.Appended,
+						size(both.Bytes), both.FlagsChanged, both.Expunged, folders, span(e.Finished.Sub(e.Started)), e.Err)
+				}
+				t.write(w)
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of entries")
+	return cmd
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+)
+
+func (c *cli) linkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "link COMMAND",
+		Short: "Links from a source store to a target store: add, list, show, remove",
+	}
+	group(cmd)
+	cmd.AddCommand(c.linkAdd(), c.linkList(), c.linkShow(), c.linkRemove())
+	return cmd
+}
+
+func (c *cli) linkAdd() *cobra.Command {
+	var l control.Link
+	var exclude []string
+	cmd := &cobra.Command{
+		Use:               "add NAME --source STORE --target STORE",
+		Short:             "Mirror from one store to another",
+		Example:           "  mailmirror link add dr --source prod --target dr-site --exclude Trash",
+		Args:              takes(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			l.Name, l.Exclude = args[0], exclude
+			added, err := ctl.AddLink(ctx, l)
+			if err != nil {
+				return err
+			}
+			return c.show(added, func(io.Writer) {
+				c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
+			})
+		}),
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&l.Source, "source", "", "`store` to mirror from; it is only read")
+	f.StringVar(&l.Target, "target", "", "`store` to mirror to")
+	f.StringArrayVar(&exclude, "exclude", nil, "folder `pattern` that is not mirrored, may be repeated")
+	for _, name := range []string{"source", "target"} {
+		_ = cmd.MarkFlagRequired(name)
+		_ = cmd.RegisterFlagCompletionFunc(name, c.storeNames(-1))
+	}
+	return cmd
+}
+
+func (c *cli) linkList() *cobra.Command {
+	return &cobra.Command{
+		Use:               "list",
+		Short:             "List the links",
+		Args:              takes(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
+			links, err := ctl.Links(ctx)
+			if err != nil {
+				return err
+			}
+			return c.show(list(links), func(w io.Writer) {
+				if len(links) == 0 {
+					c.say("no links yet; add one with: mailmirror link add")
+					return
+				}
+				t := c.newTable("NAME", "SOURCE", "TARGET", "EXCLUDE")
+				for _, l := range links {
+					t.row(l.Name, l.Source, l.Target, strings.Join(l.Exclude, ", "))
+				}
+				t.write(w)
+			})
+		}),
+	}
+}
+
+func (c *cli) linkShow() *cobra.Command {
+	return &cobra.Command{
+		Use:               "show NAME",
+		Short:             "Show the settings of a link",
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			l, err := ctl.Link(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return c.show(l, func(w io.Writer) {
+				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,
+					"exclude", strings.Join(l.Exclude, ", "), "added", c.moment(l.CreatedAt))
+			})
+		}),
+	}
+}
+
+func (c *cli) linkRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:               "remove NAME",
+		Short:             "Stop mirroring and forget the link; what is on the target stays there",
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			if err := ctl.RemoveLink(ctx, args[0]); err != nil {
+				return err
+			}
+			return c.show(map[string]string{"removed": args[0]}, func(io.Writer) { c.say("link %s removed", args[0]) })
+		}),
+	}
+}

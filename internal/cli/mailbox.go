@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+func (c *cli) mailboxCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "mailbox COMMAND",
+		Short: "Mailboxes that take part in a link: add, list, show, remove",
+	}
+	group(cmd)
+	cmd.AddCommand(c.mailboxAdd(), c.mailboxList(), c.mailboxShow(), c.mailboxRemove())
+	return cmd
+}
+
+// mailboxAdded is the answer to `mailbox add`.
+type mailboxAdded struct {
+	Link string `json:"link"`
+	// Given is how many numbers were given, Added how many are new.
+	Given int `json:"given"`
+	Added int `json:"added"`
+}
+
+func (c *cli) mailboxAdd() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "add LINK NUMBER... | --file FILE",
+		Short: "Make mailboxes take part in a link",
+		Long: `Makes mailboxes take part in a link: all that are given, or none where one of
+them cannot. A file holds one number a line; a # begins a comment. Mailboxes
+that take part already are left as they are.`,
+		Args:              takes(1, -1),
+		ValidArgsFunction: c.linkNames(0),
+		PreRunE: func(cmd *cobra.Command, args []string) error {
+			if (file == "") == (len(args) == 1) {
+				return &usageError{cmd, fmt.Errorf("give either mailbox numbers or --file")}
+			}
+			return nil
+		},
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			numbers := toNumbers(args[1:])
+			if file != "" {
+				var err error
+				if numbers, err = c.readNumbers(file); err != nil {
+					return err
+				}
+			}
+			added, err := ctl.AddMailboxes(ctx, args[0], numbers)
+			if err != nil {
+				return err
+			}
+			return c.show(mailboxAdded{args[0], len(numbers), added}, func(io.Writer) {
+				c.say("%s added to link %s", counted(added, "mailbox"), args[0])
+				if already := len(numbers) - added; already > 0 {
+					c.say("%s took part already", counted(already, "mailbox"))
+				}
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&file, "file", "", "`file` with one number a line; - reads standard input")
+	_ = cmd.MarkFlagFilename("file")
+	return cmd
+}
+
+func toNumbers(args []string) []mailbox.Number {
+	numbers := make([]mailbox.Number, len(args))
+	for i, a := range args {
+		numbers[i] = mailbox.Number(a)
+	}
+	return numbers
+}
+
+func (c *cli) readNumbers(path string) ([]mailbox.Number, error) {
+	if path == "-" {
+		return control.ReadNumbers(c.env.Stdin)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.New(fault.Config, "read mailbox numbers", err, "")
+	}
+	defer f.Close()
+	numbers, err := control.ReadNumbers(f)
+	return numbers, fault.Wrap(err, path)
+}
+
+func (c *cli) mailboxList() *cobra.Command {
+	var state string
+	cmd := &cobra.Command{
+		Use:               "list LINK",
+		Short:             "List the mailboxes of a link and how they stand",
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			all, err := ctl.Mailboxes(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			mailboxes := make([]control.Mailbox, 0, len(all))
+			for _, m := range all {
+				if state == "" || m.State == control.MailboxState(state) {
+					mailboxes = append(mailboxes, m)
+				}
+			}
+			return c.show(mailboxes, func(w io.Writer) {
+				if len(all) == 0 {
+					c.say("no mailbox takes part in link %s; add some with: mailmirror mailbox add %s NUMBER...", args[0], args[0])
+					return
+				}
+				t := c.newTable("NUMBER", "STATE", ">MESSAGES", ">GREETINGS", ">DIFFERENCES", "LAST EQUAL", "ERROR")
+				for _, m := range mailboxes {
+					t.row(m.Number, m.State, m.Messages, m.Greetings, m.Differences, c.moment(m.LastEqualAt), m.Error)
+				}
+				t.write(w)
+			})
+		}),
+	}
+	states := []string{
+		string(control.StateNew), string(control.StateEqual), string(control.StateDiffering),
+		string(control.StateDirty), string(control.StateParked),
+	}
+	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `new`, equal, differing, dirty or parked")
+	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
+	return cmd
+}
+
+func (c *cli) mailboxShow() *cobra.Command {
+	return &cobra.Command{
+		Use:               "show LINK NUMBER",
+		Short:             "Show how one mailbox stands and what comes next",
+		Args:              takes(2, 2),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			m, err := ctl.Mailbox(ctx, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])})
+			if err != nil {
+				return err
+			}
+			return c.show(m, func(w io.Writer) { c.writeMailbox(w, m) })
+		}),
+	}
+}
+
+func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
+	due := ""
+	if !m.DirtySince.IsZero() {
+		due = c.moment(m.DirtySince) + " (" + c.ago(m.DirtySince) + ")"
+	}
+	failures, next := "", ""
+	if m.Failures > 0 {
+		failures = fmt.Sprintf("%s in a row, last %s", counted(m.Failures, "failure"), c.moment(m.ErrorAt))
+	}
+	if !m.NextAttemptAt.IsZero() {
+		next = c.moment(m.NextAttemptAt)
+	}
+	differences := ""
+	if m.Differences > 0 {
+		differences = fmt.Sprintf("%d; list them with: mailmirror errors %s", m.Differences, m.Link)
+	}
+	pairs(w,
+		"mailbox", string(m.Number)+" of link "+m.Link,
+		"state", m.State,
+		"messages", m.Messages, "greetings", m.Greetings,
+		"lasting differences", differences,
+		"last equal", c.moment(m.LastEqualAt), "last review", c.moment(m.LastReviewAt),
+		"due since", due,
+		"failures", failures, "error", m.Error, "hint", m.Hint, "next attempt", next,
+		"added", c.moment(m.CreatedAt),
+	)
+}
+
+func (c *cli) mailboxRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:               "remove LINK NUMBER...",
+		Short:             "Stop mirroring mailboxes; what is on the target stays there",
+		Args:              takes(2, -1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			removed, err := ctl.RemoveMailboxes(ctx, args[0], toNumbers(args[1:]))
+			if err != nil {
+				return err
+			}
+			return c.show(map[string]any{"link": args[0], "removed": removed}, func(io.Writer) {
+				c.say("%s removed from link %s", counted(removed, "mailbox"), args[0])
+			})
+		}),
+	}
+}

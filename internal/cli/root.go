@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/config"
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/stack"
+	"mailmirror/internal/telemetry"
+)
+
+// Exit codes of every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDifferences = 3
+)
+
+// Backend is the system that commands work on.
+type Backend interface {
+	Control() *control.Control
+	// Close lets go of connections; it does not block on lost ones.
+	Close()
+}
+
+// Environment is what the process gives to the commands. Nil fields get what
+// the operating system offers.
+type Environment struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	LookupEnv      func(string) (string, bool)
+	// Now returns the time in the zone in which times are shown.
+	Now func() time.Time
+	// Version is the release; "" means what the build recorded.
+	Version string
+
+	// Open reaches the system that the settings describe. It is called at most
+	// once, and only by commands that need it.
+	Open func(context.Context, config.Config, *slog.Logger) (Backend, error)
+	// Up runs the one-machine stack until ctx ends. ready is called once, when
+	// everything serves.
+	Up func(ctx context.Context, c config.Config, ports stack.Ports, log *slog.Logger, ready func(stack.Info)) error
+}
+
+// Main runs one command line, without the program's name, and returns the exit
+// code. ctx ends when the operator interrupts.
+func Main(ctx context.Context, args []string, env Environment) int {
+	c := &cli{env: withSystem(env)}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(c.env.Stdin)
+	root.SetOut(c.env.Stdout)
+	root.SetErr(c.env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if c.output == "" && asksForJSON(args) {
+		c.output = outputJSON
+	}
+	return c.finish(ctx, err)
+}
+
+// asksForJSON finds -o json where parsing ended before it came to it.
+func asksForJSON(args []string) bool {
+	line := " " + strings.Join(args, " ") + " "
+	for _, spelling := range []string{"-o json", "-ojson", "-o=json", "--output json", "--output=json"} {
+		if strings.Contains(line, " "+spelling+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+func withSystem(env Environment) Environment {
+	if env.Stdin == nil {
+		env.Stdin = os.Stdin
+	}
+	if env.Stdout == nil {
+		env.Stdout = os.Stdout
+	}
+	if env.Stderr == nil {
+		env.Stderr = os.Stderr
+	}
+	if env.LookupEnv == nil {
+		env.LookupEnv = os.LookupEnv
+	}
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	return env
+}
+
+// cli is one run of the program.
+type cli struct {
+	env     Environment
+	output  string // outputTable or outputJSON
+	noColor bool
+	// file, data, database and temporal are the global flags; only those that
+	// were given count.
+	file, data, database, temporal string
+	// last is the command whose work began; nil while only the command line
+	// was looked at, so that any error until then is one of usage.
+	last *cobra.Command
+	top  *cobra.Command
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mailmirror COMMAND",
+		Short: "Keeps a disaster-recovery message store in step with production, over IMAP",
+		Long: `Mailmirror keeps a disaster-recovery (DR) message store in step with
+production, over nothing but IMAP, and proves at any moment what is and what is
+not mirrored.
+
+A store is one message store server; a link mirrors mailboxes from a source
+store to a target store. A first mirror takes five commands:
+
+  mailmirror up --data DIR                  run the whole system on this machine
+  mailmirror store add NAME --imap ...      tell it of both stores, then check
+  mailmirror link add NAME --source ...     which mirrors which
+  mailmirror mailbox add LINK NUMBER...     which mailboxes take part
+  mailmirror compare LINK --wait            make the target equal
+
+Settings come from flags, then the configuration file, then MAILMIRROR_...
+variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	group(root)
+	f := root.PersistentFlags()
+	f.StringVar(&c.data, "data", "", "data `directory` of \"mailmirror up\" ($MAILMIRROR_DATA)")
+	f.StringVar(&c.file, "config", "", "configuration `file` ($MAILMIRROR_CONFIG)")
+	f.StringVar(&c.database, "database", "", "PostgreSQL `connection` string; one with a password belongs in a file ($MAILMIRROR_DATABASE)")
+	f.StringVar(&c.temporal, "temporal", "", "Temporal `address`, host:port ($MAILMIRROR_TEMPORAL)")
+	f.VarP(choice(&c.output, "", outputTable, outputJSON), "output", "o", "`format`: table or json")
+	f.BoolVar(&c.noColor, "no-color", false, "no colours ($NO_COLOR)")
+	_ = root.MarkPersistentFlagDirname("data")
+	_ = root.MarkPersistentFlagFilename("config", "toml")
+	_ = root.RegisterFlagCompletionFunc("output", fixed(outputTable, outputJSON))
+	root.AddGroup(
+		&cobra.Group{ID: "setup", Title: "Set up:"},
+		&cobra.Group{ID: "work", Title: "Mirror and prove:"},
+		&cobra.Group{ID: "look", Title: "Look:"},
+	)
+	root.SetHelpCommandGroupID("")
+	root.AddCommand(
+		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand())...)
+	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand())...)
+	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand())...)
+	root.AddCommand(c.versionCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	c.top = root
+	plainUsage(root)
+	return root
+}
+
+// plainUsage keeps "[flags]" out of the usage lines, which name what matters.
+func plainUsage(cmd *cobra.Command) {
+	cmd.DisableFlagsInUseLine = true
+	for _, sub := range cmd.Commands() {
+		plainUsage(sub)
+	}
+}
+
+func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	return commands
+}
+
+// group makes a command that only holds others: alone it shows its help, and
+// with a word that is none of them it fails.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		message := "unknown command \"" + args[0] + "\""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			message += ", is " + strings.Join(near, " or ") + " meant?"
+		}
+		return &usageError{cmd, errors.New(message)}
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// takes checks the number of arguments and names them in its error.
+func takes(low, high int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < low {
+			return &usageError{cmd, errors.New("too few arguments")}
+		}
+		if high >= 0 && len(args) > high {
+			return &usageError{cmd, errors.New("unexpected argument \"" + args[high] + "\"")}
+		}
+		return nil
+	}
+}
+
+// work wraps what a command does: from here on an error is not one of usage.
+func (c *cli) work(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.last = cmd
+		return f(cmd, args)
+	}
+}
+
+// withControl is work on the system.
+func (c *cli) withControl(f func(ctx context.Context, ctl *control.Control, args []string) error) func(*cobra.Command, []string) error {
+	return c.work(func(cmd *cobra.Command, args []string) error {
+		cfg, err := c.settings()
+		if err != nil {
+			return err
+		}
+		backend, err := c.open(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		defer backend.Close()
+		return f(cmd.Context(), backend.Control(), args)
+	})
+}
+
+func (c *cli) open(ctx context.Context, cfg config.Config) (Backend, error) {
+	log, err := telemetry.NewLogger(c.env.Stderr, quiet(cfg.Log.Level), cfg.Log.Format)
+	if err != nil {
+		return nil, err
+	}
+	return c.env.Open(ctx, cfg, log)
+}
+
+// quiet keeps the ordinary course of things out of a command's output; who
+// asks for debug wants all of it.
+func quiet(level string) string {
+	if level == "info" {
+		return "warn"
+	}
+	return level
+}
+
+// settings loads and validates the configuration.
+func (c *cli) settings() (config.Config, error) {
+	cfg, err := c.load()
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err == nil {
+		return cfg, nil
+	}
+	hint := "see all settings with: mailmirror config check"
+	if !cfg.Usable() {
+		hint = "name the data directory of \"mailmirror up\" with --data DIR or $MAILMIRROR_DATA, or a PostgreSQL with --database"
+	}
+	return cfg, fault.New(fault.Config, "read settings", err, hint)
+}
+
+func (c *cli) load() (config.Config, error) {
+	flags := map[string]config.FlagValue{}
+	for key, flag := range map[string]string{"data_dir": "data", "database.dsn": "database", "temporal.address": "temporal"} {
+		if f := c.top.PersistentFlags().Lookup(flag); f.Changed {
+			flags[key] = config.FlagValue{Flag: "--" + flag, Value: f.Value.String()}
+		}
+	}
+	return config.Load(config.Sources{File: c.file, LookupEnv: c.env.LookupEnv, Flags: flags})
+}

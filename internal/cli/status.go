@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+)
+
+func (c *cli) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [LINK]",
+		Short: "How the links stand and what will happen next",
+		Long: `Shows, per link, the mailboxes by state, what the source holds, and the lag: the
+age of the oldest change that was seen and is not mirrored yet.`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			links, err := ctl.Status(ctx, first(args))
+			if err != nil {
+				return err
+			}
+			return c.show(list(links), func(w io.Writer) { c.writeStatus(w, links) })
+		}),
+	}
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
+	if len(links) == 0 {
+		c.say("no links yet; add one with: mailmirror link add")
+		return
+	}
+	t := c.newTable("LINK", "FROM", "TO", ">MAILBOXES", ">EQUAL", ">DIFFERING", ">DIRTY", ">PARKED", ">NEW", ">MESSAGES", ">GREETINGS", ">LAG")
+	for _, l := range links {
+		t.row(l.Link.Name, l.Link.Source, l.Link.Target, l.Mailboxes, l.States.Equal, l.States.Differing,
+			l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, span(l.Lag))
+	}
+	t.write(w)
+	for _, l := range links {
+		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
+		for _, line := range c.comingUp(l) {
+			fmt.Fprintf(w, "%s  %s\n", strings.Repeat(" ", len(l.Link.Name)), line)
+		}
+	}
+}
+
+func (c *cli) lastCompare(l control.LinkOverview) string {
+	run := l.LastCompare
+	switch {
+	case run == nil:
+		return "never compared"
+	case run.FinishedAt.IsZero():
+		return fmt.Sprintf("compare running since %s: %d of %d mailboxes reviewed, %d synced, %d failed",
+			c.moment(run.StartedAt), run.Reviewed, run.Mailboxes, run.Synced, run.Failed)
+	default:
+		return fmt.Sprintf("last compare ended %s (%s, took %s): %s, %d unchanged, %d synced, %d differing, %d failed",
+			c.moment(run.FinishedAt), c.ago(run.FinishedAt), span(run.FinishedAt.Sub(run.StartedAt)),
+			counted(run.Reviewed, "mailbox"), run.Unchanged, run.Synced, run.Differing, run.Failed)
+	}
+}
+
+func (c *cli) comingUp(l control.LinkOverview) []string {
+	var next []string
+	if due := l.States.Dirty + l.States.New; due > 0 {
+		next = append(next, fmt.Sprintf("%s due, to be started within %s", counted(due, "mailbox"), span(l.Next.SweepWithin)))
+	}
+	if l.States.Parked > 0 {
+		line := counted(l.States.Parked, "mailbox") + " parked"
+		if !l.Next.RetryAt.IsZero() {
+			line += ", next attempt " + c.moment(l.Next.RetryAt)
+		}
+		next = append(next, line+"; see: mailmirror errors "+l.Link.Name)
+	}
+	if l.States.Differing > 0 {
+		next = append(next, counted(l.States.Differing, "mailbox")+" with lasting differences; see: mailmirror errors "+l.Link.Name)
+	}
+	switch {
+	case l.Next.CompareRunning:
+	case l.Next.CompareOverdue:
+		next = append(next, "next compare is overdue since "+c.moment(l.Next.CompareBy)+"; is a worker running?")
+	default:
+		next = append(next, "next compare by "+c.moment(l.Next.CompareBy))
+	}
+	return next
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+)
+
+func (c *cli) syncCommand() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "sync LINK NUMBER",
+		Short: "Sync one mailbox now, without waiting for the next compare",
+		Long: `Marks one mailbox as due and starts its sync. With --wait it ends with the
+sync: exit code 1 where the sync failed, 3 where lasting differences remain.`,
+		Args:              takes(2, 2),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			key := mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])}
+			generation, err := ctl.Sync(ctx, key)
+			if err != nil {
+				return err
+			}
+			if !wait {
+				return c.show(map[string]any{"link": key.Link, "number": key.Number, "generation": generation}, func(io.Writer) {
+					c.say("sync of mailbox %s started; look at it with: mailmirror mailbox show %s %s", key.Number, key.Link, key.Number)
+				})
+			}
+			return c.waitSync(ctx, ctl, key, generation)
+		}),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it ends and show how the mailbox stands")
+	return cmd
+}
+
+func (c *cli) waitSync(ctx context.Context, ctl *control.Control, key mailbox.Key, generation int64) error {
+	m, err := ctl.WaitSync(ctx, key)
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return &waitingEnded{"sync", "look at it with: mailmirror mailbox show " + key.Link + " " + string(key.Number)}
+		}
+		return err
+	}
+	if err := c.show(m, func(w io.Writer) { c.writeMailbox(w, m) }); err != nil {
+		return err
+	}
+	switch {
+	// A mailbox may be due again already: what counts is whether the change
+	// that was asked for is mirrored.
+	case m.CleanGeneration < generation:
+		return outcome(exitFailed)
+	case m.Differences > 0:
+		return outcome(exitDifferences)
+	}
+	return nil
+}

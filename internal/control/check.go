@@ -1,0 +1,107 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// StoreReport is what a look at a store found.
+type StoreReport struct {
+	Store   string `json:"store"`
+	Address string `json:"imap"`
+	// Server and Release are as the server names itself (ID, RFC 2971, or its
+	// greeting); "" where it does not tell.
+	Server         string `json:"server"`
+	Release        string `json:"release"`
+	MinimumRelease string `json:"minimum_release,omitempty"`
+	// TLS is the version and cipher suite of the connection; "" without.
+	TLS string `json:"tls,omitempty"`
+	// CertificateExpires is the end of the server certificate's life.
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"`
+	Capabilities       []string  `json:"capabilities"`
+	// Connect is from dialling to the greeting, TLS included; LoginTime that of
+	// the log-in; RoundTrip the median of several NOOPs.
+	Connect   time.Duration `json:"connect_ns"`
+	LoginTime time.Duration `json:"login_ns"`
+	RoundTrip time.Duration `json:"round_trip_ns"`
+	// Prefix and Separator are those of the personal namespace (RFC 2342).
+	Prefix    string `json:"namespace_prefix"`
+	Separator string `json:"namespace_separator"`
+	// Overview is how the trusted server sees many mailboxes in one namespace
+	// ("users/"), so that one command reviews hundreds; "" where it does not.
+	Overview string `json:"overview"`
+	// Mailbox is the mailbox that was acted for, with what it holds; "" where
+	// none was named.
+	Mailbox   mailbox.Number `json:"mailbox,omitempty"`
+	Folders   int            `json:"folders"`
+	Messages  int64          `json:"messages"`
+	Greetings int64          `json:"greetings"`
+	// Advice is what is missing and what it costs, worst first.
+	Advice []Advice `json:"advice"`
+}
+
+// Advice names an extension that a store lacks and what is slower, or less
+// sure, without it.
+type Advice struct {
+	Missing string `json:"missing"`
+	Effect  string `json:"effect"`
+}
+
+// checkMinimum refuses a server that is older than the operator accepts, and
+// one that does not say how old it is.
+func checkMinimum(r StoreReport, minimum string) error {
+	if r.Release == "" {
+		return fault.New(fault.Config, "the server does not tell its release, and "+minimum+" is the oldest that is accepted", nil,
+			"clear the minimum with: mailmirror store edit "+r.Store+` --minimum-release ""`)
+	}
+	if compareReleases(r.Release, minimum) < 0 {
+		return fault.New(fault.Config, fmt.Sprintf("the server's release %s is older than %s, the oldest that is accepted", r.Release, minimum), nil,
+			"update the server, or lower the minimum with: mailmirror store edit "+r.Store+" --minimum-release "+r.Release)
+	}
+	return nil
+}
+
+// compareReleases compares the leading numbers of two releases: "2.3.19.1
+// (9b53102964)" is above "2.3.19". A part that is missing counts as 0.
+func compareReleases(a, b string) int {
+	x, y := releaseNumbers(a), releaseNumbers(b)
+	for i := range max(len(x), len(y)) {
+		var n, m int
+		if i < len(x) {
+			n = x[i]
+		}
+		if i < len(y) {
+			m = y[i]
+		}
+		if c := cmp.Compare(n, m); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func releaseNumbers(release string) []int {
+	release = strings.TrimLeft(release, "vV ")
+	var numbers []int
+	for part := range strings.SplitSeq(release, ".") {
+		end := 0
+		for end < len(part) && part[end] >= '0' && part[end] <= '9' {
+			end++
+		}
+		n, err := strconv.Atoi(part[:end])
+		if err != nil {
+			break
+		}
+		numbers = append(numbers, n)
+		if end < len(part) {
+			break
+		}
+	}
+	return numbers
+}

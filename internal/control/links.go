@@ -1,0 +1,83 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"mailmirror/internal/fault"
+)
+
+// AddLink records a link between two stores that exist and creates its
+// schedules. Where the schedules cannot be created the link is not added.
+func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
+	op := "add link " + l.Name
+	var faults []error
+	if err := checkName("link", l.Name); err != nil {
+		faults = append(faults, err)
+	}
+	if l.Source == l.Target {
+		faults = append(faults, fmt.Errorf("source and target are the same store %q", l.Source))
+	}
+	if err := l.Exclude.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	if err := malformed(op, faults); err != nil {
+		return Link{}, err
+	}
+	source, err := c.repo.Store(ctx, l.Source)
+	if err != nil {
+		return Link{}, fault.Wrap(err, op)
+	}
+	target, err := c.repo.Store(ctx, l.Target)
+	if err != nil {
+		return Link{}, fault.Wrap(err, op)
+	}
+	if err := differentServers(source, target); err != nil {
+		return Link{}, fault.Wrap(err, op)
+	}
+	if err := c.repo.AddLink(ctx, l); err != nil {
+		return Link{}, fault.Wrap(err, op)
+	}
+	if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
+		// The caller may have given up already; taking the link back must not
+		// fail for that reason.
+		if undo := c.repo.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
+			return Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %v)", op, err, undo)
+		}
+		return Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
+	}
+	return c.repo.Link(ctx, l.Name)
+}
+
+// Link returns one link.
+func (c *Control) Link(ctx context.Context, name string) (Link, error) {
+	l, err := c.repo.Link(ctx, name)
+	return l, fault.Wrap(err, "show link "+name)
+}
+
+// Links lists the links by name.
+func (c *Control) Links(ctx context.Context) ([]Link, error) {
+	links, err := c.repo.Links(ctx)
+	return links, fault.Wrap(err, "list links")
+}
+
+// RemoveLink ends the mirroring of a link and forgets its mailboxes and
+// ledger. What is on the target stays there.
+func (c *Control) RemoveLink(ctx context.Context, name string) error {
+	op := "remove link " + name
+	if _, err := c.repo.Link(ctx, name); err != nil {
+		return fault.Wrap(err, op)
+	}
+	// Schedules go first: one that outlives its link would start workflows
+	// that fail for ever, while a link without schedules is quiet.
+	if err := c.runner.RemoveSchedules(ctx, name); err != nil {
+		return fmt.Errorf("%s: remove schedules: %w", op, err)
+	}
+	if err := c.repo.RemoveLink(ctx, name); err != nil {
+		if undo := c.runner.EnsureSchedules(context.WithoutCancel(ctx), name); undo != nil {
+			return fmt.Errorf("%s: %w (and its schedules are gone: %v)", op, err, undo)
+		}
+		return fault.Wrap(err, op)
+	}
+	return nil
+}

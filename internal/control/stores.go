@@ -1,0 +1,250 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/seal"
+)
+
+// PasswordIdentity is what a store's trusted-server password is sealed under.
+func PasswordIdentity(store string) string { return "store/" + store + "/trusted_password" }
+
+// DefaultSeparator is Dovecot's usual auth_master_user_separator.
+const DefaultSeparator = "*"
+
+// StoreEdit says what to change of a store; nil leaves a field as it is.
+type StoreEdit struct {
+	IMAPAddress    *string
+	Security       *Security
+	CAFile         *string
+	Login          *Login
+	Separator      *string
+	TrustedName    *string
+	Password       *seal.Secret
+	Greetings      *mailbox.Patterns
+	MinimumRelease *string
+}
+
+// AddStore records a store; nothing is connected to. Empty fields of s get
+// their defaults, and the store is returned as it was recorded.
+func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (Store, error) {
+	op := "add store " + s.Name
+	s = withDefaults(s)
+	faults := storeFaults(s)
+	if err := checkName("store", s.Name); err != nil {
+		faults = append(faults, err)
+	}
+	if password.Empty() {
+		faults = append(faults, errors.New("trusted password: must not be empty"))
+	}
+	if err := malformed(op, faults); err != nil {
+		return Store{}, err
+	}
+	var err error
+	if s.SealedPassword, err = c.sealer.Seal(password, PasswordIdentity(s.Name)); err != nil {
+		return Store{}, fault.Wrap(err, op)
+	}
+	if err := c.repo.AddStore(ctx, s); err != nil {
+		return Store{}, fault.Wrap(err, op)
+	}
+	return c.repo.Store(ctx, s.Name)
+}
+
+// EditStore changes a store and returns it as it is now. A change of address
+// that would make a link's two ends one server is refused.
+func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Store, error) {
+	op := "edit store " + name
+	s, err := c.repo.Store(ctx, name)
+	if err != nil {
+		return Store{}, fault.Wrap(err, op)
+	}
+	s = withDefaults(e.apply(s))
+	faults := storeFaults(s)
+	if e.Password != nil && e.Password.Empty() {
+		faults = append(faults, errors.New("trusted password: must not be empty"))
+	}
+	if err := malformed(op, faults); err != nil {
+		return Store{}, err
+	}
+	if e.IMAPAddress != nil {
+		if err := c.checkEnds(ctx, s); err != nil {
+			return Store{}, fault.Wrap(err, op)
+		}
+	}
+	if e.Password != nil {
+		if s.SealedPassword, err = c.sealer.Seal(*e.Password, PasswordIdentity(s.Name)); err != nil {
+			return Store{}, fault.Wrap(err, op)
+		}
+	}
+	if err := c.repo.UpdateStore(ctx, s); err != nil {
+		return Store{}, fault.Wrap(err, op)
+	}
+	return c.repo.Store(ctx, name)
+}
+
+// Store returns one store.
+func (c *Control) Store(ctx context.Context, name string) (Store, error) {
+	s, err := c.repo.Store(ctx, name)
+	return s, fault.Wrap(err, "show store "+name)
+}
+
+// Stores lists the stores by name.
+func (c *Control) Stores(ctx context.Context) ([]Store, error) {
+	stores, err := c.repo.Stores(ctx)
+	return stores, fault.Wrap(err, "list stores")
+}
+
+// RemoveStore forgets a store that no link uses.
+func (c *Control) RemoveStore(ctx context.Context, name string) error {
+	return fault.Wrap(c.repo.RemoveStore(ctx, name), "remove store "+name)
+}
+
+// CheckStore looks at a store as it is now, acting for number where that is
+// not empty.
+func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Number) (StoreReport, error) {
+	op := "check store " + name
+	if number != "" {
+		if err := number.Validate(); err != nil {
+			return StoreReport{}, malformed(op, []error{err})
+		}
+	}
+	s, err := c.repo.Store(ctx, name)
+	if err != nil {
+		return StoreReport{}, fault.Wrap(err, op)
+	}
+	report, err := c.checker.CheckStore(ctx, s, number)
+	if err != nil {
+		return report, fault.Wrap(err, op)
+	}
+	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease
+	if s.MinimumRelease != "" {
+		if err := checkMinimum(report, s.MinimumRelease); err != nil {
+			return report, fault.Wrap(err, op)
+		}
+	}
+	return report, nil
+}
+
+// PlainPassword reports whether the store's password crosses a network in
+// clear, which an operator should know.
+func PlainPassword(s Store) bool {
+	host, _, err := net.SplitHostPort(s.IMAPAddress)
+	if err != nil || s.Security != SecurityNone {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback())
+}
+
+func (e StoreEdit) apply(s Store) Store {
+	set(&s.IMAPAddress, e.IMAPAddress)
+	set(&s.Security, e.Security)
+	set(&s.CAFile, e.CAFile)
+	set(&s.Login, e.Login)
+	// A separator that the other kind of log-in left behind means nothing.
+	if e.Login != nil && *e.Login == LoginAuthzid {
+		s.Separator = ""
+	}
+	set(&s.Separator, e.Separator)
+	set(&s.TrustedName, e.TrustedName)
+	set(&s.Greetings, e.Greetings)
+	set(&s.MinimumRelease, e.MinimumRelease)
+	return s
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func withDefaults(s Store) Store {
+	if len(s.Greetings) == 0 {
+		s.Greetings = mailbox.DefaultGreetings
+	}
+	if s.Login == LoginSeparator && s.Separator == "" {
+		s.Separator = DefaultSeparator
+	}
+	return s
+}
+
+// storeFaults lists everything that cannot be right in a store's settings.
+func storeFaults(s Store) []error {
+	var faults []error
+	note := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	note(checkAddress(s.IMAPAddress))
+	switch s.Security {
+	case SecurityNone, SecurityStartTLS, SecurityTLS:
+	default:
+		note(fmt.Errorf("imap security %q: want none, starttls or tls", s.Security))
+	}
+	if s.Security == SecurityNone && s.CAFile != "" {
+		note(errors.New("ca file: has no meaning with imap security none"))
+	}
+	note(checkTrustedName(s.TrustedName))
+	switch s.Login {
+	case LoginAuthzid:
+		if s.Separator != "" {
+			note(errors.New("separator: has no meaning with login authzid"))
+		}
+	case LoginSeparator:
+		if len(s.Separator) != 1 || s.Separator[0] <= ' ' || s.Separator[0] > '~' {
+			note(fmt.Errorf("separator %q: want one printable character", s.Separator))
+		} else if strings.Contains(s.TrustedName, s.Separator) {
+			note(fmt.Errorf("trusted name: must not hold the separator %q", s.Separator))
+		}
+	default:
+		note(fmt.Errorf("login %q: want authzid or separator", s.Login))
+	}
+	note(s.Greetings.Validate())
+	note(checkRelease(s.MinimumRelease))
+	return faults
+}
+
+// checkEnds refuses an address that the other end of one of the store's links
+// has already.
+func (c *Control) checkEnds(ctx context.Context, s Store) error {
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		other := ""
+		switch s.Name {
+		case l.Source:
+			other = l.Target
+		case l.Target:
+			other = l.Source
+		default:
+			continue
+		}
+		o, err := c.repo.Store(ctx, other)
+		if err != nil {
+			return err
+		}
+		if err := differentServers(s, o); err != nil {
+			return fault.Wrap(err, "link "+l.Name)
+		}
+	}
+	return nil
+}
+
+// differentServers refuses two stores that are one server: mirroring a mailbox
+// onto itself would take its own copies for its source.
+func differentServers(a, b Store) error {
+	if strings.EqualFold(a.IMAPAddress, b.IMAPAddress) {
+		return fault.New(fault.Config, fmt.Sprintf("stores %s and %s are the same server (%s)", a.Name, b.Name, a.IMAPAddress), nil,
+			"source and target must be two servers")
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// triggerOperator is what history names as the cause of a sync that somebody
+// asked for.
+const triggerOperator = "operator"
+
+// CompareStart is the answer to a request for a full compare.
+type CompareStart struct {
+	Link  string `json:"link"`
+	RunID string `json:"run_id"`
+	// Started is false where one was running already, which then serves.
+	Started bool `json:"started"`
+}
+
+// Compare starts a full compare of a link.
+func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error) {
+	op := "compare link " + link
+	if _, err := c.repo.Link(ctx, link); err != nil {
+		return CompareStart{}, fault.Wrap(err, op)
+	}
+	runID, started, err := c.runner.StartCompare(ctx, link)
+	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
+}
+
+// WaitCompare waits for the end of a compare and returns how it ended. Until
+// then progress, which may be nil, is called with what was done so far, about
+// once in every interval, from one goroutine. The end of ctx ends the waiting,
+// not the compare.
+func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every time.Duration, progress func(CompareRun)) (CompareRun, error) {
+	op := "wait for compare of link " + start.Link
+	ended := make(chan error, 1)
+	go func() { ended <- c.runner.WaitCompare(ctx, start.Link, start.RunID) }()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return CompareRun{}, fault.Wrap(err, op)
+			}
+			run, err := c.repo.CompareRun(ctx, start.RunID)
+			return run, fault.Wrap(err, op)
+		case <-ticker.C:
+			// A look that fails is made good by the next: the run may not have
+			// been recorded yet, and a database that is away for good ends the
+			// compare itself.
+			if run, err := c.repo.CompareRun(ctx, start.RunID); err == nil && progress != nil {
+				progress(run)
+			}
+		}
+	}
+}
+
+// Sync marks a mailbox as due and wakes its sync; it returns the generation
+// that the sync has to reach.
+func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
+	op := "sync mailbox " + string(key.Number)
+	if err := checkNumbers(op, []mailbox.Number{key.Number}); err != nil {
+		return 0, err
+	}
+	generation, err := c.repo.MarkDirty(ctx, key)
+	if err != nil {
+		return 0, fault.Wrap(err, op)
+	}
+	return generation, fault.Wrap(c.runner.Sync(ctx, key, triggerOperator), op)
+}
+
+// WaitSync waits until no sync of the mailbox runs and returns its state.
+func (c *Control) WaitSync(ctx context.Context, key mailbox.Key) (Mailbox, error) {
+	op := "wait for sync of mailbox " + string(key.Number)
+	if err := c.runner.WaitSync(ctx, key); err != nil {
+		return Mailbox{}, fault.Wrap(err, op)
+	}
+	m, err := c.repo.Mailbox(ctx, key)
+	return m, fault.Wrap(err, op)
+}
