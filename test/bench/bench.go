@@ -12,34 +12,41 @@ import (
 	"strings"
 	"time"
 
-	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 )
 
 // result is one tool's go at one case.
 type result struct {
-	Tool     string    `json:"tool"`
-	Case     benchCase `json:"case"`
-	Round    int       `json:"round"`
-	Usage    usage     `json:"usage"`
-	Messages int       `json:"messages"` // of the whole work, or of the change
-	Bytes    int64     `json:"bytes"`
+	Tool  string    `json:"tool"`
+	Case  benchCase `json:"case"`
+	Round int       `json:"round"`
+	Usage usage     `json:"usage"`
 	// Differences are what the independent reader found afterwards.
 	Differences []string `json:"differences,omitempty"`
 	Failure     string   `json:"failure,omitempty"` // why there are no figures
 	Absent      bool     `json:"absent,omitempty"`  // the tool is not installed or has no way to do it
 }
 
+// stage is a store filled once, of which every contender gets a copy, and the
+// cases that are measured on it.
+type stage struct {
+	name    string
+	seed    string // folder of the filled server
+	numbers []string
+	amount  amount
+	cases   []benchCase
+	// settled stages are copied once, without being measured, before the cases.
+	settled bool
+	fill    func(context.Context, *servers.Dovecot, []string) (amount, error)
+}
+
 // bench is one run of the program.
 type bench struct {
 	options
-	progress  io.Writer
-	numbers   []string
-	seed      string // folder of the filled store that every rig copies
-	largeSeed string
-	messages  int
-	bytes     int64
-	results   []result
+	progress io.Writer
+	dir      string
+	stages   []*stage
+	results  []result
 }
 
 // run builds the work, lets every tool do everything in turn and prints.
@@ -57,10 +64,7 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // holds test data only
 		return fmt.Errorf("open scratch folder: %w", err)
 	}
-	b := &bench{
-		options: o, progress: progress, numbers: mailboxNumbers(o.mailboxes),
-		seed: filepath.Join(dir, "seed"), largeSeed: filepath.Join(dir, "large"),
-	}
+	b := &bench{options: o, progress: progress, dir: dir}
 	if err := b.buildWork(ctx); err != nil {
 		return err
 	}
@@ -68,8 +72,7 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 		for i := range o.tools {
 			// Every round begins with another tool, so that none always
 			// follows the same one.
-			name := o.tools[(i+round)%len(o.tools)]
-			if err := b.contend(ctx, filepath.Join(dir, fmt.Sprintf("%s-%d", name, round)), name, round); err != nil {
+			if err := b.contend(ctx, o.tools[(i+round)%len(o.tools)], round); err != nil {
 				return err
 			}
 		}
@@ -77,75 +80,75 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	return b.report(out)
 }
 
-// buildWork fills the stores that are copied for every contender.
+// buildWork fills the servers that are copied for every contender.
 func (b *bench) buildWork(ctx context.Context) error {
-	begin := time.Now()
-	err := withDovecot(ctx, b.seed, b.numbers, func(d *servers.Dovecot) error {
-		return fill(ctx, d, b.numbers, b.options.messages)
-	})
-	if err != nil {
-		return fmt.Errorf("build work: %w", err)
-	}
-	for i := range b.numbers {
-		for _, dep := range mailboxWork(i, b.options.messages) {
-			b.messages++
-			b.bytes += dep.Size
-		}
+	b.stages = []*stage{{
+		name: "main", numbers: mailboxNumbers(b.mailboxes), cases: mainCases,
+		fill: func(ctx context.Context, d *servers.Dovecot, numbers []string) (amount, error) {
+			return fill(ctx, d, numbers, b.work())
+		},
+	}}
+	if b.review > 0 {
+		b.stages = append(b.stages, &stage{
+			name: "review", numbers: mailboxNumbers(b.review), cases: reviewCases, settled: true,
+			fill: func(ctx context.Context, d *servers.Dovecot, numbers []string) (amount, error) {
+				return fill(ctx, d, numbers, smallWork())
+			},
+		})
 	}
 	if b.largeMB > 0 {
-		err := withDovecot(ctx, b.largeSeed, b.numbers[:1], func(d *servers.Dovecot) error {
-			return store1(ctx, d, b.numbers[0], []reader.Deposit{largeMessage(b.largeMB)})
+		b.stages = append(b.stages, &stage{
+			name: "large", numbers: mailboxNumbers(1), cases: largeCases,
+			fill: func(ctx context.Context, d *servers.Dovecot, numbers []string) (amount, error) {
+				return fillLarge(ctx, d, numbers[0], b.largeMB)
+			},
 		})
-		if err != nil {
-			return fmt.Errorf("build large message: %w", err)
-		}
 	}
-	fmt.Fprintf(b.progress, "work: %d mailboxes, %d messages, %.0f MB, built in %.1f s\n",
-		len(b.numbers), b.messages, float64(b.bytes)/1e6, time.Since(begin).Seconds())
+	for _, st := range b.stages {
+		begin := time.Now()
+		st.seed = filepath.Join(b.dir, "seed-"+st.name)
+		d, err := servers.StartDovecot(ctx, servers.DovecotOptions{Dir: st.seed, Mailboxes: st.numbers})
+		if err != nil {
+			return err
+		}
+		st.amount, err = st.fill(ctx, d, st.numbers)
+		if err := errors.Join(err, d.Stop()); err != nil {
+			return fmt.Errorf("build work: %w", err)
+		}
+		fmt.Fprintf(b.progress, "%s work: %s, built in %.1f s\n", st.name, st.amount, time.Since(begin).Seconds())
+	}
 	return nil
 }
 
-func withDovecot(ctx context.Context, dir string, mailboxes []string, do func(*servers.Dovecot) error) error {
-	d, err := servers.StartDovecot(ctx, servers.DovecotOptions{Dir: dir, Mailboxes: mailboxes})
-	if err != nil {
-		return err
-	}
-	return errors.Join(do(d), d.Stop())
+func (a amount) String() string {
+	return fmt.Sprintf("%d mailboxes, %d messages, %.0f MB", a.mailboxes, a.messages, float64(a.bytes)/1e6)
 }
 
 // contend lets one tool go through all cases on servers of its own. A tool's
 // failure is a result, not the end of the run.
-func (b *bench) contend(ctx context.Context, dir, name string, round int) error {
-	t, err := newTool(name, b.options)
-	if err != nil {
-		return err
-	}
-	cases := []benchCase{caseInitial, caseUnchanged, caseChange, caseShared}
-	if err := t.available(); err != nil {
-		if b.largeMB > 0 {
-			cases = append(cases, caseLarge)
+func (b *bench) contend(ctx context.Context, name string, round int) error {
+	for _, st := range b.stages {
+		t, err := newTool(name, b.options)
+		if err != nil {
+			return err
 		}
-		for _, c := range cases {
-			b.add(result{Tool: name, Case: c, Round: round, Failure: "not installed", Absent: true})
+		if err := t.available(); err != nil {
+			for _, c := range st.cases {
+				b.add(result{Tool: name, Case: c, Round: round, Failure: "not installed", Absent: true})
+			}
+			continue
 		}
-		fmt.Fprintf(b.progress, "round %d  %-10s  not installed: %v\n", round+1, name, err)
-		return nil
+		if err := b.onStage(ctx, st, t, round); err != nil {
+			return err
+		}
 	}
-	if err := b.onRig(ctx, dir, b.seed, b.numbers, t, round, cases); err != nil {
-		return err
-	}
-	if b.largeMB == 0 {
-		return nil
-	}
-	if t, err = newTool(name, b.options); err != nil {
-		return err
-	}
-	return b.onRig(ctx, dir+"-large", b.largeSeed, b.numbers[:1], t, round, []benchCase{caseLarge})
+	return nil
 }
 
-// onRig starts servers, lets the tool do the cases in order, and clears up.
-func (b *bench) onRig(ctx context.Context, dir, seed string, numbers []string, t tool, round int, cases []benchCase) (err error) {
-	r, err := newRig(ctx, dir, seed, numbers, b.parallel)
+// onStage starts servers, lets the tool do the cases in order, and clears up.
+func (b *bench) onStage(ctx context.Context, st *stage, t tool, round int) (err error) {
+	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%s-%d", t.name(), st.name, round))
+	r, err := newRig(ctx, dir, st.seed, st.numbers, b.parallel)
 	if err != nil {
 		return fmt.Errorf("build servers for %s: %w", t.name(), err)
 	}
@@ -156,10 +159,10 @@ func (b *bench) onRig(ctx context.Context, dir, seed string, numbers []string, t
 		}
 	}()
 	failure := ""
-	if err := t.prepare(ctx, r); err != nil {
+	if err := b.prepare(ctx, st, r, t); err != nil {
 		failure = err.Error()
 	}
-	for _, c := range cases {
+	for _, c := range st.cases {
 		res := result{Tool: t.name(), Case: c, Round: round, Failure: failure}
 		if failure == "" {
 			b.one(ctx, r, t, &res)
@@ -169,10 +172,25 @@ func (b *bench) onRig(ctx context.Context, dir, seed string, numbers []string, t
 		}
 		b.add(res)
 		if res.Failure != "" && !res.Absent {
-			failure = "after a failure: " + string(c)
+			failure = "not run after a failure: " + string(c)
 		}
 	}
 	return nil
+}
+
+func (b *bench) prepare(ctx context.Context, st *stage, r *rig, t tool) error {
+	if err := t.prepare(ctx, r); err != nil {
+		return err
+	}
+	if !st.settled {
+		return nil
+	}
+	s, err := t.section(ctx, r, caseInitial)
+	if err != nil {
+		return err
+	}
+	_, err = s.measure(ctx)
+	return err
 }
 
 // one measures one case and checks what it left.
@@ -181,24 +199,10 @@ func (b *bench) one(ctx context.Context, r *rig, t tool, res *result) {
 		res.Failure = err.Error()
 		res.Absent = errors.Is(err, errNotOffered)
 	}
-	res.Messages, res.Bytes = b.messages, b.bytes
-	switch res.Case {
-	case caseChange:
-		changes, err := smallChange(ctx, r.source, r.mailboxes)
-		if err != nil {
-			fail(fmt.Errorf("make small change: %w", err))
-			return
-		}
-		r.changes = changes
-	case caseShared:
-		if err := r.restartShared(ctx); err != nil {
-			fail(err)
-			return
-		}
-	case caseLarge:
-		res.Messages, res.Bytes = 1, int64(b.largeMB)*1_000_000
-	}
 	s, err := t.section(ctx, r, res.Case)
+	if err == nil {
+		err = b.arrange(ctx, r, t, res.Case, &s)
+	}
 	if err != nil {
 		fail(err)
 		return
@@ -211,6 +215,33 @@ func (b *bench) one(ctx context.Context, r *rig, t tool, res *result) {
 	if res.Differences, err = r.differences(ctx); err != nil {
 		fail(fmt.Errorf("compare stores: %w", err))
 	}
+}
+
+// arrange brings the servers into the state that a case is about. The section
+// is made again where it depends on that state.
+func (b *bench) arrange(ctx context.Context, r *rig, t tool, c benchCase, s *section) (err error) {
+	switch c {
+	case caseChange:
+		if r.changes, err = smallChange(ctx, r.source, r.mailboxes); err != nil {
+			return fmt.Errorf("make small change: %w", err)
+		}
+	case caseShared:
+		if err := r.restartShared(ctx); err != nil {
+			return err
+		}
+		// One run that is not measured: the servers build their lists of who
+		// may see what at the first look, a tool may have to notice.
+		if err := r.lookShared(ctx); err != nil {
+			return err
+		}
+		if _, err := s.measure(ctx); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	*s, err = t.section(ctx, r, c)
+	return err
 }
 
 // add keeps a result and says so.
@@ -226,7 +257,7 @@ func (b *bench) add(res result) {
 	if res.Failure == "" && !res.Usage.Idle {
 		said += " (the machine was not idle before)"
 	}
-	fmt.Fprintf(b.progress, "round %d  %-10s  %-27s  %s\n", res.Round+1, res.Tool, res.Case, said)
+	fmt.Fprintf(b.progress, "round %d  %-10s  %-30s  %s\n", res.Round+1, res.Tool, res.Case, said)
 }
 
 // report writes the table and the figures behind it.

@@ -43,7 +43,7 @@ func (ceiling) section(ctx context.Context, r *rig, c benchCase) (section, error
 	switch c {
 	case caseInitial, caseLarge:
 		job.Kind = bare.Copy
-	case caseUnchanged:
+	case caseUnchanged, caseMany:
 		job.Kind = bare.Status
 	case caseChange:
 		job.Kind, job.Changes = bare.Change, r.changes

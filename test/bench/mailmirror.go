@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	benchLink    = "dr"
-	startLimit   = 2 * time.Minute
-	stopLimit    = time.Minute
-	warmUpRounds = 1
+	benchLink  = "dr"
+	startLimit = 2 * time.Minute
+	stopLimit  = time.Minute
 )
 
 // mailmirror is run as an operator runs it: `mailmirror up` keeps PostgreSQL,
@@ -119,15 +118,7 @@ func (m *mailmirror) start(ctx context.Context, logPath string) error {
 	}
 }
 
-func (m *mailmirror) section(ctx context.Context, r *rig, c benchCase) (section, error) {
-	if c == caseShared {
-		// The servers have changed: one run, not measured, to notice.
-		for range warmUpRounds {
-			if err := m.run(ctx, "compare", benchLink, "--wait"); err != nil {
-				return section{}, err
-			}
-		}
-	}
+func (m *mailmirror) section(ctx context.Context, r *rig, _ benchCase) (section, error) {
 	return section{
 		rig:      r,
 		commands: []*exec.Cmd{m.command(ctx, "compare", benchLink, "--wait")},

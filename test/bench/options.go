@@ -15,6 +15,7 @@ type options struct {
 	messages  int // per mailbox, greetings included
 	rounds    int
 	parallel  int // mailboxes at a time, for every tool
+	review    int // mailboxes of the cases that only look; 0 leaves them out
 	largeMB   int // size of the single large message; 0 leaves the case out
 	tools     []string
 	dir       string // scratch; a folder of its own is made in it and removed
@@ -36,6 +37,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	f.IntVar(&o.messages, "messages", 27, "messages per mailbox, greetings included, of 5 to 250 kB")
 	f.IntVar(&o.rounds, "rounds", 3, "times that each tool does everything, in turn; medians are shown")
 	f.IntVar(&o.parallel, "parallel", 4, "mailboxes at a time, for every tool")
+	f.IntVar(&o.review, "review", 500, "mailboxes, with few small messages, for the cases that only look for changes; 0 leaves them out")
 	f.IntVar(&o.largeMB, "large", 100, "size in MB of the large message for the memory case; 0 leaves it out")
 	f.StringVar(&tools, "tools", strings.Join(allTools, ","), "tools to compare")
 	f.StringVar(&o.dir, "dir", "", "scratch folder (default: the system's)")
@@ -62,8 +64,13 @@ func (o options) validate() error {
 	if o.messages < 8 {
 		errs = append(errs, errors.New("-messages must be at least 8"))
 	}
-	if o.mailboxes > 9000 {
-		errs = append(errs, errors.New("-mailboxes must be at most 9000: mailbox numbers have four digits"))
+	if max(o.mailboxes, o.review) > 9000 || o.review < 0 {
+		errs = append(errs, errors.New("-mailboxes and -review must be at most 9000: mailbox numbers have four digits"))
+	}
+	for _, name := range o.tools {
+		if _, err := newTool(name, o); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if o.largeMB < 0 || o.largeMB > 1000 {
 		errs = append(errs, errors.New("-large must be between 0 and 1000"))

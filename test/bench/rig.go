@@ -88,6 +88,12 @@ func (r *rig) restartShared(ctx context.Context) error {
 	return r.start(ctx, true)
 }
 
+// lookShared asks both servers once for all mailboxes.
+func (r *rig) lookShared(ctx context.Context) error {
+	_, err := bare.Run(ctx, bare.Job{Kind: bare.Shared, Source: endpoint(r.source), Target: endpoint(r.target), Separator: "/"})
+	return err
+}
+
 func (r *rig) stop() error {
 	var errs []error
 	for _, d := range []*servers.Dovecot{r.source, r.target} {

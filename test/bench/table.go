@@ -21,42 +21,43 @@ type figures struct {
 
 func (b *bench) markdown(versions string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%d mailboxes, %d messages, %.0f MB; %d mailboxes at a time; medians of %d rounds, tools in turn; %d processors. %s.\n\n",
-		len(b.numbers), b.messages, float64(b.bytes)/1e6, b.parallel, b.rounds, runtime.NumCPU(), versions)
+	for _, st := range b.stages {
+		fmt.Fprintf(&out, "%s: %s. ", strings.Join(caseNames(st.cases), ", "), st.amount)
+	}
+	fmt.Fprintf(&out, "%d mailboxes at a time; medians of %d rounds, tools in turn; %d processors; %s.\n\n",
+		b.parallel, b.rounds, runtime.NumCPU(), versions)
 	out.WriteString("| case | tool | seconds | messages/s | MB/s | ms per mailbox | CPU s: tool | CPU s: servers | CPU s: PostgreSQL + Temporal | peak memory MB | of the ceiling | faithful |\n")
 	out.WriteString("| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
-	for _, c := range b.cases() {
-		for _, name := range b.tools {
-			out.WriteString(b.row(c, name))
+	for _, st := range b.stages {
+		for _, c := range st.cases {
+			for _, name := range b.tools {
+				out.WriteString(b.row(st.amount, c, name))
+			}
 		}
 	}
 	out.WriteString("\n" + b.notes())
 	return out.String()
 }
 
-// cases are those with a result, in the order in which they were done.
-func (b *bench) cases() []benchCase {
-	var out []benchCase
-	for _, r := range b.results {
-		if !slices.Contains(out, r.Case) {
-			out = append(out, r.Case)
-		}
+func caseNames(cases []benchCase) []string {
+	var out []string
+	for _, c := range cases {
+		out = append(out, string(c))
 	}
 	return out
 }
 
-func (b *bench) row(c benchCase, name string) string {
+func (b *bench) row(a amount, c benchCase, name string) string {
 	f := b.figures(c, name)
 	if f.rounds == 0 {
 		return fmt.Sprintf("| %s | %s | %s | | | | | | | | | |\n", c, name, f.failure)
 	}
-	rates := [3]string{"", "", fmt.Sprintf("%.1f", 1000*f.wall/float64(len(b.numbers)))}
+	rates := [3]string{"", "", fmt.Sprintf("%.2f", 1000*f.wall/float64(a.mailboxes))}
 	switch c {
 	case caseInitial:
-		rates[0] = fmt.Sprintf("%.0f", float64(b.messages)/f.wall)
-		rates[1] = fmt.Sprintf("%.1f", float64(b.bytes)/1e6/f.wall)
+		rates[0], rates[1] = fmt.Sprintf("%.0f", float64(a.messages)/f.wall), fmt.Sprintf("%.1f", float64(a.bytes)/1e6/f.wall)
 	case caseLarge:
-		rates = [3]string{"", fmt.Sprintf("%.1f", float64(b.largeMB)/f.wall), ""}
+		rates[1], rates[2] = fmt.Sprintf("%.1f", float64(a.bytes)/1e6/f.wall), ""
 	}
 	behind := ""
 	if name == toolMailmirror {

@@ -21,8 +21,16 @@ const (
 	caseInitial   benchCase = "initial copy"
 	caseUnchanged benchCase = "unchanged"
 	caseChange    benchCase = "small change"
-	caseShared    benchCase = "unchanged, shared namespace"
+	caseMany      benchCase = "unchanged, many mailboxes"
+	caseShared    benchCase = "the same by a shared namespace"
 	caseLarge     benchCase = "one large message"
+)
+
+// The cases that share a pair of servers.
+var (
+	mainCases   = []benchCase{caseInitial, caseUnchanged, caseChange}
+	reviewCases = []benchCase{caseMany, caseShared}
+	largeCases  = []benchCase{caseLarge}
 )
 
 // errNotOffered is returned by a tool that has no way to do a case.

@@ -165,42 +165,54 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// Folders lists the selectable folders, as the server spells them.
+// Folders lists the selectable folders, as the server spells their names.
 func (c *Conn) Folders() ([]string, error) {
+	return c.list("LIST")
+}
+
+// Subscribed lists the subscribed folders. LIST RETURN (SUBSCRIBED) would do
+// both in one command, but Dovecot 2.3 leaves \Subscribed out there for an
+// inbox that has never held a message.
+func (c *Conn) Subscribed() ([]string, error) {
+	return c.list("LSUB")
+}
+
+func (c *Conn) list(verb string) ([]string, error) {
 	var names []string
 	err := c.Do(func(line string) error {
-		name, ok, err := parseList(line)
+		name, ok, err := parseList(verb, line)
 		if ok {
 			names = append(names, name)
 		}
 		return err
-	}, `LIST "" "*"`)
+	}, `%s "" "*"`, verb)
 	if err != nil {
 		return nil, fmt.Errorf("list folders: %w", err)
 	}
 	return names, nil
 }
 
-// parseList returns the name of a selectable folder from a LIST response;
-// ok is false for any other response.
-func parseList(line string) (name string, ok bool, err error) {
-	rest, found := strings.CutPrefix(line, "LIST (")
+// parseList reads a LIST or LSUB response; ok is false for any other response
+// and for a folder that cannot be selected.
+func parseList(verb, line string) (name string, ok bool, err error) {
+	rest, found := strings.CutPrefix(line, verb+" (")
 	if !found {
 		return "", false, nil
 	}
 	attrs, rest, found := strings.Cut(rest, ") ")
 	if !found {
-		return "", false, errors.New("parse LIST: attributes do not end")
+		return "", false, errors.New("parse list: attributes do not end")
 	}
-	if a := strings.ToLower(attrs); strings.Contains(a, `\noselect`) || strings.Contains(a, `\nonexistent`) {
+	attrs = strings.ToLower(attrs)
+	if strings.Contains(attrs, `\noselect`) || strings.Contains(attrs, `\nonexistent`) {
 		return "", false, nil
 	}
-	_, rest, found = strings.Cut(rest, " ") // the separator, "/" or NIL
-	if !found || rest == "" {
-		return "", false, errors.New("parse LIST: no name")
+	_, name, found = strings.Cut(rest, " ") // before it the separator, "/" or NIL
+	if !found || name == "" {
+		return "", false, errors.New("parse list: no name")
 	}
-	if rest[0] == '"' {
-		return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(strings.Trim(rest, `"`)), true, nil
+	if name[0] == '"' && len(name) > 1 {
+		name = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(name[1 : len(name)-1])
 	}
-	return rest, true, nil
+	return name, true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -135,10 +136,19 @@ func copyMailbox(ctx context.Context, j Job, mailbox string) (Moved, error) {
 	if err != nil {
 		return total, err
 	}
+	subscribed, err := from.Subscribed()
+	if err != nil {
+		return total, err
+	}
 	for _, folder := range folders {
 		if !strings.EqualFold(folder, "INBOX") {
 			if err := to.Do(nil, "CREATE %s", quote(folder)); err != nil {
 				return total, fmt.Errorf("create folder: %w", err)
+			}
+		}
+		if slices.Contains(subscribed, folder) {
+			if err := to.Do(nil, "SUBSCRIBE %s", quote(folder)); err != nil {
+				return total, fmt.Errorf("subscribe: %w", err)
 			}
 		}
 		moved, err := copyFolder(from, to, folder, "1:*")
