@@ -1,0 +1,123 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// StartCompare records a compare that begins. A run that is recorded already
+// is left as it is.
+func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error {
+	err := s.q.InsertCompareRun(ctx, sqlcgen.InsertCompareRunParams{
+		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int32(run.Mailboxes), StartedAt: run.StartedAt,
+	})
+	if violates(err, foreignKeyViolation, "compare_runs_link") {
+		return unknownLink(run.Link)
+	}
+	return classify("record compare "+run.RunID, err)
+}
+
+// AddCompareProgress records what one page of a compare has done. The page's
+// former record is replaced, so that a page that is done again counts once.
+func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, p control.CompareProgress) error {
+	err := s.q.ReplaceComparePage(ctx, sqlcgen.ReplaceComparePageParams{
+		RunID: runID, Page: int32(page),
+		Reviewed: int32(p.Reviewed), Unchanged: int32(p.Unchanged), Synced: int32(p.Synced),
+		Differing: int32(p.Differing), Failed: int32(p.Failed), Busy: int32(p.Busy),
+		MessagesAppended: int32(p.Messages.Appended), MessagesBytes: p.Messages.Bytes,
+		MessagesFlagsChanged: int32(p.Messages.FlagsChanged), MessagesExpunged: int32(p.Messages.Expunged),
+		GreetingsAppended: int32(p.Greetings.Appended), GreetingsBytes: p.Greetings.Bytes,
+		GreetingsFlagsChanged: int32(p.Greetings.FlagsChanged), GreetingsExpunged: int32(p.Greetings.Expunged),
+		DueMessages: int32(p.DueMessages), DueBytes: p.DueBytes,
+	})
+	if violates(err, foreignKeyViolation, "compare_pages_run") {
+		return unknownCompare(runID)
+	}
+	return classify("record progress of compare "+runID, err)
+}
+
+// FinishCompare records the end of a compare; the first end counts.
+func (s *Store) FinishCompare(ctx context.Context, runID string) error {
+	n, err := s.q.FinishCompareRun(ctx, runID)
+	if err == nil && n == 0 {
+		return unknownCompare(runID)
+	}
+	return classify("record end of compare "+runID, err)
+}
+
+// CompareRun implements control.Repository.
+func (s *Store) CompareRun(ctx context.Context, runID string) (control.CompareRun, error) {
+	row, err := s.q.GetCompareRun(ctx, runID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.CompareRun{}, unknownCompare(runID)
+	}
+	return compareOf(row), classify("read compare "+runID, err)
+}
+
+// Status implements control.Repository; the links come by name.
+func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, error) {
+	op := "read status"
+	rows, err := s.q.LinkStatus(ctx, link)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	if len(rows) == 0 && link != "" {
+		return nil, unknownLink(link)
+	}
+	compares, err := s.q.LastCompares(ctx, link)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	last := make(map[string]*control.CompareRun, len(compares))
+	for _, row := range compares {
+		run := compareOf(row)
+		last[row.Link] = &run
+	}
+	status := make([]control.LinkStatus, len(rows))
+	for i, row := range rows {
+		status[i] = control.LinkStatus{
+			Link: control.Link{
+				Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude),
+				CreatedAt: row.CreatedAt,
+			},
+			Mailboxes: int(row.Mailboxes),
+			States: control.StateCounts{
+				New: int(row.New), Equal: int(row.Equal), Differing: int(row.Differing),
+				Dirty: int(row.Dirty), Parked: int(row.Parked),
+			},
+			Messages: row.Messages, Greetings: row.Greetings, Lag: max(row.Lag, 0), LastCompare: last[row.Name],
+		}
+	}
+	return status, nil
+}
+
+func compareOf(row sqlcgen.CompareTotal) control.CompareRun {
+	return control.CompareRun{
+		RunID: row.RunID, Link: row.Link, Trigger: row.Trigger, StartedAt: row.StartedAt,
+		FinishedAt: orZero(row.FinishedAt), Mailboxes: int(row.Mailboxes), UpdatedAt: row.UpdatedAt,
+		CompareProgress: control.CompareProgress{
+			Reviewed: int(row.Reviewed), Unchanged: int(row.Unchanged), Synced: int(row.Synced),
+			Differing: int(row.Differing), Failed: int(row.Failed), Busy: int(row.Busy),
+			Messages: copier.Work{
+				Appended: int(row.MessagesAppended), Bytes: row.MessagesBytes,
+				FlagsChanged: int(row.MessagesFlagsChanged), Expunged: int(row.MessagesExpunged),
+			},
+			Greetings: copier.Work{
+				Appended: int(row.GreetingsAppended), Bytes: row.GreetingsBytes,
+				FlagsChanged: int(row.GreetingsFlagsChanged), Expunged: int(row.GreetingsExpunged),
+			},
+			DueMessages: int(row.DueMessages), DueBytes: row.DueBytes,
+		},
+	}
+}
+
+func unknownCompare(runID string) error {
+	return fault.New(fault.Config, "there is no compare "+runID, nil, "")
+}

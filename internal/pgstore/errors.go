@@ -1,0 +1,77 @@
+package pgstore
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"mailmirror/internal/fault"
+)
+
+// The SQLSTATEs that mean something of their own here.
+const (
+	uniqueViolation     = "23505"
+	foreignKeyViolation = "23503"
+	checkViolation      = "23514"
+	leaseLost           = "ML001" // raised by our own function ledger_lease
+)
+
+const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
+
+// classify gives an error of the database its fault kind, once. An error that
+// has one already, and nil, pass unchanged.
+//
+// The texts of PostgreSQL are taken without their DETAIL, which would quote
+// rows.
+func classify(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		// No answer of the server: no connection, a lost one, or our own
+		// context's end. Whether a statement was carried out is not known.
+		hint := ""
+		if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+			hint = "check that PostgreSQL runs and that the database address is right"
+		}
+		return fault.New(fault.Transient, op, err, hint)
+	}
+	cause := errors.New("database: " + pg.Message + " (SQLSTATE " + pg.Code + ")")
+	switch {
+	case pg.Code == leaseLost:
+		return fault.New(fault.Conflict, op+": the write lease was lost to another sync", nil, "")
+	case pg.Code == uniqueViolation:
+		return fault.New(fault.Conflict, op, cause, "")
+	case pg.Code == foreignKeyViolation:
+		return fault.New(fault.Config, op, cause, "")
+	case strings.HasPrefix(pg.Code, "28"): // invalid authorization
+		return fault.New(fault.Config, op, cause, "check the user and password of the database address, and pg_hba.conf")
+	case pg.Code == "3D000": // invalid catalog name
+		return fault.New(fault.Config, op, cause, "create the database first, or mend its name in the database address")
+	case pg.Code == "42501": // insufficient privilege
+		return fault.New(fault.Config, op, cause, "the database user must own its database")
+	case pg.Code == "42P01", pg.Code == "42703", pg.Code == "42883", pg.Code == "3F000":
+		return fault.New(fault.Config, op, cause, schemaHint)
+	case pg.Code == "25006": // read-only transaction
+		return fault.New(fault.Transient, op, cause, "the database is a standby; the address must lead to the primary")
+	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"), pg.Code == "21000":
+		// Data that does not fit: trying it again gives the same answer.
+		return fault.New(fault.Permanent, op, cause, "")
+	default:
+		// Serialization, deadlock, shutdown, no room, too many connections, an
+		// I/O error, and what nobody thought of: later it may work.
+		return fault.New(fault.Transient, op, cause, "")
+	}
+}
+
+// violates reports whether err is the given kind of violation, of the named
+// constraint where the name is not empty.
+func violates(err error, code, constraint string) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == code && (constraint == "" || pg.ConstraintName == constraint)
+}

@@ -1,0 +1,124 @@
+package pgstore
+
+import (
+	"context"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// History implements control.Repository; limit 0 means all. The history of a
+// link that was removed is still there, so an unknown name is a Config fault
+// only where nothing is known of it.
+func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+	var rows []sqlcgen.History
+	var err error
+	if number == "" {
+		rows, err = s.q.ListLinkHistory(ctx, sqlcgen.ListLinkHistoryParams{Link: link, MaxRows: int32(limit)})
+	} else {
+		rows, err = s.q.ListMailboxHistory(ctx, sqlcgen.ListMailboxHistoryParams{
+			Link: link, Number: string(number), MaxRows: int32(limit),
+		})
+	}
+	if err != nil {
+		return nil, classify("read history of link "+link, err)
+	}
+	if len(rows) == 0 && number != "" {
+		_, err := s.Mailbox(ctx, mailbox.Key{Link: link, Number: number})
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, s.requireLink(ctx, link)
+	}
+	entries := make([]control.HistoryEntry, len(rows))
+	for i, row := range rows {
+		entries[i] = control.HistoryEntry{ID: row.ID, Report: reportOf(row)}
+	}
+	return entries, nil
+}
+
+// Errors implements control.Repository; link "" means every one. They come by
+// link and number, a mailbox's failure before its differences.
+func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, error) {
+	op := "list errors"
+	if link != "" {
+		if err := s.requireLink(ctx, link); err != nil {
+			return nil, err
+		}
+	}
+	failures, err := s.q.ListFailures(ctx, link)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	differences, err := s.q.ListDifferences(ctx, link)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	// Both lists are in order; they are merged like two runs of a sort.
+	entries := make([]control.ErrorEntry, 0, len(failures)+len(differences))
+	i := 0
+	for _, d := range differences {
+		for ; i < len(failures) && notAfter(failures[i], d); i++ {
+			entries = append(entries, failureOf(failures[i]))
+		}
+		entries = append(entries, control.ErrorEntry{
+			Link: d.Link, Number: mailbox.Number(d.Number), Folder: mailbox.FolderName(d.Folder),
+			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Since: d.Since,
+		})
+	}
+	for ; i < len(failures); i++ {
+		entries = append(entries, failureOf(failures[i]))
+	}
+	return entries, nil
+}
+
+func notAfter(f sqlcgen.ListFailuresRow, d sqlcgen.ListDifferencesRow) bool {
+	return f.Link < d.Link || (f.Link == d.Link && f.Number <= d.Number)
+}
+
+func failureOf(f sqlcgen.ListFailuresRow) control.ErrorEntry {
+	return control.ErrorEntry{
+		Link: f.Link, Number: mailbox.Number(f.Number), Kind: f.ErrorKind, Text: f.Error, Hint: f.Hint,
+		Since: orZero(f.FailingSince), Failures: int(f.Failures), NextAttemptAt: f.NextAttemptAt,
+	}
+}
+
+// historyRow and reportOf convert between a report and its row.
+func historyRow(r copier.Report) sqlcgen.InsertHistoryParams {
+	return sqlcgen.InsertHistoryParams{
+		Link: r.Key.Link, Number: string(r.Key.Number), StartedAt: r.Started, RunID: r.RunID, Trigger: r.Trigger,
+		FinishedAt: r.Finished, Outcome: string(r.Outcome),
+		MessagesAppended: int32(r.Messages.Appended), MessagesBytes: r.Messages.Bytes,
+		MessagesFlagsChanged: int32(r.Messages.FlagsChanged), MessagesExpunged: int32(r.Messages.Expunged),
+		GreetingsAppended: int32(r.Greetings.Appended), GreetingsBytes: r.Greetings.Bytes,
+		GreetingsFlagsChanged: int32(r.Greetings.FlagsChanged), GreetingsExpunged: int32(r.Greetings.Expunged),
+		FoldersCreated: int32(r.Folders.Created), FoldersDeleted: int32(r.Folders.Deleted),
+		FoldersRenamed: int32(r.Folders.Renamed), FoldersSubscribed: int32(r.Folders.Subscribed),
+		Differences: int32(r.Differences), SourceMessages: int32(r.SourceMessages),
+		SourceGreetings: int32(r.SourceGreetings), Generation: r.Generation,
+		ErrorKind: r.ErrKind, Error: plain(r.Err), Hint: plain(r.Hint),
+	}
+}
+
+func reportOf(h sqlcgen.History) copier.Report {
+	return copier.Report{
+		Key:     mailbox.Key{Link: h.Link, Number: mailbox.Number(h.Number)},
+		Trigger: h.Trigger, RunID: h.RunID, Started: h.StartedAt, Finished: h.FinishedAt, Outcome: copier.Outcome(h.Outcome),
+		Messages: copier.Work{
+			Appended: int(h.MessagesAppended), Bytes: h.MessagesBytes,
+			FlagsChanged: int(h.MessagesFlagsChanged), Expunged: int(h.MessagesExpunged),
+		},
+		Greetings: copier.Work{
+			Appended: int(h.GreetingsAppended), Bytes: h.GreetingsBytes,
+			FlagsChanged: int(h.GreetingsFlagsChanged), Expunged: int(h.GreetingsExpunged),
+		},
+		Folders: copier.FolderWork{
+			Created: int(h.FoldersCreated), Deleted: int(h.FoldersDeleted),
+			Renamed: int(h.FoldersRenamed), Subscribed: int(h.FoldersSubscribed),
+		},
+		Differences: int(h.Differences), SourceMessages: int(h.SourceMessages), SourceGreetings: int(h.SourceGreetings),
+		Generation: h.Generation, ErrKind: h.ErrorKind, Err: h.Error, Hint: h.Hint,
+	}
+}

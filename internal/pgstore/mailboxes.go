@@ -1,0 +1,156 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// AddMailboxes implements control.Repository. Adding again changes nothing.
+func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
+	n, err := s.q.InsertMailboxes(ctx, sqlcgen.InsertMailboxesParams{Link: link, Numbers: strs(list)})
+	if violates(err, foreignKeyViolation, "mailboxes_link") {
+		return 0, unknownLink(link)
+	}
+	if err == nil && n == 0 {
+		// With nothing to insert no foreign key was looked at.
+		return 0, s.requireLink(ctx, link)
+	}
+	return int(n), classify("add mailboxes to link "+link, err)
+}
+
+// RemoveMailboxes implements control.Repository and returns how many there
+// were. Mailboxes that a sync may still be writing to are a Conflict, and none
+// of the list is removed then.
+func (s *Store) RemoveMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
+	op := "remove mailboxes from link " + link
+	var removed int64
+	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := refuseLive(ctx, q, op, sqlcgen.LiveLeasesParams{Link: link, Numbers: strs(list)}); err != nil {
+			return err
+		}
+		var err error
+		removed, err = q.DeleteMailboxes(ctx, sqlcgen.DeleteMailboxesParams{Link: link, Numbers: strs(list)})
+		return err
+	})
+	if err == nil && removed == 0 {
+		return 0, s.requireLink(ctx, link)
+	}
+	return int(removed), err
+}
+
+// refuseLive locks leases that are about to be deleted and fails where one of
+// them lives: a mailbox that is removed and added again while somebody still
+// writes to it would have two writers.
+func refuseLive(ctx context.Context, q *sqlcgen.Queries, op string, which sqlcgen.LiveLeasesParams) error {
+	live, err := q.LiveLeases(ctx, which)
+	if err != nil || len(live) == 0 {
+		return err
+	}
+	var longest time.Duration
+	for _, l := range live {
+		longest = max(longest, l.Remaining)
+	}
+	return fault.New(fault.Conflict,
+		fmt.Sprintf("%s: %d being synced, the first is mailbox %s", op, len(live), live[0].Number), nil,
+		fmt.Sprintf("try again when the sync has ended; a sync that died is over in %v", longest.Round(time.Second)))
+}
+
+// Mailbox implements control.Repository.
+func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, error) {
+	row, err := s.q.GetMailbox(ctx, sqlcgen.GetMailboxParams{Link: key.Link, Number: string(key.Number)})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.Mailbox{}, s.unknownMailbox(ctx, key)
+	}
+	return mailboxOf(row), classify("read mailbox "+string(key.Number), err)
+}
+
+// Mailboxes implements control.Repository.
+func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number, limit int) ([]control.Mailbox, error) {
+	rows, err := s.q.ListMailboxes(ctx, sqlcgen.ListMailboxesParams{Link: link, After: string(after), MaxRows: int32(limit)})
+	if err != nil {
+		return nil, classify("list mailboxes of link "+link, err)
+	}
+	if len(rows) == 0 {
+		return nil, s.requireLink(ctx, link)
+	}
+	list := make([]control.Mailbox, len(rows))
+	for i, row := range rows {
+		list[i] = mailboxOf(row)
+	}
+	return list, nil
+}
+
+// MarkDirty implements control.Repository.
+func (s *Store) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
+	generation, err := s.q.MarkDirty(ctx, sqlcgen.MarkDirtyParams{Link: key.Link, Number: string(key.Number)})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, s.unknownMailbox(ctx, key)
+	}
+	return generation, classify("mark mailbox "+string(key.Number)+" dirty", err)
+}
+
+// NumbersPage lists mailbox numbers by ascending number, those after `after`
+// ("" from the start), at most limit (0 means all).
+func (s *Store) NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
+	rows, err := s.q.NumbersPage(ctx, sqlcgen.NumbersPageParams{Link: link, After: string(after), MaxRows: int32(limit)})
+	return numbers(rows), classify("list mailboxes of link "+link, err)
+}
+
+// CountMailboxes counts the mailboxes of a link.
+func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
+	n, err := s.q.CountMailboxes(ctx, link)
+	return int(n), classify("count mailboxes of link "+link, err)
+}
+
+// DueMailboxes lists mailboxes that are dirty, whose next attempt is due and
+// that nobody is writing to, the longest due first, at most limit (0 means
+// all).
+func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
+	rows, err := s.q.DueMailboxes(ctx, int32(limit))
+	keys := make([]mailbox.Key, len(rows))
+	for i, row := range rows {
+		keys[i] = mailbox.Key{Link: row.Link, Number: mailbox.Number(row.Number)}
+	}
+	return keys, classify("list due mailboxes", err)
+}
+
+func mailboxOf(row sqlcgen.Mailbox) control.Mailbox {
+	m := control.Mailbox{
+		Link: row.Link, Number: mailbox.Number(row.Number), State: control.MailboxState(row.State),
+		DirtyGeneration: row.DirtyGeneration, CleanGeneration: row.CleanGeneration,
+		LastEqualAt: orZero(row.LastEqualAt), LastReviewAt: orZero(row.LastReviewAt),
+		Failures: int(row.Failures), ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint,
+		ErrorAt: orZero(row.ErrorAt), Messages: int(row.Messages), Greetings: int(row.Greetings),
+		Differences: int(row.Differences), CreatedAt: row.CreatedAt,
+	}
+	// A mailbox for which nothing is due has no next attempt, whatever the
+	// column still holds of the last one.
+	if row.DirtyGeneration > row.CleanGeneration {
+		m.DirtySince, m.NextAttemptAt = orZero(row.DirtySince), row.NextAttemptAt
+	}
+	return m
+}
+
+// requireLink is the Config fault for a link that does not exist, or nil.
+func (s *Store) requireLink(ctx context.Context, name string) error {
+	_, err := s.Link(ctx, name)
+	return err
+}
+
+// unknownMailbox says what of a key does not exist: the link or the mailbox.
+func (s *Store) unknownMailbox(ctx context.Context, key mailbox.Key) error {
+	if err := s.requireLink(ctx, key.Link); err != nil {
+		return err
+	}
+	return fault.New(fault.Config, "link "+key.Link+" has no mailbox "+string(key.Number), nil,
+		"mailbox list shows those that it has; mailbox add adds one")
+}

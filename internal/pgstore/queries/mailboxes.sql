@@ -1,0 +1,156 @@
+-- name: InsertMailboxes :one
+WITH added AS (
+    INSERT INTO mailboxes (link, number)
+    SELECT @link, unnest(@numbers::text[])
+    ON CONFLICT (link, number) DO NOTHING
+    RETURNING link, number
+), leased AS (
+    INSERT INTO leases (link, number, epoch, expires_at, clean)
+    SELECT link, number, nextval('lease_epochs'), now(), true FROM added
+)
+SELECT count(*) FROM added;
+
+-- LiveLeases locks the leases of mailboxes that are to go (all of the link
+-- where every_number is true), in the order in which a sync locks too: lease
+-- first, mailbox later. It returns those that somebody may still write under.
+-- name: LiveLeases :many
+WITH locked AS MATERIALIZED (
+    SELECT number, clean, expires_at
+    FROM leases
+    WHERE link = @link AND (@every_number::boolean OR number = ANY (@numbers::text[]))
+    ORDER BY number
+    FOR UPDATE
+)
+SELECT number, (expires_at - clock_timestamp())::interval AS remaining
+FROM locked
+WHERE NOT clean AND expires_at > clock_timestamp()
+ORDER BY number;
+
+-- name: DeleteMailboxes :execrows
+DELETE FROM mailboxes WHERE link = @link AND number = ANY (@numbers::text[]);
+
+-- name: GetMailbox :one
+SELECT * FROM mailboxes WHERE link = @link AND number = @number;
+
+-- ListMailboxes pages by number; max_rows 0 means all.
+-- name: ListMailboxes :many
+SELECT * FROM mailboxes
+WHERE link = @link AND number > @after
+ORDER BY number
+LIMIT nullif(@max_rows::integer, 0);
+
+-- name: NumbersPage :many
+SELECT number FROM mailboxes
+WHERE link = @link AND number > @after
+ORDER BY number
+LIMIT nullif(@max_rows::integer, 0);
+
+-- name: CountMailboxes :one
+SELECT count(*) FROM mailboxes WHERE link = @link;
+
+-- MarkDirty keeps the place in the queue of a mailbox that is due already, so
+-- that one that changes all the time is not put off for ever.
+-- name: MarkDirty :one
+UPDATE mailboxes
+SET dirty_generation = dirty_generation + 1,
+    dirty_since = CASE WHEN dirty_generation > clean_generation THEN dirty_since ELSE clock_timestamp() END,
+    next_attempt_at = CASE
+        WHEN dirty_generation > clean_generation THEN least(next_attempt_at, clock_timestamp())
+        ELSE clock_timestamp()
+    END
+WHERE link = @link AND number = @number
+RETURNING dirty_generation;
+
+-- name: DueMailboxes :many
+SELECT m.link, m.number
+FROM mailboxes m
+JOIN leases l ON l.link = m.link AND l.number = m.number
+WHERE m.dirty_generation > m.clean_generation
+    AND m.next_attempt_at <= clock_timestamp()
+    AND (l.clean OR l.expires_at <= clock_timestamp())
+ORDER BY m.next_attempt_at, m.link, m.number
+LIMIT nullif(@max_rows::integer, 0);
+
+-- ReviewFolders gives one row for each folder of each mailbox, and one row
+-- with no folder for a mailbox that the ledger knows nothing of.
+-- name: ReviewFolders :many
+SELECT m.number, m.dirty_generation,
+    coalesce(f.folder, '') AS folder,
+    coalesce(f.source_validity, 0) AS source_validity,
+    coalesce(f.target_validity, 0) AS target_validity,
+    coalesce(f.source_at_validity, 0) AS source_at_validity,
+    coalesce(f.source_at_uidnext, 0) AS source_at_uidnext,
+    coalesce(f.source_at_messages, 0) AS source_at_messages,
+    coalesce(f.source_at_modseq, 0) AS source_at_modseq,
+    coalesce(f.target_at_validity, 0) AS target_at_validity,
+    coalesce(f.target_at_uidnext, 0) AS target_at_uidnext,
+    coalesce(f.target_at_messages, 0) AS target_at_messages,
+    coalesce(f.target_at_modseq, 0) AS target_at_modseq,
+    coalesce(i.target_uidnext, 0) AS intent_uidnext,
+    coalesce(i.sources, '') AS intent_sources
+FROM mailboxes m
+LEFT JOIN ledger_folders f ON f.link = m.link AND f.number = m.number
+LEFT JOIN intents i ON i.folder_id = f.id
+WHERE m.link = @link AND m.number = ANY (@numbers::text[])
+ORDER BY m.number, f.folder;
+
+-- name: ReviewDifferences :many
+SELECT f.number, f.folder, d.source_uid, d.kind, d.detail
+FROM ledger_folders f
+JOIN differences d ON d.folder_id = f.id
+WHERE f.link = @link AND f.number = ANY (@numbers::text[])
+ORDER BY f.number, f.folder, d.source_uid, d.kind;
+
+-- RecordReviewed records that mailboxes were found as they were last left.
+-- Saying it again changes nothing but the times. A mailbox with lasting
+-- differences is not equal, so its last_equal_at stays.
+-- name: RecordReviewed :exec
+UPDATE mailboxes m
+SET last_review_at = clock_timestamp(),
+    last_equal_at = CASE WHEN m.differences = 0 THEN clock_timestamp() ELSE m.last_equal_at END,
+    messages = u.messages,
+    greetings = u.greetings,
+    clean_generation = least(m.dirty_generation, greatest(m.clean_generation, u.generation)),
+    dirty_since = CASE WHEN m.dirty_generation > greatest(m.clean_generation, u.generation) THEN m.dirty_since END,
+    next_attempt_at = CASE WHEN m.failures > 0 THEN clock_timestamp() ELSE m.next_attempt_at END,
+    failures = 0, failing_since = NULL, error_kind = '', error = '', hint = '', error_at = NULL
+FROM (
+    SELECT unnest(@numbers::text[]) AS number,
+        unnest(@generations::bigint[]) AS generation,
+        unnest(@messages::integer[]) AS messages,
+        unnest(@greetings::integer[]) AS greetings
+) u
+WHERE m.link = @link AND m.number = u.number;
+
+-- RecordSynced is the end of a sync that left the mailbox equal, or equal but
+-- for lasting differences. What became due after the sync had read its
+-- generation is still due, and is no older than the sync.
+-- name: RecordSynced :exec
+UPDATE mailboxes
+SET last_review_at = clock_timestamp(),
+    last_equal_at = CASE WHEN @equal::boolean THEN clock_timestamp() ELSE last_equal_at END,
+    messages = @messages,
+    greetings = @greetings,
+    differences = @differences,
+    clean_generation = least(dirty_generation, greatest(clean_generation, @generation::bigint)),
+    dirty_since = CASE
+        WHEN dirty_generation > greatest(clean_generation, @generation::bigint)
+        THEN least(clock_timestamp(), greatest(dirty_since, @started_at::timestamptz))
+    END,
+    next_attempt_at = CASE WHEN failures > 0 THEN clock_timestamp() ELSE next_attempt_at END,
+    failures = 0, failing_since = NULL, error_kind = '', error = '', hint = '', error_at = NULL
+WHERE link = @link AND number = @number;
+
+-- RecordFailed leaves the mailbox due, or makes it due where it was not.
+-- name: RecordFailed :execrows
+UPDATE mailboxes
+SET failures = failures + 1,
+    failing_since = coalesce(failing_since, clock_timestamp()),
+    error_kind = @error_kind, error = @error, hint = @hint, error_at = clock_timestamp(),
+    next_attempt_at = clock_timestamp() + sqlc.arg(retry_after)::interval,
+    dirty_since = CASE WHEN dirty_generation > clean_generation THEN dirty_since ELSE clock_timestamp() END,
+    dirty_generation = CASE
+        WHEN dirty_generation > clean_generation THEN dirty_generation
+        ELSE dirty_generation + 1
+    END
+WHERE link = @link AND number = @number;

@@ -1,0 +1,36 @@
+-- name: InsertStore :exec
+INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
+    greetings, minimum_release)
+VALUES (@name, @imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
+    @greetings, @minimum_release);
+
+-- name: UpdateStore :execrows
+UPDATE stores
+SET imap_address = @imap_address, imap_security = @imap_security, ca_file = @ca_file, login = @login,
+    separator = @separator, trusted_name = @trusted_name, sealed_password = @sealed_password,
+    greetings = @greetings, minimum_release = @minimum_release, updated_at = now()
+WHERE name = @name;
+
+-- name: GetStore :one
+SELECT * FROM stores WHERE name = @name;
+
+-- name: ListStores :many
+SELECT * FROM stores ORDER BY name;
+
+-- name: DeleteStore :execrows
+DELETE FROM stores WHERE name = @name;
+
+-- name: LinksOfStore :many
+SELECT name FROM links WHERE source = @store OR target = @store ORDER BY name;
+
+-- name: InsertLink :exec
+INSERT INTO links (name, source, target, exclude) VALUES (@name, @source, @target, @exclude);
+
+-- name: GetLink :one
+SELECT * FROM links WHERE name = @name;
+
+-- name: ListLinks :many
+SELECT * FROM links ORDER BY name;
+
+-- name: DeleteLink :execrows
+DELETE FROM links WHERE name = @name;

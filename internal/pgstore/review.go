@@ -1,0 +1,125 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// ReviewStates returns what is known of a page of mailboxes, in one round
+// trip; one that does not participate (any more) is absent. An intent that
+// cannot be read comes as an empty one: it only has to be seen that there is
+// one, since Begin looks closer.
+func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Number) (map[mailbox.Number]control.ReviewState, error) {
+	var b pgx.Batch
+	states := make(map[mailbox.Number]control.ReviewState, len(list))
+	b.Queue(sqlcgen.ReviewFolders, link, strs(list)).Query(func(rows pgx.Rows) error {
+		return reviewFolders(rows, states)
+	})
+	b.Queue(sqlcgen.ReviewDifferences, link, strs(list)).Query(func(rows pgx.Rows) error {
+		return reviewDifferences(rows, states)
+	})
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, classify("read states of mailboxes of link "+link, err)
+	}
+	return states, nil
+}
+
+func reviewFolders(rows pgx.Rows, states map[mailbox.Number]control.ReviewState) error {
+	var f sqlcgen.ReviewFoldersRow
+	_, err := pgx.ForEachRow(rows, []any{
+		&f.Number, &f.DirtyGeneration, &f.Folder, &f.SourceValidity, &f.TargetValidity,
+		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
+		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
+		&f.IntentUidnext, &f.IntentSources,
+	}, func() error {
+		state := states[mailbox.Number(f.Number)]
+		state.Generation = f.DirtyGeneration
+		if f.Folder != "" {
+			intent, ok := intentOf(f.IntentUidnext, f.IntentSources)
+			if !ok {
+				intent = &copier.Intent{}
+			}
+			state.Folders = append(state.Folders, copier.FolderState{
+				Name:           mailbox.FolderName(f.Folder),
+				SourceValidity: uint32(f.SourceValidity), TargetValidity: uint32(f.TargetValidity),
+				SourceAt: counters(f.SourceAtValidity, f.SourceAtUidnext, f.SourceAtMessages, f.SourceAtModseq),
+				TargetAt: counters(f.TargetAtValidity, f.TargetAtUidnext, f.TargetAtMessages, f.TargetAtModseq),
+				Intent:   intent,
+			})
+		}
+		states[mailbox.Number(f.Number)] = state
+		return nil
+	})
+	return err
+}
+
+// reviewDifferences adds differences to folders that were read before. One of
+// a folder that is new since then is left out: its state is of before too.
+func reviewDifferences(rows pgx.Rows, states map[mailbox.Number]control.ReviewState) error {
+	var number, folder, kind, detail string
+	var uid int64
+	_, err := pgx.ForEachRow(rows, []any{&number, &folder, &uid, &kind, &detail}, func() error {
+		folders := states[mailbox.Number(number)].Folders
+		for i := range folders {
+			if folders[i].Name == mailbox.FolderName(folder) {
+				folders[i].Differences = append(folders[i].Differences, difference(uid, kind, detail))
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// RecordReviewed records that mailboxes were found as they were last left, in
+// one statement: they are clean up to the generation that their review began
+// with, and whatever failed before is over. Mailboxes that do not participate
+// any more are passed over.
+func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []control.Reviewed) error {
+	if len(reviewed) == 0 {
+		return nil
+	}
+	p := sqlcgen.RecordReviewedParams{Link: link}
+	for _, r := range reviewed {
+		p.Numbers = append(p.Numbers, string(r.Number))
+		p.Generations = append(p.Generations, r.Generation)
+		p.Messages = append(p.Messages, int32(r.Messages))
+		p.Greetings = append(p.Greetings, int32(r.Greetings))
+	}
+	return classify("record review of mailboxes of link "+link, s.q.RecordReviewed(ctx, p))
+}
+
+// RecordFailure records a failed sync: a row of history and the mailbox's
+// error, with one failure more. The mailbox stays or becomes dirty and is due
+// again after retryAfter. A report that is recorded already (same mailbox,
+// start and run) changes nothing.
+func (s *Store) RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error {
+	op := "record failure of mailbox " + string(report.Key.Number)
+	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		n, err := q.InsertHistory(ctx, historyRow(report))
+		if err != nil || n == 0 {
+			return err
+		}
+		n, err = q.RecordFailed(ctx, sqlcgen.RecordFailedParams{
+			Link: report.Key.Link, Number: string(report.Key.Number), RetryAfter: retryAfter,
+			ErrorKind: report.ErrKind, Error: plain(report.Err), Hint: plain(report.Hint),
+		})
+		if err == nil && n == 0 {
+			return errGone
+		}
+		return err
+	})
+	if errors.Is(err, errGone) {
+		return s.unknownMailbox(ctx, report.Key)
+	}
+	return err
+}
+
+var errGone = errors.New("mailbox does not participate any more")

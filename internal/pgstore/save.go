@@ -1,0 +1,202 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// Save implements copier.Ledger, in one round trip and one transaction. What
+// makes it harmless when repeated is the lease: it is held throughout, Done
+// ends it, and rows are replaced by their key.
+//
+// Only an update that opens an intent waits for the disk. Without one, what a
+// crash of the database takes away is found out again by the next sync, which
+// meets the state before: pairs too few, an intent still open, a lease that
+// ends by itself.
+func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Update) error {
+	op := "save ledger of mailbox " + string(lease.Key.Number)
+	if update.Done != nil && update.Done.Outcome == copier.Failed {
+		return fault.New(fault.Permanent, op+": a failed sync is recorded by RecordFailure", nil, "")
+	}
+	var b pgx.Batch
+	w := ledgerWriter{
+		ctx: ctx, q: sqlcgen.New(queue{&b}), link: lease.Key.Link, number: string(lease.Key.Number),
+	}
+	w.do(w.q.HoldLease(ctx, sqlcgen.HoldLeaseParams{
+		Link: w.link, Number: w.number, Epoch: lease.Epoch, Durable: opensIntent(update),
+	}))
+	if len(update.Drop) > 0 {
+		w.do(w.q.DropFolders(ctx, sqlcgen.DropFoldersParams{Link: w.link, Number: w.number, Folders: strs(update.Drop)}))
+	}
+	if len(update.Folders) > 0 {
+		w.folders(update.Folders)
+		for _, f := range update.Folders {
+			w.pairs(f)
+			w.differences(f)
+		}
+		w.intents(update.Folders)
+	}
+	if update.Done != nil {
+		w.done(lease, *update.Done)
+	}
+	if w.err != nil {
+		return classify(op, w.err)
+	}
+	return classify(op, s.pool.SendBatch(ctx, &b).Close())
+}
+
+func opensIntent(update copier.Update) bool {
+	for _, f := range update.Folders {
+		if f.OpenIntent != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// ledgerWriter queues the statements of one Save.
+type ledgerWriter struct {
+	ctx          context.Context // of the one Save that the writer lives for
+	q            *sqlcgen.Queries
+	link, number string
+	err          error
+}
+
+func (w *ledgerWriter) do(err error) { w.err = errors.Join(w.err, err) }
+
+// folders makes the folders' rows what the updates say, after forgetting those
+// whose UIDVALIDITYs are others.
+func (w *ledgerWriter) folders(updates []copier.FolderUpdate) {
+	up := sqlcgen.UpsertFoldersParams{Link: w.link, Number: w.number}
+	for _, f := range updates {
+		up.Folders = append(up.Folders, string(f.Name))
+		up.SourceValidities = append(up.SourceValidities, int64(f.SourceValidity))
+		up.TargetValidities = append(up.TargetValidities, int64(f.TargetValidity))
+		up.SourceAtValidities = append(up.SourceAtValidities, int64(f.SourceAt.UIDValidity))
+		up.SourceAtUidnexts = append(up.SourceAtUidnexts, int64(f.SourceAt.UIDNext))
+		up.SourceAtMessages = append(up.SourceAtMessages, int64(f.SourceAt.Messages))
+		up.SourceAtModseqs = append(up.SourceAtModseqs, int64(f.SourceAt.HighestModSeq))
+		up.TargetAtValidities = append(up.TargetAtValidities, int64(f.TargetAt.UIDValidity))
+		up.TargetAtUidnexts = append(up.TargetAtUidnexts, int64(f.TargetAt.UIDNext))
+		up.TargetAtMessages = append(up.TargetAtMessages, int64(f.TargetAt.Messages))
+		up.TargetAtModseqs = append(up.TargetAtModseqs, int64(f.TargetAt.HighestModSeq))
+	}
+	w.do(w.q.DropOtherValidities(w.ctx, sqlcgen.DropOtherValiditiesParams{
+		Link: w.link, Number: w.number, Folders: up.Folders,
+		SourceValidities: up.SourceValidities, TargetValidities: up.TargetValidities,
+	}))
+	w.do(w.q.UpsertFolders(w.ctx, up))
+}
+
+// pairs removes and adds runs. A run that only grew is both removed and added,
+// and is updated in place then.
+func (w *ledgerWriter) pairs(f copier.FolderUpdate) {
+	added := make(map[mailbox.UID]bool, len(f.AddPairs))
+	up := sqlcgen.UpsertRunsParams{Link: w.link, Number: w.number, Folder: string(f.Name)}
+	for _, r := range f.AddPairs {
+		added[r.Source] = true
+		up.SourceUids = append(up.SourceUids, int64(r.Source))
+		up.TargetUids = append(up.TargetUids, int64(r.Target))
+		up.Lengths = append(up.Lengths, int64(r.Length))
+	}
+	var remove []int64
+	for _, r := range f.RemovePairs {
+		if !added[r.Source] {
+			remove = append(remove, int64(r.Source))
+		}
+	}
+	if len(remove) > 0 {
+		w.do(w.q.DeleteRuns(w.ctx, sqlcgen.DeleteRunsParams{
+			Link: w.link, Number: w.number, Folder: string(f.Name), SourceUids: remove,
+		}))
+	}
+	if len(up.SourceUids) > 0 {
+		w.do(w.q.UpsertRuns(w.ctx, up))
+	}
+}
+
+func (w *ledgerWriter) differences(f copier.FolderUpdate) {
+	if !f.SetDifferences {
+		return
+	}
+	up := sqlcgen.UpsertDifferencesParams{
+		Link: w.link, Number: w.number, Folder: string(f.Name),
+		SourceUids: []int64{}, Kinds: []string{}, Details: []string{},
+	}
+	for _, d := range f.Differences {
+		up.SourceUids = append(up.SourceUids, int64(d.SourceUID))
+		up.Kinds = append(up.Kinds, string(d.Kind))
+		up.Details = append(up.Details, plain(d.Detail))
+	}
+	w.do(w.q.DeleteOtherDifferences(w.ctx, sqlcgen.DeleteOtherDifferencesParams{
+		Link: w.link, Number: w.number, Folder: string(f.Name), SourceUids: up.SourceUids, Kinds: up.Kinds,
+	}))
+	if len(f.Differences) > 0 {
+		w.do(w.q.UpsertDifferences(w.ctx, up))
+	}
+}
+
+func (w *ledgerWriter) intents(updates []copier.FolderUpdate) {
+	var closed []string
+	open := sqlcgen.OpenIntentsParams{Link: w.link, Number: w.number}
+	for _, f := range updates {
+		switch {
+		case f.OpenIntent != nil:
+			open.Folders = append(open.Folders, string(f.Name))
+			open.TargetUidnexts = append(open.TargetUidnexts, int64(f.OpenIntent.TargetUIDNext))
+			open.Sources = append(open.Sources, f.OpenIntent.Sources.String())
+		case f.CloseIntent:
+			closed = append(closed, string(f.Name))
+		}
+	}
+	if len(closed) > 0 {
+		w.do(w.q.CloseIntents(w.ctx, sqlcgen.CloseIntentsParams{Link: w.link, Number: w.number, Folders: closed}))
+	}
+	if len(open.Folders) > 0 {
+		w.do(w.q.OpenIntents(w.ctx, open))
+	}
+}
+
+// done records the end of a sync and gives the lease back.
+func (w *ledgerWriter) done(lease copier.Lease, report copier.Report) {
+	w.do(w.q.RecordSynced(w.ctx, sqlcgen.RecordSyncedParams{
+		Link: w.link, Number: w.number, Equal: report.Outcome == copier.Equal, Generation: report.Generation,
+		StartedAt: report.Started, Messages: int32(report.SourceMessages), Greetings: int32(report.SourceGreetings),
+		Differences: int32(report.Differences),
+	}))
+	if !report.Idle() {
+		_, err := w.q.InsertHistory(w.ctx, historyRow(report))
+		w.do(err)
+	}
+	_, err := w.q.EndLease(w.ctx, sqlcgen.EndLeaseParams{
+		Clean: true, Link: w.link, Number: w.number, Epoch: lease.Epoch,
+	})
+	w.do(err)
+}
+
+// queue lets generated statements that return nothing be queued into a batch
+// instead of being sent one by one.
+type queue struct{ batch *pgx.Batch }
+
+var errQueued = errors.New("a queued statement returns nothing")
+
+func (q queue) Exec(_ context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
+	q.batch.Queue(sql, arguments...)
+	return pgconn.CommandTag{}, nil
+}
+
+func (queue) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errQueued }
+
+func (queue) QueryRow(context.Context, string, ...any) pgx.Row { return noRow{} }
+
+type noRow struct{}
+
+func (noRow) Scan(...any) error { return errQueued }

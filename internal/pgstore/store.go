@@ -1,0 +1,136 @@
+package pgstore
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// maxConns is the size of the pool where the address does not set
+// pool_max_conns: a worker's mailboxes at a time, each of which may renew its
+// lease while it saves.
+const maxConns = 16
+
+// Store is the database. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	q    *sqlcgen.Queries
+}
+
+var (
+	_ control.Repository = (*Store)(nil)
+	_ copier.Ledger      = (*Store)(nil)
+)
+
+// Open connects to the database at dsn, a URL or a list of key=value words as
+// libpq reads them, in which pool_max_conns may be set too. An address that
+// cannot be read, a refused log-in and a missing database are Config faults;
+// a server that does not answer is a Transient one.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The library's text repeats the address, which may hold a password in
+		// a place where it does not look for one.
+		return nil, fault.New(fault.Config, "read database address: it is neither a postgres:// URL nor key=value words", nil,
+			"for instance host=/run/postgresql dbname=mailmirror user=mailmirror")
+	}
+	if !strings.Contains(dsn, "pool_max_conns") {
+		config.MaxConns = maxConns
+	}
+	parameters := config.ConnConfig.RuntimeParams
+	if parameters["application_name"] == "" {
+		parameters["application_name"] = "mailmirror"
+	}
+	// Compiling a plan takes longer than running any statement here.
+	parameters["jit"] = "off"
+	config.ConnConfig.ConnectTimeout = min(10*time.Second, orElse(config.ConnConfig.ConnectTimeout, 10*time.Second))
+
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, classify("open database", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, classify("open database", err)
+	}
+	return &Store{pool: pool, q: sqlcgen.New(pool)}, nil
+}
+
+// Close waits for statements under way and closes every connection.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping asks the database for an answer.
+func (s *Store) Ping(ctx context.Context) error {
+	return classify("ask database", s.pool.Ping(ctx))
+}
+
+// Migrate brings the schema up to this release's. Several processes may call
+// it at the same time: one does the work, the others wait for it.
+func (s *Store) Migrate(ctx context.Context) error {
+	return s.withProvider(func(p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	})
+}
+
+// Pending reports whether the schema is older than this release's.
+func (s *Store) Pending(ctx context.Context) (bool, error) {
+	var pending bool
+	err := s.withProvider(func(p *goose.Provider) (err error) {
+		pending, err = p.HasPending(ctx)
+		return err
+	})
+	return pending, err
+}
+
+// withProvider runs fn with a goose provider over the embedded migrations.
+func (s *Store) withProvider(fn func(*goose.Provider) error) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	// Try each second for five minutes to get the lock from another process
+	// that is migrating.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer db.Close() // of the wrapper; the pool stays open
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("migrate database: %w", err)
+	}
+	return classify("migrate database", fn(provider))
+}
+
+// inTx runs fn in one transaction and classifies what goes wrong with it.
+func (s *Store) inTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return fn(s.q.WithTx(tx)) })
+	return classify(op, err)
+}
+
+func orElse(d, fallback time.Duration) time.Duration {
+	if d == 0 {
+		return fallback
+	}
+	return d
+}

@@ -1,0 +1,194 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// AddStore implements control.Repository. The times of s are not used: the
+// database sets them.
+func (s *Store) AddStore(ctx context.Context, store control.Store) error {
+	op := "add store " + store.Name
+	err := s.q.InsertStore(ctx, sqlcgen.InsertStoreParams{
+		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
+		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
+		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
+		MinimumRelease: store.MinimumRelease,
+	})
+	if violates(err, uniqueViolation, "") {
+		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
+			"choose another name, or change the store with store edit")
+	}
+	return storeValues(op, err)
+}
+
+// UpdateStore implements control.Repository; every field but the times is
+// replaced.
+func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
+	op := "change store " + store.Name
+	n, err := s.q.UpdateStore(ctx, sqlcgen.UpdateStoreParams{
+		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
+		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
+		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
+		MinimumRelease: store.MinimumRelease,
+	})
+	if err == nil && n == 0 {
+		return unknownStore(store.Name)
+	}
+	return storeValues(op, err)
+}
+
+// storeValues classifies a value that the schema does not know as the
+// configuration's fault and not the data's.
+func storeValues(op string, err error) error {
+	if violates(err, checkViolation, "") {
+		return fault.New(fault.Config, op+": unknown kind of security or log-in", nil,
+			"security is none, starttls or tls; log-in is authzid or separator")
+	}
+	return classify(op, err)
+}
+
+// Store implements control.Repository.
+func (s *Store) Store(ctx context.Context, name string) (control.Store, error) {
+	row, err := s.q.GetStore(ctx, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.Store{}, unknownStore(name)
+	}
+	return storeOf(row), classify("read store "+name, err)
+}
+
+// Stores implements control.Repository; they come by name.
+func (s *Store) Stores(ctx context.Context) ([]control.Store, error) {
+	rows, err := s.q.ListStores(ctx)
+	stores := make([]control.Store, len(rows))
+	for i, row := range rows {
+		stores[i] = storeOf(row)
+	}
+	return stores, classify("list stores", err)
+}
+
+// RemoveStore implements control.Repository. A store that a link uses is a
+// Conflict that names the links.
+func (s *Store) RemoveStore(ctx context.Context, name string) error {
+	op := "remove store " + name
+	n, err := s.q.DeleteStore(ctx, name)
+	switch {
+	case violates(err, foreignKeyViolation, ""):
+		links, err := s.q.LinksOfStore(ctx, name)
+		if err != nil {
+			return classify(op, err)
+		}
+		return fault.New(fault.Conflict, op+": in use by link "+strings.Join(links, ", "), nil, "remove the link first")
+	case err == nil && n == 0:
+		return unknownStore(name)
+	}
+	return classify(op, err)
+}
+
+// AddLink implements control.Repository.
+func (s *Store) AddLink(ctx context.Context, link control.Link) error {
+	op := "add link " + link.Name
+	err := s.q.InsertLink(ctx, sqlcgen.InsertLinkParams{
+		Name: link.Name, Source: link.Source, Target: link.Target, Exclude: listOrEmpty(link.Exclude),
+	})
+	switch {
+	case violates(err, uniqueViolation, ""):
+		return fault.New(fault.Conflict, op+": a link of this name exists", nil, "choose another name")
+	case violates(err, foreignKeyViolation, "links_source"):
+		return unknownStore(link.Source)
+	case violates(err, foreignKeyViolation, "links_target"):
+		return unknownStore(link.Target)
+	case violates(err, checkViolation, "links_two_stores"):
+		return fault.New(fault.Config, op+": source and target are the same store", nil, "")
+	}
+	return classify(op, err)
+}
+
+// Link implements control.Repository.
+func (s *Store) Link(ctx context.Context, name string) (control.Link, error) {
+	row, err := s.q.GetLink(ctx, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.Link{}, unknownLink(name)
+	}
+	return linkOf(row), classify("read link "+name, err)
+}
+
+// Links implements control.Repository; they come by name.
+func (s *Store) Links(ctx context.Context) ([]control.Link, error) {
+	rows, err := s.q.ListLinks(ctx)
+	links := make([]control.Link, len(rows))
+	for i, row := range rows {
+		links[i] = linkOf(row)
+	}
+	return links, classify("list links", err)
+}
+
+// RemoveLink implements control.Repository. A link under which a sync may
+// still write is a Conflict.
+func (s *Store) RemoveLink(ctx context.Context, name string) error {
+	op := "remove link " + name
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := refuseLive(ctx, q, op, sqlcgen.LiveLeasesParams{Link: name, EveryNumber: true}); err != nil {
+			return err
+		}
+		n, err := q.DeleteLink(ctx, name)
+		if err == nil && n == 0 {
+			return unknownLink(name)
+		}
+		return err
+	})
+}
+
+func storeOf(row sqlcgen.Store) control.Store {
+	return control.Store{
+		Name: row.Name, IMAPAddress: row.ImapAddress, Security: control.Security(row.ImapSecurity), CAFile: row.CaFile,
+		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
+		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
+		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+	}
+}
+
+func linkOf(row sqlcgen.Link) control.Link {
+	return control.Link{
+		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
+	}
+}
+
+// patterns gives back nil for a list that was stored empty.
+func patterns(list []string) mailbox.Patterns {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// listOrEmpty and bytesOrEmpty keep nil out of columns that are never NULL.
+func listOrEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func bytesOrEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func unknownStore(name string) error {
+	return fault.New(fault.Config, "there is no store "+name, nil, "store list shows those that there are")
+}
+
+func unknownLink(name string) error {
+	return fault.New(fault.Config, "there is no link "+name, nil, "link list shows those that there are")
+}
