@@ -17,6 +17,9 @@ const appendChunk = 500
 type sent struct {
 	size int64
 	odd  bool // servers are known to alter such bytes
+	// recognised messages were not given by this sync: where their bytes
+	// differ they are no partners.
+	recognised bool
 }
 
 // apply carries out a folder's plan.
@@ -137,6 +140,7 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 // Sizes are compared always, bytes where servers are known to alter them.
 func (f *folderRun) checkFresh(ctx context.Context) error {
 	var odd, oddTarget []mailbox.UID
+	recognised := map[mailbox.UID]bool{}
 	for uid, given := range f.fresh {
 		delete(f.differences, unchecked(uid))
 		t, paired := f.pairs.Target(uid)
@@ -151,6 +155,7 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 			f.altered(uid, "internal date")
 		case given.odd:
 			odd, oddTarget = append(odd, uid), append(oddTarget, t)
+			recognised[uid] = given.recognised
 		}
 	}
 	clear(f.fresh)
@@ -168,6 +173,10 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 	for i, uid := range odd {
 		g, ok := given[uid]
 		if k, there := kept[oddTarget[i]]; ok && there && g != k {
+			if recognised[uid] {
+				f.pairs.DeleteSource(uid)
+				continue
+			}
 			f.altered(uid, "bytes")
 		}
 	}

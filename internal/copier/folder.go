@@ -43,6 +43,7 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
 		return err
 	}
 	for range r.opts.Looks {
+		f.pairs = mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs)
 		if err := f.recognise(ctx); err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func fetchInto(ctx context.Context, rd Reader, v *mirror.View, uids mailbox.UIDS
 // recognise pairs messages that are on both sides without the ledger knowing:
 // those of an open intent, those of a lost ledger, those that landed late.
 func (f *folderRun) recognise(ctx context.Context) error {
-	f.pairInOrder()
+	defer f.pairInOrder()
 	source := unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok })
 	target := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok })
 	if len(source) == 0 || len(target) == 0 {
@@ -137,22 +137,33 @@ func (f *folderRun) recognise(ctx context.Context) error {
 	}
 	for _, p := range mirror.Match(s, t) {
 		f.pairs.Put(p.Source, p.Target)
-		// What arrived under an intent was never read back, and its bytes were
-		// not seen by us when they went by.
-		if i := f.state.Intent; i != nil && i.Sources.Contains(p.Source) {
-			f.fresh[p.Source] = sent{odd: true}
+		// What arrived under an earlier sync's intent was never read back, and
+		// its bytes were not seen by us when they went by.
+		_, given := f.fresh[p.Source]
+		if i := f.state.Intent; i != nil && i.Sources.Contains(p.Source) && !given {
+			f.fresh[p.Source] = sent{odd: true, recognised: true}
 		}
 	}
 	return nil
 }
 
-// pairInOrder pairs what was appended to a target that tells no UIDs: as many
-// new messages as were accepted, in the same order, with the same dates.
+// pairInOrder pairs what a target that tells no UIDs has altered, so that it
+// could not be recognised: as many as are left of those that were accepted, in
+// the same order, with the same dates.
 func (f *folderRun) pairInOrder() {
-	waiting := f.unconfirmed
+	var waiting, arrived []mailbox.UID
+	for _, s := range f.unconfirmed {
+		if _, paired := f.pairs.Target(s); !paired && f.fresh[s].odd {
+			waiting = append(waiting, s)
+		}
+	}
 	f.unconfirmed = nil
-	arrived := f.target.UIDs.From(f.unconfirmedFrom).UIDs()
-	if len(waiting) == 0 || len(waiting) != len(arrived) {
+	for t := range f.target.UIDs.From(f.unconfirmedFrom).All() {
+		if _, paired := f.pairs.Source(t); !paired {
+			arrived = append(arrived, t)
+		}
+	}
+	if len(waiting) != len(arrived) {
 		return
 	}
 	for i, s := range waiting {

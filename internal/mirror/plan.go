@@ -62,24 +62,25 @@ func (p FolderPlan) Empty() bool {
 // PlanFolder compares one folder. Every message of the source that has no
 // partner is appended, every message of the target that has none is expunged,
 // and partners get the source's flags. It is an error of the caller when the
-// metadata of one partner is known and that of the other is not: then equal
-// flags could not be told from unknown ones.
+// metadata of a message to append is unknown, or that of one partner only:
+// then equal flags could not be told from unknown ones.
 func PlanFolder(in FolderInput) (FolderPlan, error) {
-	plan := FolderPlan{Pairs: mailbox.NewUIDMap(nil)}
-	var pairedSource, pairedTarget mailbox.UIDSet
-	if in.Pairs != nil {
-		var targets []mailbox.UID
-		for s, t := range in.Pairs.All() {
-			if in.Source.UIDs.Contains(s) && in.Target.UIDs.Contains(t) {
-				plan.Pairs.Put(s, t)
-				pairedSource.Add(s)
-				targets = append(targets, t)
-			}
-		}
-		pairedTarget = mailbox.NewUIDSet(targets...)
+	plan := FolderPlan{Pairs: Live(in.Pairs, in.Source.UIDs, in.Target.UIDs)}
+	var pairedSource mailbox.UIDSet
+	var targets []mailbox.UID
+	for s, t := range plan.Pairs.All() {
+		pairedSource.Add(s)
+		targets = append(targets, t)
 	}
+	pairedTarget := mailbox.NewUIDSet(targets...)
 	plan.Append = in.Source.UIDs.Minus(pairedSource).Minus(in.Skip)
 	plan.Expunge = in.Target.UIDs.Minus(pairedTarget)
+
+	for uid := range plan.Append.All() {
+		if _, known := in.Source.Messages[uid]; !known {
+			return FolderPlan{}, fault.Newf(fault.Conflict, "plan folder: flags and date of source message %d were not looked at", uid)
+		}
+	}
 
 	changes := map[mailbox.Flags]*FlagChange{}
 	for s, t := range plan.Pairs.All() {
@@ -110,6 +111,17 @@ func PlanFolder(in FolderInput) (FolderPlan, error) {
 	}
 	slices.SortFunc(plan.SetFlags, func(a, b FlagChange) int { return cmp.Compare(a.Flags, b.Flags) })
 	return plan, nil
+}
+
+// Live returns the pairs whose two messages exist.
+func Live(pairs *mailbox.UIDMap, source, target mailbox.UIDSet) *mailbox.UIDMap {
+	live := mailbox.NewUIDMap(nil)
+	for s, t := range pairs.All() {
+		if source.Contains(s) && target.Contains(t) {
+			live.Put(s, t)
+		}
+	}
+	return live
 }
 
 // HalfKnown returns the partners whose metadata must still be fetched before

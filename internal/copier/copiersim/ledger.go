@@ -1,0 +1,149 @@
+package copiersim
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// ledger is the database: one mailbox's folders and its lease.
+type ledger struct {
+	w       *world
+	folders map[mailbox.FolderName]*copier.FolderState
+	epoch   int64
+	expires time.Time
+	free    bool // released cleanly
+}
+
+// workerLedger is the ledger as one worker reaches it.
+type workerLedger struct{ k *worker }
+
+func (l *workerLedger) db() *ledger { return l.k.w.ledger }
+
+// enter passes the gate and takes the lock; lost is true where the answer will
+// not reach the worker although the transaction commits.
+func (l *workerLedger) enter(ctx context.Context) (lost bool, err error) {
+	if err := l.k.gate(ctx); err != nil {
+		return false, err
+	}
+	w := l.k.w
+	w.mu.Lock()
+	if w.chaos {
+		switch roll := w.rng.IntN(1000); {
+		case roll < 10:
+			w.mu.Unlock()
+			return false, fault.Newf(fault.Transient, "database connection refused")
+		case roll < 15:
+			w.faults["lost commit answer"]++
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (l *workerLedger) leave(lost bool) error {
+	l.k.w.mu.Unlock()
+	if lost {
+		return fault.Newf(fault.Transient, "database connection lost")
+	}
+	return nil
+}
+
+func (l *workerLedger) Begin(ctx context.Context, key mailbox.Key, ttl, fenceTime time.Duration) (copier.Lease, []copier.FolderState, error) {
+	asked := time.Now()
+	lost, err := l.enter(ctx)
+	if err != nil {
+		return copier.Lease{}, nil, err
+	}
+	db := l.db()
+	if wait := time.Until(db.expires.Add(fenceTime)); db.epoch > 0 && !db.free && wait > 0 {
+		_ = l.leave(false)
+		return copier.Lease{}, nil, &copier.LeaseHeldError{Key: key, Wait: wait}
+	}
+	db.epoch++
+	db.expires, db.free = time.Now().Add(ttl), false
+	lease := copier.Lease{Key: key, Epoch: db.epoch, Deadline: asked.Add(ttl)}
+	db.w.tell("%s takes lease %d", l.k.name, db.epoch)
+	var states []copier.FolderState
+	for _, s := range db.folders {
+		c := *s
+		c.Pairs, c.Differences = slices.Clone(s.Pairs), slices.Clone(s.Differences)
+		states = append(states, c)
+	}
+	return lease, states, l.leave(lost)
+}
+
+func (l *workerLedger) Renew(ctx context.Context, lease copier.Lease, ttl time.Duration) (copier.Lease, error) {
+	asked := time.Now()
+	lost, err := l.enter(ctx)
+	if err != nil {
+		return lease, err
+	}
+	db := l.db()
+	if db.epoch != lease.Epoch || time.Now().After(db.expires) || db.free {
+		_ = l.leave(false)
+		return lease, fault.Newf(fault.Conflict, "lease lost")
+	}
+	db.expires = time.Now().Add(ttl)
+	lease.Deadline = asked.Add(ttl)
+	return lease, l.leave(lost)
+}
+
+func (l *workerLedger) Release(ctx context.Context, lease copier.Lease, clean bool) error {
+	lost, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if db := l.db(); db.epoch == lease.Epoch && !db.free {
+		db.free, db.expires = clean, time.Now()
+	}
+	return l.leave(lost)
+}
+
+func (l *workerLedger) Save(ctx context.Context, lease copier.Lease, u copier.Update) error {
+	lost, err := l.enter(ctx)
+	if err != nil {
+		return err
+	}
+	db := l.db()
+	if db.epoch != lease.Epoch || db.free {
+		_ = l.leave(false)
+		return fault.Newf(fault.Conflict, "lease lost")
+	}
+	for _, name := range u.Drop {
+		delete(db.folders, name)
+	}
+	for _, f := range u.Folders {
+		db.apply(f)
+	}
+	if u.Done != nil {
+		db.free, db.expires = true, time.Now()
+	}
+	return l.leave(lost)
+}
+
+func (db *ledger) apply(u copier.FolderUpdate) {
+	s := db.folders[u.Name]
+	if s == nil || s.SourceValidity != u.SourceValidity || s.TargetValidity != u.TargetValidity {
+		s = &copier.FolderState{Name: u.Name, SourceValidity: u.SourceValidity, TargetValidity: u.TargetValidity}
+		db.folders[u.Name] = s
+	}
+	s.SourceAt, s.TargetAt = u.SourceAt, u.TargetAt
+	s.Pairs = slices.DeleteFunc(slices.Clone(s.Pairs), func(r mailbox.Run) bool { return slices.Contains(u.RemovePairs, r) })
+	s.Pairs = append(s.Pairs, u.AddPairs...)
+	slices.SortFunc(s.Pairs, func(a, b mailbox.Run) int { return int(a.Source) - int(b.Source) })
+	if u.CloseIntent {
+		s.Intent = nil
+	}
+	if u.OpenIntent != nil {
+		i := *u.OpenIntent
+		s.Intent = &i
+	}
+	if u.SetDifferences {
+		s.Differences = slices.Clone(u.Differences)
+	}
+}

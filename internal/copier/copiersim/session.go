@@ -1,0 +1,448 @@
+package copiersim
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"strings"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// storePort is a store as one worker reaches it.
+type storePort struct {
+	k *worker
+	s *store
+}
+
+func (p *storePort) Open(ctx context.Context, _ mailbox.Number) (copier.Session, error) {
+	if err := p.k.gate(ctx); err != nil {
+		return nil, err
+	}
+	return &session{k: p.k, s: p.s, opened: time.Now(), deadline: time.Now().Add(time.Hour)}, nil
+}
+
+// waiting is an append that the server has received and whose answer the
+// client has not read. The server commits it at its own pace, whether the
+// client is alive, paused or gone.
+type waiting struct {
+	m      copier.Incoming
+	text   string
+	result func(copier.AppendResult)
+	at     time.Time // when the server commits it
+	done   bool
+	lost   bool // the connection went before the server had it whole
+	answer copier.AppendResult
+}
+
+type session struct {
+	k        *worker
+	s        *store
+	name     mailbox.FolderName
+	dead     bool
+	opened   time.Time
+	deadline time.Time
+	queue    []*waiting
+	serverAt time.Time // when the server has done all that it received
+}
+
+var errCut = fault.Newf(fault.Transient, "connection reset")
+
+// enter passes the gate and takes the world's lock. A cut loses the call; the
+// appends that were under way land, or do not, within maxLate.
+func (c *session) enter(ctx context.Context) error {
+	if err := c.k.gate(ctx); err != nil {
+		c.k.w.mu.Lock()
+		c.cut()
+		c.k.w.mu.Unlock()
+		return err
+	}
+	w := c.k.w
+	w.mu.Lock()
+	if !c.dead && w.chaos && w.rng.IntN(1000) < 12 {
+		w.faults["cut"]++
+		c.cut()
+	}
+	if c.dead {
+		w.mu.Unlock()
+		return errCut
+	}
+	return nil
+}
+
+func (c *session) leave() { c.k.w.mu.Unlock() }
+
+// cut ends the connection. Of the appends under way the server has a prefix
+// whole, and commits it yet; the rest is lost.
+func (c *session) cut() {
+	if c.dead {
+		return
+	}
+	c.dead = true
+	c.k.w.tell("%s loses its %s connection with %d appends", c.k.name, c.s.name, len(c.queue))
+	kept := c.k.w.rng.IntN(len(c.queue) + 1)
+	for i, q := range c.queue {
+		q.lost = i >= kept
+		if !q.lost && !q.done {
+			c.k.w.faults["late commit"]++
+		}
+	}
+}
+
+// mayWrite checks the lease's deadline as the real connection does.
+func (c *session) mayWrite() error {
+	if !time.Now().Before(c.deadline) {
+		c.k.w.faults["write deadline"]++
+		c.cut()
+		return fault.Newf(fault.Conflict, "write lease ended")
+	}
+	return nil
+}
+
+// write is enter for the calls that change the store.
+func (c *session) write(ctx context.Context) error {
+	if err := c.enter(ctx); err != nil {
+		return err
+	}
+	if err := c.mayWrite(); err != nil {
+		c.leave()
+		return err
+	}
+	return nil
+}
+
+func (c *session) folder() (*folder, error) {
+	f := c.s.folders[c.name]
+	if f == nil {
+		c.dead = true
+		return nil, fault.Newf(fault.Transient, "folder is gone")
+	}
+	return f, nil
+}
+
+func (c *session) List(ctx context.Context) ([]mailbox.Folder, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	var out []mailbox.Folder
+	for name, f := range c.s.folders {
+		out = append(out, mailbox.Folder{Name: name, Selectable: true, Subscribed: f.subscribed, Counters: f.counters(c.s.feat)})
+	}
+	return out, nil
+}
+
+func (c *session) Examine(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, error) {
+	if err := c.enter(ctx); err != nil {
+		return mailbox.Counters{}, err
+	}
+	defer c.leave()
+	f := c.s.folders[name]
+	if f == nil {
+		return mailbox.Counters{}, fault.Newf(fault.Permanent, "no such folder")
+	}
+	c.name = name
+	return f.counters(c.s.feat), nil
+}
+
+func (c *session) Select(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, mailbox.Permanent, error) {
+	n, err := c.Examine(ctx, name)
+	return n, mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: c.s.feat.keywords}, err
+}
+
+func (c *session) Unselect(context.Context) error { c.name = ""; return nil }
+
+func (c *session) UIDs(ctx context.Context) (mailbox.UIDSet, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	f, err := c.folder()
+	if err != nil {
+		return nil, err
+	}
+	var out mailbox.UIDSet
+	for _, m := range f.messages {
+		out.Add(m.uid)
+	}
+	return out, nil
+}
+
+func (c *session) Messages(ctx context.Context, uids mailbox.UIDSet, since uint64) ([]mailbox.Message, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	f, err := c.folder()
+	if err != nil {
+		return nil, err
+	}
+	var out []mailbox.Message
+	for _, m := range f.messages {
+		if uids.Contains(m.uid) && (since == 0 || !c.s.feat.condstore || m.modseq > since) {
+			out = append(out, mailbox.Message{UID: m.uid, Flags: m.flags, Size: int64(len(m.content)), InternalDate: m.date})
+		}
+	}
+	return out, nil
+}
+
+func (c *session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UID]copier.Header, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	f, err := c.folder()
+	if err != nil {
+		return nil, err
+	}
+	out := map[mailbox.UID]copier.Header{}
+	for _, m := range f.messages {
+		if uids.Contains(m.uid) {
+			header, _, _ := strings.Cut(m.content, "\r\n\r\n")
+			out[m.uid] = copier.Header{Digest: sha256.Sum256([]byte(header)), Identified: strings.Contains(header, "Message-ID:")}
+		}
+	}
+	return out, nil
+}
+
+func (c *session) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(mailbox.UID, int64, io.Reader) error) error {
+	for uid := range uids.All() {
+		if err := c.enter(ctx); err != nil {
+			return err
+		}
+		f, err := c.folder()
+		if err != nil {
+			c.leave()
+			return err
+		}
+		m := f.find(uid)
+		c.leave()
+		if m == nil {
+			continue
+		}
+		if err := each(uid, int64(len(m.content)), &literal{c: c, ctx: ctx, text: m.content}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// literal yields a message in two parts, between which the connection may go.
+type literal struct {
+	c    *session
+	ctx  context.Context
+	text string
+	at   int
+}
+
+func (l *literal) Read(p []byte) (int, error) {
+	if l.at == len(l.text) {
+		return 0, io.EOF
+	}
+	if err := l.c.enter(l.ctx); err != nil {
+		return 0, err
+	}
+	l.c.leave()
+	end := len(l.text)
+	if l.at == 0 {
+		end = (end + 1) / 2
+	}
+	n := copy(p, l.text[l.at:end])
+	l.at += n
+	return n, nil
+}
+
+func (c *session) Append(ctx context.Context, m copier.Incoming, result func(copier.AppendResult)) error {
+	text, err := io.ReadAll(m.Body)
+	if err != nil {
+		c.k.w.mu.Lock()
+		c.cut()
+		c.k.w.mu.Unlock()
+		return err
+	}
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	c.receive(&waiting{m: m, text: string(text), result: result})
+	full := len(c.queue) > 4
+	c.leave()
+	if full {
+		return c.answer(ctx, 1)
+	}
+	return nil
+}
+
+// receive queues an append at the server, which takes its time now and then.
+func (c *session) receive(q *waiting) {
+	w := c.k.w
+	pace := 10 * time.Millisecond
+	if w.chaos && w.chance(3) {
+		pace = maxLate
+	}
+	now := time.Now()
+	q.at = now
+	if c.serverAt.After(now) {
+		q.at = c.serverAt
+	}
+	q.at = q.at.Add(time.Duration(1 + w.rng.Int64N(int64(pace))))
+	if last := now.Add(maxLate); q.at.After(last) {
+		q.at = last.Add(time.Duration(len(c.queue))) // in order still
+	}
+	c.serverAt = q.at
+	c.queue = append(c.queue, q)
+	time.AfterFunc(q.at.Sub(now), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !q.lost {
+			q.answer, q.done = c.commit(q), true
+		}
+	})
+}
+
+func (c *session) Flush(ctx context.Context) error { return c.answer(ctx, 0) }
+
+// answer reads answers until at most keep appends are without one.
+func (c *session) answer(ctx context.Context, keep int) error {
+	for len(c.queue) > keep {
+		q := c.queue[0]
+		time.Sleep(time.Until(q.at) + time.Nanosecond)
+		if err := c.enter(ctx); err != nil {
+			return err
+		}
+		c.queue = c.queue[1:]
+		c.leave()
+		q.result(q.answer)
+	}
+	return nil
+}
+
+// commit stores one message, and checks that nothing is doubled by it.
+func (c *session) commit(q *waiting) copier.AppendResult {
+	w, name, content := c.k.w, q.m.Folder, q.text
+	f := c.s.folders[name]
+	if f == nil {
+		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "no such folder")}
+	}
+	if c.s.feat.refusesPoison && strings.Contains(content, "poison") {
+		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "message refused")}
+	}
+	altered := false
+	if c.s.feat.altersNUL {
+		content = strings.ReplaceAll(content, "\x00", "\x80")
+		altered = content != q.text
+	}
+	uid := c.s.put(name, content, q.m.Flags, q.m.InternalDate)
+	w.tell("%s appends %s %d %q", c.k.name, name, uid, content)
+	if n, most := c.s.count(name, content), w.source.ever[name][q.text]+c.s.ever[name][content]; n > most && !altered {
+		w.violate("%s: message %q is there %d times, and was only ever put there %d times", name, content, n, most)
+	}
+	if !c.s.feat.uidplus {
+		return copier.AppendResult{}
+	}
+	return copier.AppendResult{UID: uid, UIDValidity: f.validity}
+}
+
+func (c *session) SetFlags(ctx context.Context, uids mailbox.UIDSet, flags mailbox.Flags) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	f, err := c.folder()
+	if err != nil {
+		return err
+	}
+	for _, m := range f.messages {
+		if uids.Contains(m.uid) {
+			m.flags, m.modseq = flags, f.bump()
+		}
+	}
+	return nil
+}
+
+// Expunge removes messages, and checks that the source does not have them.
+func (c *session) Expunge(ctx context.Context, uids mailbox.UIDSet) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	f, err := c.folder()
+	if err != nil {
+		return err
+	}
+	w := c.k.w
+	for uid := range uids.All() {
+		m := f.find(uid)
+		if m == nil {
+			continue
+		}
+		before := c.s.count(c.name, m.content)
+		c.s.remove(c.name, uid)
+		w.tell("%s expunges %s %d %q", c.k.name, c.name, uid, m.content)
+		quiet := w.source.lastTouched(c.name, m.content).Before(c.opened)
+		if on := w.source.count(c.name, m.content); quiet && before <= on {
+			w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
+		}
+	}
+	return nil
+}
+
+func (c *session) CreateFolder(ctx context.Context, name mailbox.FolderName, _ []string) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	if c.s.folders[name] == nil {
+		c.s.create(name)
+	}
+	return nil
+}
+
+func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	if c.s.folders[name] != nil {
+		c.s.drop(name)
+	}
+	return nil
+}
+
+func (c *session) RenameFolder(ctx context.Context, from, to mailbox.FolderName) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	if c.s.feat.noRename || c.s.folders[from] == nil || c.s.folders[to] != nil {
+		return fault.Newf(fault.Permanent, "rename refused")
+	}
+	c.s.rename(from, to)
+	return nil
+}
+
+func (c *session) Subscribe(ctx context.Context, name mailbox.FolderName, on bool) error {
+	if err := c.write(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	if f := c.s.folders[name]; f != nil {
+		f.subscribed = on
+	}
+	return nil
+}
+
+func (c *session) SetWriteDeadline(t time.Time) {
+	c.k.w.mu.Lock()
+	defer c.k.w.mu.Unlock()
+	c.deadline = t
+}
+
+func (c *session) Close() error {
+	c.k.w.mu.Lock()
+	defer c.k.w.mu.Unlock()
+	c.cut()
+	return nil
+}

@@ -1,0 +1,239 @@
+package copiersim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// features is what a simulated server can and cannot do.
+type features struct {
+	condstore, uidplus, keywords       bool
+	altersNUL, refusesPoison, noRename bool
+}
+
+// message is one stored message; content is its whole text.
+type message struct {
+	uid     mailbox.UID
+	content string
+	flags   mailbox.Flags
+	date    time.Time
+	modseq  uint64
+}
+
+type folder struct {
+	validity   uint32
+	next       mailbox.UID
+	modseq     uint64
+	subscribed bool
+	messages   []*message // by UID
+}
+
+// store is one server with one mailbox.
+type store struct {
+	w        *world
+	name     string
+	feat     features
+	folders  map[mailbox.FolderName]*folder
+	validity uint32
+	// ever counts, per folder and content, the messages that were ever put
+	// there by a user: the engine may never exceed it on the target.
+	ever map[mailbox.FolderName]map[string]int
+	// touched is when a content of a folder last changed in number.
+	touched map[string]time.Time
+}
+
+func newStore(w *world, name string, feat features) *store {
+	s := &store{w: w, name: name, feat: feat, folders: map[mailbox.FolderName]*folder{},
+		ever: map[mailbox.FolderName]map[string]int{}, touched: map[string]time.Time{}}
+	s.create(mailbox.Inbox)
+	return s
+}
+
+func (s *store) create(name mailbox.FolderName) *folder {
+	s.validity++
+	f := &folder{validity: 1000 + s.validity, next: 1, modseq: 1}
+	s.folders[name] = f
+	return f
+}
+
+func (f *folder) counters(feat features) mailbox.Counters {
+	c := mailbox.Counters{UIDValidity: f.validity, UIDNext: f.next, Messages: uint32(len(f.messages))}
+	if feat.condstore {
+		c.HighestModSeq = f.modseq
+	}
+	return c
+}
+
+func (f *folder) find(uid mailbox.UID) *message {
+	i, ok := slices.BinarySearchFunc(f.messages, uid, func(m *message, u mailbox.UID) int { return int(m.uid) - int(u) })
+	if !ok {
+		return nil
+	}
+	return f.messages[i]
+}
+
+func (f *folder) bump() uint64 { f.modseq++; return f.modseq }
+
+func (s *store) put(name mailbox.FolderName, content string, flags mailbox.Flags, date time.Time) mailbox.UID {
+	f := s.folders[name]
+	m := &message{uid: f.next, content: content, flags: flags, date: date, modseq: f.bump()}
+	f.next++
+	f.messages = append(f.messages, m)
+	s.touch(name, content)
+	return m.uid
+}
+
+func (s *store) remove(name mailbox.FolderName, uid mailbox.UID) {
+	f := s.folders[name]
+	if m := f.find(uid); m != nil {
+		f.messages = slices.DeleteFunc(f.messages, func(x *message) bool { return x == m })
+		f.bump()
+		s.touch(name, m.content)
+	}
+}
+
+func (s *store) count(name mailbox.FolderName, content string) int {
+	n := 0
+	if f := s.folders[name]; f != nil {
+		for _, m := range f.messages {
+			if m.content == content {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (s *store) touch(name mailbox.FolderName, content string) {
+	s.touched[string(name)+"\x00"+content] = time.Now()
+}
+
+func (s *store) lastTouched(name mailbox.FolderName, content string) time.Time {
+	return s.touched[string(name)+"\x00"+content]
+}
+
+// userPut is what a user deposits; the content may be the twin of another.
+func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.Flags, date time.Time) {
+	s.put(name, content, flags, date)
+	if s.ever[name] == nil {
+		s.ever[name] = map[string]int{}
+	}
+	s.ever[name][content]++
+}
+
+func (s *store) rename(from, to mailbox.FolderName) {
+	prefix := from + "/"
+	for _, name := range slices.Sorted(maps.Keys(s.folders)) {
+		next := name
+		switch {
+		case name == from:
+			next = to
+		case len(name) > len(prefix) && name[:len(prefix)] == prefix:
+			next = to + "/" + name[len(prefix):]
+		default:
+			continue
+		}
+		s.folders[next] = s.folders[name]
+		delete(s.folders, name)
+		if s.ever[next] == nil {
+			s.ever[next] = map[string]int{}
+		}
+		for _, m := range s.folders[next].messages {
+			s.ever[next][m.content]++
+			s.touch(next, m.content)
+			s.touch(name, m.content)
+		}
+	}
+}
+
+var folderNames = []mailbox.FolderName{"INBOX", "Greetings", "Work", "Work/Old", "Archive"}
+
+// userAct lets somebody use the store: what a voicemail system and its
+// subscribers do, and what an administrator might.
+func (s *store) userAct() {
+	w := s.w
+	names := slices.Sorted(maps.Keys(s.folders))
+	name := names[w.rng.IntN(len(names))]
+	f := s.folders[name]
+	var pick *message
+	if len(f.messages) > 0 {
+		pick = f.messages[w.rng.IntN(len(f.messages))]
+	}
+	roll := w.rng.IntN(100)
+	w.tell("user on %s: act %d in %s", s.name, roll, name)
+	switch {
+	case roll < 50 || pick == nil:
+		content, date := s.w.content()
+		s.userPut(name, content, s.w.flags(), date)
+	case roll < 58: // a twin
+		s.userPut(name, pick.content, pick.flags, pick.date)
+	case roll < 72:
+		s.remove(name, pick.uid)
+	case roll < 88:
+		pick.flags = s.w.flags()
+		pick.modseq = f.bump()
+	case roll < 92:
+		if to := folderNames[w.rng.IntN(len(folderNames))]; s.folders[to] == nil {
+			s.create(to)
+		}
+	case roll < 94:
+		if name != mailbox.Inbox {
+			s.drop(name)
+		}
+	case roll < 96:
+		if to := folderNames[w.rng.IntN(len(folderNames))]; name != mailbox.Inbox && s.folders[to] == nil && to.Parent() != name {
+			s.rename(name, to)
+		}
+	case roll < 98:
+		f.subscribed = !f.subscribed
+	default: // re-created with the same messages: a new UIDVALIDITY
+		s.validity++
+		f.validity = 1000 + s.validity
+	}
+}
+
+func (s *store) drop(name mailbox.FolderName) {
+	for _, m := range s.folders[name].messages {
+		s.touch(name, m.content)
+	}
+	delete(s.folders, name)
+}
+
+// content draws a message: mostly with a Message-ID of its own, some without,
+// some with the same header and size as others, some that servers dislike.
+func (w *world) content() (string, time.Time) {
+	date := time.Unix(1700000000+int64(w.rng.IntN(4)), 0)
+	switch roll := w.rng.IntN(100); {
+	case roll < 70:
+		id := w.rng.IntN(1 << 20)
+		return fmt.Sprintf("Message-ID: <%d>\r\nSubject: m\r\n\r\nbody %d\r\n", id, id), date
+	case roll < 84: // no Message-ID: equal header and size, other body
+		return fmt.Sprintf("Subject: m\r\n\r\nbody %d\r\n", w.rng.IntN(10)), date
+	case roll < 90: // no header at all
+		return fmt.Sprintf("\r\n%d\r\n", w.rng.IntN(10)), date
+	case roll < 93:
+		return "", date
+	case roll < 97:
+		return fmt.Sprintf("Message-ID: <n%d>\r\n\r\nzero \x00 %d\r\n", w.rng.IntN(1000), w.rng.IntN(10)), date
+	default:
+		return fmt.Sprintf("Message-ID: <p%d>\r\n\r\npoison\r\n", w.rng.IntN(1000)), date
+	}
+}
+
+func (w *world) flags() mailbox.Flags {
+	var list []string
+	for _, f := range []string{`\Seen`, `\Answered`, `\Deleted`, "$Forwarded", "urgent"} {
+		if w.chance(25) {
+			list = append(list, f)
+		}
+	}
+	return mailbox.NewFlags(list...)
+}
+
+func (m *message) String() string {
+	return fmt.Sprintf("%q %v %d", m.content, m.flags, m.date.Unix())
+}

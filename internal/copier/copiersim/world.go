@@ -1,0 +1,146 @@
+package copiersim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// Fence and lateness: a write lands at most late after its connection died.
+const (
+	leaseTTL = 15 * time.Second
+	fence    = 2 * time.Second
+	maxLate  = 1500 * time.Millisecond
+)
+
+// world is everything of one seed. Its mutex makes each step atomic; the
+// bubble's clock makes their order depend on the seed alone.
+type world struct {
+	mu         sync.Mutex
+	rng        *rand.Rand
+	source     *store
+	target     *store
+	ledger     *ledger
+	chaos      bool // faults are injected
+	violations []string
+	begin      time.Time
+	story      func(string) // nil unless a single seed is looked at
+	steps      int
+	faults     map[string]int
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d61696c)), begin: time.Now(), chaos: true, faults: map[string]int{}}
+	w.source = newStore(w, "source", features{condstore: w.chance(80), uidplus: true, keywords: true})
+	w.target = newStore(w, "target", features{condstore: w.chance(80), uidplus: w.chance(75), keywords: w.chance(85),
+		altersNUL: w.chance(30), refusesPoison: w.chance(30), noRename: w.chance(15)})
+	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}}
+	return w
+}
+
+// chance is true in pc of 100 cases.
+func (w *world) chance(pc int) bool { return w.rng.IntN(100) < pc }
+
+func (w *world) violate(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+	w.tell("VIOLATION "+format, args...)
+}
+
+// tell adds a line to the story of a seed that is looked at.
+func (w *world) tell(format string, args ...any) {
+	if w.story != nil {
+		w.story(fmt.Sprintf("%8.3fs ", time.Since(w.begin).Seconds()) + fmt.Sprintf(format, args...))
+	}
+}
+
+// delay draws a duration that two goroutines practically never share, so that
+// the order of events is the seed's alone.
+func (w *world) delay(atMost time.Duration) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Duration(1 + w.rng.Int64N(int64(atMost)))
+}
+
+// realTime is the bubble's clock.
+type realTime struct{}
+
+func (realTime) Now() time.Time { return time.Now() }
+
+func (realTime) Sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// worker is one process: when it crashes nothing of it has any effect more,
+// but for what its connections already carry.
+type worker struct {
+	w       *world
+	name    string
+	crashed bool
+	paused  time.Time
+	cancel  context.CancelFunc
+}
+
+var errCrashed = fault.Newf(fault.Transient, "this worker is dead")
+
+// gate is passed by every call a worker makes; it is where time goes by and
+// where the process itself may fail.
+func (k *worker) gate(ctx context.Context) error {
+	time.Sleep(k.w.delay(4 * time.Millisecond))
+	k.w.mu.Lock()
+	k.w.steps++
+	if k.w.chaos && !k.crashed {
+		switch roll := k.w.rng.IntN(1000); {
+		case roll < 8:
+			k.crash()
+		case roll < 12:
+			k.w.faults["pause"]++
+			k.paused = time.Now().Add(time.Duration(k.w.rng.Int64N(int64(40 * time.Second))))
+		}
+	}
+	paused := time.Until(k.paused)
+	k.w.mu.Unlock()
+	if paused > 0 {
+		time.Sleep(paused)
+	}
+	k.w.mu.Lock()
+	defer k.w.mu.Unlock()
+	if k.crashed {
+		return errCrashed
+	}
+	return ctx.Err()
+}
+
+func (k *worker) crash() {
+	k.w.faults["crash"]++
+	k.w.tell("%s crashes", k.name)
+	k.crashed = true
+	k.cancel()
+}
+
+// run syncs again and again until ctx ends or the worker dies.
+func (k *worker) run(ctx context.Context, job copier.Job) {
+	ctx, k.cancel = context.WithCancel(ctx)
+	defer k.cancel()
+	engine := newEngine(&workerLedger{k: k})
+	job.Source = &storePort{k: k, s: k.w.source}
+	job.Target = &storePort{k: k, s: k.w.target}
+	for ctx.Err() == nil {
+		job.Force = k.w.delay(10) == 1
+		report, err := engine.Sync(ctx, job)
+		k.w.mu.Lock()
+		k.w.tell("%s synced: %s %+v %+v %v", k.name, report.Outcome, report.Messages, report.Folders, err)
+		k.w.mu.Unlock()
+		_ = realTime{}.Sleep(ctx, k.w.delay(4*time.Second))
+	}
+}
