@@ -10,7 +10,7 @@ import (
 
 func (c *cli) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "config COMMAND",
+		Use:   "config",
 		Short: "The settings: check",
 	}
 	group(cmd)

@@ -69,7 +69,7 @@ func (c *cli) describe(ctx context.Context, err error) ErrorObject {
 	if usage, ok := errors.AsType[*usageError](err); ok {
 		return ErrorObject{
 			Message: usage.Error(), Kind: "usage", ExitCode: exitUsage,
-			Hint: "usage: " + usage.cmd.UseLine() + "; more with --help",
+			Hint: usageHint(usage.cmd),
 		}
 	}
 	if c.last == nil {
@@ -79,7 +79,7 @@ func (c *cli) describe(ctx context.Context, err error) ErrorObject {
 	if _, ok := errors.AsType[*control.InputError](err); ok {
 		o.Kind, o.ExitCode = "usage", exitUsage
 		if o.Hint == "" {
-			o.Hint = "usage: " + c.last.UseLine() + "; more with --help"
+			o.Hint = usageHint(c.last)
 		}
 		return o
 	}
@@ -90,6 +90,14 @@ func (c *cli) describe(ctx context.Context, err error) ErrorObject {
 		return ErrorObject{Message: "interrupted", Kind: "interrupted", ExitCode: exitFailed}
 	}
 	return o
+}
+
+func usageHint(cmd *cobra.Command) string {
+	line := cmd.UseLine()
+	if cmd.HasSubCommands() {
+		line += " COMMAND"
+	}
+	return "usage: " + line + "; more with --help"
 }
 
 // clean makes control characters harmless: some texts come from servers, and

@@ -12,7 +12,7 @@ import (
 
 func (c *cli) linkCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "link COMMAND",
+		Use:   "link",
 		Short: "Links from a source store to a target store: add, list, show, remove",
 	}
 	group(cmd)

@@ -15,7 +15,7 @@ import (
 
 func (c *cli) mailboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "mailbox COMMAND",
+		Use:   "mailbox",
 		Short: "Mailboxes that take part in a link: add, list, show, remove",
 	}
 	group(cmd)

@@ -114,7 +114,7 @@ type cli struct {
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "mailmirror COMMAND",
+		Use:   "mailmirror",
 		Short: "Keeps a disaster-recovery message store in step with production, over IMAP",
 		Long: `Mailmirror keeps a disaster-recovery (DR) message store in step with
 production, over nothing but IMAP, and proves at any moment what is and what is
@@ -159,6 +159,9 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	c.top = root
 	plainUsage(root)
+	// A command that holds others does nothing by itself, so its first usage
+	// line would only repeat the second.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	return root
 }
 

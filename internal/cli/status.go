@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,8 +62,13 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 	case run == nil:
 		return "never compared"
 	case run.FinishedAt.IsZero():
-		return fmt.Sprintf("compare running since %s: %d of %d mailboxes reviewed, %d synced, %d failed",
+		line := fmt.Sprintf("compare running since %s: %d of %d mailboxes reviewed, %d synced, %d failed",
 			c.moment(run.StartedAt), run.Reviewed, run.Mailboxes, run.Synced, run.Failed)
+		// A big mailbox takes minutes without news, a lost worker for ever.
+		if silence := c.env.Now().Sub(run.UpdatedAt); silence > 10*time.Minute {
+			line += fmt.Sprintf("; no progress for %s, is a worker running?", span(silence))
+		}
+		return line
 	default:
 		return fmt.Sprintf("last compare ended %s (%s, took %s): %s, %d unchanged, %d synced, %d differing, %d failed",
 			c.moment(run.FinishedAt), c.ago(run.FinishedAt), span(run.FinishedAt.Sub(run.StartedAt)),

@@ -14,7 +14,7 @@ import (
 
 func (c *cli) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "store COMMAND",
+		Use:   "store",
 		Short: "Message stores: add, check, list, show, edit, remove",
 	}
 	group(cmd)

@@ -31,6 +31,10 @@ type Config struct {
 	Lease    Lease
 	Retry    Retry
 
+	// File is the configuration file that was read, absolute, so that a process
+	// that this one starts elsewhere can read it too; "" where there is none.
+	File string
+
 	// origins says for each key that is not at its default where it was set.
 	origins map[string]string
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var settingsOnly = cmpopts.IgnoreUnexported(Config{})
+// settingsOnly compares what an operator may decide.
+var settingsOnly = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.IgnoreFields(Config{}, "File")}
 
 func noEnvironment(string) (string, bool) { return "", false }
 

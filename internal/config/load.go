@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -51,6 +52,9 @@ func Load(s Sources) (Config, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", path, err))
 		}
 		faults = append(faults, c.applyFile(path, content)...)
+		if c.File, err = filepath.Abs(path); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	faults = append(faults, c.applyFlags(s.Flags)...)
 	return c, errors.Join(faults...)

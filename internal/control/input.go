@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -24,8 +25,12 @@ func (e *InputError) Unwrap() error { return e.cause }
 
 // malformed joins the faults of one request; nil where there are none.
 func malformed(op string, faults []error) error {
+	hint := ""
+	for _, f := range faults {
+		hint = cmp.Or(hint, fault.HintOf(f))
+	}
 	if err := errors.Join(faults...); err != nil {
-		return &InputError{fault.New(fault.Config, op, err, fault.HintOf(faults[0]))}
+		return &InputError{fault.New(fault.Config, op, err, hint)}
 	}
 	return nil
 }

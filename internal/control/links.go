@@ -26,17 +26,17 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 	}
 	source, err := c.repo.Store(ctx, l.Source)
 	if err != nil {
-		return Link{}, fault.Wrap(err, op)
+		return Link{}, err
 	}
 	target, err := c.repo.Store(ctx, l.Target)
 	if err != nil {
-		return Link{}, fault.Wrap(err, op)
+		return Link{}, err
 	}
 	if err := differentServers(source, target); err != nil {
 		return Link{}, fault.Wrap(err, op)
 	}
 	if err := c.repo.AddLink(ctx, l); err != nil {
-		return Link{}, fault.Wrap(err, op)
+		return Link{}, err
 	}
 	if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
 		// The caller may have given up already; taking the link back must not
@@ -51,14 +51,12 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 
 // Link returns one link.
 func (c *Control) Link(ctx context.Context, name string) (Link, error) {
-	l, err := c.repo.Link(ctx, name)
-	return l, fault.Wrap(err, "show link "+name)
+	return c.repo.Link(ctx, name)
 }
 
 // Links lists the links by name.
 func (c *Control) Links(ctx context.Context) ([]Link, error) {
-	links, err := c.repo.Links(ctx)
-	return links, fault.Wrap(err, "list links")
+	return c.repo.Links(ctx)
 }
 
 // RemoveLink ends the mirroring of a link and forgets its mailboxes and
@@ -66,7 +64,7 @@ func (c *Control) Links(ctx context.Context) ([]Link, error) {
 func (c *Control) RemoveLink(ctx context.Context, name string) error {
 	op := "remove link " + name
 	if _, err := c.repo.Link(ctx, name); err != nil {
-		return fault.Wrap(err, op)
+		return err
 	}
 	// Schedules go first: one that outlives its link would start workflows
 	// that fail for ever, while a link without schedules is quiet.
@@ -75,9 +73,9 @@ func (c *Control) RemoveLink(ctx context.Context, name string) error {
 	}
 	if err := c.repo.RemoveLink(ctx, name); err != nil {
 		if undo := c.runner.EnsureSchedules(context.WithoutCancel(ctx), name); undo != nil {
-			return fmt.Errorf("%s: %w (and its schedules are gone: %v)", op, err, undo)
+			return fmt.Errorf("%w (and its schedules are gone: %v)", err, undo)
 		}
-		return fault.Wrap(err, op)
+		return err
 	}
 	return nil
 }

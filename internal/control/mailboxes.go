@@ -26,13 +26,12 @@ func (c *Control) AddMailboxes(ctx context.Context, link string, numbers []mailb
 	}
 	l, err := c.repo.Link(ctx, link)
 	if err != nil {
-		return 0, fault.Wrap(err, op)
+		return 0, err
 	}
 	if err := c.checkDirections(ctx, l, numbers); err != nil {
 		return 0, fault.Wrap(err, op)
 	}
-	added, err := c.repo.AddMailboxes(ctx, link, numbers)
-	return added, fault.Wrap(err, op)
+	return c.repo.AddMailboxes(ctx, link, numbers)
 }
 
 // RemoveMailboxes ends the mirroring of mailboxes and returns how many took
@@ -44,7 +43,7 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 		return 0, err
 	}
 	if _, err := c.repo.Link(ctx, link); err != nil {
-		return 0, fault.Wrap(err, op)
+		return 0, err
 	}
 	var unknown []error
 	for _, n := range numbers {
@@ -53,30 +52,26 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 		case fault.Is(err, fault.Config):
 			unknown = append(unknown, err)
 		case err != nil:
-			return 0, fault.Wrap(err, op)
+			return 0, err
 		}
 	}
 	if err := errors.Join(unknown...); err != nil {
 		return 0, fault.New(fault.Config, op, err, "nothing was removed; list those that take part with: mailmirror mailbox list "+link)
 	}
-	removed, err := c.repo.RemoveMailboxes(ctx, link, numbers)
-	return removed, fault.Wrap(err, op)
+	return c.repo.RemoveMailboxes(ctx, link, numbers)
 }
 
 // Mailbox returns one mailbox of a link.
 func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (Mailbox, error) {
-	m, err := c.repo.Mailbox(ctx, key)
-	return m, fault.Wrap(err, "show mailbox "+string(key.Number))
+	return c.repo.Mailbox(ctx, key)
 }
 
 // Mailboxes lists the mailboxes of a link by number.
 func (c *Control) Mailboxes(ctx context.Context, link string) ([]Mailbox, error) {
-	op := "list mailboxes of link " + link
 	if _, err := c.repo.Link(ctx, link); err != nil {
-		return nil, fault.Wrap(err, op)
+		return nil, err
 	}
-	mailboxes, err := c.repo.Mailboxes(ctx, link, "", 0)
-	return mailboxes, fault.Wrap(err, op)
+	return c.repo.Mailboxes(ctx, link, "", 0)
 }
 
 // checkDirections refuses numbers that would get a second writer on the

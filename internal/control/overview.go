@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -31,22 +30,21 @@ type Next struct {
 
 // Status tells how links stand; "" means every link.
 func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, error) {
-	const op = "show status"
 	if link != "" {
 		if _, err := c.repo.Link(ctx, link); err != nil {
-			return nil, fault.Wrap(err, op)
+			return nil, err
 		}
 	}
 	statuses, err := c.repo.Status(ctx, link)
 	if err != nil {
-		return nil, fault.Wrap(err, op)
+		return nil, err
 	}
 	overviews := make([]LinkOverview, 0, len(statuses))
 	for _, s := range statuses {
 		o := LinkOverview{LinkStatus: s, Next: c.next(s)}
 		if s.States.Parked > 0 {
 			if o.Next.RetryAt, err = c.nextRetry(ctx, s.Link.Name); err != nil {
-				return nil, fault.Wrap(err, op)
+				return nil, err
 			}
 		}
 		overviews = append(overviews, o)
@@ -90,11 +88,11 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 	}
 	entries, err := c.repo.History(ctx, link, number, limit)
 	if err != nil {
-		return nil, fault.Wrap(err, op)
+		return nil, err
 	}
 	if len(entries) == 0 {
 		if _, err := c.repo.Link(ctx, link); err != nil {
-			return nil, fault.Wrap(err, op)
+			return nil, err
 		}
 	}
 	return entries, nil
@@ -102,12 +100,10 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 
 // Errors lists what is not as it should be now; "" means every link.
 func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error) {
-	const op = "show errors"
 	if link != "" {
 		if _, err := c.repo.Link(ctx, link); err != nil {
-			return nil, fault.Wrap(err, op)
+			return nil, err
 		}
 	}
-	entries, err := c.repo.Errors(ctx, link)
-	return entries, fault.Wrap(err, op)
+	return c.repo.Errors(ctx, link)
 }

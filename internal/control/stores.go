@@ -51,7 +51,7 @@ func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (
 		return Store{}, fault.Wrap(err, op)
 	}
 	if err := c.repo.AddStore(ctx, s); err != nil {
-		return Store{}, fault.Wrap(err, op)
+		return Store{}, err
 	}
 	return c.repo.Store(ctx, s.Name)
 }
@@ -62,7 +62,7 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Stor
 	op := "edit store " + name
 	s, err := c.repo.Store(ctx, name)
 	if err != nil {
-		return Store{}, fault.Wrap(err, op)
+		return Store{}, err
 	}
 	s = withDefaults(e.apply(s))
 	faults := storeFaults(s)
@@ -83,26 +83,24 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Stor
 		}
 	}
 	if err := c.repo.UpdateStore(ctx, s); err != nil {
-		return Store{}, fault.Wrap(err, op)
+		return Store{}, err
 	}
 	return c.repo.Store(ctx, name)
 }
 
 // Store returns one store.
 func (c *Control) Store(ctx context.Context, name string) (Store, error) {
-	s, err := c.repo.Store(ctx, name)
-	return s, fault.Wrap(err, "show store "+name)
+	return c.repo.Store(ctx, name)
 }
 
 // Stores lists the stores by name.
 func (c *Control) Stores(ctx context.Context) ([]Store, error) {
-	stores, err := c.repo.Stores(ctx)
-	return stores, fault.Wrap(err, "list stores")
+	return c.repo.Stores(ctx)
 }
 
 // RemoveStore forgets a store that no link uses.
 func (c *Control) RemoveStore(ctx context.Context, name string) error {
-	return fault.Wrap(c.repo.RemoveStore(ctx, name), "remove store "+name)
+	return c.repo.RemoveStore(ctx, name)
 }
 
 // CheckStore looks at a store as it is now, acting for number where that is
@@ -116,11 +114,11 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	}
 	s, err := c.repo.Store(ctx, name)
 	if err != nil {
-		return StoreReport{}, fault.Wrap(err, op)
+		return StoreReport{}, err
 	}
 	report, err := c.checker.CheckStore(ctx, s, number)
 	if err != nil {
-		return report, fault.Wrap(err, op)
+		return report, err
 	}
 	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease
 	if s.MinimumRelease != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -118,19 +117,19 @@ func (c *Control) PlanVerify(ctx context.Context, link string, numbers []mailbox
 	}
 	l, err := c.repo.Link(ctx, link)
 	if err != nil {
-		return VerifyRequest{}, fault.Wrap(err, op)
+		return VerifyRequest{}, err
 	}
 	r := VerifyRequest{Link: l, Deep: deep}
 	if r.Source, err = c.repo.Store(ctx, l.Source); err != nil {
-		return VerifyRequest{}, fault.Wrap(err, op)
+		return VerifyRequest{}, err
 	}
 	if r.Target, err = c.repo.Store(ctx, l.Target); err != nil {
-		return VerifyRequest{}, fault.Wrap(err, op)
+		return VerifyRequest{}, err
 	}
 	if len(numbers) == 0 {
 		all, err := c.repo.Mailboxes(ctx, link, "", 0)
 		if err != nil {
-			return VerifyRequest{}, fault.Wrap(err, op)
+			return VerifyRequest{}, err
 		}
 		for _, m := range all {
 			r.Numbers = append(r.Numbers, m.Number)
@@ -139,7 +138,7 @@ func (c *Control) PlanVerify(ctx context.Context, link string, numbers []mailbox
 	}
 	for _, n := range numbers {
 		if _, err := c.repo.Mailbox(ctx, mailbox.Key{Link: link, Number: n}); err != nil {
-			return VerifyRequest{}, fault.Wrap(err, op)
+			return VerifyRequest{}, err
 		}
 	}
 	r.Numbers = numbers
@@ -158,7 +157,7 @@ func (c *Control) Verify(ctx context.Context, r VerifyRequest, progress func(Ver
 	})
 	sortResults(v.Results)
 	if err != nil {
-		return v, fault.Wrap(err, "verify link "+r.Link.Name)
+		return v, err
 	}
 	// A verifier that forgets a mailbox must not be taken for one that found
 	// it equal.

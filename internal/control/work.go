@@ -24,7 +24,7 @@ type CompareStart struct {
 func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error) {
 	op := "compare link " + link
 	if _, err := c.repo.Link(ctx, link); err != nil {
-		return CompareStart{}, fault.Wrap(err, op)
+		return CompareStart{}, err
 	}
 	runID, started, err := c.runner.StartCompare(ctx, link)
 	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
@@ -46,8 +46,7 @@ func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every tim
 			if err != nil {
 				return CompareRun{}, fault.Wrap(err, op)
 			}
-			run, err := c.repo.CompareRun(ctx, start.RunID)
-			return run, fault.Wrap(err, op)
+			return c.repo.CompareRun(ctx, start.RunID)
 		case <-ticker.C:
 			// A look that fails is made good by the next: the run may not have
 			// been recorded yet, and a database that is away for good ends the
@@ -68,7 +67,7 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
 	}
 	generation, err := c.repo.MarkDirty(ctx, key)
 	if err != nil {
-		return 0, fault.Wrap(err, op)
+		return 0, err
 	}
 	return generation, fault.Wrap(c.runner.Sync(ctx, key, triggerOperator), op)
 }
@@ -79,6 +78,5 @@ func (c *Control) WaitSync(ctx context.Context, key mailbox.Key) (Mailbox, error
 	if err := c.runner.WaitSync(ctx, key); err != nil {
 		return Mailbox{}, fault.Wrap(err, op)
 	}
-	m, err := c.repo.Mailbox(ctx, key)
-	return m, fault.Wrap(err, op)
+	return c.repo.Mailbox(ctx, key)
 }

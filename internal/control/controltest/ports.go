@@ -1,0 +1,152 @@
+package controltest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/seal"
+)
+
+// Runner is a control.Runner that does what its function fields say; one that
+// is nil does nothing.
+type Runner struct {
+	OnCompare      func(link string) (runID string, started bool, err error)
+	OnWaitCompare  func(ctx context.Context, link, runID string) error
+	OnSync         func(key mailbox.Key, trigger string) error
+	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
+	SchedulesFault error
+	mu             sync.Mutex
+	schedules      map[string]bool
+}
+
+var _ control.Runner = (*Runner)(nil)
+
+// StartCompare implements control.Runner.
+func (r *Runner) StartCompare(_ context.Context, link string) (string, bool, error) {
+	if r.OnCompare == nil {
+		return "run-of-" + link, true, nil
+	}
+	return r.OnCompare(link)
+}
+
+// WaitCompare implements control.Runner.
+func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
+	if r.OnWaitCompare == nil {
+		return nil
+	}
+	return r.OnWaitCompare(ctx, link, runID)
+}
+
+// Sync implements control.Runner.
+func (r *Runner) Sync(_ context.Context, key mailbox.Key, trigger string) error {
+	if r.OnSync == nil {
+		return nil
+	}
+	return r.OnSync(key, trigger)
+}
+
+// WaitSync implements control.Runner.
+func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
+	if r.OnWaitSync == nil {
+		return nil
+	}
+	return r.OnWaitSync(ctx, key)
+}
+
+// EnsureSchedules implements control.Runner.
+func (r *Runner) EnsureSchedules(_ context.Context, link string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.SchedulesFault != nil {
+		return r.SchedulesFault
+	}
+	if r.schedules == nil {
+		r.schedules = map[string]bool{}
+	}
+	r.schedules[link] = true
+	return nil
+}
+
+// RemoveSchedules implements control.Runner.
+func (r *Runner) RemoveSchedules(_ context.Context, link string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.SchedulesFault != nil {
+		return r.SchedulesFault
+	}
+	delete(r.schedules, link)
+	return nil
+}
+
+// HasSchedules reports whether a link has its schedules.
+func (r *Runner) HasSchedules(link string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.schedules[link]
+}
+
+// Checker answers CheckStore by store name.
+type Checker struct {
+	Reports map[string]control.StoreReport
+	Faults  map[string]error
+}
+
+// CheckStore implements control.Checker.
+func (c *Checker) CheckStore(_ context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
+	if err := c.Faults[s.Name]; err != nil {
+		return control.StoreReport{}, err
+	}
+	r, ok := c.Reports[s.Name]
+	if !ok {
+		return r, errors.New("check store " + s.Name + ": no report is prepared")
+	}
+	r.Mailbox = number
+	return r, nil
+}
+
+// Verifier answers Verify with the results that it holds; a mailbox without
+// one is equal.
+type Verifier struct {
+	Results map[mailbox.Number]control.VerifyResult
+	// Forget leaves this number out of the answers.
+	Forget mailbox.Number
+	Fault  error
+}
+
+// Verify implements control.Verifier.
+func (v *Verifier) Verify(_ context.Context, r control.VerifyRequest, each func(control.VerifyResult)) error {
+	for _, n := range r.Numbers {
+		if n == v.Forget {
+			continue
+		}
+		result, ok := v.Results[n]
+		if !ok {
+			result.Folders = []control.VerifyFolder{{Folder: mailbox.Inbox, Role: mailbox.RoleMessages, VerifyCounts: control.VerifyCounts{Compared: 3}}}
+		}
+		result.Number = n
+		if r.Deep {
+			result.Bytes = 1500
+		}
+		each(result)
+	}
+	return v.Fault
+}
+
+// Sealer marks what it was given with the identity and turns it round, so that
+// a test can tell that nothing was kept as it is.
+type Sealer struct{}
+
+// Seal implements control.Sealer.
+func (Sealer) Seal(plaintext seal.Secret, identity string) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString("sealed for " + identity + ": ")
+	secret := plaintext.Reveal()
+	for i := len(secret) - 1; i >= 0; i-- {
+		b.WriteByte(secret[i])
+	}
+	return []byte(b.String()), nil
+}
