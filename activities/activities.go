@@ -1,0 +1,116 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
+)
+
+// Ports are the adapters behind the activities.
+type Ports struct {
+	Engine  Engine
+	Links   Links
+	Records Records
+	Starter Starter
+}
+
+// Settings bound what one worker process does at a time. Zero values take the
+// defaults.
+type Settings struct {
+	// Mailboxes is how many mailboxes are looked at or copied at a time by this
+	// process, whatever the number of activities; default 8. It bounds the
+	// connections to each store.
+	Mailboxes int
+	// Report is how often progress is written down and heartbeats are sent;
+	// default 500 ms.
+	Report time.Duration
+	// Pace decides when a mailbox that failed is tried again.
+	Pace Pace
+}
+
+// Activities is what a worker registers. It is safe for concurrent use.
+type Activities struct {
+	ports  Ports
+	report time.Duration
+	pace   Pace
+	// gate holds one token per mailbox that is being worked on.
+	gate chan struct{}
+}
+
+// New returns the activities over their ports.
+func New(ports Ports, settings Settings) *Activities {
+	if settings.Mailboxes <= 0 {
+		settings.Mailboxes = 8
+	}
+	if settings.Report <= 0 {
+		settings.Report = 500 * time.Millisecond
+	}
+	return &Activities{
+		ports:  ports,
+		report: settings.Report,
+		pace:   settings.Pace.withDefaults(),
+		gate:   make(chan struct{}, settings.Mailboxes),
+	}
+}
+
+// Register makes the activities known to a worker, each by its method's name:
+// every exported method of Activities is one.
+func Register(r worker.ActivityRegistry, a *Activities) { r.RegisterActivity(a) }
+
+// enter waits for a token of the gate; leave gives it back.
+func (a *Activities) enter(ctx context.Context) error {
+	select {
+	case a.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *Activities) leave() { <-a.gate }
+
+// errWorkerStopping is the cause of a context that ended because the worker
+// was told to stop.
+var errWorkerStopping = errors.New("worker is stopping")
+
+// withWorkerStop returns a context that also ends when the worker stops, so
+// that the work is broken off in good order and handed to the next worker at
+// once, instead of being noticed as missing by its heartbeats.
+func withWorkerStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	stopping := activity.GetWorkerStopChannel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-stopping:
+			cancel(errWorkerStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}
+
+// beat sends heartbeats until the returned function is called, which waits for
+// the last one. Cancellation reaches an activity by its heartbeats alone.
+func (a *Activities) beat(ctx context.Context, details func() any) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(a.report)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				activity.RecordHeartbeat(ctx, details())
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}

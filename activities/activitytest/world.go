@@ -1,0 +1,150 @@
+// Package activitytest holds the ports of the activities in memory, for tests
+// of what lies above them: which mailboxes there are, what is due, what was
+// recorded. It must not be part of a program.
+package activitytest
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// World is a database and a copy engine. Its fields may be set before it is
+// used; methods are safe for concurrent use.
+type World struct {
+	// OnSync stands for the copying of one mailbox; nil copies nothing and
+	// succeeds. What it returns is recorded as the engine would.
+	OnSync func(ctx context.Context, job copier.Job) (copier.Report, error)
+	// Differs says whether a review finds a mailbox changed; nil means that
+	// those are that are dirty.
+	Differs func(number mailbox.Number) bool
+	// Stores is what Links returns.
+	LinkStores activities.LinkStores
+	// RecordError, where not nil, is what writing to the database fails with.
+	RecordError func() error
+
+	mu        sync.Mutex
+	boxes     map[mailbox.Key]*control.Mailbox
+	syncs     []copier.Job
+	reviews   []mailbox.Number
+	failures  []copier.Report
+	compares  map[string]*Compare
+	callsSeen map[string]int
+}
+
+// Compare is the record of one compare.
+type Compare struct {
+	Run   control.CompareRun
+	Pages map[int]control.CompareProgress
+}
+
+// Progress sums the pages.
+func (c Compare) Progress() control.CompareProgress {
+	var sum control.CompareProgress
+	for _, p := range c.Pages {
+		sum = sum.Add(p)
+	}
+	return sum
+}
+
+// New returns a world without mailboxes.
+func New() *World {
+	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, callsSeen: map[string]int{}}
+}
+
+// Ports returns the world as the ports of activities.
+func (w *World) Ports(starter activities.Starter) activities.Ports {
+	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter}
+}
+
+// Add makes mailboxes participate, dirty.
+func (w *World) Add(link string, numbers ...mailbox.Number) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range numbers {
+		w.boxes[mailbox.Key{Link: link, Number: n}] = &control.Mailbox{Link: link, Number: n,
+			State: control.StateNew, DirtyGeneration: 1, DirtySince: time.Now()}
+	}
+}
+
+// Remove ends the participation of a mailbox.
+func (w *World) Remove(key mailbox.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.boxes, key)
+}
+
+// Touch marks a mailbox dirty.
+func (w *World) Touch(key mailbox.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	box := w.boxes[key]
+	box.DirtyGeneration++
+	box.State = control.StateDirty
+	box.NextAttemptAt = time.Time{}
+}
+
+// Syncs returns the jobs that were synced, in order.
+func (w *World) Syncs() []copier.Job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.syncs)
+}
+
+// Reviews returns the mailboxes that were reviewed by themselves, in order.
+func (w *World) Reviews() []mailbox.Number {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.reviews)
+}
+
+// Failures returns the reports of failed syncs, in order.
+func (w *World) Failures() []copier.Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.failures)
+}
+
+// Compare returns the record of a compare; false where there is none.
+func (w *World) Compare(runID string) (Compare, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, ok := w.compares[runID]
+	if !ok {
+		return Compare{}, false
+	}
+	copied := Compare{Run: c.Run, Pages: map[int]control.CompareProgress{}}
+	for i, p := range c.Pages {
+		copied.Pages[i] = p
+	}
+	return copied, true
+}
+
+// Calls returns how often a method of activities.Records was called.
+func (w *World) Calls(method string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.callsSeen[method]
+}
+
+// called counts a call and returns the error that it is to fail with.
+func (w *World) called(method string) error {
+	w.mu.Lock()
+	w.callsSeen[method]++
+	w.mu.Unlock()
+	if w.RecordError != nil {
+		return w.RecordError()
+	}
+	return nil
+}
+
+func unknown(key mailbox.Key) error {
+	return fault.Newf(fault.Config, "mailbox %s does not participate in link %s", key.Number, key.Link)
+}

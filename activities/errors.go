@@ -1,0 +1,98 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+)
+
+// TypeStopping is the type of the error by which an activity hands its work
+// back because its worker stops. All other types are fault kinds.
+const TypeStopping = "worker_stopping"
+
+// maxErrorText bounds an error's text in histories and in the database, bytes.
+const maxErrorText = 500
+
+// describe returns what may be told of an error. The text of an error that no
+// adapter classified is left out: nobody vouches that it holds no content.
+func describe(err error) (kind fault.Kind, text, hint string) {
+	kind, hint = fault.KindOf(err), fault.HintOf(err)
+	_, classified := errors.AsType[*fault.Error](err)
+	held, busy := errors.AsType[*copier.LeaseHeldError](err)
+	switch {
+	case busy:
+		return fault.Conflict, held.Error(), hint
+	case classified:
+		text = err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		text = "timed out"
+	default:
+		text = fmt.Sprintf("unexpected error of type %T", innermost(err))
+	}
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return kind, text, hint
+}
+
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// applicationError is the one place where an error becomes Temporal's. Its
+// type is the fault kind, its detail the hint. The kinds that time does not
+// mend are not retried; wait, where above 0, replaces the interval of the
+// retry policy. The cause is left behind: its text is in the message already.
+func applicationError(err error, wait time.Duration) error {
+	kind, text, hint := describe(err)
+	options := temporal.ApplicationErrorOptions{
+		NonRetryable:   kind == fault.Permanent || kind == fault.Config,
+		NextRetryDelay: wait,
+	}
+	if hint != "" {
+		options.Details = []any{hint}
+	}
+	if kind == fault.Conflict {
+		// To find another at work is no trouble and needs no line in the log.
+		options.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
+}
+
+// ended returns what an activity answers whose context is over: a worker that
+// stops hands the work on at once, all else is Temporal's own cancellation.
+func ended(ctx context.Context) error {
+	if !errors.Is(context.Cause(ctx), errWorkerStopping) {
+		return ctx.Err()
+	}
+	return temporal.NewApplicationErrorWithOptions(errWorkerStopping.Error(), TypeStopping, temporal.ApplicationErrorOptions{
+		NextRetryDelay: time.Millisecond,
+		Category:       temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+// guarded runs work on one mailbox and turns a panic into a Permanent fault of
+// that mailbox: one message that nobody thought of must not end the process
+// that mirrors all the others. The panic's text may hold content and is not
+// kept, its type is.
+func guarded(work func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Permanent, fmt.Sprintf("internal error: panic of type %T", p), nil,
+				"this is a defect of Mailmirror; please report it with the worker's version")
+		}
+	}()
+	return work()
+}

@@ -1,0 +1,71 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
+)
+
+// Engine makes one mailbox of the target equal to the source.
+type Engine interface {
+	// Sync takes the write lease, makes the mailbox equal, and records the end
+	// in the ledger. *copier.LeaseHeldError means that another sync is at work.
+	// With an error the report still counts what was done.
+	Sync(ctx context.Context, job copier.Job) (copier.Report, error)
+	// Review looks at the counters of one mailbox and syncs it only where they
+	// differ from known; true means that nothing differed and nothing was
+	// recorded.
+	Review(ctx context.Context, job copier.Job, known []copier.FolderState) (copier.Report, bool, error)
+	// Unchanged compares counters that were fetched already. It does no I/O.
+	Unchanged(job copier.Job, source, target []mailbox.Folder, known []copier.FolderState) bool
+	// Summary is the report of a mailbox that Unchanged says is as it was.
+	Summary(job copier.Job, source []mailbox.Folder, known []copier.FolderState) copier.Report
+}
+
+// Links finds what belongs to a link.
+type Links interface {
+	// Stores returns the two stores of a link, ready to be opened. A link that
+	// does not exist (any more) is a Config fault.
+	Stores(ctx context.Context, link string) (LinkStores, error)
+}
+
+// LinkStores is one link, resolved.
+type LinkStores struct {
+	Source, Target     copier.Store
+	Exclude, Greetings mailbox.Patterns
+}
+
+// Records is what the activities need of the database.
+type Records interface {
+	// Mailbox returns a participating mailbox; a Config fault where it is none.
+	Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, error)
+	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
+	// those after `after`.
+	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
+	CountMailboxes(ctx context.Context, link string) (int, error)
+	// DueMailboxes lists mailboxes with work due now, the longest waiting first.
+	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)
+	// ReviewStates returns what is known of mailboxes; one that participates no
+	// longer is absent.
+	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]control.ReviewState, error)
+	// RecordReviewed notes that mailboxes were found equal without a sync.
+	RecordReviewed(ctx context.Context, link string, reviewed []control.Reviewed) error
+	// RecordFailure notes a failed sync; it is due again after retryAfter.
+	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
+
+	// StartCompare records a compare; one of the same run id is left as it is.
+	StartCompare(ctx context.Context, run control.CompareRun) error
+	// AddCompareProgress replaces what is recorded of one page of a compare.
+	AddCompareProgress(ctx context.Context, runID string, page int, progress control.CompareProgress) error
+	FinishCompare(ctx context.Context, runID string) error
+}
+
+// Starter starts workflows of mailboxes.
+type Starter interface {
+	// StartSync starts the MailboxSync of a mailbox unless one is running,
+	// which then finds by itself what is due; false means that.
+	StartSync(ctx context.Context, key mailbox.Key, trigger string) (bool, error)
+}

@@ -1,0 +1,249 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.temporal.io/sdk/activity"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// ReviewInput names one page of a full compare.
+type ReviewInput struct {
+	RunID   string `json:"run_id"`
+	Link    string `json:"link"`
+	Trigger string `json:"trigger"`
+	// Index counts the pages of the compare from 0.
+	Index int  `json:"index"`
+	Page  Page `json:"page"`
+}
+
+// ReviewPage reviews a page of mailboxes: those that the counters of both
+// sides prove unchanged are recorded in batches, the others are made equal
+// right here, a bounded number at a time. What fails is recorded against its
+// mailbox alone; what another sync is at work on is counted as busy and left
+// to it.
+//
+// It may be repeated at any time. Its heartbeats say which mailboxes are done,
+// so that the next attempt takes up where this one ended.
+func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.CompareProgress, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	stores, err := a.ports.Links.Stores(ctx, in.Link)
+	if err != nil {
+		return control.CompareProgress{}, pageError(ctx, err)
+	}
+	numbers, err := a.numbers(ctx, in.Link, in.Page)
+	if err != nil {
+		return control.CompareProgress{}, pageError(ctx, err)
+	}
+	p := &pageReview{Activities: a, in: in, stores: stores, tally: newTally(numbers)}
+	if activity.HasHeartbeatDetails(ctx) {
+		var c cursor
+		if err := activity.GetHeartbeatDetails(ctx, &c); err == nil { // an unreadable one costs time only
+			p.tally.restore(c)
+		}
+	}
+	if err := p.run(ctx, beats); err != nil {
+		return control.CompareProgress{}, pageError(ctx, err)
+	}
+	return p.tally.total(), nil
+}
+
+// pageError is the answer of a page that could not be finished.
+func pageError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return applicationError(err, 0)
+}
+
+// pageReview is one attempt at one page.
+type pageReview struct {
+	*Activities
+	in     ReviewInput
+	stores LinkStores
+	tally  *tally
+}
+
+// run reviews what is left of the page. The error is the database's or the
+// context's: a mailbox's own trouble is no error here.
+func (p *pageReview) run(parent, beats context.Context) error {
+	ctx, fail := context.WithCancelCause(parent)
+	defer fail(nil)
+	stop := p.beat(beats, func() any {
+		if err := p.write(ctx); err != nil {
+			fail(err)
+		}
+		return p.tally.cursor()
+	})
+	err := p.review(ctx, fail)
+	stop()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	// Whatever ended it, what is known is written down: it saves the next
+	// attempt, or the next compare, from finding it out again.
+	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
+	defer cancel()
+	if writeErr := p.write(final); err == nil {
+		err = writeErr
+	}
+	activity.RecordHeartbeat(beats, p.tally.cursor())
+	return err
+}
+
+// review goes through the page and waits for all that it started.
+func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) error {
+	numbers := p.tally.remaining()
+	if len(numbers) == 0 {
+		return nil
+	}
+	// The generations are read before the first look at the source: a change
+	// that is seen later raises them, and the mailbox stays dirty.
+	states, err := p.ports.Records.ReviewStates(ctx, p.in.Link, numbers)
+	if err != nil {
+		return err
+	}
+	look, err := p.overview(ctx, numbers)
+	if err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	for _, number := range numbers {
+		state, participates := states[number]
+		if !participates {
+			p.tally.drop(number)
+			continue
+		}
+		job := p.job(ctx, p.stores, mailbox.Key{Link: p.in.Link, Number: number}, state.Generation, p.in.Trigger)
+		job.Progress = func(now copier.Progress) { p.tally.progress(number, now) }
+		source, target, seen := look.folders(number)
+		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
+			p.tally.unchanged(p.ports.Engine.Summary(job, source, state.Folders))
+			continue
+		}
+		if err := p.enter(ctx); err != nil {
+			return err
+		}
+		group.Go(func() {
+			defer p.leave()
+			if err := p.mailbox(ctx, job, state.Folders, seen); err != nil {
+				fail(err)
+			}
+		})
+	}
+	return nil
+}
+
+// overviews are the folder lists of both sides, by mailbox.
+type overviews struct {
+	source, target map[mailbox.Number][]mailbox.Folder
+}
+
+// folders returns both lists of a mailbox; false where either is unknown.
+func (o overviews) folders(number mailbox.Number) (source, target []mailbox.Folder, ok bool) {
+	source, onSource := o.source[number]
+	target, onTarget := o.target[number]
+	return source, target, onSource && onTarget
+}
+
+// overview asks both stores for all mailboxes by one command each, which is
+// many times cheaper than logging in to every one. A store that cannot, or
+// fails, gives none: then each mailbox is asked by itself, and trouble that
+// lasts is recorded against it.
+func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (overviews, error) {
+	source, sourceCan := p.stores.Source.(copier.Overviewer)
+	target, targetCan := p.stores.Target.(copier.Overviewer)
+	if !sourceCan || !targetCan {
+		return overviews{}, nil
+	}
+	if err := p.enter(ctx); err != nil {
+		return overviews{}, err
+	}
+	defer p.leave()
+	var look overviews
+	var sourceErr, targetErr error
+	var group sync.WaitGroup
+	group.Go(func() { look.source, sourceErr = source.Overview(ctx, numbers) })
+	group.Go(func() { look.target, targetErr = target.Overview(ctx, numbers) })
+	group.Wait()
+	if err := errors.Join(sourceErr, targetErr); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported) {
+			_, text, _ := describe(err)
+			activity.GetLogger(ctx).Warn("no overview, asking each mailbox", "link", p.in.Link, "error", text)
+		}
+		return overviews{}, context.Cause(ctx)
+	}
+	return look, nil
+}
+
+// mailbox reviews one mailbox and syncs it where it differs. known to differ
+// from an overview, it is synced without another look.
+func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier.FolderState, differs bool) error {
+	report, unchanged := blankReport(job), false
+	err := guarded(func() (err error) {
+		if differs {
+			report, err = p.ports.Engine.Sync(ctx, job)
+		} else {
+			report, unchanged, err = p.ports.Engine.Review(ctx, job, known)
+		}
+		return err
+	})
+	_, busy := errors.AsType[*copier.LeaseHeldError](err)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil // not the mailbox's failure; the page ends anyway
+	case err == nil && unchanged:
+		p.tally.unchanged(report)
+	case err == nil:
+		p.tally.synced(report)
+	case busy:
+		p.tally.busy(job.Key.Number)
+	default:
+		return p.failed(ctx, report, err)
+	}
+	return nil
+}
+
+func (p *pageReview) failed(ctx context.Context, report copier.Report, err error) error {
+	box, boxErr := p.ports.Records.Mailbox(ctx, report.Key)
+	if fault.Is(boxErr, fault.Config) {
+		p.tally.drop(report.Key.Number)
+		return nil
+	} else if boxErr != nil {
+		return boxErr
+	}
+	if _, _, err := p.recordFailure(ctx, box, report, err); err != nil {
+		return err
+	}
+	p.tally.failed(report)
+	return nil
+}
+
+// write records the mailboxes found unchanged since the last call, and the
+// page's progress where it moved.
+func (p *pageReview) write(ctx context.Context) error {
+	if batch := p.tally.unrecorded(); len(batch) > 0 {
+		if err := p.ports.Records.RecordReviewed(ctx, p.in.Link, batch); err != nil {
+			return err
+		}
+		p.tally.recorded(batch)
+	}
+	progress, moved := p.tally.moved()
+	if !moved {
+		return nil
+	}
+	if err := p.ports.Records.AddCompareProgress(ctx, p.in.RunID, p.in.Index, progress); err != nil {
+		return err
+	}
+	p.tally.written(progress)
+	return nil
+}

@@ -1,0 +1,66 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// SweepInput bounds one sweep.
+type SweepInput struct {
+	// Limit is how many due mailboxes are looked at, the longest waiting first.
+	Limit int `json:"limit"`
+	// Window is how many workflows are being started at a time.
+	Window int `json:"window"`
+}
+
+// SweepResult counts what a sweep found.
+type SweepResult struct {
+	Due     int `json:"due"`
+	Started int `json:"started"`
+	Running int `json:"running"` // of Due: a MailboxSync was at it already
+}
+
+// StartDue starts a MailboxSync for every mailbox with work due that has none
+// running. Repeating it does no harm.
+func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	keys, err := a.ports.Records.DueMailboxes(ctx, in.Limit)
+	if err != nil {
+		return SweepResult{}, pageError(ctx, err)
+	}
+	var started, running atomic.Int64
+	stop := a.beat(beats, func() any {
+		return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load())}
+	})
+	defer stop()
+	starting, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	window := make(chan struct{}, max(in.Window, 1))
+	var group sync.WaitGroup
+	for _, key := range keys {
+		if starting.Err() != nil {
+			break
+		}
+		window <- struct{}{}
+		group.Go(func() {
+			defer func() { <-window }()
+			fresh, err := a.ports.Starter.StartSync(starting, key, TriggerSweep)
+			switch {
+			case err != nil:
+				fail(err)
+			case fresh:
+				started.Add(1)
+			default:
+				running.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if err := context.Cause(starting); err != nil {
+		return SweepResult{}, pageError(ctx, err)
+	}
+	return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load())}, nil
+}

@@ -1,0 +1,184 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// Triggers say who asked for a sync; they stand in the mailbox's history.
+const (
+	// TriggerOperator: an operator asked for this mailbox by name. The sync
+	// looks at every message, whatever the ledger says, and tries again what
+	// was refused.
+	TriggerOperator = "operator"
+	// TriggerSweep: the sweep found work due that nobody was at.
+	TriggerSweep = "sweep"
+	// TriggerEvent: the mailbox changed.
+	TriggerEvent = "event"
+	// TriggerCompare and TriggerSchedule: a full compare, started by an
+	// operator or by its schedule.
+	TriggerCompare  = "compare"
+	TriggerSchedule = "schedule"
+)
+
+// SyncState is how SyncMailbox left a mailbox.
+type SyncState string
+
+// The states after SyncMailbox.
+const (
+	SyncEqual     SyncState = "equal"
+	SyncDiffering SyncState = "differing" // equal but for lasting differences
+	SyncClean     SyncState = "clean"     // nothing was due
+	SyncParked    SyncState = "parked"    // failed, recorded, due again after Retry
+	SyncGone      SyncState = "gone"      // does not participate any more
+)
+
+// SyncInput names the mailbox to be synced and who asked for it.
+type SyncInput struct {
+	Link    string         `json:"link"`
+	Number  mailbox.Number `json:"number"`
+	Trigger string         `json:"trigger"`
+}
+
+// SyncResult is what SyncMailbox did. It holds counts and no content.
+type SyncResult struct {
+	State SyncState `json:"state"`
+	// Dirty is true where more work became due in the meantime.
+	Dirty       bool        `json:"dirty,omitempty"`
+	Messages    copier.Work `json:"messages"`
+	Greetings   copier.Work `json:"greetings"`
+	Differences int         `json:"differences,omitempty"`
+	// ErrorKind and Retry are set where the mailbox is parked; what went wrong
+	// is in the database.
+	ErrorKind string        `json:"error_kind,omitempty"`
+	Retry     time.Duration `json:"retry_ns,omitempty"`
+}
+
+// SyncMailbox makes one mailbox equal where work is due and records how it
+// went. It may be repeated at any time: the engine's ledger knows what arrived.
+//
+// A failure is recorded at once, with the moment of the next try. While that
+// is seconds away the activity fails and Temporal repeats it; else the mailbox
+// is parked and the activity ends well. While another sync holds the mailbox
+// it fails too, recording nothing, until that one has ended.
+func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
+	base := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	var progress atomic.Pointer[copier.Progress]
+	stop := a.beat(base, func() any { return progress.Load() })
+	defer stop()
+
+	if err := a.enter(ctx); err != nil {
+		return SyncResult{}, ended(ctx)
+	}
+	defer a.leave()
+	key := mailbox.Key{Link: in.Link, Number: in.Number}
+	box, err := a.ports.Records.Mailbox(ctx, key)
+	switch {
+	case ctx.Err() != nil:
+		return SyncResult{}, ended(ctx)
+	case fault.Is(err, fault.Config):
+		return SyncResult{State: SyncGone}, nil
+	case err != nil:
+		return SyncResult{}, applicationError(err, 0)
+	case !due(box) && in.Trigger != TriggerOperator:
+		return SyncResult{State: SyncClean}, nil
+	}
+	stores, err := a.ports.Links.Stores(ctx, in.Link)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return SyncResult{}, ended(ctx)
+	case fault.Is(err, fault.Transient): // the database's trouble, not the mailbox's
+		return SyncResult{}, applicationError(err, 0)
+	}
+	job := a.job(ctx, stores, key, box.DirtyGeneration, in.Trigger)
+	job.Force = in.Trigger == TriggerOperator
+	job.Progress = func(p copier.Progress) { progress.Store(&p) }
+
+	report := blankReport(job)
+	if err == nil { // a link whose stores cannot be had fails like a sync
+		err = guarded(func() (err error) {
+			report, err = a.ports.Engine.Sync(ctx, job)
+			return err
+		})
+	}
+	if err != nil {
+		return a.syncFailed(ctx, box, report, err)
+	}
+	if box, err = a.ports.Records.Mailbox(ctx, key); err != nil && ctx.Err() != nil {
+		return SyncResult{}, ended(ctx)
+	} else if err != nil && !fault.Is(err, fault.Config) {
+		return SyncResult{}, applicationError(err, 0)
+	}
+	state := SyncEqual
+	if report.Outcome == copier.Differing {
+		state = SyncDiffering
+	}
+	return SyncResult{State: state, Dirty: due(box), Messages: report.Messages, Greetings: report.Greetings,
+		Differences: report.Differences}, nil
+}
+
+// syncFailed records a failure and decides who tries again.
+func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report copier.Report, err error) (SyncResult, error) {
+	if ctx.Err() != nil {
+		return SyncResult{}, ended(ctx)
+	}
+	if held, busy := errors.AsType[*copier.LeaseHeldError](err); busy {
+		return SyncResult{}, applicationError(err, min(max(held.Wait, time.Second), time.Minute))
+	}
+	wait, parked, recordErr := a.recordFailure(ctx, box, report, err)
+	switch {
+	case recordErr != nil:
+		return SyncResult{}, applicationError(recordErr, 0)
+	case parked:
+		kind, _, _ := describe(err)
+		return SyncResult{State: SyncParked, Messages: report.Messages, Greetings: report.Greetings,
+			ErrorKind: string(kind), Retry: wait}, nil
+	}
+	return SyncResult{}, applicationError(err, wait)
+}
+
+// recordFailure writes one failure down against its mailbox and returns when
+// the next try is due, and whether that is a parking interval.
+func (a *Activities) recordFailure(ctx context.Context, box control.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
+	kind, text, hint := describe(err)
+	wait, parked := a.pace.next(kind, box.Failures+1, rand.Float64())
+	report.Outcome = copier.Failed
+	report.ErrKind, report.Err, report.Hint = string(kind), text, hint
+	if report.Finished.IsZero() {
+		report.Finished = time.Now()
+	}
+	activity.GetLogger(ctx).Warn("mailbox sync failed", "link", report.Key.Link, "mailbox_id", string(report.Key.Number),
+		"error_kind", string(kind), "error", text, "failures", box.Failures+1, "retry_after", wait.String())
+	return wait, parked, a.ports.Records.RecordFailure(ctx, report, wait)
+}
+
+// due reports whether a mailbox has work: changes seen and not mirrored, a
+// failure to be mended, or no compare yet.
+func due(box control.Mailbox) bool {
+	return box.DirtyGeneration > box.CleanGeneration || box.Failures > 0 || box.State == control.StateNew
+}
+
+// job puts together what the engine needs to know.
+func (a *Activities) job(ctx context.Context, stores LinkStores, key mailbox.Key, generation int64, trigger string) copier.Job {
+	return copier.Job{
+		Key: key, Source: stores.Source, Target: stores.Target, Greetings: stores.Greetings, Exclude: stores.Exclude,
+		Generation: generation, Trigger: trigger, RunID: activity.GetInfo(ctx).WorkflowExecution.RunID,
+	}
+}
+
+// blankReport is what is known of a job before, or without, the engine's own.
+func blankReport(job copier.Job) copier.Report {
+	return copier.Report{Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: time.Now()}
+}

@@ -1,0 +1,171 @@
+package temporalrunner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+	"mailmirror/workflows"
+)
+
+// Options are what the workflows and schedules are started with. Zero values
+// take the defaults.
+type Options struct {
+	Namespace string // of the client; default "default"
+	TaskQueue string // default workflows.TaskQueue
+	// CompareEvery is the interval of the full compare, default 4 h, each
+	// delayed by a random part of CompareJitter, default 5 min, so that the
+	// compares of many links do not start at one moment.
+	CompareEvery, CompareJitter time.Duration
+	// SweepEvery is the interval of the sweep, default 60 s; SweepLimit how many
+	// due mailboxes it looks at, default 500.
+	SweepEvery time.Duration
+	SweepLimit int
+	// Debounce is how long a MailboxSync waits for a burst of changes to end,
+	// default 1 s.
+	Debounce time.Duration
+	// PageSize is how many mailboxes one activity of a compare reviews, default
+	// 250; Pages how many of them are under way at a time, default 4.
+	PageSize, Pages int
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Namespace, "default")
+	setDefault(&o.TaskQueue, workflows.TaskQueue)
+	setDefault(&o.CompareEvery, 4*time.Hour)
+	setDefault(&o.CompareJitter, 5*time.Minute)
+	setDefault(&o.SweepEvery, time.Minute)
+	setDefault(&o.SweepLimit, 500)
+	setDefault(&o.Debounce, time.Second)
+	setDefault(&o.PageSize, 250)
+	setDefault(&o.Pages, 4)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Runner implements control.Runner and activities.Starter over a Temporal
+// client. It is safe for concurrent use; the client stays its caller's.
+type Runner struct {
+	client client.Client
+	opts   Options
+}
+
+var (
+	_ control.Runner     = (*Runner)(nil)
+	_ activities.Starter = (*Runner)(nil)
+)
+
+// New returns a runner over a connected, or lazy, client.
+func New(c client.Client, opts Options) *Runner {
+	return &Runner{client: c, opts: opts.withDefaults()}
+}
+
+// StartCompare starts the full compare of a link. The run id, which names the
+// compare in the database too, is that of its first run: it stays while the
+// workflow continues as new.
+func (r *Runner) StartCompare(ctx context.Context, link string) (runID string, started bool, err error) {
+	id := workflows.CompareID(link)
+	run, err := r.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                                       id,
+		TaskQueue:                                r.opts.TaskQueue,
+		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		TypedSearchAttributes:                    workflows.CompareAttributes(link),
+		StaticSummary:                            workflows.CompareSummary(link),
+	}, workflows.TypeFullCompare, r.compareState(link, activities.TriggerCompare))
+	if err == nil {
+		return run.GetRunID(), true, nil
+	}
+	running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
+	if !exists {
+		return "", false, classify("start compare of link "+link, err)
+	}
+	described, err := r.client.DescribeWorkflowExecution(ctx, id, running.RunId)
+	if err != nil {
+		return "", false, classify("find the running compare of link "+link, err)
+	}
+	return described.GetWorkflowExecutionInfo().GetFirstRunId(), false, nil
+}
+
+func (r *Runner) compareState(link, trigger string) workflows.CompareState {
+	return workflows.CompareState{Link: link, Trigger: trigger, PageSize: r.opts.PageSize, Window: r.opts.Pages}
+}
+
+// WaitCompare waits for the end of a compare. A compare that ended otherwise
+// than well is an error; mailboxes that failed in it are none, they are in its
+// record.
+func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
+	err := r.client.GetWorkflow(ctx, workflows.CompareID(link), runID).Get(ctx, nil)
+	return classify("compare link "+link, err)
+}
+
+// Sync wakes the MailboxSync of a mailbox, starting it where none is running.
+// The work itself is what the database says is due, so it is marked there
+// before; only activities.TriggerOperator is a reason of its own.
+func (r *Runner) Sync(ctx context.Context, key mailbox.Key, trigger string) error {
+	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.SyncID(key), workflows.SignalWork,
+		workflows.Work{Trigger: trigger}, r.syncOptions(key), workflows.TypeMailboxSync, r.syncInput(key, ""))
+	return classify("start sync of mailbox "+string(key.Number), err)
+}
+
+// StartSync starts the MailboxSync of a mailbox unless one is running. That one
+// is not signalled: it finds by itself whether more is due, and a signal in
+// every sweep would fill its history.
+func (r *Runner) StartSync(ctx context.Context, key mailbox.Key, trigger string) (bool, error) {
+	options := r.syncOptions(key)
+	options.WorkflowExecutionErrorWhenAlreadyStarted = true
+	_, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeMailboxSync, r.syncInput(key, trigger))
+	if _, running := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); running {
+		return false, nil
+	}
+	return err == nil, classify("start sync of mailbox "+string(key.Number), err)
+}
+
+func (r *Runner) syncOptions(key mailbox.Key) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                    workflows.SyncID(key),
+		TaskQueue:             r.opts.TaskQueue,
+		TypedSearchAttributes: workflows.SyncAttributes(key),
+		StaticSummary:         workflows.SyncSummary(key),
+	}
+}
+
+func (r *Runner) syncInput(key mailbox.Key, trigger string) workflows.MailboxSyncInput {
+	return workflows.MailboxSyncInput{Link: key.Link, Number: key.Number, Trigger: trigger, Debounce: r.opts.Debounce}
+}
+
+// WaitSync waits until no MailboxSync of the mailbox runs. How the mailbox
+// fared is in the database; an error says that the workflow itself was broken
+// off, or that Temporal cannot be asked.
+func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
+	op := "await sync of mailbox " + string(key.Number)
+	for {
+		described, err := r.client.DescribeWorkflowExecution(ctx, workflows.SyncID(key), "")
+		if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+			return nil
+		}
+		if err != nil {
+			return classify(op, err)
+		}
+		info := described.GetWorkflowExecutionInfo()
+		if info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+			return nil
+		}
+		if err := r.client.GetWorkflow(ctx, workflows.SyncID(key), info.GetExecution().GetRunId()).Get(ctx, nil); err != nil {
+			return classify(op, err)
+		}
+	}
+}

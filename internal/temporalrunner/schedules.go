@@ -1,0 +1,95 @@
+package temporalrunner
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"mailmirror/activities"
+	"mailmirror/workflows"
+)
+
+// EnsureSchedules creates the schedules of a link, or brings them back to what
+// is configured. A schedule that somebody paused stays paused.
+func (r *Runner) EnsureSchedules(ctx context.Context, link string) error {
+	err := r.ensure(ctx, client.ScheduleOptions{
+		ID: workflows.CompareID(link),
+		Spec: client.ScheduleSpec{
+			Intervals: []client.ScheduleIntervalSpec{{Every: r.opts.CompareEvery}},
+			Jitter:    r.opts.CompareJitter,
+		},
+		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+		// A compare that was due while Temporal was down is made good, unless
+		// the next one is as near.
+		CatchupWindow: max(r.opts.CompareEvery/2, 10*time.Second),
+		Action: &client.ScheduleWorkflowAction{
+			ID:                    workflows.ScheduledCompareID(link),
+			Workflow:              workflows.TypeScheduledCompare,
+			TaskQueue:             r.opts.TaskQueue,
+			Args:                  []any{r.compareState(link, activities.TriggerSchedule)},
+			TypedSearchAttributes: temporal.NewSearchAttributes(workflows.LinkAttribute.ValueSet(link)),
+			StaticSummary:         "Start the due compare of link " + link,
+		},
+	})
+	return classify("keep schedules of link "+link, err)
+}
+
+// EnsureSweep does the same for the schedule of the sweep, of which there is
+// one for all links.
+func (r *Runner) EnsureSweep(ctx context.Context) error {
+	err := r.ensure(ctx, client.ScheduleOptions{
+		ID:      workflows.SweepID,
+		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: r.opts.SweepEvery}}},
+		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+		// Sweeps that were missed need not be made good: one finds everything.
+		CatchupWindow: 10 * time.Second, // the least that Temporal allows
+		Action: &client.ScheduleWorkflowAction{
+			ID:            workflows.SweepID,
+			Workflow:      workflows.TypeSweep,
+			TaskQueue:     r.opts.TaskQueue,
+			Args:          []any{activities.SweepInput{Limit: r.opts.SweepLimit, Window: sweepWindow}},
+			StaticSummary: "Start what is due and not running",
+		},
+	})
+	return classify("keep schedule of the sweep", err)
+}
+
+// sweepWindow is how many workflows a sweep is starting at a time: enough to
+// hide the round trip, too few to crowd out what is running.
+const sweepWindow = 8
+
+// ensure creates a schedule or updates the one that exists.
+func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) error {
+	_, err := r.client.ScheduleClient().Create(ctx, options)
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return err
+	}
+	handle := r.client.ScheduleClient().GetHandle(ctx, options.ID)
+	return handle.Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(current client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := current.Description.Schedule
+			schedule.Spec, schedule.Action = &options.Spec, options.Action
+			schedule.Policy = &client.SchedulePolicies{Overlap: options.Overlap, CatchupWindow: options.CatchupWindow}
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		},
+	})
+}
+
+// RemoveSchedules deletes the schedules of a link and asks a compare of it that
+// is running to stop. What is gone already is no error.
+func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
+	err := r.client.ScheduleClient().GetHandle(ctx, workflows.CompareID(link)).Delete(ctx)
+	if err != nil && !is[*serviceerror.NotFound](err) {
+		return classify("remove schedules of link "+link, err)
+	}
+	err = r.client.CancelWorkflow(ctx, workflows.CompareID(link), "")
+	if err != nil && !is[*serviceerror.NotFound](err) {
+		return classify("stop compare of link "+link, err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/mock"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+	"mailmirror/workflows"
+)
+
+func decode(t *testing.T, payloads *commonpb.Payloads, into any) {
+	t.Helper()
+	if err := converter.GetDefaultDataConverter().FromPayloads(payloads, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// link answers the activities of a compare over mailboxes 0001 to total.
+type link struct {
+	total   int
+	mu      sync.Mutex
+	running int
+	most    int
+	indexes []int
+	begun   int
+	ended   []string
+	// page answers ReviewPage; nil finds everything unchanged.
+	page func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error)
+}
+
+func number(i int) mailbox.Number { return mailbox.Number(fmt.Sprintf("%04d", i)) }
+
+func (l *link) expect(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(steps.BeginCompare, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.BeginInput) (int, error) { l.begun++; return l.total, nil }).Maybe()
+	env.OnActivity(steps.PlanPages, mock.Anything, mock.Anything).Return(l.plan).Maybe()
+	env.OnActivity(steps.ReviewPage, mock.Anything, mock.Anything).Return(l.review).Maybe()
+	env.OnActivity(steps.FinishCompare, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, runID string) error { l.ended = append(l.ended, runID); return nil }).Maybe()
+}
+
+func (l *link) plan(_ context.Context, in activities.PlanInput) ([]activities.Page, error) {
+	after := 0
+	if in.After != "" {
+		if _, err := fmt.Sscanf(string(in.After), "%d", &after); err != nil {
+			return nil, err
+		}
+	}
+	var pages []activities.Page
+	for len(pages) < in.Pages && after < l.total {
+		last := min(after+in.PageSize, l.total)
+		pages = append(pages, activities.Page{After: number(after), Last: number(last)})
+		after = last
+	}
+	return pages, nil
+}
+
+func (l *link) review(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error) {
+	l.mu.Lock()
+	l.running++
+	l.most = max(l.most, l.running)
+	l.indexes = append(l.indexes, in.Index)
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.running--
+		l.mu.Unlock()
+	}()
+	if l.page != nil {
+		return l.page(ctx, in)
+	}
+	var first, last int
+	if _, err := fmt.Sscanf(string(in.Page.After)+" "+string(in.Page.Last), "%d %d", &first, &last); err != nil {
+		return control.CompareProgress{}, err
+	}
+	return control.CompareProgress{Reviewed: last - first, Unchanged: last - first}, nil
+}
+
+func TestFullCompareReviewsEveryPage(t *testing.T) {
+	for _, total := range []int{0, 1, 9, 10, 11, 1234} {
+		t.Run(fmt.Sprint(total), func(t *testing.T) {
+			env := environment(t)
+			l := &link{total: total}
+			l.expect(env)
+			env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 3})
+			if err := env.GetWorkflowError(); err != nil {
+				t.Fatal(err)
+			}
+			var got control.CompareProgress
+			if err := env.GetWorkflowResult(&got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(control.CompareProgress{Reviewed: total, Unchanged: total}, got); diff != "" {
+				t.Errorf("progress (-want +got):\n%s", diff)
+			}
+			if l.most > 3 {
+				t.Errorf("%d pages at a time, want 3 at most", l.most)
+			}
+			seen := map[int]bool{}
+			for _, i := range l.indexes {
+				if seen[i] {
+					t.Errorf("page %d was reviewed twice", i)
+				}
+				seen[i] = true
+			}
+			if len(l.ended) != 1 {
+				t.Errorf("record closed %d times", len(l.ended))
+			}
+		})
+	}
+}
+
+func TestFullCompareContinuesAsNew(t *testing.T) {
+	env := environment(t)
+	l := &link{total: 100}
+	l.expect(env)
+	env.SetOnActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) {
+		env.SetContinueAsNewSuggested(true)
+	})
+	env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 2})
+	var next *workflow.ContinueAsNewError
+	if !errors.As(env.GetWorkflowError(), &next) {
+		t.Fatalf("got %v, want to continue as new", env.GetWorkflowError())
+	}
+	var carried workflows.CompareState
+	decode(t, next.Input, &carried)
+	if len(l.ended) != 0 {
+		t.Error("the record was closed before the compare ended")
+	}
+	if carried.Started != carried.Ended {
+		t.Errorf("continued with %d pages started and %d ended", carried.Started, carried.Ended)
+	}
+
+	// The next run reviews the rest, and only that.
+	rest := environment(t)
+	l.begun = 0
+	l.expect(rest)
+	rest.ExecuteWorkflow(workflows.FullCompare, carried)
+	if err := rest.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	var got control.CompareProgress
+	if err := rest.GetWorkflowResult(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Reviewed != 100 || len(l.indexes) != 10 || l.begun != 0 {
+		t.Errorf("reviewed %d mailboxes in %d pages, recorded anew %d times; want 100 in 10, 0", got.Reviewed, len(l.indexes), l.begun)
+	}
+}
+
+func TestFullCompareEndsItsRecordWhenAPageFails(t *testing.T) {
+	env := environment(t)
+	l := &link{total: 100}
+	l.expect(env)
+	var begun sync.WaitGroup
+	begun.Add(3)
+	l.page = func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error) {
+		begun.Done()
+		if in.Index == 0 {
+			begun.Wait()
+			return control.CompareProgress{}, temporal.NewNonRetryableApplicationError("link is gone", "config", nil)
+		}
+		<-ctx.Done()
+		return control.CompareProgress{}, ctx.Err()
+	}
+	env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 3})
+	var app *temporal.ApplicationError
+	if err := env.GetWorkflowError(); !errors.As(err, &app) || app.Type() != "config" {
+		t.Errorf("got %v, want the page's own error", err)
+	}
+	begun.Wait()
+	if len(l.ended) != 1 {
+		t.Errorf("record closed %d times", len(l.ended))
+	}
+}
+
+func TestFullCompareCancelled(t *testing.T) {
+	env := environment(t)
+	l := &link{total: 100}
+	l.expect(env)
+	l.page = func(ctx context.Context, _ activities.ReviewInput) (control.CompareProgress, error) {
+		<-ctx.Done()
+		return control.CompareProgress{}, ctx.Err()
+	}
+	env.RegisterDelayedCallback(env.CancelWorkflow, time.Second)
+	env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 3})
+	if err := env.GetWorkflowError(); !temporal.IsCanceledError(err) {
+		t.Errorf("got %v, want a cancellation", err)
+	}
+	if len(l.ended) != 1 {
+		t.Errorf("record closed %d times", len(l.ended))
+	}
+}
+
+func TestScheduledCompareLeavesARunningOneAlone(t *testing.T) {
+	env := environment(t)
+	env.OnWorkflow(workflows.TypeFullCompare, mock.Anything, mock.Anything).Return(control.CompareProgress{}, nil).Maybe()
+	env.ExecuteWorkflow(workflows.ScheduledCompare, workflows.CompareState{Link: "dr", PageSize: 1, Window: 1})
+	var started bool
+	if err := env.GetWorkflowResult(&started); err != nil || !started {
+		t.Errorf("started %v, error %v", started, err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	env := environment(t)
+	want := activities.SweepResult{Due: 3, Started: 2, Running: 1}
+	env.OnActivity(steps.StartDue, mock.Anything, activities.SweepInput{Limit: 5, Window: 2}).Return(want, nil)
+	env.ExecuteWorkflow(workflows.Sweep, activities.SweepInput{Limit: 5, Window: 2})
+	var got activities.SweepResult
+	if err := env.GetWorkflowResult(&got); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}

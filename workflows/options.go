@@ -1,0 +1,56 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// heartbeatTimeout is how long a worker may be silent before its work is given
+// to another: what a killed worker costs.
+const heartbeatTimeout = 15 * time.Second
+
+// storeWork is for activities that work on the message stores. They last as
+// long as there is to copy, so that heartbeats alone bound them, and they are
+// repeated until they succeed: the activity itself decides when a mailbox is
+// parked, and what is left is trouble of our own database, which has to pass.
+// Errors that time does not mend say so themselves.
+func storeWork(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 7 * 24 * time.Hour,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    time.Minute,
+		},
+		// A cancelled workflow ends when its work has stopped, not before.
+		WaitForCancellation: true,
+		Summary:             summary,
+	})
+}
+
+// bookkeeping is for short steps in our own database. As local activities they
+// cost no round trip to Temporal; they too are repeated until they succeed.
+func bookkeeping(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    200 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    30 * time.Second,
+		},
+		Summary: summary,
+	})
+}
+
+// sweeping is for the one activity of a sweep. The next sweep is a minute away,
+// so that one which fails is hardly worth repeating.
+func sweeping(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumAttempts: 3},
+	})
+}

@@ -1,0 +1,78 @@
+package workflows_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.temporal.io/sdk/converter"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
+	"mailmirror/workflows"
+)
+
+// What one run carries over to the next has to arrive there whole. A field
+// that is added and not set here fails the test, so that none is forgotten.
+func TestStateSurvivesContinueAsNew(t *testing.T) {
+	work := copier.Work{Appended: 1, Bytes: 2, FlagsChanged: 3, Expunged: 4}
+	states := []any{
+		workflows.MailboxSyncInput{Link: "dr", Number: "1001", Trigger: "event", Debounce: time.Second, Syncs: 7,
+			Messages: work, Greetings: work},
+		workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 250, Window: 4, Begun: true, Mailboxes: 1000,
+			Planned: []activities.Page{{After: "1001", Last: "1250"}}, After: "1250", Complete: true, Started: 3, Ended: 2,
+			Progress: control.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
+				Messages: work, Greetings: work, DueMessages: 7, DueBytes: 8}},
+	}
+	data := converter.GetDefaultDataConverter()
+	for _, state := range states {
+		value := reflect.ValueOf(state)
+		t.Run(value.Type().Name(), func(t *testing.T) {
+			requireSet(t, value.Type().Name(), value)
+			payload, err := data.ToPayload(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := reflect.New(value.Type())
+			if err := data.FromPayload(payload, back.Interface()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(state, back.Elem().Interface()); diff != "" {
+				t.Errorf("after the round trip (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func requireSet(t *testing.T, path string, value reflect.Value) {
+	t.Helper()
+	switch value.Kind() {
+	case reflect.Struct:
+		for i := range value.NumField() {
+			requireSet(t, path+"."+value.Type().Field(i).Name, value.Field(i))
+		}
+	case reflect.Slice:
+		if value.Len() == 0 {
+			t.Errorf("%s is empty in this test", path)
+		}
+		for i := range value.Len() {
+			requireSet(t, path, value.Index(i))
+		}
+	default:
+		if value.IsZero() {
+			t.Errorf("%s is zero in this test", path)
+		}
+	}
+}
+
+func TestIDsTellLinkAndMailbox(t *testing.T) {
+	if id := workflows.SyncID(mailbox.Key{Link: "dr", Number: "1001"}); id != "mailbox-sync/dr/1001" {
+		t.Error(id)
+	}
+	if id := workflows.CompareID("dr"); id != "full-compare/dr" {
+		t.Error(id)
+	}
+}

@@ -1,0 +1,100 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/internal/mailbox"
+)
+
+// TaskQueue is where the workers of an installation take their work from.
+const TaskQueue = "mailmirror"
+
+// The workflow types, as they stand in histories and schedules.
+const (
+	TypeMailboxSync      = "MailboxSync"
+	TypeFullCompare      = "FullCompare"
+	TypeScheduledCompare = "ScheduledCompare"
+	TypeSweep            = "Sweep"
+)
+
+const (
+	// SignalWork tells a MailboxSync that work is due; its argument is Work.
+	SignalWork = "work"
+	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
+	// CompareView.
+	QueryProgress = "progress"
+)
+
+// Search attributes, all of type Keyword. They are few and change seldom: each
+// change is an event.
+var (
+	LinkAttribute    = temporal.NewSearchAttributeKeyKeyword("MailmirrorLink")
+	MailboxAttribute = temporal.NewSearchAttributeKeyKeyword("MailmirrorMailbox")
+	PhaseAttribute   = temporal.NewSearchAttributeKeyKeyword("MailmirrorPhase")
+)
+
+// Phases, as PhaseAttribute shows them. A closed workflow keeps its last one:
+// for a MailboxSync that is how the mailbox was left (activities.SyncState).
+const (
+	PhaseSyncing   = "syncing"
+	PhaseReviewing = "reviewing"
+	PhaseDone      = "done"
+	PhaseFailed    = "failed"
+	PhaseCancelled = "cancelled"
+)
+
+// SweepID is the id of the sweep's schedule; its runs append the time.
+const SweepID = "sweep"
+
+// SyncID is the id of the one MailboxSync of a mailbox.
+func SyncID(key mailbox.Key) string { return "mailbox-sync/" + key.Link + "/" + string(key.Number) }
+
+// CompareID is the id of the one FullCompare of a link, and of its schedule.
+func CompareID(link string) string { return "full-compare/" + link }
+
+// ScheduledCompareID is the id from which the runs of a link's compare schedule
+// get theirs, by appending the time.
+func ScheduledCompareID(link string) string { return "scheduled-compare/" + link }
+
+// SyncAttributes are the search attributes that a MailboxSync starts with.
+func SyncAttributes(key mailbox.Key) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(key.Link),
+		MailboxAttribute.ValueSet(string(key.Number)), PhaseAttribute.ValueSet(PhaseSyncing))
+}
+
+// CompareAttributes are the search attributes that a FullCompare starts with.
+func CompareAttributes(link string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseReviewing))
+}
+
+// SyncSummary and CompareSummary are the lines that the Web UI shows.
+func SyncSummary(key mailbox.Key) string {
+	return "Keep mailbox " + string(key.Number) + " of link " + key.Link + " in step"
+}
+
+// CompareSummary is the line that the Web UI shows for a FullCompare.
+func CompareSummary(link string) string { return "Compare every mailbox of link " + link }
+
+// Register makes the workflows known to a worker.
+//
+// The versioning behaviour takes effect only where the worker is given
+// worker.DeploymentOptions, which the one-machine stack leaves out: there is
+// one worker, and a deployment of which nobody set the current version runs
+// nothing. All workflows follow a new release at once (AutoUpgrade) since the
+// replay tests hold every release to the histories of the ones before, and a
+// compare that were pinned to an old release would keep that worker alive for
+// hours.
+func Register(r worker.WorkflowRegistry) {
+	for name, w := range map[string]any{
+		TypeMailboxSync:      MailboxSync,
+		TypeFullCompare:      FullCompare,
+		TypeScheduledCompare: ScheduledCompare,
+		TypeSweep:            Sweep,
+	} {
+		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
+			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+		})
+	}
+}
