@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -119,6 +120,9 @@ func (s *Supervisor) launch(child Child, notifySocket string) (*process, error) 
 	if child.Env == nil {
 		cmd.Env = os.Environ()
 	}
+	// Ours, when somebody supervises us in turn, is not the child's to answer:
+	// PostgreSQL, for one, would.
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "NOTIFY_SOCKET=") })
 	if notifySocket != "" {
 		cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+notifySocket)
 	}

@@ -1,11 +1,15 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,18 +26,30 @@ type dirLock struct{ file *os.File }
 
 func wholeFile(kind int16) *unix.Flock_t { return &unix.Flock_t{Type: kind} }
 
-// takeLock locks the file at path or says who has it.
-func takeLock(path string) (*dirLock, error) {
+// dyingPatience is how long an owner that was killed may take to let go.
+const dyingPatience = 10 * time.Second
+
+// takeLock locks the file at path or says who has it. An owner that is just
+// ending, because it was killed, is waited for.
+func takeLock(ctx context.Context, path string) (*dirLock, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile(unix.F_WRLCK))
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-		owner, _ := os.ReadFile(path)
+	deadline := time.Now().Add(dyingPatience)
+	for {
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile(unix.F_WRLCK))
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+			break
+		}
+		b, _ := os.ReadFile(path)
+		owner := strings.TrimSpace(string(b))
+		if ending(owner) && time.Now().Before(deadline) && sleep(ctx, nil, probeInterval) {
+			continue
+		}
 		f.Close()
 		return nil, fault.New(fault.Conflict, "lock data directory",
-			fmt.Errorf("already in use by mailmirror up, pid %s", strings.TrimSpace(string(owner))),
+			fmt.Errorf("already in use by mailmirror up, pid %s", owner),
 			"one data directory runs one stack: stop the other, or choose another --data directory")
 	}
 	if err == nil {
@@ -47,6 +63,17 @@ func takeLock(path string) (*dirLock, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return &dirLock{file: f}, nil
+}
+
+// ending reports whether a process, given as its decimal pid, is gone or about
+// to be: the kernel takes its command line away first.
+func ending(owner string) bool {
+	pid, err := strconv.Atoi(owner)
+	if err != nil {
+		return false
+	}
+	argv, err := commandLine(pid)
+	return err != nil || slices.Equal(argv, []string{""})
 }
 
 func (l *dirLock) release() { _ = l.file.Close() }

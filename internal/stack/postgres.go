@@ -312,13 +312,10 @@ func (c *cluster) child() Child {
 	return Child{
 		Name: "postgres", Path: filepath.Join(c.binDir, "postgres"), Args: args,
 		Env: postgresEnvironment(), Dir: c.layout.postgres(), Credential: c.user.credential(),
-		Prepare: c.clearStalePID,
+		Prepare: c.settlePredecessor,
 		Ready:   c.ready,
 		// Long: it includes the recovery after a crash.
 		ReadyTimeout: 5 * time.Minute,
-		// Processes of a killed predecessor may hold its shared memory for a
-		// moment, and the server refuses to start meanwhile.
-		StartAttempts: 6,
 		// Fast shutdown, then immediate shutdown, which recovers at the next start.
 		StopSignals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
 		Grace:       20 * time.Second,

@@ -83,7 +83,9 @@ func newPIDRecord(child Child, pid int) (pidRecord, error) {
 }
 
 // alive reports whether the recorded process is the one that has the PID now.
-// Anything that differs, or cannot be read, means that it is not ours.
+// Anything that differs, or cannot be read, means that it is not ours. A
+// process that is about to end has lost its command line but may still hold
+// its ports, so that counts as alive.
 func (r pidRecord) alive() bool {
 	if r.PID <= 1 || r.BootID != bootID() {
 		return false
@@ -92,7 +94,7 @@ func (r pidRecord) alive() bool {
 		return false
 	}
 	argv, err := commandLine(r.PID)
-	return err == nil && slices.Equal(argv, r.Argv)
+	return err == nil && (slices.Equal(argv, r.Argv) || slices.Equal(argv, []string{""}))
 }
 
 // stop ends the recorded process with its stop signals and at last SIGKILL,

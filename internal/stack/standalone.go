@@ -38,7 +38,7 @@ func StartPostgres(ctx context.Context, dataDir string, o PostgresOptions) (_ *P
 		return nil, fault.New(fault.Config, "make data directory", err, "")
 	}
 	p := &Postgres{}
-	if p.lock, err = takeLock(l.lock()); err != nil {
+	if p.lock, err = takeLock(ctx, l.lock()); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -399,14 +399,14 @@ func TestLockIsHeldByOne(t *testing.T) {
 	if held, err := locked(path); held || err != nil {
 		t.Fatalf("before: %v, %v", held, err)
 	}
-	lock, err := takeLock(path)
+	lock, err := takeLock(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if held, err := locked(path); !held || err != nil {
 		t.Fatalf("while held: %v, %v", held, err)
 	}
-	_, err = takeLock(path)
+	_, err = takeLock(t.Context(), path)
 	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
 		t.Errorf("second lock: got %v", err)
 	}

@@ -128,7 +128,7 @@ func Up(ctx context.Context, o Options) (*Stack, error) {
 	if err := makeDirs(l); err != nil {
 		return nil, fault.New(fault.Config, "make data directory", err, "")
 	}
-	lock, err := takeLock(l.lock())
+	lock, err := takeLock(ctx, l.lock())
 	if err != nil {
 		return nil, err
 	}
