@@ -188,3 +188,17 @@ func fillAndRead(t *testing.T, s reader.Store, list []string) {
 		}
 	}
 }
+
+func TestCyrusOddities(t *testing.T) {
+	c := servers.CyrusT(t, servers.CyrusOptions{})
+	s := storeOf(c)
+	testOddities(t, s, func(i int) string { return fmt.Sprint(5000 + i) }, func(o corpus.Oddity) corpus.Expect { return o.Cyrus })
+	t.Run("folders", func(t *testing.T) {
+		testFolderOddities(t, s, "4999", func(f corpus.FolderOddity) corpus.Expect { return f.Cyrus })
+	})
+	t.Run("huge", func(t *testing.T) { testHuge(t, s, "4998") })
+}
+
+func TestFillCyrus(t *testing.T) {
+	fillAndRead(t, storeOf(servers.CyrusT(t, servers.CyrusOptions{})), numbers(10))
+}

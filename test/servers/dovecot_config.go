@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/template"
@@ -179,7 +178,7 @@ func (d *Dovecot) writeConfig(port int) error {
 	mode := TLSNone
 	if t := d.opts.TLS; t != nil {
 		mode = t.Mode
-		if err := d.copyTLS(t); err != nil {
+		if err := d.account.copyTLS(t, filepath.Join(d.opts.Dir, "tls")); err != nil {
 			return err
 		}
 	}
@@ -204,19 +203,6 @@ func (d *Dovecot) writeConfig(port int) error {
 		return fmt.Errorf("fill configuration template: %w", err)
 	}
 	return d.account.writeFile(d.conf, buf.Bytes())
-}
-
-func (d *Dovecot) copyTLS(t *TLSOptions) error {
-	for from, to := range map[string]string{t.CertFile: "cert.pem", t.KeyFile: "key.pem"} {
-		b, err := os.ReadFile(from)
-		if err != nil {
-			return fmt.Errorf("read certificate: %w", err)
-		}
-		if err := d.account.writeFile(filepath.Join(d.opts.Dir, "tls", to), b); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // writeUsers writes who exists, who is trusted, and who is listed to whom.

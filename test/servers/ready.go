@@ -76,9 +76,9 @@ func freePort() (int, error) {
 	return tcp.Port, nil
 }
 
-// capabilities logs in as a mailbox and returns what the server announces
-// then; servers announce most of their extensions only after the log-in.
-func capabilities(ctx context.Context, addr string, useTLS bool, user, password string) ([]string, error) {
+// session logs in with a user's own name and password, sends the commands and
+// returns the tagged answer to each, and all untagged lines before it.
+func session(ctx context.Context, addr string, useTLS bool, user, password string, commands []string) (answers []string, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -89,21 +89,50 @@ func capabilities(ctx context.Context, addr string, useTLS bool, user, password 
 	if useTLS {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // private server on loopback
 	}
-	if _, err := fmt.Fprintf(conn, "a LOGIN %q %q\r\nb CAPABILITY\r\n", user, password); err != nil {
-		return nil, fmt.Errorf("ask capabilities: %w", err)
-	}
-	var caps []string
-	for r := bufio.NewReader(conn); ; {
-		line, err := r.ReadString('\n')
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("ask capabilities: %w", err)
-		case strings.HasPrefix(line, "* CAPABILITY "):
-			caps = strings.Fields(line)[2:]
-		case strings.HasPrefix(line, "a ") && !strings.HasPrefix(line, "a OK"):
-			return nil, fmt.Errorf("ask capabilities: log-in refused: %.80q", line)
-		case strings.HasPrefix(line, "b "):
-			return caps, nil
+	r := bufio.NewReader(conn)
+	ask := func(command string) (string, error) {
+		if _, err := fmt.Fprintf(conn, "a %s\r\n", command); err != nil {
+			return "", fmt.Errorf("send: %w", err)
+		}
+		untagged := ""
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return "", fmt.Errorf("read answer: %w", err)
+			}
+			if answer, ok := strings.CutPrefix(line, "a "); ok {
+				return strings.TrimSpace(answer) + untagged, nil
+			}
+			untagged += "\n" + strings.TrimSpace(line)
 		}
 	}
+	answer, err := ask(fmt.Sprintf("LOGIN %q %q", user, password))
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(answer, "OK") {
+		return nil, fmt.Errorf("log in as %s: server says %.80q", user, answer)
+	}
+	for _, c := range commands {
+		if answer, err = ask(c); err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return answers, nil
+}
+
+// capabilities returns what the server announces to a mailbox after its
+// log-in; servers announce most of their extensions only then.
+func capabilities(ctx context.Context, addr string, useTLS bool, user, password string) ([]string, error) {
+	answers, err := session(ctx, addr, useTLS, user, password, []string{"CAPABILITY"})
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(answers[0]) {
+		if list, ok := strings.CutPrefix(line, "* CAPABILITY "); ok {
+			return strings.Fields(list), nil
+		}
+	}
+	return nil, errors.New("ask capabilities: none came")
 }

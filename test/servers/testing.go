@@ -26,6 +26,17 @@ func DovecotT(t TB, o DovecotOptions) *Dovecot {
 	return d
 }
 
+// CyrusT does the same with a Cyrus.
+func CyrusT(t TB, o CyrusOptions) *Cyrus {
+	t.Helper()
+	c, err := StartCyrus(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, &c.instance)
+	return c
+}
+
 func stopAtEnd(t TB, s *instance) {
 	t.Cleanup(func() {
 		if t.Failed() {

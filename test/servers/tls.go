@@ -129,3 +129,18 @@ func (ca *CA) Issue(dir, name string, o CertOptions) (certFile, keyFile string, 
 	}
 	return certFile, keyFile, nil
 }
+
+// copyTLS puts the certificate and key where the server's own user can read
+// them, as cert.pem and key.pem in dir.
+func (a account) copyTLS(t *TLSOptions, dir string) error {
+	for from, to := range map[string]string{t.CertFile: "cert.pem", t.KeyFile: "key.pem"} {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			return fmt.Errorf("read certificate: %w", err)
+		}
+		if err := a.writeFile(filepath.Join(dir, to), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
