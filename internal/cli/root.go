@@ -253,15 +253,15 @@ func quiet(level string) string {
 
 // settings loads and validates the configuration.
 func (c *cli) settings() (config.Config, error) {
-	cfg, err := c.load()
-	if err == nil {
-		err = cfg.Validate()
-	}
+	cfg, unread := c.load()
+	// A setting that could not be read is at its default, which is valid, so
+	// that no fault is reported twice.
+	err := errors.Join(unread, cfg.Validate())
 	if err == nil {
 		return cfg, nil
 	}
-	hint := "see all settings with: mailmirror config check"
-	if !cfg.Usable() {
+	hint := "mend the settings and look at all of them with: mailmirror config check"
+	if unread == nil && !cfg.Usable() {
 		hint = "name the data directory of \"mailmirror up\" with --data DIR or $MAILMIRROR_DATA, or a PostgreSQL with --database"
 	}
 	return cfg, fault.New(fault.Config, "read settings", err, hint)

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
@@ -93,8 +95,14 @@ func (c *cli) storeEdit() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if cmd.LocalNonPersistentFlags().NFlag() == 0 {
-			return &usageError{cmd, fmt.Errorf("nothing to change is given")}
+		changes := 0
+		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
+			if flag.Changed {
+				changes++
+			}
+		})
+		if changes == 0 {
+			return &usageError{cmd, errors.New("nothing to change is given")}
 		}
 		return nil
 	}

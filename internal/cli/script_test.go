@@ -1,0 +1,133 @@
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mailmirror/internal/cli"
+	"mailmirror/internal/config"
+	"mailmirror/internal/control"
+	"mailmirror/internal/control/controltest"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/stack"
+)
+
+var update = flag.Bool("update", false, "write what the commands say into the scripts")
+
+// TestScripts runs testdata/script over a system in memory. The commands that
+// the scripts have beside testscript's own:
+//
+//	mailmirror ARGS...   runs the command line in this process; the clock stands
+//	                     at 2026-03-04 03:00:00 UTC. $STDIN_FILE is its input.
+//	code N               checks the exit code of the last mailmirror
+//	seed                 fills the system with what seed_test.go describes
+//	away                 makes the system unreachable
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/script",
+		UpdateScripts:      *update,
+		RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error {
+			e.Values[system{}] = newSystem()
+			e.Vars = append(e.Vars, "MAILMIRROR_DATA="+e.WorkDir+"/data")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mailmirror": runMailmirror,
+			"code":       checkCode,
+			"seed":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).seed() },
+			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
+		},
+	})
+}
+
+var clock = time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
+
+func now() time.Time { return clock }
+
+// system is what one script works on.
+type system struct {
+	repo     *controltest.Memory
+	runner   *controltest.Runner
+	checker  *controltest.Checker
+	verifier *controltest.Verifier
+	away     bool
+	opened   int
+	closed   int
+	code     int
+}
+
+func newSystem() *system {
+	return &system{
+		repo: controltest.NewMemory(now), runner: &controltest.Runner{},
+		checker: &controltest.Checker{}, verifier: &controltest.Verifier{},
+	}
+}
+
+func of(ts *testscript.TestScript) *system { return ts.Value(system{}).(*system) }
+
+func (s *system) Control() *control.Control {
+	return control.New(control.Ports{
+		Repository: s.repo, Runner: s.runner, Checker: s.checker, Verifier: s.verifier, Sealer: controltest.Sealer{},
+	}, control.Options{Now: now})
+}
+
+func (s *system) Close() { s.closed++ }
+
+func (s *system) open(context.Context, config.Config, *slog.Logger) (cli.Backend, error) {
+	if s.away {
+		return nil, fault.New(fault.Transient, "find stack", errors.New("the one in data is not running"), "start it: mailmirror up --data data")
+	}
+	s.opened++
+	return s, nil
+}
+
+func (s *system) up(_ context.Context, c config.Config, p stack.Ports, log *slog.Logger, ready func(stack.Info)) error {
+	log.Info("stack started")
+	ready(stack.Info{
+		DataDir: c.DataDir, PID: 42, DatabaseDSN: "postgres://mm:geheim@db/mm", TemporalAddress: fmt.Sprintf("127.0.0.1:%d", p.TemporalFrontend),
+		TemporalNamespace: "default", WebUIURL: fmt.Sprintf("http://127.0.0.1:%d", p.TemporalUI), Ports: p,
+	})
+	return nil
+}
+
+func runMailmirror(ts *testscript.TestScript, neg bool, args []string) {
+	s := of(ts)
+	var in io.Reader = strings.NewReader("")
+	if name := ts.Getenv("STDIN_FILE"); name != "" {
+		f, err := os.Open(ts.MkAbs(name))
+		ts.Check(err)
+		defer f.Close()
+		in = f
+	}
+	s.code = cli.Main(context.Background(), args, cli.Environment{
+		Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(), Now: now, Version: "1.2.3",
+		LookupEnv: func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" },
+		Open:      s.open, Up: s.up,
+	})
+	if s.opened != s.closed {
+		ts.Fatalf("the system was opened %d times and closed %d times", s.opened, s.closed)
+	}
+	if failed := s.code != 0; failed != neg {
+		ts.Fatalf("exit code %d", s.code)
+	}
+}
+
+func checkCode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(strings.Join(args, " "))
+	ts.Check(err)
+	if got := of(ts).code; got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}

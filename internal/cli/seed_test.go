@@ -1,0 +1,94 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// seed describes a link on a bad night: of six mailboxes three are equal, one
+// has a lasting difference, one is due and one keeps failing.
+func (s *system) seed() {
+	ctx := context.Background()
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	for _, name := range []string{"prod", "site"} {
+		must(s.repo.AddStore(ctx, control.Store{
+			Name: name, IMAPAddress: name + ".example.org:993", Security: control.SecurityTLS, CAFile: "/etc/ssl/" + name + ".pem",
+			Login: control.LoginSeparator, Separator: "*", TrustedName: "mirror", Greetings: mailbox.DefaultGreetings, SealedPassword: []byte("x"),
+		}))
+	}
+	must(s.repo.AddLink(ctx, control.Link{Name: "dr", Source: "prod", Target: "site", Exclude: mailbox.Patterns{"Trash"}}))
+	for i, state := range []control.MailboxState{
+		control.StateEqual, control.StateEqual, control.StateEqual, control.StateDiffering, control.StateDirty, control.StateParked,
+	} {
+		m := control.Mailbox{
+			Link: "dr", Number: mailbox.Number(fmt.Sprint(1001 + i)), State: state, DirtyGeneration: 3, CleanGeneration: 3,
+			LastEqualAt: clock.Add(-time.Hour), LastReviewAt: clock.Add(-time.Minute), Messages: 54, Greetings: 2, CreatedAt: clock.Add(-48 * time.Hour),
+		}
+		switch state {
+		case control.StateDiffering:
+			m.Differences = 1
+		case control.StateDirty:
+			m.DirtyGeneration, m.DirtySince = 4, clock.Add(-95*time.Second)
+		case control.StateParked:
+			m.DirtyGeneration, m.DirtySince = 4, clock.Add(-30*time.Minute)
+			m.Failures, m.NextAttemptAt, m.ErrorAt = 5, clock.Add(12*time.Minute), clock.Add(-4*time.Minute)
+			m.ErrorKind, m.Error, m.Hint = string(fault.Permanent), "log in to store site: there is no mailbox 1006", "create the mailbox on the target"
+		}
+		s.repo.PutMailbox(m)
+	}
+	s.repo.PutLag("dr", 30*time.Minute)
+	s.repo.PutErrors(
+		control.ErrorEntry{
+			Link: "dr", Number: "1004", Folder: "INBOX", SourceUID: 17, Kind: string(copier.Refused), Since: clock.Add(-24 * time.Hour),
+			Text: "NO [TOOBIG] \x1b[31mmessage\x07 too large", Hint: "raise the target's limit for the size of a message",
+		},
+		control.ErrorEntry{
+			Link: "dr", Number: "1006", Kind: string(fault.Permanent), Text: "log in to store site: there is no mailbox 1006",
+			Hint: "create the mailbox on the target", Since: clock.Add(-30 * time.Minute), Failures: 5, NextAttemptAt: clock.Add(12 * time.Minute),
+		},
+	)
+	s.repo.PutRun(control.CompareRun{
+		RunID: "run-1", Link: "dr", Trigger: "schedule", StartedAt: clock.Add(-time.Hour), FinishedAt: clock.Add(-time.Hour + 75*time.Second),
+		Mailboxes: 6, UpdatedAt: clock.Add(-time.Hour + 75*time.Second),
+		CompareProgress: control.CompareProgress{
+			Reviewed: 6, Unchanged: 3, Synced: 2, Differing: 1, Failed: 1,
+			Messages:  copier.Work{Appended: 310, Bytes: 23_400_000, FlagsChanged: 4, Expunged: 2},
+			Greetings: copier.Work{Appended: 2, Bytes: 81_000}, DueMessages: 312, DueBytes: 23_481_000,
+		},
+	})
+	entry := control.HistoryEntry{ID: 7, Report: copier.Report{
+		Key: mailbox.Key{Link: "dr", Number: "1002"}, Trigger: "compare", RunID: "wf-7", Started: clock.Add(-time.Hour), Finished: clock.Add(-time.Hour + 2300*time.Millisecond),
+		Outcome: copier.Equal, Messages: copier.Work{Appended: 310, Bytes: 23_400_000, FlagsChanged: 4, Expunged: 2}, Greetings: copier.Work{Appended: 2, Bytes: 81_000},
+		Folders: copier.FolderWork{Created: 2}, SourceMessages: 54, SourceGreetings: 2, Generation: 3,
+	}}
+	failed := control.HistoryEntry{ID: 8, Report: copier.Report{
+		Key: mailbox.Key{Link: "dr", Number: "1006"}, Trigger: "sweep", RunID: "wf-8", Started: clock.Add(-5 * time.Minute), Finished: clock.Add(-4 * time.Minute),
+		Outcome: copier.Failed, Generation: 4, ErrKind: string(fault.Permanent), Err: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target",
+	}}
+	s.repo.PutHistory(entry, failed)
+	s.runner.OnCompare = func(string) (string, bool, error) { return "run-1", true, nil }
+	s.checker.Reports = map[string]control.StoreReport{"prod": {
+		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),
+		Capabilities: []string{"IMAP4rev1", "CONDSTORE", "LITERAL+"}, Connect: 12 * time.Millisecond, LoginTime: 3400 * time.Microsecond, RoundTrip: 800 * time.Microsecond,
+		Separator: "/", Folders: 3, Messages: 54, Greetings: 2, Advice: []control.Advice{{Missing: "UIDPLUS", Effect: "every append is looked up again"}},
+	}}
+	s.checker.Faults = map[string]error{"site": fault.New(fault.Config, "log in to store site: the server refuses name or password of the trusted server", nil, "mailmirror store edit site --trusted-password-file FILE")}
+	s.verifier.Results = map[mailbox.Number]control.VerifyResult{
+		"1004": {Folders: []control.VerifyFolder{
+			{Folder: "INBOX", Role: mailbox.RoleMessages, VerifyCounts: control.VerifyCounts{Compared: 54, Missing: 1}},
+			{Folder: "Greetings", Role: mailbox.RoleGreetings, VerifyCounts: control.VerifyCounts{Compared: 2, Flags: 1, Dates: 1}},
+			{Folder: "Old", Role: mailbox.RoleMessages, Trouble: "extra"},
+		}},
+		"1006": {ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006"},
+	}
+}
