@@ -30,6 +30,8 @@ type FolderVerdict struct {
 	// MissingFolder and ExtraFolder are true where one side lacks the folder.
 	MissingFolder bool `json:"missing_folder,omitempty"`
 	ExtraFolder   bool `json:"extra_folder,omitempty"`
+	// Bytes is what was read of bodies.
+	Bytes int64 `json:"bytes"`
 	// Subscription is true where only one side is subscribed.
 	Subscription bool `json:"subscription,omitempty"`
 }
@@ -83,6 +85,11 @@ func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]F
 			var err error
 			if have[side], err = readFolder(ctx, rd, name, deep); err != nil {
 				return nil, fault.Wrap(err, "read folder "+string(name))
+			}
+			for _, m := range have[side] {
+				if deep {
+					v.Bytes += m.Size
+				}
 			}
 		}
 		v.Subscription = s != nil && t != nil && s.Subscribed != t.Subscribed

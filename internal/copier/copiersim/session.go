@@ -329,13 +329,10 @@ func (c *session) commit(q *waiting) copier.AppendResult {
 	if c.s.feat.refusesPoison && strings.Contains(content, "poison") {
 		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "message refused")}
 	}
-	altered := false
-	if c.s.feat.altersNUL {
-		content = strings.ReplaceAll(content, "\x00", "\x80")
-		altered = content != q.text
-	}
+	content = c.s.kept(content)
+	altered := content != q.text
 	uid := c.s.put(name, content, q.m.Flags, q.m.InternalDate)
-	w.tell("%s appends %s %d %q", c.k.name, name, uid, content)
+	w.tell("%s appends %s %d %v", c.k.name, name, uid, c.s.folders[name].find(uid))
 	if n, most := c.s.count(name, content), w.source.ever[name][q.text]+c.s.ever[name][content]; n > most && !altered {
 		w.violate("%s: message %q is there %d times, and was only ever put there %d times", name, content, n, most)
 	}
@@ -380,8 +377,8 @@ func (c *session) Expunge(ctx context.Context, uids mailbox.UIDSet) error {
 		}
 		before := c.s.count(c.name, m.content)
 		c.s.remove(c.name, uid)
-		w.tell("%s expunges %s %d %q", c.k.name, c.name, uid, m.content)
-		quiet := w.source.lastTouched(c.name, m.content).Before(c.opened)
+		w.tell("%s expunges %s %d %v", c.k.name, c.name, uid, m)
+		quiet := w.source.lastTouched(c.name, m.content).Before(c.opened) && c.s.lastTouched(c.name, m.content).Before(c.opened)
 		if on := w.source.count(c.name, m.content); quiet && before <= on {
 			w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
 		}

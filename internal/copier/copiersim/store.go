@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"mailmirror/internal/mailbox"
@@ -42,7 +43,7 @@ type store struct {
 	// ever counts, per folder and content, the messages that were ever put
 	// there by a user: the engine may never exceed it on the target.
 	ever map[mailbox.FolderName]map[string]int
-	// touched is when a content of a folder last changed in number.
+	// touched is when users last changed how often a content is in a folder.
 	touched map[string]time.Time
 }
 
@@ -83,8 +84,15 @@ func (s *store) put(name mailbox.FolderName, content string, flags mailbox.Flags
 	m := &message{uid: f.next, content: content, flags: flags, date: date, modseq: f.bump()}
 	f.next++
 	f.messages = append(f.messages, m)
-	s.touch(name, content)
 	return m.uid
+}
+
+// kept is a content as this store keeps it.
+func (s *store) kept(content string) string {
+	if s.feat.altersNUL {
+		return strings.ReplaceAll(content, "\x00", "\x80")
+	}
+	return content
 }
 
 func (s *store) remove(name mailbox.FolderName, uid mailbox.UID) {
@@ -92,7 +100,6 @@ func (s *store) remove(name mailbox.FolderName, uid mailbox.UID) {
 	if m := f.find(uid); m != nil {
 		f.messages = slices.DeleteFunc(f.messages, func(x *message) bool { return x == m })
 		f.bump()
-		s.touch(name, m.content)
 	}
 }
 
@@ -118,7 +125,10 @@ func (s *store) lastTouched(name mailbox.FolderName, content string) time.Time {
 
 // userPut is what a user deposits; the content may be the twin of another.
 func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.Flags, date time.Time) {
-	s.put(name, content, flags, date)
+	content = s.kept(content)
+	uid := s.put(name, content, flags, date)
+	s.touch(name, content)
+	s.w.tell("user on %s: puts %s %d %v", s.name, name, uid, s.folders[name].find(uid))
 	if s.ever[name] == nil {
 		s.ever[name] = map[string]int{}
 	}
@@ -173,6 +183,7 @@ func (s *store) userAct() {
 		s.userPut(name, pick.content, pick.flags, pick.date)
 	case roll < 72:
 		s.remove(name, pick.uid)
+		s.touch(name, pick.content)
 	case roll < 88:
 		pick.flags = s.w.flags()
 		pick.modseq = f.bump()

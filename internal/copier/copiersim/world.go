@@ -109,6 +109,10 @@ func (k *worker) gate(ctx context.Context) error {
 		}
 	}
 	paused := time.Until(k.paused)
+	if paused > 0 {
+		// Not two goroutines at one instant: their order would be chance.
+		paused += time.Duration(k.w.rng.Int64N(int64(time.Millisecond)))
+	}
 	k.w.mu.Unlock()
 	if paused > 0 {
 		time.Sleep(paused)
