@@ -1,0 +1,216 @@
+package imapstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+)
+
+// Ways in which connecting goes wrong, told apart for explain (dialerror.go).
+var (
+	errNotIMAP        = errors.New("the port does not speak IMAP")
+	errNoGreeting     = errors.New("the server accepts the connection and sends no greeting")
+	errRejected       = errors.New("the server turns the connection away")
+	errPreauth        = errors.New("the server logs in without asking who")
+	errNoStartTLS     = errors.New("the server does not offer STARTTLS")
+	errStartTLSRefuse = errors.New("the server refuses STARTTLS")
+)
+
+// connection is a connected and greeted, not yet logged in server.
+type connection struct {
+	wire     *wire
+	client   *imapclient.Client
+	greeting string // the greeting's text, without codes
+	tls      *tls.ConnectionState
+	took     time.Duration // from dialling to the greeting
+}
+
+// connect dials, secures the connection and reads the greeting, all within the
+// connect timeout. STARTTLS is done here and not by go-imap, whose TLS would
+// lie above the wire instead of below it.
+func (s *Store) connect(ctx context.Context) (*connection, error) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
+	defer cancel()
+	raw, err := s.opts.Dial(ctx, "tcp", s.opts.Address)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	c, err := s.greet(ctx, raw)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = raw.Close()
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errNoGreeting) {
+			err = errors.Join(err, cause)
+		}
+		return nil, err
+	}
+	_ = raw.SetDeadline(time.Time{})
+	c.took = time.Since(start)
+	return c, nil
+}
+
+func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
+	nc := raw
+	c := &connection{}
+	if s.opts.Security == SecurityTLS {
+		secure := tls.Client(raw, s.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		nc = secure
+		c.tls = new(secure.ConnectionState())
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = raw.SetDeadline(deadline)
+	}
+	// One byte at a time, as nothing behind the greeting may be lost; it comes
+	// in one piece and the kernel holds it.
+	line, err := readRawLine(nc)
+	if err != nil {
+		if len(line) == 0 && (errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil) {
+			return nil, errNoGreeting
+		}
+		if len(line) > 0 {
+			return nil, fmt.Errorf("%w: %w", errNotIMAP, err)
+		}
+		return nil, fmt.Errorf("before the greeting: %w", err)
+	}
+	c.greeting, err = checkGreeting(line)
+	if err != nil {
+		return nil, err
+	}
+	if s.opts.Security == SecurityStartTLS {
+		secure, err := s.startTLS(ctx, nc)
+		if err != nil {
+			return nil, err
+		}
+		nc = secure
+		c.tls = new(secure.ConnectionState())
+		// go-imap wants a greeting; the capabilities of before no longer count.
+		line = []byte("* OK secured\r\n")
+	}
+	c.wire = newWire(newLink(raw, nc, s.opts.Timeouts))
+	c.wire.responses.buf = line
+	c.wire.await(true)
+	c.client = imapclient.New(c.wire, nil)
+	if err := c.client.WaitGreeting(); err != nil {
+		_ = c.wire.fail(errClosed)
+		return nil, err
+	}
+	return c, nil
+}
+
+// readRawLine reads up to a line end, at most 4 kB.
+func readRawLine(r io.Reader) ([]byte, error) {
+	var line []byte
+	var one [1]byte
+	for len(line) < 4096 {
+		if _, err := io.ReadFull(r, one[:]); err != nil {
+			return line, err
+		}
+		line = append(line, one[0])
+		if one[0] == '\n' {
+			return line, nil
+		}
+	}
+	return line, errNotIMAP
+}
+
+// checkGreeting returns the human part of an OK greeting.
+func checkGreeting(line []byte) (string, error) {
+	star, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
+	kind, text, _ := strings.Cut(rest, " ")
+	switch {
+	case star != "*":
+		return "", errNotIMAP
+	case strings.EqualFold(kind, "BYE"):
+		return "", fmt.Errorf("%w: %s", errRejected, printable(text))
+	case strings.EqualFold(kind, "PREAUTH"):
+		return "", errPreauth
+	case !strings.EqualFold(kind, "OK"):
+		return "", errNotIMAP
+	}
+	if strings.HasPrefix(text, "[") {
+		if _, after, ok := strings.Cut(text, "]"); ok {
+			text = after
+		}
+	}
+	return printable(strings.TrimSpace(text)), nil
+}
+
+// startTLS secures a greeted connection (RFC 9051, section 6.2.1). Anything
+// that the server sent ahead of the handshake is refused, since a stranger in
+// between could have put it there.
+func (s *Store) startTLS(ctx context.Context, nc net.Conn) (*tls.Conn, error) {
+	exchange := func(command string) (status string, untagged []string, err error) {
+		if _, err := nc.Write([]byte("S " + command + "\r\n")); err != nil {
+			return "", nil, err
+		}
+		for {
+			line, err := readRawLine(nc)
+			if err != nil {
+				return "", nil, err
+			}
+			text := strings.TrimRight(string(line), "\r\n")
+			if rest, ok := strings.CutPrefix(text, "S "); ok {
+				status, _, _ = strings.Cut(rest, " ")
+				return strings.ToUpper(status), untagged, nil
+			}
+			untagged = append(untagged, strings.ToUpper(text))
+		}
+	}
+	_, lines, err := exchange("CAPABILITY")
+	if err != nil {
+		return nil, err
+	}
+	offered := false
+	for _, l := range lines {
+		if strings.HasPrefix(l, "* CAPABILITY ") && bytes.Contains([]byte(l+" "), []byte(" STARTTLS ")) {
+			offered = true
+		}
+	}
+	if !offered {
+		return nil, errNoStartTLS
+	}
+	status, _, err := exchange("STARTTLS")
+	if err != nil {
+		return nil, err
+	}
+	if status != "OK" {
+		return nil, errStartTLSRefuse
+	}
+	secure := tls.Client(nc, s.tls)
+	return secure, secure.HandshakeContext(ctx)
+}
+
+// isPlainIMAP reports whether a failed TLS handshake met an IMAP greeting.
+func isPlainIMAP(err error) bool {
+	var header tls.RecordHeaderError
+	return errors.As(err, &header) && bytes.HasPrefix(header.RecordHeader[:], []byte("* "))
+}
+
+// answersTLS reports whether the store's port begins with TLS.
+func (s *Store) answersTLS(ctx context.Context) bool {
+	raw, err := s.opts.Dial(ctx, "tcp", s.opts.Address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = raw.Close() }()
+	// A ClientHello by hand is not worth it: any answer that begins like a TLS
+	// record will do, whatever the certificate says.
+	probe := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) //nolint:gosec // nothing is sent over it
+	return probe.HandshakeContext(ctx) == nil
+}

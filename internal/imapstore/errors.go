@@ -1,0 +1,105 @@
+package imapstore
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailmirror/internal/fault"
+)
+
+// passing are the response codes (RFC 5530, RFC 9051 section 7.1) of a NO
+// that may be a yes later, without anybody changing the message.
+var passing = map[imap.ResponseCode]bool{
+	imap.ResponseCodeInUse:       true,
+	imap.ResponseCodeUnavailable: true,
+	imap.ResponseCodeOverQuota:   true,
+	imap.ResponseCodeLimit:       true,
+	imap.ResponseCodeServerBug:   true,
+}
+
+// refusal returns the server's NO where err is one.
+func refusal(err error) *imap.Error {
+	if e, ok := errors.AsType[*imap.Error](err); ok && e.Type == imap.StatusResponseTypeNo {
+		return e
+	}
+	return nil
+}
+
+// answer classifies a NO. The text is the server's own, cut short; it names
+// folders at most, since we send nothing else that it could repeat.
+func answer(op string, no *imap.Error) error {
+	text := printable(no.Text)
+	if no.Code != "" {
+		text = "[" + printable(string(no.Code)) + "] " + text
+	}
+	cause := errors.New("the server refuses: " + strings.TrimSpace(text))
+	kind, hint := fault.Permanent, ""
+	switch {
+	case no.Code == imap.ResponseCodeOverQuota, no.Code == "" && strings.Contains(strings.ToLower(no.Text), "over quota"):
+		kind, hint = fault.Transient, "the mailbox is full on this store; raise its quota there"
+	case passing[no.Code]:
+		kind = fault.Transient
+	case no.Code == imap.ResponseCodeNoPerm:
+		hint = "give the trusted account all rights on the mailbox"
+	}
+	return fault.New(kind, op, cause, hint)
+}
+
+// printable cuts a server's text to something fit for a log line.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() > 160 {
+			b.WriteString("…")
+			break
+		}
+		if r < 0x20 || r == 0x7f {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// failed classifies the end of a session: whatever is not a NO.
+func (s *Session) failed(op string, err error) error {
+	op = "store " + s.store.opts.Name + ": " + op
+	cause := s.wire.cause()
+	bad, isBad := errors.AsType[*imap.Error](err)
+	switch {
+	case errors.Is(cause, errBadCommand) && isBad:
+		return fault.New(fault.Permanent, op, errors.New("the server does not understand: "+printable(bad.Text)),
+			"the connection was dropped to be safe; please report this with the server's name and release")
+	case errors.Is(cause, ErrLeaseOver):
+		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
+	case cause != nil && !errors.Is(cause, errClosed):
+		return fault.New(fault.Transient, op, cause, "")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fault.New(fault.Transient, op, err, "")
+	}
+	return fault.New(fault.Transient, op, err, "")
+}
+
+// classify gives the result of a whole operation: nil, a NO as what it is, an
+// error that has a kind already unchanged, and everything else as the end of
+// the session.
+func (s *Session) classify(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if own, ok := errors.AsType[*callerError](err); ok {
+		return own.error
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if no := refusal(err); no != nil && s.wire.cause() == nil {
+		return answer("store "+s.store.opts.Name+": "+op, no)
+	}
+	failed := s.failed(op, err)
+	_ = s.wire.fail(errClosed)
+	return failed
+}

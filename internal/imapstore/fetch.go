@@ -1,0 +1,445 @@
+package imapstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// maxSetBytes bounds the UID set of one command. Servers refuse long lines:
+// Dovecot answers BAD, Cyrus resets the connection.
+const maxSetBytes = 7000
+
+// numSet converts a set for go-imap.
+func numSet(uids mailbox.UIDSet) imap.UIDSet {
+	out := make(imap.UIDSet, len(uids))
+	for i, r := range uids {
+		out[i] = imap.UIDRange{Start: imap.UID(r.First), Stop: imap.UID(r.Last)}
+	}
+	return out
+}
+
+// UIDs returns every UID of the open folder. Its number must agree with what
+// the server says that the folder holds, so that an answer which got lost is
+// never taken for an empty folder.
+func (s *Session) UIDs(ctx context.Context) (mailbox.UIDSet, error) {
+	var uids mailbox.UIDSet
+	err := s.run(ctx, "list uids", func() error {
+		for range 5 {
+			found, err := s.search(&imap.SearchCriteria{})
+			if err != nil {
+				return err
+			}
+			uids = found
+			state := s.client.Mailbox()
+			if state == nil {
+				return errors.New("no folder is open")
+			}
+			if uint32(found.Len()) == state.NumMessages {
+				return nil
+			}
+			// A message came or went meanwhile; the server says so now.
+			if err := s.client.Noop().Wait(); err != nil {
+				return err
+			}
+		}
+		return fault.New(fault.Transient, "list uids", errors.New("the folder changes too fast, or the server lists it incompletely"), "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return uids, nil
+}
+
+// search returns the UIDs that match.
+func (s *Session) search(criteria *imap.SearchCriteria) (mailbox.UIDSet, error) {
+	var options *imap.SearchOptions
+	if s.wire.has("ESEARCH") {
+		options = &imap.SearchOptions{ReturnAll: true}
+	}
+	data, err := s.client.UIDSearch(criteria, options).Wait()
+	if err != nil {
+		return nil, err
+	}
+	set, ok := data.All.(imap.UIDSet)
+	if data.All != nil && !ok {
+		return nil, errResponse
+	}
+	out := make(mailbox.UIDSet, 0, len(set))
+	for _, r := range set {
+		if r.Start == 0 || r.Stop == 0 {
+			return nil, errResponse
+		}
+		out = append(out, mailbox.Range{First: mailbox.UID(min(r.Start, r.Stop)), Last: mailbox.UID(max(r.Start, r.Stop))})
+	}
+	return out.Union(nil), nil
+}
+
+// existing returns those of uids that the open folder still holds.
+func (s *Session) existing(uids mailbox.UIDSet) (mailbox.UIDSet, error) {
+	var all mailbox.UIDSet
+	for _, part := range uids.Chunks(maxSetBytes) {
+		found, err := s.search(&imap.SearchCriteria{UID: []imap.UIDSet{numSet(part)}})
+		if err != nil {
+			return nil, err
+		}
+		all = all.Union(found.Intersect(part))
+	}
+	return all, nil
+}
+
+// fetch runs one UID FETCH and hands each message's data to each, in the order
+// of arrival. each must read the data before it returns; an error of each ends
+// the session unless it is Permanent, because the rest of the answer would
+// have to be read. It returns what the server said at the end: a NO does not
+// mean that all is lost, so that the caller checks what came.
+func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64,
+	each func(uid mailbox.UID, data *imapclient.FetchMessageData) error) (error, error) {
+	options := &imap.FetchOptions{UID: true, ChangedSince: changedSince}
+	switch kind {
+	case fetchMetadata:
+		options.Flags, options.InternalDate, options.RFC822Size = true, true, true
+	case fetchHeader:
+		options.BodySection = []*imap.FetchItemBodySection{{Specifier: imap.PartSpecifierHeader, Peek: true}}
+	case fetchBody:
+		options.BodySection = []*imap.FetchItemBodySection{{Peek: true}}
+	}
+	s.wire.expectFetch(kind)
+	defer s.wire.expectFetch(fetchNone)
+	cmd := s.client.Fetch(numSet(uids), options)
+	var eachErr error
+	for data := cmd.Next(); data != nil; data = cmd.Next() {
+		if eachErr != nil {
+			continue
+		}
+		item, ok := data.Next().(imapclient.FetchItemDataUID)
+		if !ok {
+			continue
+		}
+		if eachErr = each(mailbox.UID(item.UID), data); eachErr != nil && !fault.Is(eachErr, fault.Permanent) {
+			// Closing first makes the rest of the answer end at once.
+			_ = s.wire.fail(errClosed)
+		}
+	}
+	err := cmd.Close()
+	if eachErr != nil {
+		return nil, eachErr
+	}
+	if err != nil && (refusal(err) == nil || s.wire.cause() != nil) {
+		return nil, err
+	}
+	return err, nil
+}
+
+// Messages returns what the store tells of the given messages.
+func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSince uint64) ([]mailbox.Message, error) {
+	if !s.wire.has("CONDSTORE") {
+		changedSince = 0
+	}
+	var messages []mailbox.Message
+	err := s.run(ctx, "read the messages' flags", func() error {
+		known := interned{}
+		for _, part := range uids.Chunks(maxSetBytes) {
+			got, err := s.metadata(part, changedSince, known)
+			if err != nil {
+				return err
+			}
+			messages = append(messages, got...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(messages, func(a, b mailbox.Message) int { return int(int64(a.UID) - int64(b.UID)) })
+	return messages, nil
+}
+
+// interned makes equal flag sets share memory, and spares building them.
+type interned map[string]mailbox.Flags
+
+func (in interned) flags(list []imap.Flag) mailbox.Flags {
+	var key []byte
+	for _, f := range list {
+		key = append(append(key, f...), ' ')
+	}
+	if flags, ok := in[string(key)]; ok {
+		return flags
+	}
+	names := make([]string, 0, len(list))
+	for _, f := range list {
+		names = append(names, unescapeFlag(string(f)))
+	}
+	flags := mailbox.NewFlags(names...)
+	in[string(key)] = flags
+	return flags
+}
+
+// metadata fetches a part and asks again for what did not come, twice at most.
+func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known interned) ([]mailbox.Message, error) {
+	var messages []mailbox.Message
+	missing := part
+	for try := 0; ; try++ {
+		var got, broken mailbox.UIDSet
+		no, err := s.fetch(missing, fetchMetadata, changedSince, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
+			m, whole := readMetadata(uid, data, known)
+			if !whole {
+				broken.Add(uid)
+				return nil
+			}
+			got.Add(uid)
+			messages = append(messages, m)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		missing = missing.Minus(got)
+		if changedSince > 0 && no == nil {
+			// Silence means unchanged; only what came in part is in doubt.
+			missing = broken.Minus(got)
+		}
+		changedSince = 0
+		if missing, err = s.stillThere(missing, try, no); err != nil || len(missing) == 0 {
+			return messages, err
+		}
+	}
+}
+
+// stillThere returns those of the missing messages that exist and must be
+// fetched again. After the third try it is an error.
+func (s *Session) stillThere(missing mailbox.UIDSet, try int, no error) (mailbox.UIDSet, error) {
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	there, err := s.existing(missing)
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	if try < 2 {
+		return there, nil
+	}
+	return nil, s.withheld(there, no)
+}
+
+// withheld is the error for messages that exist and that the server does not
+// hand out. It stays so until somebody mends the store.
+func (s *Session) withheld(there mailbox.UIDSet, no error) error {
+	cause := errors.New("the server leaves it out of its answer")
+	if r := refusal(no); r != nil {
+		cause = errors.New("the server refuses: " + printable(r.Text))
+	}
+	return fault.New(fault.Permanent, fmt.Sprintf("store %s: read message %d", s.store.opts.Name, there[0].First), cause,
+		"the message may be damaged on the store; see the server's log")
+}
+
+func readMetadata(uid mailbox.UID, data *imapclient.FetchMessageData, known interned) (mailbox.Message, bool) {
+	m := mailbox.Message{UID: uid}
+	var flags, date, size bool
+	for item := data.Next(); item != nil; item = data.Next() {
+		switch item := item.(type) {
+		case imapclient.FetchItemDataFlags:
+			m.Flags, flags = known.flags(item.Flags), true
+		case imapclient.FetchItemDataInternalDate:
+			m.InternalDate, date = item.Time, true
+		case imapclient.FetchItemDataRFC822Size:
+			m.Size, size = item.Size, true
+		}
+	}
+	return m, flags && date && size
+}
+
+// Headers returns a digest of each message's header section.
+func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UID]copier.Header, error) {
+	headers := make(map[mailbox.UID]copier.Header, uids.Len())
+	err := s.run(ctx, "read the messages' headers", func() error {
+		for _, part := range uids.Chunks(maxSetBytes) {
+			for try := 0; len(part) > 0; try++ {
+				var got mailbox.UIDSet
+				no, err := s.fetch(part, fetchHeader, 0, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
+					body, ok := openBody(data)
+					if !ok {
+						return nil
+					}
+					header, err := digestHeader(body)
+					if err != nil {
+						return err
+					}
+					headers[uid] = header
+					got.Add(uid)
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				if part, err = s.stillThere(part.Minus(got), try, no); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return headers, nil
+}
+
+// digestHeader reads a header section to its end.
+func digestHeader(r io.Reader) (copier.Header, error) {
+	hash := sha256.New()
+	var look headerLook
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		hash.Write(buf[:n])
+		look.write(buf[:n])
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return copier.Header{}, err
+		}
+	}
+	h := copier.Header{Identified: look.found}
+	hash.Sum(h.Digest[:0])
+	return h, nil
+}
+
+// headerLook finds a Message-ID field with something in it, in pieces of any
+// size and lines of any length.
+type headerLook struct {
+	line  []byte // the beginning of the current line, enough to tell its name
+	found bool
+	value bool // within a Message-ID field that was empty so far
+}
+
+const messageID = "message-id:"
+
+func (h *headerLook) write(p []byte) {
+	for _, c := range p {
+		switch {
+		case h.found:
+			return
+		case c == '\n':
+			h.line = h.line[:0]
+			continue
+		case c == '\r':
+			continue
+		case h.value && len(h.line) == 0 && c != ' ' && c != '\t':
+			h.value = false // the next field, without a value before it
+		}
+		if h.value && c != ' ' && c != '\t' {
+			h.found = true
+			return
+		}
+		if len(h.line) < len(messageID) {
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			h.line = append(h.line, c)
+			h.value = h.value || string(h.line) == messageID
+		}
+	}
+}
+
+// body is one message or header on its way in, of exactly size bytes. Its end
+// before that is an error that is not io.EOF: go-imap reports the end of a
+// connection within a literal as a clean end.
+type body struct {
+	r    io.Reader
+	left int64
+	size int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	switch {
+	case err == io.EOF && b.left > 0:
+		return n, io.ErrUnexpectedEOF
+	case err == io.EOF:
+		return n, nil
+	}
+	return n, err
+}
+
+// openBody finds the body section in a message's data. ok is false where there
+// is none, or NIL, which a server sends for a message that it cannot read.
+func openBody(data *imapclient.FetchMessageData) (*body, bool) {
+	for item := data.Next(); item != nil; item = data.Next() {
+		section, ok := item.(imapclient.FetchItemDataBodySection)
+		if !ok {
+			continue
+		}
+		if section.Literal == nil {
+			return nil, false
+		}
+		size := section.Literal.Size()
+		return &body{r: section.Literal, left: size, size: size}, true
+	}
+	return nil, false
+}
+
+// Bodies streams whole messages in ascending order of UID.
+func (s *Session) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error {
+	return s.run(ctx, "read messages", func() error {
+		for _, part := range uids.Chunks(maxSetBytes) {
+			if err := s.bodies(part, each); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Session) bodies(part mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error {
+	last := mailbox.UID(0)
+	for try := 0; len(part) > 0; try++ {
+		var got mailbox.UIDSet
+		no, err := s.fetch(part, fetchBody, 0, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
+			b, ok := openBody(data)
+			if !ok || uid <= last {
+				return nil // out of order is as good as not there
+			}
+			last = uid
+			got.Add(uid)
+			if err := each(uid, b.size, b); err != nil {
+				return &callerError{err}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if part, err = s.stillThere(part.Minus(got), try, no); err != nil {
+			return err
+		}
+		if len(part) > 0 && part[0].First < last {
+			// To go back would break the order that the caller relies on.
+			return s.withheld(part, no)
+		}
+	}
+	return nil
+}
+
+// callerError passes an error of the caller's own function through.
+type callerError struct{ error }
+
+func (e *callerError) Unwrap() error { return e.error }

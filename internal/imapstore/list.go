@@ -1,0 +1,297 @@
+package imapstore
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// specialUses are the attributes of RFC 6154 and RFC 8457, by lower case.
+var specialUses = map[string]string{
+	`\all`: `\All`, `\archive`: `\Archive`, `\drafts`: `\Drafts`, `\flagged`: `\Flagged`,
+	`\junk`: `\Junk`, `\sent`: `\Sent`, `\trash`: `\Trash`, `\important`: `\Important`,
+}
+
+// unreadable marks a folder whose name is not modified UTF-7: it is shown, so
+// that nobody believes that it is not there, and cannot be opened.
+const unreadable = string(utf8.RuneError)
+
+// List returns every folder of the mailbox with its counters.
+func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
+	found, err := s.list(ctx, "list folders", "*")
+	if err != nil {
+		return nil, err
+	}
+	folders := make([]mailbox.Folder, 0, len(found))
+	spelled := make(map[mailbox.FolderName]string, len(found))
+	inbox := false
+	for _, f := range found {
+		if !s.ns.holds(f.decoded) {
+			continue
+		}
+		if f.separator != 0 && f.separator != s.ns.separator {
+			s.store.forgetNamespaces()
+			return nil, s.end("list folders", fault.Newf(fault.Transient, "store %s: the hierarchy separator is another one than before", s.store.opts.Name))
+		}
+		folder := f.folder(s.ns.namespace)
+		if _, double := spelled[folder.Name]; double {
+			return nil, fault.New(fault.Permanent, "store "+s.store.opts.Name+": two folders are called "+string(folder.Name), nil,
+				"rename one of them on the store")
+		}
+		spelled[folder.Name] = f.decoded
+		inbox = inbox || folder.Name == mailbox.Inbox
+		folders = append(folders, folder)
+	}
+	if !inbox {
+		// An empty list must never look like a mailbox without folders.
+		return nil, s.noMailbox()
+	}
+	s.spelled = spelled
+	return folders, nil
+}
+
+// end closes the session because of err and returns err.
+func (s *Session) end(_ string, err error) error {
+	_ = s.wire.fail(errClosed)
+	return err
+}
+
+// found is a listed folder with its counters.
+type found struct {
+	listed
+	decoded    string // name in UTF-8; with unreadable behind it where it is not UTF-7
+	subscribed bool
+	told       bool // the counters are there
+	counters   mailbox.Counters
+}
+
+func (f *found) selectable() bool {
+	return !f.has(`\Noselect`) && !f.has(`\NonExistent`) && !strings.HasSuffix(f.decoded, unreadable)
+}
+
+func (f *found) folder(ns namespace) mailbox.Folder {
+	folder := mailbox.Folder{
+		Name:       mailbox.FolderFromWire(f.decoded, ns.separator, ns.prefix),
+		Selectable: f.selectable(),
+		Subscribed: f.subscribed,
+		Counters:   f.counters,
+	}
+	for _, a := range f.attributes {
+		if use, ok := specialUses[strings.ToLower(a)]; ok {
+			folder.SpecialUse = append(folder.SpecialUse, use)
+		}
+	}
+	slices.Sort(folder.SpecialUse)
+	return folder
+}
+
+func decodeName(name string) string {
+	if decoded, ok := decodeUTF7(name); ok {
+		return decoded
+	}
+	return strings.ToValidUTF8(name, unreadable) + unreadable
+}
+
+// list asks for the folders that match the patterns (in UTF-8, wildcards
+// allowed), with their counters and subscriptions, by one command per pattern
+// where the server can, all of them under way at once.
+func (s *Session) list(ctx context.Context, op string, patterns ...string) ([]*found, error) {
+	var folders []*found
+	err := s.run(ctx, op, func() error {
+		folders = nil
+		status := s.wire.has("LIST-STATUS")
+		extended := s.wire.has("LIST-EXTENDED")
+		options := s.listOptions(status, extended)
+		answers, err := s.collect(func() []waiter {
+			var commands []waiter
+			for _, p := range patterns {
+				commands = append(commands, s.client.List("", p, options))
+				if !extended {
+					commands = append(commands, s.lsub(p))
+				}
+			}
+			return commands
+		})
+		if err != nil {
+			return err
+		}
+		byName := map[string]*found{}
+		if folders, err = s.gather(answers, byName); err != nil {
+			return err
+		}
+		return s.missingStatus(folders, byName)
+	})
+	return folders, err
+}
+
+func (s *Session) listOptions(status, extended bool) *imap.ListOptions {
+	if !status && !extended {
+		return nil
+	}
+	options := &imap.ListOptions{
+		ReturnSubscribed: extended,
+		ReturnSpecialUse: extended && s.wire.has("SPECIAL-USE"),
+	}
+	if status {
+		options.ReturnStatus = s.statusOptions()
+	}
+	return options
+}
+
+func (s *Session) statusOptions() *imap.StatusOptions {
+	return &imap.StatusOptions{
+		NumMessages: true, UIDNext: true, UIDValidity: true,
+		HighestModSeq: s.wire.has("CONDSTORE"),
+	}
+}
+
+// waiter is a command under way.
+type waiter interface{ Close() error }
+
+type simpleCommand struct{ *imapclient.Command }
+
+func (c simpleCommand) Close() error { return c.Wait() }
+
+type statusCommand struct{ *imapclient.StatusCommand }
+
+func (c statusCommand) Close() error {
+	_, err := c.Wait()
+	return err
+}
+
+// lsub asks for subscriptions as of RFC 3501; go-imap knows no LSUB.
+func (s *Session) lsub(pattern string) waiter {
+	s.wire.replace = `LSUB "" ` + quote(encodeUTF7(pattern))
+	return simpleCommand{s.client.Noop()}
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// collect sends commands and returns the responses that they brought.
+func (s *Session) collect(send func() []waiter) ([][]byte, error) {
+	s.wire.startCollecting()
+	var first error
+	for _, c := range send() {
+		if err := c.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return s.wire.stopCollecting(), first
+}
+
+// gather joins LIST, LSUB and STATUS responses by name.
+func (s *Session) gather(answers [][]byte, byName map[string]*found) ([]*found, error) {
+	var folders []*found
+	var subscribed []string
+	for _, a := range answers {
+		sc := &scanner{rest: a}
+		switch sc.kind() {
+		case "LIST":
+			l, ok := scanList(sc)
+			if !ok {
+				return nil, errResponse
+			}
+			key := nameKey(l.name)
+			if byName[key] != nil || l.name == "" {
+				continue // two patterns found it
+			}
+			f := &found{listed: l, decoded: decodeName(l.name), subscribed: l.has(`\Subscribed`)}
+			byName[key] = f
+			folders = append(folders, f)
+		case "LSUB":
+			l, ok := scanList(sc)
+			if !ok {
+				return nil, errResponse
+			}
+			// Noselect here means that only something below is subscribed
+			// (RFC 3501, section 6.3.9).
+			if !l.has(`\Noselect`) {
+				subscribed = append(subscribed, nameKey(l.name))
+			}
+		case "STATUS":
+			name, items, ok := scanStatus(sc)
+			if !ok {
+				return nil, errResponse
+			}
+			if f := byName[nameKey(name)]; f != nil {
+				f.counters, f.told = counters(items)
+			}
+		}
+	}
+	for _, key := range subscribed {
+		if f := byName[key]; f != nil {
+			f.subscribed = true
+		}
+	}
+	return folders, nil
+}
+
+// nameKey is a name for joining responses: INBOX has no case.
+func nameKey(name string) string {
+	if strings.EqualFold(name, string(mailbox.Inbox)) {
+		return string(mailbox.Inbox)
+	}
+	return name
+}
+
+func counters(items map[string]uint64) (mailbox.Counters, bool) {
+	c := mailbox.Counters{
+		UIDValidity:   uint32(items["UIDVALIDITY"]),
+		UIDNext:       mailbox.UID(items["UIDNEXT"]),
+		Messages:      uint32(items["MESSAGES"]),
+		HighestModSeq: items["HIGHESTMODSEQ"],
+	}
+	return c, c.UIDValidity != 0 && c.UIDNext != 0
+}
+
+// missingStatus asks for the counters that LIST did not bring, at most
+// statusAhead commands ahead of their answers. A folder whose counters the
+// server refuses keeps none.
+func (s *Session) missingStatus(folders []*found, byName map[string]*found) error {
+	const statusAhead = 100
+	missing := slices.DeleteFunc(slices.Clone(folders), func(f *found) bool { return f.told || !f.selectable() })
+	for part := range slices.Chunk(missing, statusAhead) {
+		var refused error
+		answers, err := s.collect(func() []waiter {
+			var commands []waiter
+			for _, f := range part {
+				commands = append(commands, ignoreNo{statusCommand{s.client.Status(f.decoded, s.statusOptions())}, &refused})
+			}
+			return commands
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := s.gather(answers, byName); err != nil {
+			return err
+		}
+		if refused != nil {
+			s.store.opts.Logger.Debug("status refused", "store", s.store.opts.Name, "error", refused)
+		}
+	}
+	return nil
+}
+
+// ignoreNo makes a NO no error but a note.
+type ignoreNo struct {
+	waiter
+	refused *error
+}
+
+func (c ignoreNo) Close() error {
+	err := c.waiter.Close()
+	if no := refusal(err); no != nil {
+		*c.refused = no
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,195 @@
+package imapstore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/seal"
+)
+
+// Security says how the connection is protected (RFC 8314).
+type Security string
+
+// The three ways to connect.
+const (
+	SecurityNone     Security = "none"
+	SecurityStartTLS Security = "starttls"
+	SecurityTLS      Security = "tls"
+)
+
+// Login says how the trusted server names the mailbox that it acts for.
+type Login string
+
+const (
+	// LoginAuthzid is SASL PLAIN with an authorization identity (RFC 4616).
+	LoginAuthzid Login = "authzid"
+	// LoginSeparator joins both names into one: "mailbox*trusted".
+	LoginSeparator Login = "separator"
+)
+
+// Timeouts bound every wait on the network. Zero fields take the defaults.
+type Timeouts struct {
+	// Connect bounds connecting, the TLS handshake and the greeting together.
+	Connect time.Duration // default 15 s
+	// Read bounds the silence of a server that owes an answer. It is long,
+	// because a commit of a big message on a busy disk takes its time.
+	Read time.Duration // default 2 min
+	// Write bounds one write of at most 64 kB.
+	Write time.Duration // default 1 min
+}
+
+// Options describes one store.
+type Options struct {
+	Name        string // as the operator calls it, for errors and logs
+	Address     string // host:port
+	Security    Security
+	CAFile      string // PEM; the system's authorities where empty
+	Login       Login
+	Separator   string // for LoginSeparator; default "*"
+	TrustedName string
+	Password    seal.Secret
+	Timeouts    Timeouts
+	Logger      *slog.Logger
+
+	// Dial replaces net.Dialer.DialContext, for tests.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Store opens sessions on one IMAP message store. It is safe for concurrent
+// use and holds no connection of its own.
+type Store struct {
+	opts Options
+	tls  *tls.Config
+
+	mu sync.Mutex
+	// personal is asked once and then believed of every mailbox: asking again
+	// would cost each session a round trip. List notices when it has changed.
+	personal *namespaces
+	// lastLogin is when the trusted credentials were last accepted. A refusal
+	// soon after concerns the mailbox and not the credentials.
+	lastLogin time.Time
+}
+
+// The interfaces are the copy engine's; Session is asserted beside its type.
+var (
+	_ copier.Store      = (*Store)(nil)
+	_ copier.Overviewer = (*Store)(nil)
+)
+
+// New checks the options and returns a Store; it does not connect. Every fault
+// of the options is reported, as Config errors joined.
+func New(opts Options) (*Store, error) {
+	if opts.Separator == "" {
+		opts.Separator = "*"
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Dial == nil {
+		opts.Dial = (&net.Dialer{}).DialContext
+	}
+	opts.Timeouts = opts.Timeouts.withDefaults()
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{opts: opts}
+	if opts.Security != SecurityNone {
+		conf, err := tlsConfig(opts)
+		if err != nil {
+			return nil, err
+		}
+		s.tls = conf
+	}
+	return s, nil
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	if t.Connect == 0 {
+		t.Connect = 15 * time.Second
+	}
+	if t.Read == 0 {
+		t.Read = 2 * time.Minute
+	}
+	if t.Write == 0 {
+		t.Write = time.Minute
+	}
+	return t
+}
+
+func (o Options) validate() error {
+	var errs []error
+	bad := func(what, hint string) {
+		errs = append(errs, fault.New(fault.Config, "store "+o.Name+": "+what, nil, hint))
+	}
+	host, port, err := net.SplitHostPort(o.Address)
+	if n, perr := strconv.Atoi(port); err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
+		bad("address "+strconv.Quote(o.Address)+" is not host:port", "for instance imap.example.org:993")
+	}
+	switch o.Security {
+	case SecurityNone, SecurityStartTLS, SecurityTLS:
+	default:
+		bad("security "+strconv.Quote(string(o.Security))+" is unknown", "use none, starttls or tls")
+	}
+	switch o.Login {
+	case LoginAuthzid, LoginSeparator:
+	default:
+		bad("login "+strconv.Quote(string(o.Login))+" is unknown", "use authzid or separator")
+	}
+	if o.TrustedName == "" {
+		bad("no trusted name", "give the name of the account that may act for every mailbox")
+	}
+	if o.Password.Empty() {
+		bad("no trusted password", "give the file that holds the trusted account's password")
+	}
+	if !isPlainText(o.TrustedName) || !isPlainText(o.Separator) || !isPlainText(o.Password.Reveal()) {
+		bad("the trusted name, separator or password holds a control character", "")
+	}
+	return errors.Join(errs...)
+}
+
+// isPlainText refuses the control characters that would end a SASL field (NUL)
+// or a command line (CR, LF).
+func isPlainText(s string) bool {
+	for _, r := range s {
+		if r < 0x20 || r == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func tlsConfig(opts Options) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(opts.Address)
+	if err != nil {
+		return nil, fault.New(fault.Config, "parse address", err, "")
+	}
+	conf := &tls.Config{
+		ServerName: host,
+		MinVersion: tls.VersionTLS12,
+		// Thousands of short sessions with one server: resumption saves the
+		// better part of each handshake.
+		ClientSessionCache: tls.NewLRUClientSessionCache(64),
+	}
+	if opts.CAFile == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(opts.CAFile)
+	if err != nil {
+		return nil, fault.New(fault.Config, "read CA file", err, "the file must be readable by the worker and hold PEM certificates")
+	}
+	conf.RootCAs = x509.NewCertPool()
+	if !conf.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fault.New(fault.Config, "read CA file "+opts.CAFile+": no certificate in it", nil, "it must hold PEM certificates")
+	}
+	return conf, nil
+}

@@ -1,0 +1,198 @@
+package imapstore
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// scanner reads the few kinds of response that go-imap does not get: LIST,
+// LSUB, STATUS, NAMESPACE and ID. Its methods return false at the first thing
+// that does not fit, and from then on.
+type scanner struct {
+	rest []byte
+	bad  bool
+}
+
+// kind reads "* LIST " and returns "LIST".
+func (s *scanner) kind() string {
+	s.skip("* ")
+	word, rest, _ := bytes.Cut(s.rest, []byte(" "))
+	s.rest = rest
+	return strings.ToUpper(string(bytes.TrimRight(word, "\r\n")))
+}
+
+func (s *scanner) fail() bool {
+	s.bad = true
+	return false
+}
+
+func (s *scanner) peek() byte {
+	if s.bad || len(s.rest) == 0 {
+		return 0
+	}
+	return s.rest[0]
+}
+
+func (s *scanner) skip(text string) bool {
+	if s.bad || !bytes.HasPrefix(s.rest, []byte(text)) {
+		return s.fail()
+	}
+	s.rest = s.rest[len(text):]
+	return true
+}
+
+// blanks skips any number of blanks: some servers send two, some none.
+func (s *scanner) blanks() { s.rest = bytes.TrimLeft(s.rest, " ") }
+
+// word reads up to a blank, a parenthesis or the line end: an atom, or
+// whatever a server sends in its place.
+func (s *scanner) word() string {
+	n := bytes.IndexAny(s.rest, " ()\r\n")
+	if n < 0 {
+		n = len(s.rest)
+	}
+	if n == 0 {
+		s.fail()
+	}
+	w := string(s.rest[:n])
+	s.rest = s.rest[n:]
+	return w
+}
+
+// text reads a quoted string, a literal or a word. quoted is false for a word,
+// which may be NIL.
+func (s *scanner) text() (text string, quoted bool) {
+	switch s.peek() {
+	case '"':
+		return s.quoted(), true
+	case '{':
+		return s.literal(), true
+	default:
+		return s.word(), false
+	}
+}
+
+func (s *scanner) quoted() string {
+	var out []byte
+	for i := 1; i < len(s.rest); i++ {
+		switch c := s.rest[i]; {
+		case c == '"':
+			s.rest = s.rest[i+1:]
+			return string(out)
+		case c == '\\' && i+1 < len(s.rest):
+			i++
+			out = append(out, s.rest[i])
+		case c == '\r' || c == '\n':
+			s.fail()
+			return ""
+		default:
+			out = append(out, c)
+		}
+	}
+	s.fail()
+	return ""
+}
+
+func (s *scanner) literal() string {
+	head, rest, found := bytes.Cut(s.rest, []byte("\n"))
+	size, ok := literalSize(bytes.TrimRight(head, "\r"))
+	if !found || !ok || size > int64(len(rest)) {
+		s.fail()
+		return ""
+	}
+	s.rest = rest[size:]
+	return string(rest[:size])
+}
+
+// list reads a parenthesised list; each is called before every item.
+func (s *scanner) list(each func() bool) bool {
+	if !s.skip("(") {
+		return false
+	}
+	for {
+		s.blanks()
+		switch s.peek() {
+		case ')':
+			return s.skip(")")
+		case 0, '\r', '\n':
+			return s.fail()
+		}
+		if !each() {
+			return s.fail()
+		}
+	}
+}
+
+// value skips anything.
+func (s *scanner) value() bool {
+	if s.peek() == '(' {
+		return s.list(s.value)
+	}
+	s.text()
+	return !s.bad
+}
+
+func (s *scanner) number() uint64 {
+	n, err := strconv.ParseUint(s.word(), 10, 64)
+	if err != nil {
+		s.fail()
+	}
+	return n
+}
+
+// listed is a LIST or LSUB response.
+type listed struct {
+	attributes []string
+	separator  rune   // 0 for NIL
+	name       string // as it came, in modified UTF-7
+}
+
+// list reads what follows "* LIST ".
+func scanList(s *scanner) (listed, bool) {
+	var l listed
+	s.list(func() bool {
+		l.attributes = append(l.attributes, s.word())
+		return !s.bad
+	})
+	s.blanks()
+	separator, quoted := s.text()
+	if quoted {
+		for i, r := range separator {
+			if i > 0 {
+				s.fail()
+			}
+			l.separator = r
+		}
+	}
+	s.blanks()
+	l.name, _ = s.text()
+	return l, !s.bad
+}
+
+func (l listed) has(attribute string) bool {
+	for _, a := range l.attributes {
+		if strings.EqualFold(a, attribute) {
+			return true
+		}
+	}
+	return false
+}
+
+// scanStatus reads what follows "* STATUS ". Items that are not numbers, such
+// as NIL, are left out.
+func scanStatus(s *scanner) (name string, items map[string]uint64, ok bool) {
+	name, _ = s.text()
+	s.blanks()
+	items = map[string]uint64{}
+	s.list(func() bool {
+		key := strings.ToUpper(s.word())
+		s.blanks()
+		if c := s.peek(); c >= '0' && c <= '9' {
+			items[key] = s.number()
+			return !s.bad
+		}
+		return s.value()
+	})
+	return name, items, !s.bad
+}
