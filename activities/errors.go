@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -36,7 +37,7 @@ func describe(err error) (kind fault.Kind, text, hint string) {
 		text = fmt.Sprintf("unexpected error of type %T", innermost(err))
 	}
 	if len(text) > maxErrorText {
-		text = text[:maxErrorText]
+		text = strings.ToValidUTF8(text[:maxErrorText], "") // the cut may split a character
 	}
 	return kind, text, hint
 }

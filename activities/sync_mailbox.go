@@ -116,17 +116,21 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	if err != nil {
 		return a.syncFailed(ctx, box, report, err)
 	}
-	if box, err = a.ports.Records.Mailbox(ctx, key); err != nil && ctx.Err() != nil {
+	result := SyncResult{State: SyncEqual, Messages: report.Messages, Greetings: report.Greetings, Differences: report.Differences}
+	if report.Outcome == copier.Differing {
+		result.State = SyncDiffering
+	}
+	box, err = a.ports.Records.Mailbox(ctx, key)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
-	} else if err != nil && !fault.Is(err, fault.Config) {
+	case fault.Is(err, fault.Config):
+		result.State = SyncGone
+	case err != nil:
 		return SyncResult{}, applicationError(err, 0)
 	}
-	state := SyncEqual
-	if report.Outcome == copier.Differing {
-		state = SyncDiffering
-	}
-	return SyncResult{State: state, Dirty: due(box), Messages: report.Messages, Greetings: report.Greetings,
-		Differences: report.Differences}, nil
+	result.Dirty = due(box)
+	return result, nil
 }
 
 // syncFailed records a failure and decides who tries again.

@@ -196,17 +196,14 @@ func (c *compare) ended(ctx workflow.Context, f workflow.Future) error {
 	return nil
 }
 
-// end closes the record and leaves the last phase to be found by.
+// end leaves the last phase to be found by and closes the record.
 func (c *compare) end(ctx workflow.Context, phase string) error {
 	c.tell(ctx)
-	if c.Begun {
-		var a *activities.Activities
-		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "close the record"), a.FinishCompare, c.runID).Get(ctx, nil)
-		if err != nil {
-			return err
-		}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(phase)); err != nil || !c.Begun {
+		return err
 	}
-	return workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(phase))
+	var a *activities.Activities
+	return workflow.ExecuteLocalActivity(bookkeeping(ctx, "close the record"), a.FinishCompare, c.runID).Get(ctx, nil)
 }
 
 func (c *compare) view() CompareView {

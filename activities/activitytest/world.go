@@ -25,18 +25,17 @@ type World struct {
 	// Differs says whether a review finds a mailbox changed; nil means that
 	// those are that are dirty.
 	Differs func(number mailbox.Number) bool
-	// Stores is what Links returns.
+	// LinkStores is what Stores returns.
 	LinkStores activities.LinkStores
-	// RecordError, where not nil, is what writing to the database fails with.
-	RecordError func() error
 
-	mu        sync.Mutex
-	boxes     map[mailbox.Key]*control.Mailbox
-	syncs     []copier.Job
-	reviews   []mailbox.Number
-	failures  []copier.Report
-	compares  map[string]*Compare
-	callsSeen map[string]int
+	mu       sync.Mutex
+	boxes    map[mailbox.Key]*control.Mailbox
+	syncs    []copier.Job
+	reviews  []mailbox.Number
+	failures []copier.Report
+	compares map[string]*Compare
+	calls    map[string]int
+	failing  map[string]error
 }
 
 // Compare is the record of one compare.
@@ -56,7 +55,7 @@ func (c Compare) Progress() control.CompareProgress {
 
 // New returns a world without mailboxes.
 func New() *World {
-	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, callsSeen: map[string]int{}}
+	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{}}
 }
 
 // Ports returns the world as the ports of activities.
@@ -98,6 +97,13 @@ func (w *World) Syncs() []copier.Job {
 	return slices.Clone(w.syncs)
 }
 
+// Forget empties what Syncs, Reviews and Failures return.
+func (w *World) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.syncs, w.reviews, w.failures = nil, nil, nil
+}
+
 // Reviews returns the mailboxes that were reviewed by themselves, in order.
 func (w *World) Reviews() []mailbox.Number {
 	w.mu.Lock()
@@ -131,18 +137,22 @@ func (w *World) Compare(runID string) (Compare, bool) {
 func (w *World) Calls(method string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.callsSeen[method]
+	return w.calls[method]
+}
+
+// FailAt makes a method of activities.Records fail from now on; nil mends it.
+func (w *World) FailAt(method string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failing[method] = err
 }
 
 // called counts a call and returns the error that it is to fail with.
 func (w *World) called(method string) error {
 	w.mu.Lock()
-	w.callsSeen[method]++
-	w.mu.Unlock()
-	if w.RecordError != nil {
-		return w.RecordError()
-	}
-	return nil
+	defer w.mu.Unlock()
+	w.calls[method]++
+	return w.failing[method]
 }
 
 func unknown(key mailbox.Key) error {

@@ -445,9 +445,7 @@ func testRemove(t *testing.T, b *bench) {
 
 func testFailedCompare(t *testing.T, b *bench) {
 	b.world.Add(b.link, "1001")
-	b.world.RecordError = func() error {
-		return fault.New(fault.Config, "read mailboxes", errors.New("link is not there"), "see `mailmirror link list`")
-	}
+	b.world.FailAt("NumbersPage", fault.New(fault.Config, "read mailboxes", errors.New("link is not there"), "see `mailmirror link list`"))
 	b.work(t)
 	runID, _, err := b.StartCompare(t.Context(), b.link)
 	must(t, err)
