@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +29,7 @@ type sample struct {
 type rates struct {
 	messages, dueMessages int
 	bytes, dueBytes       int64
+	known                 bool // false at the first look, which tells no rate
 	messagesPerSecond     float64
 	bytesPerSecond        float64
 	// remaining is 0 where nothing can be said yet.
@@ -53,6 +53,7 @@ func (t *tracker) add(run control.CompareRun, now time.Time) rates {
 	if seconds <= 0 {
 		return r
 	}
+	r.known = true
 	r.messagesPerSecond = float64(s.messages-first.messages) / seconds
 	r.bytesPerSecond = float64(s.bytes-first.bytes) / seconds
 	// Both mailboxes and bytes have to come to their end, and what the
@@ -73,7 +74,10 @@ func ahead(left, perSecond float64) time.Duration {
 
 // String is the text beside the bar.
 func (r rates) String() string {
-	s := fmt.Sprintf("%d/%d messages  %s  %.0f/s  %s/s", r.messages, r.dueMessages, size(r.bytes), r.messagesPerSecond, size(int64(r.bytesPerSecond)))
+	s := fmt.Sprintf("%d/%d messages  %s", r.messages, r.dueMessages, size(r.bytes))
+	if r.known {
+		s += fmt.Sprintf("  %.0f/s  %s/s", r.messagesPerSecond, size(int64(r.bytesPerSecond)))
+	}
 	if r.remaining > 0 {
 		s += "  ETA " + span(r.remaining.Round(time.Second))
 	}
@@ -144,20 +148,26 @@ type bar struct {
 func newBar(w io.Writer, title, unit string) *bar {
 	b := &bar{unit: unit}
 	b.set(0, 0, "")
-	b.progress = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(24), mpb.WithRefreshRate(200*time.Millisecond))
+	b.progress = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(200*time.Millisecond))
+	// The figures stand on a line of their own, so that 80 columns hold all.
+	figures := mpb.BarFillerFunc(func(w io.Writer, _ decor.Statistics) error {
+		_, err := fmt.Fprintf(w, "  %s\n", *b.text.Load())
+		return err
+	})
 	b.bar = b.progress.AddBar(0,
+		mpb.BarExtender(figures, false),
 		mpb.PrependDecorators(
-			decor.Name(clean(title)+" "),
+			decor.Name(clean(title)+"  "),
 			decor.Any(func(decor.Statistics) string { return *b.counts.Load() }),
 		),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *b.text.Load() })),
+		mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5})),
 	)
 	return b
 }
 
 func (b *bar) set(done, total int, text string) {
-	counts := fmt.Sprintf("%d/%d %s ", done, total, b.unit)
-	text = " " + strings.TrimSpace(clean(text))
+	counts := fmt.Sprintf("%d/%d %s  ", done, total, b.unit)
+	text = clean(text)
 	b.counts.Store(&counts)
 	b.text.Store(&text)
 }

@@ -1,0 +1,45 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"mailmirror/internal/cli"
+	"mailmirror/internal/mailbox"
+)
+
+// Ctrl-C while waiting ends the waiting and says that the work goes on.
+func TestInterruptedWaiting(t *testing.T) {
+	for _, args := range [][]string{{"compare", "dr", "--wait"}, {"sync", "dr", "1001", "--wait"}} {
+		t.Run(args[0], func(t *testing.T) {
+			s := newSystem()
+			s.seed()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			wait := func(ctx context.Context) error {
+				cancel()
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			s.runner.OnWaitCompare = func(ctx context.Context, _, _ string) error { return wait(ctx) }
+			s.runner.OnWaitSync = waitSync(wait)
+			var stdout, stderr bytes.Buffer
+			code := cli.Main(ctx, append(args, "--data", "x"), cli.Environment{
+				Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: now, Open: s.open,
+				LookupEnv: func(string) (string, bool) { return "", false },
+			})
+			if want := "mailmirror: stopped waiting; the " + args[0] + " goes on\n"; code != 1 || !strings.HasPrefix(stderr.String(), want) {
+				t.Errorf("code %d, stderr %q", code, stderr.String())
+			}
+			if s.closed != 1 {
+				t.Errorf("closed %d times", s.closed)
+			}
+		})
+	}
+}
+
+func waitSync(wait func(context.Context) error) func(context.Context, mailbox.Key) error {
+	return func(ctx context.Context, _ mailbox.Key) error { return wait(ctx) }
+}
