@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/activities"
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/workflows"
+)
+
+// scenario is one way through a workflow.
+type scenario struct {
+	name string
+	// run plays it and returns the id of the workflow to record.
+	run  func(ctx context.Context, r *rig) (string, error)
+	ends enums.EventType
+}
+
+const (
+	completed = enums.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+	failed    = enums.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED
+	cancelled = enums.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED
+)
+
+var scenarios = []scenario{
+	{"mailbox-sync-equal", func(ctx context.Context, r *rig) (string, error) {
+		r.copies()
+		return r.syncOne(ctx, activities.TriggerEvent)
+	}, completed},
+	{"mailbox-sync-operator", func(ctx context.Context, r *rig) (string, error) {
+		return r.syncOne(ctx, activities.TriggerOperator)
+	}, completed},
+	{"mailbox-sync-swept", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, "1000")
+		if _, err := r.StartSync(ctx, r.key("1000"), activities.TriggerSweep); err != nil {
+			return "", err
+		}
+		return workflows.SyncID(r.key("1000")), r.WaitSync(ctx, r.key("1000"))
+	}, completed},
+	{"mailbox-sync-signalled-again", func(ctx context.Context, r *rig) (string, error) {
+		r.waits()
+		r.world.Add(r.link, "1000")
+		if err := r.Sync(ctx, r.key("1000"), activities.TriggerEvent); err != nil {
+			return "", err
+		}
+		<-r.entered
+		for range 3 {
+			r.world.Touch(r.key("1000"))
+			if err := r.Sync(ctx, r.key("1000"), activities.TriggerEvent); err != nil {
+				return "", err
+			}
+		}
+		close(r.leave)
+		return workflows.SyncID(r.key("1000")), r.WaitSync(ctx, r.key("1000"))
+	}, completed},
+	{"mailbox-sync-retried", func(ctx context.Context, r *rig) (string, error) {
+		r.world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+			if r.attempts.Add(1) < 3 {
+				return copier.Report{}, fault.Newf(fault.Transient, "open mailbox: connection refused")
+			}
+			return copier.Report{}, nil
+		}
+		return r.syncOne(ctx, activities.TriggerEvent)
+	}, completed},
+	{"mailbox-sync-parked", func(ctx context.Context, r *rig) (string, error) {
+		r.world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+			return copier.Report{}, fault.New(fault.Permanent, "open mailbox: no such mailbox", nil, "create it on the target")
+		}
+		return r.syncOne(ctx, activities.TriggerEvent)
+	}, completed},
+	{"mailbox-sync-gone", func(ctx context.Context, r *rig) (string, error) {
+		if err := r.Sync(ctx, r.key("1000"), activities.TriggerEvent); err != nil {
+			return "", err
+		}
+		return workflows.SyncID(r.key("1000")), r.WaitSync(ctx, r.key("1000"))
+	}, completed},
+	{"mailbox-sync-cancelled", func(ctx context.Context, r *rig) (string, error) {
+		r.waits()
+		r.world.Add(r.link, "1000")
+		id := workflows.SyncID(r.key("1000"))
+		if err := r.Sync(ctx, r.key("1000"), activities.TriggerEvent); err != nil {
+			return "", err
+		}
+		<-r.entered
+		return id, r.client.CancelWorkflow(ctx, id, "")
+	}, cancelled},
+
+	{"full-compare", func(ctx context.Context, r *rig) (string, error) {
+		r.copies()
+		r.world.Add(r.link, activitytest.Numbers(9)...)
+		return r.compareAll(ctx)
+	}, completed},
+	{"full-compare-empty", func(ctx context.Context, r *rig) (string, error) {
+		return r.compareAll(ctx)
+	}, completed},
+	{"full-compare-continued", func(ctx context.Context, r *rig) (string, error) {
+		// As a run starts that another one carried over to.
+		r.world.Add(r.link, activitytest.Numbers(9)...)
+		id := workflows.CompareID(r.link)
+		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeFullCompare, workflows.CompareState{
+			Link: r.link, Trigger: activities.TriggerCompare, PageSize: 2, Window: 2, Begun: true, Mailboxes: 9,
+			Planned: []activities.Page{{After: "1001", Last: "1003"}}, After: "1003", Started: 1, Ended: 1,
+			Progress: control.CompareProgress{Reviewed: 2, Unchanged: 2}})
+		if err != nil {
+			return "", err
+		}
+		// The record was begun by the run before.
+		_ = r.world.StartCompare(ctx, control.CompareRun{RunID: run.GetRunID(), Link: r.link})
+		return id, run.Get(ctx, nil)
+	}, completed},
+	{"full-compare-cancelled", func(ctx context.Context, r *rig) (string, error) {
+		r.waits()
+		r.world.Add(r.link, activitytest.Numbers(9)...)
+		if _, _, err := r.StartCompare(ctx, r.link); err != nil {
+			return "", err
+		}
+		<-r.entered
+		id := workflows.CompareID(r.link)
+		return id, r.client.CancelWorkflow(ctx, id, "")
+	}, cancelled},
+	{"full-compare-failed", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, activitytest.Numbers(9)...)
+		r.world.FailAt("ReviewStates", fault.Newf(fault.Config, "read mailboxes: link is gone"))
+		runID, _, err := r.StartCompare(ctx, r.link)
+		if err != nil {
+			return "", err
+		}
+		if err := r.WaitCompare(ctx, r.link, runID); !fault.Is(err, fault.Config) {
+			return "", err
+		}
+		return workflows.CompareID(r.link), nil
+	}, failed},
+
+	{"scheduled-compare", func(ctx context.Context, r *rig) (string, error) {
+		return r.scheduled(ctx)
+	}, completed},
+	{"scheduled-compare-left-out", func(ctx context.Context, r *rig) (string, error) {
+		r.waits()
+		defer close(r.leave)
+		r.world.Add(r.link, "1000")
+		if _, _, err := r.StartCompare(ctx, r.link); err != nil {
+			return "", err
+		}
+		<-r.entered
+		return r.scheduled(ctx)
+	}, completed},
+
+	{"sweep", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, activitytest.Numbers(3)...)
+		id := "sweep-of-" + r.link
+		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeSweep, activities.SweepInput{Limit: 10, Window: 2})
+		if err != nil {
+			return "", err
+		}
+		return id, run.Get(ctx, nil)
+	}, completed},
+}
+
+// copies makes every sync copy something.
+func (r *rig) copies() {
+	r.world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+		return copier.Report{Messages: copier.Work{Appended: 2, Bytes: 64000}, Greetings: copier.Work{Appended: 1, Bytes: 32000}}, nil
+	}
+}
+
+// waits makes every sync last until leave is closed or it is cancelled.
+func (r *rig) waits() {
+	r.world.OnSync = func(ctx context.Context, _ copier.Job) (copier.Report, error) {
+		r.entered <- struct{}{}
+		select {
+		case <-r.leave:
+			return copier.Report{}, nil
+		case <-ctx.Done():
+			return copier.Report{}, ctx.Err()
+		}
+	}
+}
+
+func (r *rig) options(id string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: id, TaskQueue: r.link, WorkflowExecutionTimeout: time.Minute}
+}
+
+func (r *rig) syncOne(ctx context.Context, trigger string) (string, error) {
+	r.world.Add(r.link, "1000")
+	if err := r.Sync(ctx, r.key("1000"), trigger); err != nil {
+		return "", err
+	}
+	return workflows.SyncID(r.key("1000")), r.WaitSync(ctx, r.key("1000"))
+}
+
+func (r *rig) compareAll(ctx context.Context) (string, error) {
+	runID, _, err := r.StartCompare(ctx, r.link)
+	if err != nil {
+		return "", err
+	}
+	return workflows.CompareID(r.link), r.WaitCompare(ctx, r.link, runID)
+}
+
+func (r *rig) scheduled(ctx context.Context) (string, error) {
+	id := workflows.ScheduledCompareID(r.link)
+	run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeScheduledCompare, workflows.CompareState{
+		Link: r.link, Trigger: activities.TriggerSchedule, PageSize: 2, Window: 2})
+	if err != nil {
+		return "", err
+	}
+	return id, run.Get(ctx, nil)
+}

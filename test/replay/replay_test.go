@@ -1,0 +1,73 @@
+package replay_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/workflows"
+)
+
+func histories(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("histories/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("no histories; record them: go run ./test/replay/record")
+	}
+	return files
+}
+
+// TestReplay runs each history against the workflows as they are.
+func TestReplay(t *testing.T) {
+	for _, file := range histories(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			replayer := worker.NewWorkflowReplayer()
+			workflows.Register(replayer)
+			if err := replayer.ReplayWorkflowHistoryFromJSONFile(nil, file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestReplayNoticesAChange proves that the histories hold the workflows to
+// something: each of them fails on a workflow that only returns.
+func TestReplayNoticesAChange(t *testing.T) {
+	for _, file := range histories(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			replayer := worker.NewWorkflowReplayer()
+			for _, name := range []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep} {
+				replayer.RegisterWorkflowWithOptions(func(workflow.Context, any) (any, error) { return nil, nil },
+					workflow.RegisterOptions{Name: name})
+			}
+			if err := replayer.ReplayWorkflowHistoryFromJSONFile(nil, file); err == nil {
+				t.Error("a workflow that does nothing replays without complaint")
+			}
+		})
+	}
+}
+
+// TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.
+func TestEveryWorkflowHasAHistory(t *testing.T) {
+	var all bytes.Buffer
+	for _, file := range histories(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	for _, name := range []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep} {
+		if !regexp.MustCompile(`"workflowType":\s*\{\s*"name":\s*"` + name + `"`).Match(all.Bytes()) {
+			t.Errorf("no history of %s", name)
+		}
+	}
+}
