@@ -133,6 +133,21 @@ func TestSaveAndBegin(t *testing.T) {
 		{Name: mailbox.Inbox, SourceValidity: math.MaxUint32, TargetValidity: 2},
 	})
 
+	// Several updates of one folder are applied in their order.
+	later := initialCopy().Folders[0]
+	later.RemovePairs, later.AddPairs = later.AddPairs[:1], []mailbox.Run{{Source: 40, Target: 40, Length: 1}}
+	later.Differences = nil
+	latest := later
+	latest.RemovePairs, latest.AddPairs = later.AddPairs, []mailbox.Run{{Source: 1, Target: 101, Length: 2}}
+	latest.OpenIntent = &copier.Intent{TargetUIDNext: 3, Sources: mailbox.NewUIDSet(4)}
+	in := initialCopy()
+	in.Folders = append(in.Folders, later, latest)
+	save(t, s, one, in)
+	want = initialStates()
+	want[0].Pairs = []mailbox.Run{{Source: 1, Target: 101, Length: 2}, {Source: 20, Target: 5, Length: 3}}
+	want[0].Differences, want[0].Intent = nil, latest.OpenIntent
+	equal(t, "states", known(t, s, one), want)
+
 	save(t, s, one, copier.Update{}) // nothing to say is fine too
 	_, _, err := s.Begin(ctx, keyOf("none"), ttl, fence)
 	wantKind(t, err, fault.Config)
@@ -150,9 +165,6 @@ func TestSaveIsWhole(t *testing.T) {
 	bad := initialCopy()
 	bad.Folders[1].Name = "NUL \x00"
 	wantKind(t, s.Save(ctx, lease, bad), fault.Permanent)
-	twice := initialCopy()
-	twice.Folders = append(twice.Folders, twice.Folders[0])
-	wantKind(t, s.Save(ctx, lease, twice), fault.Permanent)
 	failed := report("1", 1)
 	failed.Outcome = copier.Failed
 	wantKind(t, s.Save(ctx, lease, updateDone(failed)), fault.Permanent)

@@ -28,7 +28,7 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 	}
 	var b pgx.Batch
 	w := ledgerWriter{
-		ctx: ctx, q: sqlcgen.New(queue{&b}), link: lease.Key.Link, number: string(lease.Key.Number),
+		q: sqlcgen.New(queue{&b}), link: lease.Key.Link, number: string(lease.Key.Number),
 	}
 	w.do(w.q.HoldLease(ctx, sqlcgen.HoldLeaseParams{
 		Link: w.link, Number: w.number, Epoch: lease.Epoch, Durable: opensIntent(update),
@@ -36,16 +36,14 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 	if len(update.Drop) > 0 {
 		w.do(w.q.DropFolders(ctx, sqlcgen.DropFoldersParams{Link: w.link, Number: w.number, Folders: strs(update.Drop)}))
 	}
-	if len(update.Folders) > 0 {
-		w.folders(update.Folders)
-		for _, f := range update.Folders {
-			w.pairs(f)
-			w.differences(f)
-		}
-		w.intents(update.Folders)
+	for _, folders := range waves(update.Folders) {
+		w.folders(ctx, folders)
+		w.pairs(ctx, folders)
+		w.differences(ctx, folders)
+		w.intents(ctx, folders)
 	}
 	if update.Done != nil {
-		w.done(lease, *update.Done)
+		w.done(ctx, lease, *update.Done)
 	}
 	if w.err != nil {
 		return classify(op, w.err)
@@ -62,9 +60,27 @@ func opensIntent(update copier.Update) bool {
 	return false
 }
 
+// waves cuts a list of updates, which are to be applied in their order, into
+// lists that hold no folder twice and so can be applied by one statement each.
+func waves(updates []copier.FolderUpdate) [][]copier.FolderUpdate {
+	var out [][]copier.FolderUpdate
+	start, seen := 0, map[mailbox.FolderName]bool{}
+	for i, f := range updates {
+		if seen[f.Name] {
+			out = append(out, updates[start:i])
+			start = i
+			clear(seen)
+		}
+		seen[f.Name] = true
+	}
+	if start < len(updates) {
+		out = append(out, updates[start:])
+	}
+	return out
+}
+
 // ledgerWriter queues the statements of one Save.
 type ledgerWriter struct {
-	ctx          context.Context // of the one Save that the writer lives for
 	q            *sqlcgen.Queries
 	link, number string
 	err          error
@@ -74,7 +90,7 @@ func (w *ledgerWriter) do(err error) { w.err = errors.Join(w.err, err) }
 
 // folders makes the folders' rows what the updates say, after forgetting those
 // whose UIDVALIDITYs are others.
-func (w *ledgerWriter) folders(updates []copier.FolderUpdate) {
+func (w *ledgerWriter) folders(ctx context.Context, updates []copier.FolderUpdate) {
 	up := sqlcgen.UpsertFoldersParams{Link: w.link, Number: w.number}
 	for _, f := range updates {
 		up.Folders = append(up.Folders, string(f.Name))
@@ -89,62 +105,71 @@ func (w *ledgerWriter) folders(updates []copier.FolderUpdate) {
 		up.TargetAtMessages = append(up.TargetAtMessages, int64(f.TargetAt.Messages))
 		up.TargetAtModseqs = append(up.TargetAtModseqs, int64(f.TargetAt.HighestModSeq))
 	}
-	w.do(w.q.DropOtherValidities(w.ctx, sqlcgen.DropOtherValiditiesParams{
+	w.do(w.q.DropOtherValidities(ctx, sqlcgen.DropOtherValiditiesParams{
 		Link: w.link, Number: w.number, Folders: up.Folders,
 		SourceValidities: up.SourceValidities, TargetValidities: up.TargetValidities,
 	}))
-	w.do(w.q.UpsertFolders(w.ctx, up))
+	w.do(w.q.UpsertFolders(ctx, up))
 }
 
 // pairs removes and adds runs. A run that only grew is both removed and added,
 // and is updated in place then.
-func (w *ledgerWriter) pairs(f copier.FolderUpdate) {
-	added := make(map[mailbox.UID]bool, len(f.AddPairs))
-	up := sqlcgen.UpsertRunsParams{Link: w.link, Number: w.number, Folder: string(f.Name)}
-	for _, r := range f.AddPairs {
-		added[r.Source] = true
-		up.SourceUids = append(up.SourceUids, int64(r.Source))
-		up.TargetUids = append(up.TargetUids, int64(r.Target))
-		up.Lengths = append(up.Lengths, int64(r.Length))
-	}
-	var remove []int64
-	for _, r := range f.RemovePairs {
-		if !added[r.Source] {
-			remove = append(remove, int64(r.Source))
+func (w *ledgerWriter) pairs(ctx context.Context, updates []copier.FolderUpdate) {
+	down := sqlcgen.DeleteRunsParams{Link: w.link, Number: w.number}
+	up := sqlcgen.UpsertRunsParams{Link: w.link, Number: w.number}
+	for _, f := range updates {
+		added := make(map[mailbox.UID]bool, len(f.AddPairs))
+		for _, r := range f.AddPairs {
+			added[r.Source] = true
+			up.Folders = append(up.Folders, string(f.Name))
+			up.SourceUids = append(up.SourceUids, int64(r.Source))
+			up.TargetUids = append(up.TargetUids, int64(r.Target))
+			up.Lengths = append(up.Lengths, int64(r.Length))
+		}
+		for _, r := range f.RemovePairs {
+			if !added[r.Source] {
+				down.Folders = append(down.Folders, string(f.Name))
+				down.SourceUids = append(down.SourceUids, int64(r.Source))
+			}
 		}
 	}
-	if len(remove) > 0 {
-		w.do(w.q.DeleteRuns(w.ctx, sqlcgen.DeleteRunsParams{
-			Link: w.link, Number: w.number, Folder: string(f.Name), SourceUids: remove,
+	if len(down.Folders) > 0 {
+		w.do(w.q.DeleteRuns(ctx, down))
+	}
+	if len(up.Folders) > 0 {
+		w.do(w.q.UpsertRuns(ctx, up))
+	}
+}
+
+func (w *ledgerWriter) differences(ctx context.Context, updates []copier.FolderUpdate) {
+	var folders []string
+	up := sqlcgen.UpsertDifferencesParams{
+		Link: w.link, Number: w.number, OfFolders: []string{}, SourceUids: []int64{}, Kinds: []string{}, Details: []string{},
+	}
+	for _, f := range updates {
+		if !f.SetDifferences {
+			continue
+		}
+		folders = append(folders, string(f.Name))
+		for _, d := range f.Differences {
+			up.OfFolders = append(up.OfFolders, string(f.Name))
+			up.SourceUids = append(up.SourceUids, int64(d.SourceUID))
+			up.Kinds = append(up.Kinds, string(d.Kind))
+			up.Details = append(up.Details, plain(d.Detail))
+		}
+	}
+	if len(folders) > 0 {
+		w.do(w.q.DeleteOtherDifferences(ctx, sqlcgen.DeleteOtherDifferencesParams{
+			Link: w.link, Number: w.number, Folders: folders,
+			OfFolders: up.OfFolders, SourceUids: up.SourceUids, Kinds: up.Kinds,
 		}))
 	}
-	if len(up.SourceUids) > 0 {
-		w.do(w.q.UpsertRuns(w.ctx, up))
+	if len(up.OfFolders) > 0 {
+		w.do(w.q.UpsertDifferences(ctx, up))
 	}
 }
 
-func (w *ledgerWriter) differences(f copier.FolderUpdate) {
-	if !f.SetDifferences {
-		return
-	}
-	up := sqlcgen.UpsertDifferencesParams{
-		Link: w.link, Number: w.number, Folder: string(f.Name),
-		SourceUids: []int64{}, Kinds: []string{}, Details: []string{},
-	}
-	for _, d := range f.Differences {
-		up.SourceUids = append(up.SourceUids, int64(d.SourceUID))
-		up.Kinds = append(up.Kinds, string(d.Kind))
-		up.Details = append(up.Details, plain(d.Detail))
-	}
-	w.do(w.q.DeleteOtherDifferences(w.ctx, sqlcgen.DeleteOtherDifferencesParams{
-		Link: w.link, Number: w.number, Folder: string(f.Name), SourceUids: up.SourceUids, Kinds: up.Kinds,
-	}))
-	if len(f.Differences) > 0 {
-		w.do(w.q.UpsertDifferences(w.ctx, up))
-	}
-}
-
-func (w *ledgerWriter) intents(updates []copier.FolderUpdate) {
+func (w *ledgerWriter) intents(ctx context.Context, updates []copier.FolderUpdate) {
 	var closed []string
 	open := sqlcgen.OpenIntentsParams{Link: w.link, Number: w.number}
 	for _, f := range updates {
@@ -158,25 +183,25 @@ func (w *ledgerWriter) intents(updates []copier.FolderUpdate) {
 		}
 	}
 	if len(closed) > 0 {
-		w.do(w.q.CloseIntents(w.ctx, sqlcgen.CloseIntentsParams{Link: w.link, Number: w.number, Folders: closed}))
+		w.do(w.q.CloseIntents(ctx, sqlcgen.CloseIntentsParams{Link: w.link, Number: w.number, Folders: closed}))
 	}
 	if len(open.Folders) > 0 {
-		w.do(w.q.OpenIntents(w.ctx, open))
+		w.do(w.q.OpenIntents(ctx, open))
 	}
 }
 
 // done records the end of a sync and gives the lease back.
-func (w *ledgerWriter) done(lease copier.Lease, report copier.Report) {
-	w.do(w.q.RecordSynced(w.ctx, sqlcgen.RecordSyncedParams{
+func (w *ledgerWriter) done(ctx context.Context, lease copier.Lease, report copier.Report) {
+	w.do(w.q.RecordSynced(ctx, sqlcgen.RecordSyncedParams{
 		Link: w.link, Number: w.number, Equal: report.Outcome == copier.Equal, Generation: report.Generation,
 		StartedAt: report.Started, Messages: int32(report.SourceMessages), Greetings: int32(report.SourceGreetings),
 		Differences: int32(report.Differences),
 	}))
 	if !report.Idle() {
-		_, err := w.q.InsertHistory(w.ctx, historyRow(report))
+		_, err := w.q.InsertHistory(ctx, historyRow(report))
 		w.do(err)
 	}
-	_, err := w.q.EndLease(w.ctx, sqlcgen.EndLeaseParams{
+	_, err := w.q.EndLease(ctx, sqlcgen.EndLeaseParams{
 		Clean: true, Link: w.link, Number: w.number, Epoch: lease.Epoch,
 	})
 	w.do(err)

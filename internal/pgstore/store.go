@@ -28,6 +28,13 @@ var migrations embed.FS
 // lease while it saves.
 const maxConns = 16
 
+// connectTimeout holds where the address does not set connect_timeout.
+const connectTimeout = 10 * time.Second
+
+// minServer is the oldest PostgreSQL that is supported, as server_version_num
+// tells it.
+const minServer = 140000
+
 // Store is the database. It is safe for concurrent use.
 type Store struct {
 	pool *pgxpool.Pool
@@ -60,17 +67,32 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	// Compiling a plan takes longer than running any statement here.
 	parameters["jit"] = "off"
-	config.ConnConfig.ConnectTimeout = min(10*time.Second, orElse(config.ConnConfig.ConnectTimeout, 10*time.Second))
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
 
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, classify("open database", err)
 	}
-	if err := pool.Ping(ctx); err != nil {
+	if err := checkServer(ctx, pool); err != nil {
 		pool.Close()
-		return nil, classify("open database", err)
+		return nil, err
 	}
 	return &Store{pool: pool, q: sqlcgen.New(pool)}, nil
+}
+
+// checkServer refuses a server that is older than what the statements need.
+func checkServer(ctx context.Context, pool *pgxpool.Pool) error {
+	var version int
+	if err := pool.QueryRow(ctx, "SELECT current_setting('server_version_num')::integer").Scan(&version); err != nil {
+		return classify("open database", err)
+	}
+	if version < minServer {
+		return fault.New(fault.Config, fmt.Sprintf("open database: PostgreSQL %d is too old", version/10000), nil,
+			fmt.Sprintf("PostgreSQL %d or later is needed", minServer/10000))
+	}
+	return nil
 }
 
 // Close waits for statements under way and closes every connection.
@@ -126,11 +148,4 @@ func (s *Store) withProvider(fn func(*goose.Provider) error) error {
 func (s *Store) inTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return fn(s.q.WithTx(tx)) })
 	return classify(op, err)
-}
-
-func orElse(d, fallback time.Duration) time.Duration {
-	if d == 0 {
-		return fallback
-	}
-	return d
 }

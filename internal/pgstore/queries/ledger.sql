@@ -11,9 +11,11 @@ RETURNING epoch;
 SELECT (expires_at + sqlc.arg(fence)::interval - clock_timestamp())::interval AS wait
 FROM leases WHERE link = @link AND number = @number;
 
+-- RenewLease does not revive a lease that has expired: its holder's connection
+-- is closed by then.
 -- name: RenewLease :execrows
 UPDATE leases SET expires_at = clock_timestamp() + sqlc.arg(ttl)::interval
-WHERE link = @link AND number = @number AND epoch = @epoch;
+WHERE link = @link AND number = @number AND epoch = @epoch AND expires_at > clock_timestamp();
 
 -- EndLease gives the lease a new epoch, so that whoever held it holds nothing
 -- any more.
@@ -81,21 +83,28 @@ SET source_at_validity = excluded.source_at_validity, source_at_uidnext = exclud
     target_at_messages = excluded.target_at_messages, target_at_modseq = excluded.target_at_modseq;
 
 -- name: DeleteRuns :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = @link AND number = @number
+)
 DELETE FROM ledger_runs r
-USING ledger_folders f
-WHERE f.link = @link AND f.number = @number AND f.folder = @folder
-    AND r.folder_id = f.id AND r.source_uid = ANY (@source_uids::bigint[]);
+USING f, (
+    SELECT unnest(@folders::text[]) AS folder, unnest(@source_uids::bigint[]) AS source_uid
+) u
+WHERE f.folder = u.folder AND r.folder_id = f.id AND r.source_uid = u.source_uid;
 
 -- name: UpsertRuns :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = @link AND number = @number
+)
 INSERT INTO ledger_runs (folder_id, source_uid, target_uid, length)
 SELECT f.id, u.source_uid, u.target_uid, u.length
-FROM ledger_folders f
-CROSS JOIN (
-    SELECT unnest(@source_uids::bigint[]) AS source_uid,
+FROM (
+    SELECT unnest(@folders::text[]) AS folder,
+        unnest(@source_uids::bigint[]) AS source_uid,
         unnest(@target_uids::bigint[]) AS target_uid,
         unnest(@lengths::bigint[]) AS length
 ) u
-WHERE f.link = @link AND f.number = @number AND f.folder = @folder
+JOIN f ON f.folder = u.folder
 ON CONFLICT (folder_id, source_uid) DO UPDATE SET target_uid = excluded.target_uid, length = excluded.length;
 
 -- name: CloseIntents :exec
@@ -114,27 +123,29 @@ FROM (
 JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
 ON CONFLICT (folder_id) DO UPDATE SET target_uidnext = excluded.target_uidnext, sources = excluded.sources;
 
--- DeleteOtherDifferences keeps those that are still so, with the time since
--- when they are.
+-- DeleteOtherDifferences deletes the differences of some folders but for those
+-- that are still so, which keep the time since when they are.
 -- name: DeleteOtherDifferences :exec
 DELETE FROM differences d
 USING ledger_folders f
-WHERE f.link = @link AND f.number = @number AND f.folder = @folder AND d.folder_id = f.id
+WHERE f.link = @link AND f.number = @number AND f.folder = ANY (@folders::text[]) AND d.folder_id = f.id
     AND NOT EXISTS (
         SELECT FROM (
-            SELECT unnest(@source_uids::bigint[]) AS source_uid, unnest(@kinds::text[]) AS kind
+            SELECT unnest(@of_folders::text[]) AS folder,
+                unnest(@source_uids::bigint[]) AS source_uid,
+                unnest(@kinds::text[]) AS kind
         ) u
-        WHERE u.source_uid = d.source_uid AND u.kind = d.kind
+        WHERE u.folder = f.folder AND u.source_uid = d.source_uid AND u.kind = d.kind
     );
 
 -- name: UpsertDifferences :exec
 INSERT INTO differences (folder_id, source_uid, kind, detail)
 SELECT DISTINCT ON (f.id, u.source_uid, u.kind) f.id, u.source_uid, u.kind, u.detail
-FROM ledger_folders f
-CROSS JOIN (
-    SELECT unnest(@source_uids::bigint[]) AS source_uid,
+FROM (
+    SELECT unnest(@of_folders::text[]) AS folder,
+        unnest(@source_uids::bigint[]) AS source_uid,
         unnest(@kinds::text[]) AS kind,
         unnest(@details::text[]) AS detail
 ) u
-WHERE f.link = @link AND f.number = @number AND f.folder = @folder
+JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
 ON CONFLICT (folder_id, source_uid, kind) DO UPDATE SET detail = excluded.detail;

@@ -31,30 +31,34 @@ func (q *Queries) CloseIntents(ctx context.Context, arg CloseIntentsParams) erro
 const DeleteOtherDifferences = `-- name: DeleteOtherDifferences :exec
 DELETE FROM differences d
 USING ledger_folders f
-WHERE f.link = $1 AND f.number = $2 AND f.folder = $3 AND d.folder_id = f.id
+WHERE f.link = $1 AND f.number = $2 AND f.folder = ANY ($3::text[]) AND d.folder_id = f.id
     AND NOT EXISTS (
         SELECT FROM (
-            SELECT unnest($4::bigint[]) AS source_uid, unnest($5::text[]) AS kind
+            SELECT unnest($4::text[]) AS folder,
+                unnest($5::bigint[]) AS source_uid,
+                unnest($6::text[]) AS kind
         ) u
-        WHERE u.source_uid = d.source_uid AND u.kind = d.kind
+        WHERE u.folder = f.folder AND u.source_uid = d.source_uid AND u.kind = d.kind
     )
 `
 
 type DeleteOtherDifferencesParams struct {
 	Link       string
 	Number     string
-	Folder     string
+	Folders    []string
+	OfFolders  []string
 	SourceUids []int64
 	Kinds      []string
 }
 
-// DeleteOtherDifferences keeps those that are still so, with the time since
-// when they are.
+// DeleteOtherDifferences deletes the differences of some folders but for those
+// that are still so, which keep the time since when they are.
 func (q *Queries) DeleteOtherDifferences(ctx context.Context, arg DeleteOtherDifferencesParams) error {
 	_, err := q.db.Exec(ctx, DeleteOtherDifferences,
 		arg.Link,
 		arg.Number,
-		arg.Folder,
+		arg.Folders,
+		arg.OfFolders,
 		arg.SourceUids,
 		arg.Kinds,
 	)
@@ -62,25 +66,29 @@ func (q *Queries) DeleteOtherDifferences(ctx context.Context, arg DeleteOtherDif
 }
 
 const DeleteRuns = `-- name: DeleteRuns :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = $3 AND number = $4
+)
 DELETE FROM ledger_runs r
-USING ledger_folders f
-WHERE f.link = $1 AND f.number = $2 AND f.folder = $3
-    AND r.folder_id = f.id AND r.source_uid = ANY ($4::bigint[])
+USING f, (
+    SELECT unnest($1::text[]) AS folder, unnest($2::bigint[]) AS source_uid
+) u
+WHERE f.folder = u.folder AND r.folder_id = f.id AND r.source_uid = u.source_uid
 `
 
 type DeleteRunsParams struct {
+	Folders    []string
+	SourceUids []int64
 	Link       string
 	Number     string
-	Folder     string
-	SourceUids []int64
 }
 
 func (q *Queries) DeleteRuns(ctx context.Context, arg DeleteRunsParams) error {
 	_, err := q.db.Exec(ctx, DeleteRuns,
+		arg.Folders,
+		arg.SourceUids,
 		arg.Link,
 		arg.Number,
-		arg.Folder,
-		arg.SourceUids,
 	)
 	return err
 }
@@ -383,7 +391,7 @@ func (q *Queries) OpenIntents(ctx context.Context, arg OpenIntentsParams) error 
 
 const RenewLease = `-- name: RenewLease :execrows
 UPDATE leases SET expires_at = clock_timestamp() + $1::interval
-WHERE link = $2 AND number = $3 AND epoch = $4
+WHERE link = $2 AND number = $3 AND epoch = $4 AND expires_at > clock_timestamp()
 `
 
 type RenewLeaseParams struct {
@@ -393,6 +401,8 @@ type RenewLeaseParams struct {
 	Epoch  int64
 }
 
+// RenewLease does not revive a lease that has expired: its holder's connection
+// is closed by then.
 func (q *Queries) RenewLease(ctx context.Context, arg RenewLeaseParams) (int64, error) {
 	result, err := q.db.Exec(ctx, RenewLease,
 		arg.Ttl,
@@ -438,33 +448,33 @@ func (q *Queries) TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, er
 const UpsertDifferences = `-- name: UpsertDifferences :exec
 INSERT INTO differences (folder_id, source_uid, kind, detail)
 SELECT DISTINCT ON (f.id, u.source_uid, u.kind) f.id, u.source_uid, u.kind, u.detail
-FROM ledger_folders f
-CROSS JOIN (
-    SELECT unnest($1::bigint[]) AS source_uid,
-        unnest($2::text[]) AS kind,
-        unnest($3::text[]) AS detail
+FROM (
+    SELECT unnest($1::text[]) AS folder,
+        unnest($2::bigint[]) AS source_uid,
+        unnest($3::text[]) AS kind,
+        unnest($4::text[]) AS detail
 ) u
-WHERE f.link = $4 AND f.number = $5 AND f.folder = $6
+JOIN ledger_folders f ON f.link = $5 AND f.number = $6 AND f.folder = u.folder
 ON CONFLICT (folder_id, source_uid, kind) DO UPDATE SET detail = excluded.detail
 `
 
 type UpsertDifferencesParams struct {
+	OfFolders  []string
 	SourceUids []int64
 	Kinds      []string
 	Details    []string
 	Link       string
 	Number     string
-	Folder     string
 }
 
 func (q *Queries) UpsertDifferences(ctx context.Context, arg UpsertDifferencesParams) error {
 	_, err := q.db.Exec(ctx, UpsertDifferences,
+		arg.OfFolders,
 		arg.SourceUids,
 		arg.Kinds,
 		arg.Details,
 		arg.Link,
 		arg.Number,
-		arg.Folder,
 	)
 	return err
 }
@@ -522,35 +532,38 @@ func (q *Queries) UpsertFolders(ctx context.Context, arg UpsertFoldersParams) er
 }
 
 const UpsertRuns = `-- name: UpsertRuns :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = $5 AND number = $6
+)
 INSERT INTO ledger_runs (folder_id, source_uid, target_uid, length)
 SELECT f.id, u.source_uid, u.target_uid, u.length
-FROM ledger_folders f
-CROSS JOIN (
-    SELECT unnest($1::bigint[]) AS source_uid,
-        unnest($2::bigint[]) AS target_uid,
-        unnest($3::bigint[]) AS length
+FROM (
+    SELECT unnest($1::text[]) AS folder,
+        unnest($2::bigint[]) AS source_uid,
+        unnest($3::bigint[]) AS target_uid,
+        unnest($4::bigint[]) AS length
 ) u
-WHERE f.link = $4 AND f.number = $5 AND f.folder = $6
+JOIN f ON f.folder = u.folder
 ON CONFLICT (folder_id, source_uid) DO UPDATE SET target_uid = excluded.target_uid, length = excluded.length
 `
 
 type UpsertRunsParams struct {
+	Folders    []string
 	SourceUids []int64
 	TargetUids []int64
 	Lengths    []int64
 	Link       string
 	Number     string
-	Folder     string
 }
 
 func (q *Queries) UpsertRuns(ctx context.Context, arg UpsertRunsParams) error {
 	_, err := q.db.Exec(ctx, UpsertRuns,
+		arg.Folders,
 		arg.SourceUids,
 		arg.TargetUids,
 		arg.Lengths,
 		arg.Link,
 		arg.Number,
-		arg.Folder,
 	)
 	return err
 }
