@@ -24,13 +24,28 @@ const (
 // show writes value as JSON where that is asked for, and otherwise calls table.
 func (c *cli) show(value any, table func(w io.Writer)) error {
 	if c.output != outputJSON {
-		table(c.env.Stdout)
+		table(&c.out)
 		return nil
 	}
-	e := json.NewEncoder(c.env.Stdout)
+	e := json.NewEncoder(&c.out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(value)
+}
+
+// answer is standard output, which remembers that it could not be written: a
+// command whose answer is lost has failed, as on a full disk.
+type answer struct {
+	w   io.Writer
+	err error
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.w.Write(p)
+	if err != nil && a.err == nil {
+		a.err = fmt.Errorf("write answer: %w", err)
+	}
+	return n, err
 }
 
 // list is a slice that JSON shows as [] and not as null where it is empty.
@@ -43,7 +58,7 @@ func list[T any](items []T) []T {
 
 // say writes one line for people; programs get their answer from show.
 func (c *cli) say(format string, args ...any) {
-	fmt.Fprintf(c.env.Stdout, "%s\n", clean(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(&c.out, "%s\n", clean(fmt.Sprintf(format, args...)))
 }
 
 // warn writes one line to standard error, whatever the output format.

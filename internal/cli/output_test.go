@@ -61,6 +61,21 @@ func TestTableIsAlignedWithAndWithoutColours(t *testing.T) {
 	}
 }
 
+func TestLostAnswerIsAFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}, {"--help"}} {
+		var stderr bytes.Buffer
+		code := Main(t.Context(), args, Environment{Stdout: full, Stderr: &stderr})
+		if code != exitFailed && args[0] != "--help" || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v: code %d, %q", args, code, stderr.String())
+		}
+	}
+}
+
 // A terminal is needed for colours; what must hold everywhere is that none
 // come where they were refused or where nobody looks.
 func TestColoursOnlyOnATerminal(t *testing.T) {

@@ -56,12 +56,13 @@ type Environment struct {
 // code. ctx ends when the operator interrupts.
 func Main(ctx context.Context, args []string, env Environment) int {
 	c := &cli{env: withSystem(env)}
+	c.out.w = c.env.Stdout
 	root := c.root()
 	root.SetArgs(args)
-	root.SetIn(c.env.Stdin)
-	root.SetOut(c.env.Stdout)
-	root.SetErr(c.env.Stderr)
 	err := root.ExecuteContext(ctx)
+	if c.out.err != nil {
+		err = c.out.err
+	}
 	if c.output == "" && asksForJSON(args) {
 		c.output = outputJSON
 	}
@@ -101,6 +102,7 @@ func withSystem(env Environment) Environment {
 // cli is one run of the program.
 type cli struct {
 	env     Environment
+	out     answer
 	output  string // outputTable or outputJSON
 	noColor bool
 	// file, data, database and temporal are the global flags; only those that
@@ -157,6 +159,16 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand())...)
 	root.AddCommand(c.versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
+	root.SetIn(c.env.Stdin)
+	root.SetOut(&c.out)
+	root.SetErr(c.env.Stderr)
+	// Cobra's own command answers an unknown shell with its help and success.
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			group(cmd)
+		}
+	}
 	c.top = root
 	plainUsage(root)
 	// A command that holds others does nothing by itself, so its first usage

@@ -114,8 +114,8 @@ func TestPrecedence(t *testing.T) {
 func TestFileNamedByTheEnvironment(t *testing.T) {
 	file := write(t, "mm.toml", "sweep.interval = \"5s\"\n")
 	c, err := Load(Sources{LookupEnv: environment(FileVariable + "=" + file)})
-	if err != nil || c.Sweep.Interval != 5*time.Second {
-		t.Errorf("got %v, %v", c.Sweep.Interval, err)
+	if err != nil || c.Sweep.Interval != 5*time.Second || c.File != file {
+		t.Errorf("got %v from %q, %v", c.Sweep.Interval, c.File, err)
 	}
 }
 
