@@ -208,6 +208,7 @@ func (b *bench) one(ctx context.Context, r *rig, t tool, res *result) {
 		return
 	}
 	s.idleWait = b.idle
+	s.freshTarget = res.Case == caseInitial || res.Case == caseLarge
 	if res.Usage, err = s.measure(ctx); err != nil {
 		fail(err)
 		return

@@ -26,15 +26,16 @@ const (
 // Temporal and the worker running, everything else is the command line.
 type mailmirror struct {
 	binaries string
-	data     string
+	data     string // of `mailmirror up`
+	config   string
 	up       *exec.Cmd
 	upErr    chan error
 }
 
 func (*mailmirror) name() string { return toolMailmirror }
 
-func (*mailmirror) how(int) string {
-	return "`mailmirror up`, then `mailmirror compare LINK --wait`, timed from the command's start to its end"
+func (*mailmirror) how(parallel int) string {
+	return fmt.Sprintf("`mailmirror up` with worker.mailboxes = %d, then `mailmirror compare LINK --wait`, timed from the command's start to its end", parallel)
 }
 
 func (m *mailmirror) program() string { return filepath.Join(m.binaries, "mailmirror") }
@@ -45,7 +46,7 @@ func (m *mailmirror) available() error {
 }
 
 func (m *mailmirror) command(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, m.program(), append(args, "--data", m.data)...)
+	return exec.CommandContext(ctx, m.program(), append(args, "--data", m.data, "--config", m.config)...)
 }
 
 // run runs one command of the CLI that is not measured.
@@ -58,7 +59,14 @@ func (m *mailmirror) run(ctx context.Context, args ...string) error {
 }
 
 func (m *mailmirror) prepare(ctx context.Context, r *rig) error {
-	m.data = filepath.Join(r.dir, "mailmirror")
+	m.data, m.config = filepath.Join(r.dir, "mailmirror"), filepath.Join(r.dir, "mailmirror.toml")
+	settings := fmt.Sprintf("[worker]\nmailboxes = %d\n", r.parallel)
+	if err := os.WriteFile(m.config, []byte(settings), 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if err := os.WriteFile(mailboxList(r), []byte(strings.Join(r.mailboxes, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write list of mailboxes: %w", err)
+	}
 	if err := m.start(ctx, filepath.Join(r.dir, "mailmirror.log")); err != nil {
 		return err
 	}
@@ -67,15 +75,10 @@ func (m *mailmirror) prepare(ctx context.Context, r *rig) error {
 			return err
 		}
 	}
-	if err := m.run(ctx, "link", "add", benchLink, "--source", "production", "--target", "standby"); err != nil {
-		return err
-	}
-	list := filepath.Join(r.dir, "mailboxes")
-	if err := os.WriteFile(list, []byte(strings.Join(r.mailboxes, "\n")+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write list of mailboxes: %w", err)
-	}
-	return m.run(ctx, "mailbox", "add", benchLink, "--file", list)
+	return m.run(ctx, "link", "add", benchLink, "--source", "production", "--target", "standby")
 }
+
+func mailboxList(r *rig) string { return filepath.Join(r.dir, "mailboxes") }
 
 func (m *mailmirror) addStore(ctx context.Context, r *rig, name string, d *servers.Dovecot) error {
 	password := filepath.Join(r.dir, name+".password")
@@ -86,15 +89,22 @@ func (m *mailmirror) addStore(ctx context.Context, r *rig, name string, d *serve
 		"--trusted-name", d.TrustedName(), "--trusted-password-file", password)
 }
 
-// start runs `mailmirror up` and returns when the CLI reaches it.
+// start runs `mailmirror up` on free ports and returns when the CLI reaches it.
 func (m *mailmirror) start(ctx context.Context, logPath string) error {
 	log, err := os.Create(logPath)
 	if err != nil {
 		return fmt.Errorf("create log: %w", err)
 	}
 	defer log.Close()
-	m.up = exec.Command(m.program(), "up", "--data", m.data) //nolint:gosec // ended by close, in order
+	args := []string{"up", "--data", m.data, "--config", m.config}
+	for _, port := range []string{"postgres", "temporal", "temporal-ui", "temporal-history", "temporal-matching", "temporal-worker"} {
+		args = append(args, "--"+port+"-port", "0")
+	}
+	m.up = exec.Command(m.program(), args...) //nolint:gosec // ended by close, in order
 	m.up.Stdout, m.up.Stderr = log, log
+	// A group of its own: Ctrl-C reaches it through close alone, after what is
+	// under way has ended.
+	m.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := m.up.Start(); err != nil {
 		return fmt.Errorf("start mailmirror: %w", err)
 	}
@@ -118,12 +128,18 @@ func (m *mailmirror) start(ctx context.Context, logPath string) error {
 	}
 }
 
-func (m *mailmirror) section(ctx context.Context, r *rig, _ benchCase) (section, error) {
-	return section{
+func (m *mailmirror) section(ctx context.Context, r *rig, c benchCase) (section, error) {
+	s := section{
 		rig:      r,
 		commands: []*exec.Cmd{m.command(ctx, "compare", benchLink, "--wait")},
 		running:  m.residents,
-	}, nil
+	}
+	if c == caseInitial || c == caseLarge {
+		// A mailbox that has joined a link is due, so the sweep would begin to
+		// copy it while the machine is awaited to be idle.
+		s.before = func() error { return m.run(ctx, "mailbox", "add", benchLink, "--file", mailboxList(r)) }
+	}
+	return s, nil
 }
 
 // residents sorts what runs below `mailmirror up` by executable. The names are

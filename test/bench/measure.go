@@ -38,7 +38,11 @@ type residents struct {
 type section struct {
 	rig      *rig
 	idleWait time.Duration
-	commands []*exec.Cmd
+	// freshTarget requires that nothing has been copied when the clock starts.
+	freshTarget bool
+	commands    []*exec.Cmd
+	// before, if not nil, is done last before the clock starts.
+	before func() error
 	// running tells the tool's long-running processes; nil if it has none.
 	running func(meter.Table) residents
 }
@@ -50,6 +54,16 @@ func (s section) measure(ctx context.Context) (usage, error) {
 	idle, err := meter.AwaitIdle(ctx, s.idleWait)
 	if err != nil {
 		return usage{}, err
+	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return usage{}, err
+		}
+	}
+	if s.freshTarget {
+		if err := s.rig.requireEmptyTarget(); err != nil {
+			return usage{}, err
+		}
 	}
 	before, err := s.account()
 	if err != nil {

@@ -88,6 +88,19 @@ func (r *rig) restartShared(ctx context.Context) error {
 	return r.start(ctx, true)
 }
 
+// requireEmptyTarget is an error when anybody has used the target already. It
+// looks at the files: a log-in would leave traces of its own.
+func (r *rig) requireEmptyTarget() error {
+	entries, err := os.ReadDir(filepath.Join(r.targetDir(), "mail"))
+	if err != nil {
+		return fmt.Errorf("look at the target: %w", err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("look at the target: %d mailboxes were there before the clock started", len(entries))
+	}
+	return nil
+}
+
 // lookShared asks both servers once for all mailboxes.
 func (r *rig) lookShared(ctx context.Context) error {
 	_, err := bare.Run(ctx, bare.Job{Kind: bare.Shared, Source: endpoint(r.source), Target: endpoint(r.target), Separator: "/"})

@@ -150,8 +150,7 @@ func (b *bench) notes() string {
 		}
 		for _, r := range b.results {
 			if r.Tool == name && len(r.Differences) > 0 {
-				fmt.Fprintf(&out, "  Not faithful: after the %s of round %d the independent reader found %d differences, the first: %s.\n",
-					r.Case, r.Round+1, len(r.Differences), oneLine(r.Differences[0]))
+				fmt.Fprintf(&out, "  Not faithful: %s, round %d: %s.\n", r.Case, r.Round+1, summary(r.Differences))
 				break
 			}
 		}
@@ -174,6 +173,23 @@ func (b *bench) notes() string {
 	fmt.Fprintf(&out, "- Noise: of %d measured sections %d began on a machine that was not idle; at worst other programs used %.0f %% of the processors during one.\n",
 		measured, noisy, 100*worst)
 	return out.String()
+}
+
+// summary counts the differences and shows one, that of a message rather than
+// that of a folder. A message that was altered counts twice: it is missing on
+// one side and too much on the other.
+func summary(differences []string) string {
+	messages, example := 0, differences[0]
+	for _, d := range differences {
+		if strings.Contains(d, " times: ") {
+			if messages == 0 {
+				example = d
+			}
+			messages++
+		}
+	}
+	return fmt.Sprintf("%d differences of messages (times on the source / on the target), %d of folders and subscriptions, such as: %s",
+		messages, len(differences)-messages, oneLine(example))
 }
 
 // oneLine makes a text fit into a table's cell.

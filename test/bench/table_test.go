@@ -1,0 +1,83 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMedian(t *testing.T) {
+	same := func(x float64) float64 { return x }
+	for _, c := range []struct {
+		in   []float64
+		want float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 2, 9}, 3}} {
+		if got := median(c.in, same); got != c.want {
+			t.Errorf("median(%v) = %v, want %v", c.in, got, c.want)
+		}
+	}
+}
+
+// TestTable builds a table of two rounds in which the machine was twice as
+// slow in the second: the ratio must not show that.
+func TestTable(t *testing.T) {
+	b := &bench{
+		options: options{rounds: 2, parallel: 4, tools: []string{toolCeiling, toolMbsync, toolDsync}},
+		stages:  []*stage{{cases: []benchCase{caseInitial}, amount: amount{mailboxes: 100, messages: 3000, bytes: 200e6}}},
+	}
+	for round, slow := range []time.Duration{1, 2} {
+		b.results = append(b.results,
+			result{Tool: toolCeiling, Case: caseInitial, Round: round, Usage: usage{Wall: slow * 2 * time.Second, Idle: true}},
+			result{Tool: toolMbsync, Case: caseInitial, Round: round, Usage: usage{Wall: slow * 4 * time.Second, Tool: time.Second, Peak: 7e6},
+				Differences: []string{"1 folder \"INBOX\": subscribed: true / false", "1 folder \"INBOX\": 1 / 0 times: 5 bytes | pipe"}},
+			result{Tool: toolDsync, Case: caseInitial, Round: round, Failure: "not installed", Absent: true})
+	}
+	table := b.markdown("versions")
+	for _, want := range []string{
+		"| initial copy | ceiling | 3.00 | 1000 | 66.7 | 30.00 | 0.00 | 0.00 |  | 0 | 1.00 | yes |",
+		"| initial copy | mbsync | 6.00 | 500 | 33.3 | 60.00 | 1.00 | 0.00 |  | 7 | 0.50 | no |",
+		"| initial copy | dsync | not installed |",
+		"1 differences of messages (times on the source / on the target), 1 of folders and subscriptions, such as: 1 folder \"INBOX\": 1 / 0 times: 5 bytes / pipe",
+		"of 4 measured sections 2 began on a machine that was not idle",
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("table lacks %q:\n%s", want, table)
+		}
+	}
+	columns := 0
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		if n := strings.Count(line, "|"); columns == 0 {
+			columns = n
+		} else if n != columns {
+			t.Errorf("%d columns instead of %d: %s", n-1, columns-1, line)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, args := range [][]string{
+		{"-rounds", "0"}, {"-mailboxes", "0"}, {"-parallel", "-1"}, {"-messages", "3"},
+		{"-review", "10000"}, {"-large", "5000"}, {"-tools", "mbsync,nobody"}, {"-nonsense"},
+	} {
+		if _, err := parseOptions(args, &strings.Builder{}); err == nil {
+			t.Errorf("no error for %v", args)
+		}
+	}
+	o, err := parseOptions(nil, &strings.Builder{})
+	if err != nil || o.mailboxes != 100 || len(o.tools) != 4 {
+		t.Errorf("defaults: %+v, %v", o, err)
+	}
+}
+
+func TestShares(t *testing.T) {
+	got := shares([]string{"a", "b", "c", "d", "e"}, 2)
+	if len(got) != 2 || strings.Join(got[0], "") != "ace" || strings.Join(got[1], "") != "bd" {
+		t.Errorf("shares = %v", got)
+	}
+	if got := shares([]string{"a"}, 4); len(got) != 1 {
+		t.Errorf("one mailbox was given to %d processes", len(got))
+	}
+}
