@@ -1,0 +1,71 @@
+# The two commands of the README are `make demo` and `make test`. Everything
+# below installs and starts what it needs by itself.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO      ?= go
+BIN     := bin
+DATA    ?= data/demo
+DEMO    ?=
+SEEDS   ?= 2000
+BENCH   ?=
+
+# Temporal's server is a module of its own: 1.5 GB of downloads and minutes of
+# compiling the first time, so only what needs it builds it.
+TEMPORAL_DIR := internal/stack/temporalserver
+TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
+
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench clean
+
+build: $(BIN)/mailmirror-temporal ## build the programs into bin/
+	$(GO) build -o $(BIN)/mailmirror ./starter
+	$(GO) build -o $(BIN)/mailmirror-worker ./worker
+
+$(BIN)/mailmirror-temporal: $(TEMPORAL_SRC)
+	@echo "building Temporal's server: minutes the first time, seconds later"
+	cd $(TEMPORAL_DIR) && $(GO) build -ldflags '-s -w' -o $(CURDIR)/$@ .
+	@touch $@
+
+demo: ## see it work: two stores, 50 mailboxes, until Ctrl-C (DEMO=once ends after the proof)
+	@test/scripts/install-servers.sh demo
+	@$(MAKE) --no-print-directory build
+	@$(GO) build -o $(BIN)/mailmirror-demo ./test/demo
+	@exec $(BIN)/mailmirror-demo -bin $(BIN) -dir $(DATA) $(if $(filter once,$(DEMO)),-once)
+
+test: ## everything: unit, race, simulation, conformance, integration, replay
+	@test/scripts/install-servers.sh test
+	@$(MAKE) --no-print-directory build test-unit test-simulation test-integration
+
+test-unit: ## needs no server
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on ./...
+
+test-simulation: ## the copy engine over simulated stores; SEEDS=20000 for more
+	$(GO) test ./internal/copier/copiersim -count=1 -seeds $(SEEDS)
+
+test-integration: build ## on real Dovecot, Cyrus, PostgreSQL and Temporal
+	$(GO) test -tags integration -shuffle=on -timeout 40m -p 2 ./...
+	cd $(TEMPORAL_DIR) && $(GO) vet ./... && $(GO) test ./...
+
+check: lint test ## what a change must pass
+
+lint: ## format, generated code, linters, workflow determinism
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w"; exit 1; }
+	cd internal/tools && $(GO) build -o $(CURDIR)/$(BIN)/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint go.temporal.io/sdk/contrib/tools/workflowcheck github.com/sqlc-dev/sqlc/cmd/sqlc
+	cd internal/pgstore && $(CURDIR)/$(BIN)/sqlc diff
+	$(BIN)/workflowcheck ./workflows/...
+	$(BIN)/golangci-lint run --build-tags integration ./...
+
+generate: ## write the query code anew
+	cd internal/tools && $(GO) build -o $(CURDIR)/$(BIN)/ github.com/sqlc-dev/sqlc/cmd/sqlc
+	cd internal/pgstore && $(CURDIR)/$(BIN)/sqlc generate
+
+bench: ## beside mbsync, dsync and the bare protocol (BENCH='-mailboxes 200' and the like)
+	@test/scripts/install-servers.sh bench
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./test/bench $(BENCH)
+
+clean: ## the programs; the demo's data stays
+	rm -rf $(BIN)

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/internal/cli"
+	"mailmirror/internal/config"
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/seal"
+	"mailmirror/internal/temporalclient"
+	"mailmirror/internal/temporalrunner"
+)
+
+// parts are the adapters that the worker and the commands have in common.
+type parts struct {
+	repo     *pgstore.Store
+	keys     *seal.Ring
+	temporal client.Client
+	runner   *temporalrunner.Runner
+	stores   *stores
+}
+
+// connect opens the database, bringing its schema up to date, and Temporal.
+func connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *parts, err error) {
+	where, err := findPlaces(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.repo, err = pgstore.Open(ctx, where.dsn); err != nil {
+		return nil, err
+	}
+	pending, err := p.repo.Pending(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if pending {
+		if err := p.repo.Migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if p.keys, err = where.keys(); err != nil {
+		return nil, err
+	}
+	where.temporal.Logger = log
+	if where.temporal, err = temporalclient.Resolve(where.temporal); err != nil {
+		return nil, err
+	}
+	if p.temporal, err = temporalclient.Dial(ctx, where.temporal); err != nil {
+		return nil, fault.Wrap(err, "connect to Temporal")
+	}
+	p.runner = temporalrunner.New(p.temporal, temporalrunner.Options{
+		Namespace:    where.temporal.Namespace,
+		CompareEvery: cfg.Compare.Interval,
+		SweepEvery:   cfg.Sweep.Interval,
+		Debounce:     cfg.Worker.Debounce,
+		PageSize:     cfg.Worker.PageSize,
+	})
+	p.stores = newStores(p.repo, p.keys, log)
+	return p, nil
+}
+
+func (p *parts) close() {
+	if p.temporal != nil {
+		p.temporal.Close()
+	}
+	if p.repo != nil {
+		p.repo.Close()
+	}
+}
+
+// backend is an installation as the commands see it.
+type backend struct {
+	*parts
+	control *control.Control
+}
+
+// Open connects to the installation that the settings describe.
+func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend, error) {
+	p, err := connect(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &backend{parts: p, control: control.New(control.Ports{
+		Repository: p.repo,
+		Runner:     p.runner,
+		Checker:    &checker{p.stores},
+		Verifier:   &verifier{stores: p.stores, atOnce: cfg.Worker.Mailboxes},
+		Sealer:     p.keys,
+	}, control.Options{CompareInterval: cfg.Compare.Interval, SweepInterval: cfg.Sweep.Interval})}, nil
+}
+
+func (b *backend) Control() *control.Control { return b.control }
+
+func (b *backend) Close() { b.close() }

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/seal"
+)
+
+// stores makes IMAP adapters of the stores that the database holds. An adapter
+// is kept as long as its configuration is the same, since it remembers what it
+// learned about its server.
+type stores struct {
+	repo *pgstore.Store
+	keys *seal.Ring
+	log  *slog.Logger
+
+	mu   sync.Mutex
+	open map[string]openStore
+}
+
+type openStore struct {
+	updated time.Time
+	store   *imapstore.Store
+}
+
+func newStores(repo *pgstore.Store, keys *seal.Ring, log *slog.Logger) *stores {
+	return &stores{repo: repo, keys: keys, log: log, open: map[string]openStore{}}
+}
+
+// Stores implements activities.Links.
+func (s *stores) Stores(ctx context.Context, link string) (activities.LinkStores, error) {
+	l, err := s.repo.Link(ctx, link)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	source, err := s.repo.Store(ctx, l.Source)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	target, err := s.repo.Store(ctx, l.Target)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	return s.linkStores(l, source, target)
+}
+
+func (s *stores) linkStores(l control.Link, source, target control.Store) (activities.LinkStores, error) {
+	from, err := s.imap(source)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	to, err := s.imap(target)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings}, nil
+}
+
+// imap returns the adapter of a store as it is configured now.
+func (s *stores) imap(c control.Store) (*imapstore.Store, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o, ok := s.open[c.Name]; ok && o.updated.Equal(c.UpdatedAt) {
+		return o.store, nil
+	}
+	password, err := s.keys.Open(c.SealedPassword, control.PasswordIdentity(c.Name))
+	if err != nil {
+		return nil, err
+	}
+	store, err := imapstore.New(imapstore.Options{
+		Name: c.Name, Address: c.IMAPAddress,
+		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
+		Login: imapstore.Login(c.Login), Separator: c.Separator,
+		TrustedName: c.TrustedName, Password: password, Logger: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.open[c.Name] = openStore{updated: c.UpdatedAt, store: store}
+	return store, nil
+}

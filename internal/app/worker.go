@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+
+	"mailmirror/activities"
+	"mailmirror/internal/config"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/workflows"
+)
+
+// stopGrace is how long a stopping worker waits for its activities, which
+// break off in good order when they are told.
+const stopGrace = 20 * time.Second
+
+// Worker executes the workflows and activities of an installation.
+type Worker struct {
+	parts    *parts
+	worker   worker.Worker
+	fatal    chan error
+	stopOnce sync.Once
+}
+
+// NewWorker connects to everything, makes Temporal fit for the workflows, and
+// brings the schedules of every link to what is configured. It polls for no
+// work before Start.
+func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Worker, err error) {
+	p, err := connect(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if err := p.runner.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.ensureSchedules(ctx); err != nil {
+		return nil, err
+	}
+	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
+	acts := activities.New(
+		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner},
+		activities.Settings{Mailboxes: cfg.Worker.Mailboxes,
+			Pace: activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum}},
+	)
+	w := &Worker{parts: p, fatal: make(chan error, 1)}
+	w.worker = worker.New(p.temporal, workflows.TaskQueue, worker.Options{
+		WorkerStopTimeout: stopGrace,
+		OnFatalError: func(err error) {
+			select {
+			case w.fatal <- err:
+			default:
+			}
+		},
+	})
+	workflows.Register(w.worker)
+	activities.Register(w.worker, acts)
+	return w, nil
+}
+
+// ensureSchedules makes the schedules what the configuration says.
+func (p *parts) ensureSchedules(ctx context.Context) error {
+	if err := p.runner.EnsureSweep(ctx); err != nil {
+		return err
+	}
+	links, err := p.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := p.runner.EnsureSchedules(ctx, l.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start begins to take work.
+func (w *Worker) Start() error {
+	return fault.Wrap(w.worker.Start(), "start worker")
+}
+
+// Fatal yields an error after which the worker takes no more work.
+func (w *Worker) Fatal() <-chan error { return w.fatal }
+
+// Stop takes no more work, lets what runs break off in good order, and closes
+// every connection. Further calls do nothing.
+func (w *Worker) Stop() {
+	w.stopOnce.Do(func() {
+		w.worker.Stop()
+		w.parts.close()
+	})
+}

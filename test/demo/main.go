@@ -1,0 +1,253 @@
+// Command demo shows the mirror at work on real servers: it starts two private
+// Dovecot stores and the whole system below one folder, puts voice mail on
+// production, mirrors it, proves both sides equal, and keeps mirroring until
+// it is interrupted. Everything it does to Mailmirror it does by its command
+// line, as an operator would.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mailmirror/test/corpus"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+const (
+	link        = "demo"
+	firstNumber = 2001
+)
+
+func main() {
+	dir := flag.String("dir", "data/demo", "`folder` that holds everything")
+	bin := flag.String("bin", "bin", "`folder` of the built programs")
+	once := flag.Bool("once", false, "end after the proof")
+	mailboxes := flag.Int("mailboxes", 50, "how many mailboxes production has")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	d := &demo{bin: absolute(*bin), dir: absolute(*dir), mailboxes: *mailboxes}
+	err := d.run(ctx, *once)
+	if stopErr := d.stop(); err == nil {
+		err = stopErr
+	}
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func absolute(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+type demo struct {
+	bin, dir       string
+	mailboxes      int
+	production, dr *servers.Dovecot
+	system         *system
+}
+
+func (d *demo) run(ctx context.Context, once bool) error {
+	start := time.Now()
+	if err := d.startStores(ctx); err != nil {
+		return err
+	}
+	if err := d.fill(ctx); err != nil {
+		return err
+	}
+	step("Starting PostgreSQL, Temporal and the worker below %s", short(d.dir))
+	var err error
+	if d.system, err = startSystem(ctx, d.bin, filepath.Join(d.dir, "mirror")); err != nil {
+		return err
+	}
+	if err := d.configure(ctx); err != nil {
+		return err
+	}
+	step("Mirroring production to DR")
+	if err := d.system.show(ctx, "compare", link, "--wait"); err != nil {
+		return err
+	}
+	if err := d.prove(ctx); err != nil {
+		return err
+	}
+	step("Done after %s", time.Since(start).Round(100*time.Millisecond))
+	if once {
+		return nil
+	}
+	d.next()
+	select {
+	case <-ctx.Done():
+		fmt.Println("\nStopping")
+		return nil
+	case err := <-d.system.done:
+		return fmt.Errorf("the system ended by itself: %w", err)
+	}
+}
+
+// startStores starts both message stores, on the ports of the last time where
+// they are free.
+func (d *demo) startStores(ctx context.Context) error {
+	step("Starting two Dovecot message stores, production and DR")
+	var err error
+	if d.production, err = startStore(ctx, d.dir, "production", 10143); err != nil {
+		return err
+	}
+	d.dr, err = startStore(ctx, d.dir, "dr", 10144)
+	return err
+}
+
+func startStore(ctx context.Context, dir, name string, port int) (*servers.Dovecot, error) {
+	o := servers.DovecotOptions{Dir: filepath.Join(dir, name), Name: name, Port: port}
+	store, err := servers.StartDovecot(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("start the %s store on port %d: %w", name, port, err)
+	}
+	return store, nil
+}
+
+func (d *demo) numbers() []string {
+	numbers := make([]string, d.mailboxes)
+	for i := range numbers {
+		numbers[i] = fmt.Sprint(firstNumber + i)
+	}
+	return numbers
+}
+
+// fill puts voice messages and greetings on production, the first time only.
+func (d *demo) fill(ctx context.Context) error {
+	mark := filepath.Join(d.dir, fmt.Sprintf("filled-%d", d.mailboxes))
+	if _, err := os.Stat(mark); err == nil {
+		step("Production still holds the voice mail of the last time")
+		return nil
+	}
+	step("Leaving voice messages and greetings in %d mailboxes of production", d.mailboxes)
+	var messages, bytes atomic.Int64
+	err := corpus.Fill(ctx, access(d.production), d.numbers(),
+		corpus.Options{Seed: 1, Messages: 24, Greetings: 3, MaxSize: 60 << 10}, 4,
+		func(m int, b int64) { messages.Add(int64(m)); bytes.Add(b) })
+	if err != nil {
+		return fmt.Errorf("fill production: %w", err)
+	}
+	fmt.Printf("  %d messages, %.0f MB\n", messages.Load(), float64(bytes.Load())/1e6)
+	return os.WriteFile(mark, nil, 0o600)
+}
+
+func access(s *servers.Dovecot) reader.Store {
+	return reader.Store{Addr: s.Addr(), Trusted: s.TrustedName(), Password: s.TrustedPassword()}
+}
+
+// configure tells Mailmirror of the stores, the link and the mailboxes; what
+// it knows already stays.
+func (d *demo) configure(ctx context.Context) error {
+	if _, err := d.system.capture(ctx, "link", "show", link); err == nil {
+		return nil
+	}
+	step("Telling Mailmirror of both stores, the link and the mailboxes")
+	for _, s := range []struct {
+		name  string
+		store *servers.Dovecot
+	}{{"production", d.production}, {"dr", d.dr}} {
+		secret := filepath.Join(d.dir, s.name+".password")
+		if err := os.WriteFile(secret, []byte(s.store.TrustedPassword()+"\n"), 0o600); err != nil {
+			return err
+		}
+		if err := d.system.show(ctx, "store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
+			"--login", "authzid", "--trusted-name", s.store.TrustedName(), "--trusted-password-file", secret); err != nil {
+			return err
+		}
+		if err := d.system.show(ctx, "store", "check", s.name, "--mailbox", fmt.Sprint(firstNumber)); err != nil {
+			return err
+		}
+	}
+	if err := d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr"); err != nil {
+		return err
+	}
+	list := filepath.Join(d.dir, "mailboxes.txt")
+	if err := os.WriteFile(list, []byte(strings.Join(d.numbers(), "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	return d.system.show(ctx, "mailbox", "add", link, "--file", list)
+}
+
+// prove compares the stores twice: by Mailmirror, reading every body, and by a
+// reader that shares no code with it.
+func (d *demo) prove(ctx context.Context) error {
+	step("Proving both stores equal: every body, flag and date")
+	if err := d.system.show(ctx, "verify", link, "--deep"); err != nil {
+		return err
+	}
+	diffs, err := reader.Compare(ctx, access(d.production), access(d.dr), d.numbers(), 4)
+	if err != nil {
+		return fmt.Errorf("compare by the independent reader: %w", err)
+	}
+	if len(diffs) > 0 {
+		return errors.New("the independent reader sees differences: " + strings.Join(diffs, "; "))
+	}
+	fmt.Println("  an independent reader agrees: nothing missing, nothing extra, nothing different")
+	return nil
+}
+
+// next tells what there is to see now.
+func (d *demo) next() {
+	data := short(filepath.Join(d.dir, "mirror"))
+	fmt.Printf(`
+The mirror runs on: it compares every minute here (every 4 hours by default).
+Look around from another terminal:
+
+  export MAILMIRROR_DATA=%[1]s
+  bin/mailmirror status                     the link at a glance
+  bin/mailmirror mailbox list %[2]s            every mailbox and its state
+  bin/mailmirror history %[2]s                 what was done
+  bin/mailmirror errors %[2]s                  what is not as it should be
+  bin/mailmirror verify %[2]s --deep           prove it again
+
+Leave a message on production and have it mirrored:
+
+  printf 'Subject: hello\r\n\r\nCall me back.\r\n' | doveadm -c %[3]s save -u %[4]d
+  bin/mailmirror sync %[2]s %[4]d --wait
+
+Temporal Web UI:  %[5]s
+
+Ctrl-C stops everything; the next "make demo" goes on from here.
+`, data, link, short(d.production.ConfigPath()), firstNumber, d.system.webUI)
+}
+
+func (d *demo) stop() error {
+	var errs []error
+	if d.system != nil {
+		errs = append(errs, d.system.stop())
+	}
+	for _, s := range []*servers.Dovecot{d.dr, d.production} {
+		if s != nil {
+			errs = append(errs, s.Stop())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func step(format string, args ...any) { fmt.Printf("\n▸ "+format+"\n", args...) }
+
+// short names a path from the working directory where it lies below it.
+func short(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return path
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// system is a running `mailmirror up`, and the command line that finds it.
+type system struct {
+	program string
+	data    string
+	up      *exec.Cmd
+	done    chan error
+	webUI   string
+}
+
+// startSystem runs `mailmirror up` and returns when it says that it serves.
+func startSystem(ctx context.Context, bin, data string) (*system, error) {
+	if err := os.MkdirAll(data, 0o711); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(data, "up.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	s := &system{program: filepath.Join(bin, "mailmirror"), data: data, done: make(chan error, 1)}
+	s.up = exec.Command(s.program, "up", "--data", data, "-o", "json")
+	s.up.Env = append(os.Environ(), "MAILMIRROR_COMPARE_INTERVAL=1m")
+	s.up.Stderr = log
+	// In a group of its own, so that Ctrl-C reaches it once, from us.
+	s.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	ready, err := s.up.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.up.Start(); err != nil {
+		return nil, err
+	}
+	answer := make(chan error, 1)
+	go func() {
+		var info struct {
+			WebUI string `json:"web_ui_url"`
+		}
+		err := json.NewDecoder(ready).Decode(&info)
+		s.webUI = info.WebUI
+		answer <- err
+		_, _ = io.Copy(io.Discard, ready)
+		s.done <- s.up.Wait()
+	}()
+	select {
+	case err := <-answer:
+		if err != nil {
+			return nil, fmt.Errorf("mailmirror up did not start:\n%s", lastLines(log.Name()))
+		}
+		return s, nil
+	case <-ctx.Done():
+		return s, ctx.Err()
+	}
+}
+
+// show runs a command as it stands, with its output for everybody to see.
+func (s *system) show(ctx context.Context, args ...string) error {
+	fmt.Println("  $ mailmirror " + strings.Join(args, " "))
+	cmd := s.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+func (s *system) capture(ctx context.Context, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := s.command(ctx, args...)
+	cmd.Stdout = &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+func (s *system) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd.Env = append(os.Environ(), "MAILMIRROR_DATA="+s.data)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// stop ends the system in order and waits for it.
+func (s *system) stop() error {
+	if err := s.up.Process.Signal(syscall.SIGTERM); err != nil {
+		return nil // it ended already
+	}
+	select {
+	case err := <-s.done:
+		return err
+	case <-time.After(2 * time.Minute):
+		return fmt.Errorf("mailmirror up (pid %d) does not stop", s.up.Process.Pid)
+	}
+}
+
+func lastLines(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
+}
