@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	seeds    = flag.Int("seeds", 2000, "how many seeds to simulate")
+	seeds    = flag.Int("seeds", 300, "how many seeds to simulate")
 	onlySeed = flag.Uint64("seed", 0, "simulate this seed only, with its story")
 )
 
@@ -47,7 +47,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d seeds, %d steps, faults %v", *seeds, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer"} {
-		if *seeds >= 500 && faults[kind] == 0 {
+		if *seeds >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
 	}
