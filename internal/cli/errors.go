@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,9 +37,8 @@ func (c *cli) writeErrors(w io.Writer, entries []control.ErrorEntry) {
 		return
 	}
 	t := c.newTable("LINK", "MAILBOX", "WHERE", "KIND", "SINCE", ">FAILURES", "NEXT ATTEMPT", "WHAT")
-	// Most of the entries of a bad night share one hint, so each is shown once.
-	var hints []string
-	seen := map[string]bool{}
+	var hints hints
+	kinds := map[string]int{}
 	for _, e := range entries {
 		where := string(e.Folder)
 		if e.SourceUID != 0 {
@@ -47,13 +49,30 @@ func (c *cli) writeErrors(w io.Writer, entries []control.ErrorEntry) {
 			failures = fmt.Sprint(e.Failures)
 		}
 		t.row(e.Link, e.Number, where, e.Kind, c.moment(e.Since), failures, c.moment(e.NextAttemptAt), e.Text)
-		if e.Hint != "" && !seen[e.Hint] {
-			seen[e.Hint] = true
-			hints = append(hints, e.Hint)
-		}
+		hints.add(e.Hint)
+		kinds[e.Kind]++
 	}
 	t.write(w)
-	for _, hint := range hints {
+	// A long list has scrolled away: what it amounts to stands last.
+	var sums []string
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		sums = append(sums, fmt.Sprintf("%d %s", kinds[kind], kind))
+	}
+	fmt.Fprintf(w, "%s: %s\n", counted(len(entries), "error"), clean(strings.Join(sums, ", ")))
+	hints.write(w)
+}
+
+// hints are shown once each, since most of the errors of a bad night share one.
+type hints []string
+
+func (h *hints) add(hint string) {
+	if hint != "" && !slices.Contains(*h, hint) {
+		*h = append(*h, hint)
+	}
+}
+
+func (h hints) write(w io.Writer) {
+	for _, hint := range h {
 		fmt.Fprintf(w, "hint: %s\n", clean(hint))
 	}
 }

@@ -89,6 +89,6 @@ func (s *system) seed() {
 			{Folder: "Greetings", Role: mailbox.RoleGreetings, VerifyCounts: control.VerifyCounts{Compared: 2, Flags: 1, Dates: 1}},
 			{Folder: "Old", Role: mailbox.RoleMessages, Trouble: "extra"},
 		}},
-		"1006": {ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006"},
+		"1006": {ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target"},
 	}
 }

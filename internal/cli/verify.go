@@ -76,6 +76,11 @@ func (c *cli) writeVerification(w io.Writer, v control.Verification) {
 			}
 		}
 		t.write(w)
+		var hints hints
+		for _, r := range v.Results {
+			hints.add(r.Hint)
+		}
+		hints.write(w)
 		fmt.Fprintln(w)
 	}
 	t := c.newTable("", ">COMPARED", ">MISSING", ">EXTRA", ">FLAGS", ">DATES", ">CONTENT")
