@@ -15,6 +15,8 @@ import (
 
 // ReviewInput names one page of a full compare.
 type ReviewInput struct {
+	// RunID names the compare, here, in its record and in the history of the
+	// mailboxes that it syncs.
 	RunID   string `json:"run_id"`
 	Link    string `json:"link"`
 	Trigger string `json:"trigger"`
@@ -123,7 +125,7 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 			p.tally.drop(number)
 			continue
 		}
-		job := p.job(ctx, p.stores, mailbox.Key{Link: p.in.Link, Number: number}, state.Generation, p.in.Trigger)
+		job := newJob(p.stores, mailbox.Key{Link: p.in.Link, Number: number}, state.Generation, p.in.Trigger, p.in.RunID)
 		job.Progress = func(now copier.Progress) { p.tally.progress(number, now) }
 		source, target, seen := look.folders(number)
 		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
@@ -185,8 +187,8 @@ func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (ov
 	return look, nil
 }
 
-// mailbox reviews one mailbox and syncs it where it differs. known to differ
-// from an overview, it is synced without another look.
+// mailbox reviews one mailbox and syncs it where it differs. Where an overview
+// shows already that it differs, it is synced without another look.
 func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier.FolderState, differs bool) error {
 	report, unchanged := blankReport(job), false
 	err := guarded(func() (err error) {

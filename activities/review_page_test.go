@@ -138,6 +138,11 @@ func TestReviewPageKeepsTroubleApart(t *testing.T) {
 			t.Errorf("recorded %+v", r)
 		}
 	}
+	for _, job := range world.Syncs() {
+		if job.RunID != "run" || job.Generation != 1 || job.Force {
+			t.Errorf("synced %+v", job)
+		}
+	}
 	if diff := cmp.Diff(map[mailbox.Number]string{numbers[2]: "transient", numbers[3]: "permanent", numbers[5]: "permanent"}, failed); diff != "" {
 		t.Errorf("failures (-want +got):\n%s", diff)
 	}

@@ -102,7 +102,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	case fault.Is(err, fault.Transient): // the database's trouble, not the mailbox's
 		return SyncResult{}, applicationError(err, 0)
 	}
-	job := a.job(ctx, stores, key, box.DirtyGeneration, in.Trigger)
+	job := newJob(stores, key, box.DirtyGeneration, in.Trigger, activity.GetInfo(ctx).WorkflowExecution.RunID)
 	job.Force = in.Trigger == TriggerOperator
 	job.Progress = func(p copier.Progress) { progress.Store(&p) }
 
@@ -174,11 +174,11 @@ func due(box control.Mailbox) bool {
 	return box.DirtyGeneration > box.CleanGeneration || box.Failures > 0 || box.State == control.StateNew
 }
 
-// job puts together what the engine needs to know.
-func (a *Activities) job(ctx context.Context, stores LinkStores, key mailbox.Key, generation int64, trigger string) copier.Job {
+// newJob puts together what the engine needs to know.
+func newJob(stores LinkStores, key mailbox.Key, generation int64, trigger, runID string) copier.Job {
 	return copier.Job{
 		Key: key, Source: stores.Source, Target: stores.Target, Greetings: stores.Greetings, Exclude: stores.Exclude,
-		Generation: generation, Trigger: trigger, RunID: activity.GetInfo(ctx).WorkflowExecution.RunID,
+		Generation: generation, Trigger: trigger, RunID: runID,
 	}
 }
 

@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/worker"
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
@@ -51,6 +52,7 @@ func TestOnTemporal(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *bench){
 		"sync":                          testSync,
 		"signals while syncing":         testSignals,
+		"bare signal":                   testBareSignal,
 		"failures":                      testFailures,
 		"worker stops":                  testWorkerStops,
 		"compare":                       testCompare,
@@ -91,11 +93,8 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 // work runs a worker until the returned function, or the test's end, stops it.
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
-	w := worker.New(b.client, b.opts.TaskQueue, worker.Options{WorkerStopTimeout: 10 * time.Second,
-		MaxHeartbeatThrottleInterval: 200 * time.Millisecond})
-	workflows.Register(w)
-	activities.Register(w, activities.New(b.world.Ports(b.Runner), activities.Settings{Report: 50 * time.Millisecond,
-		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))
+	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(b.world.Ports(b.Runner), activities.Settings{
+		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), func(err error) { t.Error(err) })
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +172,32 @@ func testSignals(t *testing.T, b *bench) {
 	}
 	if dirty := b.world.Dirty(); len(dirty) > 0 {
 		t.Errorf("still dirty: %v", dirty)
+	}
+}
+
+// A signal without an argument, as `temporal workflow signal --name work` sends
+// it, wakes the workflow like any other.
+func testBareSignal(t *testing.T, b *bench) {
+	b.world.Add(b.link, "1001")
+	entered, leave := make(chan struct{}, 10), make(chan struct{})
+	b.world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+		entered <- struct{}{}
+		<-leave
+		return copier.Report{}, nil
+	}
+	b.work(t)
+	must(t, b.Sync(t.Context(), b.key("1001"), activities.TriggerEvent))
+	<-entered
+	b.world.Touch(b.key("1001"))
+	_, err := b.client.WorkflowService().SignalWorkflowExecution(t.Context(), &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace: "default", SignalName: workflows.SignalWork,
+		WorkflowExecution: &common.WorkflowExecution{WorkflowId: workflows.SyncID(b.key("1001"))},
+	})
+	must(t, err)
+	close(leave)
+	must(t, b.WaitSync(t.Context(), b.key("1001")))
+	if jobs := b.world.Syncs(); len(jobs) != 2 || jobs[1].Trigger != activities.TriggerEvent {
+		t.Errorf("synced %d times, want 2", len(jobs))
 	}
 }
 

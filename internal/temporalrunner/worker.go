@@ -1,0 +1,40 @@
+package temporalrunner
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"mailmirror/activities"
+	"mailmirror/workflows"
+)
+
+const (
+	// stopTimeout is how long a worker that stops waits for its activities to
+	// break off in good order: the engine gives its leases back, pages write
+	// down what they know.
+	stopTimeout = 15 * time.Second
+	// cancelDelay bounds how long an activity that sends heartbeats all the time
+	// goes without asking Temporal whether it is cancelled. By default that
+	// would be four fifths of the heartbeat timeout.
+	cancelDelay = 3 * time.Second
+	// activitySlots bounds the activities of a worker, most of which wait for
+	// their turn at the gate: a few pages of a compare have to find a place
+	// beside the syncs that a sweep starts.
+	activitySlots = 200
+)
+
+// NewWorker returns a worker for everything that a Runner of these options
+// starts. onFatal is called when the worker cannot go on.
+func NewWorker(c client.Client, opts Options, a *activities.Activities, onFatal func(error)) worker.Worker {
+	w := worker.New(c, opts.withDefaults().TaskQueue, worker.Options{
+		MaxConcurrentActivityExecutionSize: activitySlots,
+		WorkerStopTimeout:                  stopTimeout,
+		MaxHeartbeatThrottleInterval:       cancelDelay,
+		OnFatalError:                       onFatal,
+	})
+	workflows.Register(w)
+	activities.Register(w, a)
+	return w
+}
