@@ -273,6 +273,7 @@ func (c *Cyrus) writeConfig() error {
 		if mode == TLSStartTLS {
 			i := slices.Index(lines, "allowplaintext: yes")
 			lines[i] = "allowplaintext: no"
+			lines = append(lines, "allowstarttls: yes") // off by default since Cyrus 3.10
 		}
 	}
 	imapd := strings.Join(append(lines, c.opts.Extra), "\n") + "\n"

@@ -45,9 +45,10 @@ type DovecotOptions struct {
 // Dovecot is a running Dovecot instance.
 type Dovecot struct {
 	instance
-	opts DovecotOptions
-	conf string
-	hide []string // the full capability list to announce; nil announces all
+	opts   DovecotOptions
+	conf   string
+	modern bool     // 2.4 or later, with another language of configuration
+	hide   []string // the full capability list to announce; nil announces all
 }
 
 // StartDovecot starts an instance and returns when it greets. Everything runs
@@ -84,6 +85,9 @@ func newDovecot(o DovecotOptions) (*Dovecot, error) {
 	}
 	d := &Dovecot{opts: o}
 	d.account = a
+	if d.modern, err = dovecotIsModern(); err != nil {
+		return nil, err
+	}
 	if err := d.makeDirs(); err != nil {
 		return nil, errors.Join(err, d.Stop())
 	}
@@ -103,6 +107,19 @@ func newDovecot(o DovecotOptions) (*Dovecot, error) {
 		return nil, errors.Join(err, d.Stop())
 	}
 	return d, nil
+}
+
+// dovecotIsModern asks the installed Dovecot for its release.
+func dovecotIsModern() (bool, error) {
+	out, err := exec.Command("/usr/sbin/dovecot", "--version").Output() // not on every user's path
+	if err != nil {
+		return false, fmt.Errorf("ask dovecot's release (is dovecot-imapd installed?): %w", err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(string(out), "%d.%d", &major, &minor); err != nil {
+		return false, fmt.Errorf("understand dovecot's release %.20q: %w", out, err)
+	}
+	return major > 2 || minor >= 4, nil
 }
 
 func setDefault(field *string, value string) {

@@ -171,7 +171,11 @@ type dovecotAccount struct {
 // writeConfig writes the configuration for the given port, and the copies of
 // the certificate that the server's own user can read.
 func (d *Dovecot) writeConfig(port int) error {
-	tmpl, err := template.New("dovecot.conf").Parse(dovecotConfig)
+	text := dovecotConfig
+	if d.modern {
+		text = dovecotConfig24
+	}
+	tmpl, err := template.New("dovecot.conf").Parse(text)
 	if err != nil {
 		return fmt.Errorf("parse configuration template: %w", err)
 	}
