@@ -11,7 +11,7 @@
 //
 //	lock                  held by the `up` that runs here
 //	stack.json            where everything listens (Load reads it)
-//	secrets/pgpass        password of the private cluster, in libpq's format
+//	secrets/pgpass        password of the private cluster over TCP, in libpq's format
 //	secrets/seal.key      key of the sealed passwords (made by others; see Info.KeyFile)
 //	postgres/data         the cluster; postgres/ also holds its Unix socket
 //	log/NAME.log          what each child printed; .1 .2 … are earlier starts

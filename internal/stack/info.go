@@ -19,10 +19,9 @@ type Info struct {
 	// PID is the process of `mailmirror up`.
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"started_at"`
-	// DatabaseDSN connects to Mailmirror's own database, in URL form. That of
-	// the private cluster holds no password but the path of one (passfile);
-	// that of an external database is as the operator gave it, so it is not
-	// for logs.
+	// DatabaseDSN connects to Mailmirror's own database. That of the private
+	// cluster is a URL without a password, for the user who runs `up`; that of
+	// an external database is as the operator gave it, so it is not for logs.
 	DatabaseDSN string `json:"database_dsn"`
 	// TemporalAddress is host:port of the frontend.
 	TemporalAddress   string `json:"temporal_address"`

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,9 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,23 +33,6 @@ const (
 	socketPathMax = 107
 	probeInterval = 25 * time.Millisecond
 )
-
-// clusterSettings go into a new cluster's postgresql.conf, where the operator
-// may change them afterwards. They suit a small machine that does other work
-// as well. Durability stays at its defaults, since the exactly-once protocol
-// rests on it.
-const clusterSettings = `
-# --- Mailmirror's settings for a small machine ---
-max_connections = 150            # Temporal takes up to 30, the worker the rest
-shared_buffers = 128MB
-max_wal_size = 512MB
-checkpoint_timeout = 15min       # fewer full-page writes
-jit = off                        # short queries only
-log_checkpoints = off
-log_line_prefix = '%m [%p] %d '
-timezone = 'UTC'
-log_timezone = 'UTC'
-`
 
 // cluster is a private PostgreSQL cluster.
 type cluster struct {
@@ -92,72 +72,6 @@ func newCluster(l layout, port int, logger *slog.Logger) (*cluster, error) {
 }
 
 func (c *cluster) dataDir() string { return filepath.Join(c.layout.postgres(), "data") }
-
-// findPostgres returns the folder of the PostgreSQL binaries: those of the
-// release that made the cluster, for a cluster that exists; else the newest.
-func findPostgres(dataDir string) (string, error) {
-	installed := installedPostgres()
-	hint := "install it, for instance: apt-get install postgresql"
-	if len(installed) == 0 {
-		return "", fault.Newf(fault.Config, "find PostgreSQL: no initdb and postgres in /usr/lib/postgresql/*/bin nor in PATH; %s", hint)
-	}
-	b, err := os.ReadFile(filepath.Join(dataDir, "PG_VERSION"))
-	if errors.Is(err, fs.ErrNotExist) {
-		if installed[0].major < lowestPostgres {
-			return "", fault.New(fault.Config, "find PostgreSQL",
-				fmt.Errorf("release %d in %s is too old, need %d or newer", installed[0].major, installed[0].dir, lowestPostgres), hint)
-		}
-		return installed[0].dir, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("find PostgreSQL: %w", err)
-	}
-	made := strings.TrimSpace(string(b))
-	var found []string
-	for _, p := range installed {
-		if strconv.Itoa(p.major) == made {
-			return p.dir, nil
-		}
-		found = append(found, strconv.Itoa(p.major))
-	}
-	return "", fault.New(fault.Config, "find PostgreSQL",
-		fmt.Errorf("the cluster in %s was made by release %s, installed: %s", dataDir, made, strings.Join(found, ", ")),
-		fmt.Sprintf("install release %s again, or move the cluster with pg_upgrade", made))
-}
-
-type postgresInstall struct {
-	major int
-	dir   string
-}
-
-// installedPostgres lists releases with the newest first: Debian keeps each in
-// a folder of its own, others have one in PATH.
-func installedPostgres() []postgresInstall {
-	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			candidates = append(candidates, filepath.Dir(real))
-		}
-	}
-	var installed []postgresInstall
-	for _, dir := range candidates {
-		if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
-			continue
-		}
-		// Prints "postgres (PostgreSQL) 15.14 (Debian ...)".
-		out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
-		fields := strings.Fields(string(out))
-		if err != nil || len(fields) < 3 {
-			continue
-		}
-		digits, _, _ := strings.Cut(fields[2], ".")
-		if major, err := strconv.Atoi(digits); err == nil {
-			installed = append(installed, postgresInstall{major, dir})
-		}
-	}
-	slices.SortStableFunc(installed, func(a, b postgresInstall) int { return b.major - a.major })
-	return installed
-}
 
 // chooseSocketDir returns the cluster's own folder, or a short one for a data
 // directory whose path is too long for a Unix socket.
@@ -203,54 +117,6 @@ func socketFits(dir string) bool {
 	return len(filepath.Join(dir, ".s.PGSQL.65535")) <= socketPathMax
 }
 
-// initialise makes the cluster unless it exists. It is made under another name
-// and renamed when complete, so a kill in the middle leaves nothing half done.
-func (c *cluster) initialise(ctx context.Context) error {
-	if _, err := os.Stat(filepath.Join(c.dataDir(), "PG_VERSION")); err == nil {
-		return nil
-	}
-	password, err := c.password()
-	if err != nil {
-		return fmt.Errorf("make password: %w", err)
-	}
-	unfinished := c.dataDir() + ".new"
-	if err := os.RemoveAll(unfinished); err != nil {
-		return err
-	}
-	// initdb reads the password as its own user, so this copy is that user's.
-	passwordFile := filepath.Join(c.layout.postgres(), "password.new")
-	if err := writeFile(passwordFile, []byte(password+"\n")); err != nil {
-		return err
-	}
-	defer os.Remove(passwordFile)
-	if c.user.switching {
-		if err := os.Chown(passwordFile, c.user.uid, c.user.gid); err != nil {
-			return err
-		}
-	}
-	args := []string{
-		"--pgdata", unfinished, "--username", postgresRole, "--pwfile", passwordFile,
-		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--lc-ctype", "C.UTF-8",
-	}
-	if c.noSync {
-		args = append(args, "--no-sync")
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(c.binDir, "initdb"), args...)
-	// Killed with us, lest it write on while a successor begins anew; the signal
-	// is tied to the thread that forks (see spawner).
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.user.credential(), Pdeathsig: syscall.SIGKILL}
-	cmd.Dir, cmd.Env = c.layout.postgres(), postgresEnvironment()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fault.New(fault.Config, "make PostgreSQL cluster", err, strings.TrimSpace(string(out)))
-	}
-	if err := appendFile(filepath.Join(unfinished, "postgresql.conf"), clusterSettings); err != nil {
-		return err
-	}
-	return os.Rename(unfinished, c.dataDir())
-}
-
 // postgresEnvironment is ours without PostgreSQL's own variables, which would
 // lead its programs elsewhere, and with messages that we can rely on.
 func postgresEnvironment() []string {
@@ -258,40 +124,14 @@ func postgresEnvironment() []string {
 	return append(env, "LC_MESSAGES=C")
 }
 
-// password returns the role's password, made at random the first time.
-func (c *cluster) password() (string, error) {
-	b, err := os.ReadFile(c.layout.passfile())
-	if errors.Is(err, fs.ErrNotExist) {
-		password := rand.Text()
-		// A line of libpq's password file: host:port:database:user:password.
-		return password, writeFile(c.layout.passfile(), []byte("*:*:*:"+postgresRole+":"+password+"\n"))
-	}
-	if err != nil {
-		return "", err
-	}
-	line := strings.TrimSpace(string(b))
-	return line[strings.LastIndexByte(line, ':')+1:], nil
-}
-
-func appendFile(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(text); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
-}
-
-// dsn is the connection string of a database, over the Unix socket. It names
-// the password file, so that the password itself is in no process list.
+// dsn is the connection string of a database, over the Unix socket. It needs
+// no password; over TCP, for tools that know no sockets, the one in
+// secrets/pgpass does.
 func (c *cluster) dsn(database string) string {
 	q := url.Values{
-		"host":     {c.socketDir},
-		"port":     {strconv.Itoa(c.port)},
-		"passfile": {c.layout.passfile()},
-		"sslmode":  {"disable"}, // it never leaves the machine
+		"host":    {c.socketDir},
+		"port":    {strconv.Itoa(c.port)},
+		"sslmode": {"disable"}, // it never leaves the machine
 	}
 	u := url.URL{Scheme: "postgres", User: url.User(postgresRole), Path: "/" + database, RawQuery: q.Encode()}
 	return u.String()

@@ -40,7 +40,7 @@ func parseSettings(args []string, getenv func(string) string, output io.Writer) 
 	var s settings
 	fs := flag.NewFlagSet("mailmirror-temporal", flag.ContinueOnError)
 	fs.SetOutput(output)
-	fs.StringVar(&s.database, "database", getenv(databaseEnv),
+	fs.StringVar(&s.database, "database", "", // the variable is no default, which the usage would show
 		"postgres:// `URL` of the PostgreSQL server; use its passfile parameter, or $"+databaseEnv+", rather than a password here")
 	fs.IntVar(&s.frontendPort, "frontend-port", 7233, "`port` for Temporal clients")
 	fs.IntVar(&s.historyPort, "history-port", 7234, "`port` of the history service, internal")
@@ -53,6 +53,9 @@ func parseSettings(args []string, getenv func(string) string, output io.Writer) 
 	fs.StringVar(&s.logLevel, "log-level", "warn", "`level`: debug, info, warn or error")
 	if err := fs.Parse(args); err != nil {
 		return settings{}, err
+	}
+	if s.database == "" {
+		s.database = getenv(databaseEnv)
 	}
 	if err := s.validate(fs.Args()); err != nil {
 		fmt.Fprintf(output, "%v\n", err)
