@@ -9,7 +9,6 @@ import (
 	"mailmirror/internal/cli"
 	"mailmirror/internal/config"
 	"mailmirror/internal/control"
-	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/temporalclient"
@@ -25,8 +24,12 @@ type parts struct {
 	stores   *stores
 }
 
+// dialer makes a Temporal client: temporalclient.Dial for who cannot do
+// without, temporalclient.Lazy for who asks the database as well.
+type dialer func(context.Context, temporalclient.Options) (client.Client, error)
+
 // connect opens the database, bringing its schema up to date, and Temporal.
-func connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *parts, err error) {
+func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dialer) (_ *parts, err error) {
 	where, err := findPlaces(cfg)
 	if err != nil {
 		return nil, err
@@ -56,8 +59,8 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *parts
 	if where.temporal, err = temporalclient.Resolve(where.temporal); err != nil {
 		return nil, err
 	}
-	if p.temporal, err = temporalclient.Dial(ctx, where.temporal); err != nil {
-		return nil, fault.Wrap(err, "connect to Temporal")
+	if p.temporal, err = dial(ctx, where.temporal); err != nil {
+		return nil, err
 	}
 	p.runner = temporalrunner.New(p.temporal, temporalrunner.Options{
 		Namespace:    where.temporal.Namespace,
@@ -87,7 +90,8 @@ type backend struct {
 
 // Open connects to the installation that the settings describe.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend, error) {
-	p, err := connect(ctx, cfg, log)
+	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) { return temporalclient.Lazy(o) }
+	p, err := connect(ctx, cfg, log, lazy)
 	if err != nil {
 		return nil, err
 	}

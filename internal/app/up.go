@@ -17,7 +17,12 @@ func Up(ctx context.Context, cfg config.Config, ports stack.Ports, log *slog.Log
 	if err != nil {
 		return fault.New(fault.Config, "read settings", err, "")
 	}
+	var workerArgs []string
+	if cfg.File != "" {
+		workerArgs = []string{"--config", cfg.File}
+	}
 	s, err := stack.Up(ctx, stack.Options{
+		WorkerArgs: workerArgs,
 		DataDir: cfg.DataDir, Ports: ports, Logger: log,
 		ExternalDatabase: dsn, ExternalTemporal: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace,
 	})

@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/config"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/temporalclient"
 	"mailmirror/workflows"
 )
 
@@ -31,7 +32,7 @@ type Worker struct {
 // brings the schedules of every link to what is configured. It polls for no
 // work before Start.
 func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Worker, err error) {
-	p, err := connect(ctx, cfg, log)
+	p, err := connect(ctx, cfg, log, temporalclient.Dial)
 	if err != nil {
 		return nil, err
 	}

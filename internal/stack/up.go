@@ -40,6 +40,8 @@ type Options struct {
 	// instead of a private cluster. A private Temporal server then makes its
 	// databases beside it.
 	ExternalDatabase string
+	// WorkerArgs are given to the worker beside its data directory.
+	WorkerArgs []string
 	// NoWorker leaves the worker out.
 	NoWorker bool
 	// Logger gets the supervisor's messages; nil means slog.Default.
@@ -246,7 +248,7 @@ func (s *Stack) startWorker(ctx context.Context, o Options) error {
 		return err
 	}
 	return s.supervisor.Start(ctx, Child{
-		Name: "worker", Path: binary, Args: []string{"--data", s.layout.dir},
+		Name: "worker", Path: binary, Args: append([]string{"--data", s.layout.dir}, o.WorkerArgs...),
 		ReadyTimeout: 2 * time.Minute,
 		StopSignals:  []syscall.Signal{syscall.SIGTERM},
 		Grace:        30 * time.Second,

@@ -80,3 +80,21 @@ func is[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
 }
+
+// Lazy returns a client that connects when it is first used, so that what
+// needs no Temporal works while it is down.
+func Lazy(o Options) (client.Client, error) {
+	o, err := Resolve(o)
+	if err != nil {
+		return nil, err
+	}
+	options, err := o.clientOptions()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, classify("prepare connection to Temporal at "+o.Address, err, o)
+	}
+	return c, nil
+}

@@ -17,6 +17,10 @@ import (
 // EnsureSchedules creates the schedules of a link, or brings them back to what
 // is configured. A schedule that somebody paused stays paused.
 func (r *Runner) EnsureSchedules(ctx context.Context, link string) error {
+	// A link may be added before any worker ran on this namespace.
+	if err := r.Prepare(ctx); err != nil {
+		return err
+	}
 	err := r.ensure(ctx, client.ScheduleOptions{
 		ID: workflows.CompareID(link),
 		Spec: client.ScheduleSpec{
