@@ -16,7 +16,7 @@ import (
 // is left as it is.
 func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error {
 	err := s.q.InsertCompareRun(ctx, sqlcgen.InsertCompareRunParams{
-		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int32(run.Mailboxes), StartedAt: run.StartedAt,
+		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int64(run.Mailboxes), StartedAt: run.StartedAt,
 	})
 	if violates(err, foreignKeyViolation, "compare_runs_link") {
 		return unknownLink(run.Link)
@@ -28,14 +28,14 @@ func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error 
 // former record is replaced, so that a page that is done again counts once.
 func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, p control.CompareProgress) error {
 	err := s.q.ReplaceComparePage(ctx, sqlcgen.ReplaceComparePageParams{
-		RunID: runID, Page: int32(page),
-		Reviewed: int32(p.Reviewed), Unchanged: int32(p.Unchanged), Synced: int32(p.Synced),
-		Differing: int32(p.Differing), Failed: int32(p.Failed), Busy: int32(p.Busy),
-		MessagesAppended: int32(p.Messages.Appended), MessagesBytes: p.Messages.Bytes,
-		MessagesFlagsChanged: int32(p.Messages.FlagsChanged), MessagesExpunged: int32(p.Messages.Expunged),
-		GreetingsAppended: int32(p.Greetings.Appended), GreetingsBytes: p.Greetings.Bytes,
-		GreetingsFlagsChanged: int32(p.Greetings.FlagsChanged), GreetingsExpunged: int32(p.Greetings.Expunged),
-		DueMessages: int32(p.DueMessages), DueBytes: p.DueBytes,
+		RunID: runID, Page: int64(page),
+		Reviewed: int64(p.Reviewed), Unchanged: int64(p.Unchanged), Synced: int64(p.Synced),
+		Differing: int64(p.Differing), Failed: int64(p.Failed), Busy: int64(p.Busy),
+		MessagesAppended: int64(p.Messages.Appended), MessagesBytes: p.Messages.Bytes,
+		MessagesFlagsChanged: int64(p.Messages.FlagsChanged), MessagesExpunged: int64(p.Messages.Expunged),
+		GreetingsAppended: int64(p.Greetings.Appended), GreetingsBytes: p.Greetings.Bytes,
+		GreetingsFlagsChanged: int64(p.Greetings.FlagsChanged), GreetingsExpunged: int64(p.Greetings.Expunged),
+		DueMessages: int64(p.DueMessages), DueBytes: p.DueBytes,
 	})
 	if violates(err, foreignKeyViolation, "compare_pages_run") {
 		return unknownCompare(runID)

@@ -16,10 +16,10 @@ func (s *Store) History(ctx context.Context, link string, number mailbox.Number,
 	var rows []sqlcgen.History
 	var err error
 	if number == "" {
-		rows, err = s.q.ListLinkHistory(ctx, sqlcgen.ListLinkHistoryParams{Link: link, MaxRows: int32(limit)})
+		rows, err = s.q.ListLinkHistory(ctx, sqlcgen.ListLinkHistoryParams{Link: link, MaxRows: int64(limit)})
 	} else {
 		rows, err = s.q.ListMailboxHistory(ctx, sqlcgen.ListMailboxHistoryParams{
-			Link: link, Number: string(number), MaxRows: int32(limit),
+			Link: link, Number: string(number), MaxRows: int64(limit),
 		})
 	}
 	if err != nil {
@@ -90,14 +90,14 @@ func historyRow(r copier.Report) sqlcgen.InsertHistoryParams {
 	return sqlcgen.InsertHistoryParams{
 		Link: r.Key.Link, Number: string(r.Key.Number), StartedAt: r.Started, RunID: r.RunID, Trigger: r.Trigger,
 		FinishedAt: r.Finished, Outcome: string(r.Outcome),
-		MessagesAppended: int32(r.Messages.Appended), MessagesBytes: r.Messages.Bytes,
-		MessagesFlagsChanged: int32(r.Messages.FlagsChanged), MessagesExpunged: int32(r.Messages.Expunged),
-		GreetingsAppended: int32(r.Greetings.Appended), GreetingsBytes: r.Greetings.Bytes,
-		GreetingsFlagsChanged: int32(r.Greetings.FlagsChanged), GreetingsExpunged: int32(r.Greetings.Expunged),
-		FoldersCreated: int32(r.Folders.Created), FoldersDeleted: int32(r.Folders.Deleted),
-		FoldersRenamed: int32(r.Folders.Renamed), FoldersSubscribed: int32(r.Folders.Subscribed),
-		Differences: int32(r.Differences), SourceMessages: int32(r.SourceMessages),
-		SourceGreetings: int32(r.SourceGreetings), Generation: r.Generation,
+		MessagesAppended: int64(r.Messages.Appended), MessagesBytes: r.Messages.Bytes,
+		MessagesFlagsChanged: int64(r.Messages.FlagsChanged), MessagesExpunged: int64(r.Messages.Expunged),
+		GreetingsAppended: int64(r.Greetings.Appended), GreetingsBytes: r.Greetings.Bytes,
+		GreetingsFlagsChanged: int64(r.Greetings.FlagsChanged), GreetingsExpunged: int64(r.Greetings.Expunged),
+		FoldersCreated: int64(r.Folders.Created), FoldersDeleted: int64(r.Folders.Deleted),
+		FoldersRenamed: int64(r.Folders.Renamed), FoldersSubscribed: int64(r.Folders.Subscribed),
+		Differences: int64(r.Differences), SourceMessages: int64(r.SourceMessages),
+		SourceGreetings: int64(r.SourceGreetings), Generation: r.Generation,
 		ErrorKind: r.ErrKind, Error: plain(r.Err), Hint: plain(r.Hint),
 	}
 }

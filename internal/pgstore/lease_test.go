@@ -17,7 +17,7 @@ import (
 )
 
 // heldFor is the Wait of a Begin that must be refused.
-func heldFor(t *testing.T, s *pgstore.Store, ttl, fence time.Duration) time.Duration {
+func heldFor(t *testing.T, s *pgstore.Store, fence time.Duration) time.Duration {
 	t.Helper()
 	_, _, err := s.Begin(t.Context(), keyOf("1"), ttl, fence)
 	held, ok := errors.AsType[*copier.LeaseHeldError](err)
@@ -36,7 +36,7 @@ func TestLease(t *testing.T) {
 	if lease.Key != keyOf("1") || lease.Epoch == 0 || lease.Deadline.Before(before.Add(ttl)) || lease.Deadline.After(time.Now().Add(ttl)) {
 		t.Errorf("lease %+v", lease)
 	}
-	if wait := heldFor(t, s, ttl, fence); wait <= ttl-5*time.Second || wait > ttl+fence {
+	if wait := heldFor(t, s, fence); wait <= ttl-5*time.Second || wait > ttl+fence {
 		t.Errorf("held for %v, want what is left of %v and %v", wait, ttl, fence)
 	}
 	begin(t, s, keyOf("2")) // another mailbox is another lease
@@ -46,7 +46,7 @@ func TestLease(t *testing.T) {
 	if renewed.Epoch != lease.Epoch || renewed.Deadline.Before(lease.Deadline.Add(ttl)) {
 		t.Errorf("renewed %+v, before %+v", renewed, lease)
 	}
-	if wait := heldFor(t, s, ttl, fence); wait <= 2*ttl-5*time.Second {
+	if wait := heldFor(t, s, fence); wait <= 2*ttl-5*time.Second {
 		t.Errorf("held for %v after a renewal to %v", wait, 2*ttl)
 	}
 
@@ -87,7 +87,7 @@ func TestLeaseFence(t *testing.T) {
 	ctx := t.Context()
 	lease, _ := begin(t, s, keyOf("1"))
 	must(t, s.Release(ctx, lease, false))
-	if wait := heldFor(t, s, ttl, time.Hour); wait <= 59*time.Minute || wait > time.Hour {
+	if wait := heldFor(t, s, time.Hour); wait <= 59*time.Minute || wait > time.Hour {
 		t.Errorf("held for %v, want the fence", wait)
 	}
 	if _, err := s.Renew(ctx, lease, ttl); !fault.Is(err, fault.Conflict) {
@@ -99,7 +99,7 @@ func TestLeaseFence(t *testing.T) {
 
 	// The wait that is told is enough, and no less is.
 	const short = 150 * time.Millisecond
-	wait := heldFor(t, s, ttl, short)
+	wait := heldFor(t, s, short)
 	if wait > short {
 		t.Errorf("held for %v after expiry, want at most the fence of %v", wait, short)
 	}

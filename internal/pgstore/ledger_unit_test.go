@@ -148,7 +148,8 @@ func TestQueue(t *testing.T) {
 	if _, err := q.Exec(t.Context(), "SELECT 1"); err != nil || b.Len() != 1 {
 		t.Errorf("%d queued, %v", b.Len(), err)
 	}
-	if _, err := q.Query(t.Context(), "SELECT 1"); err == nil {
+	if rows, err := q.Query(t.Context(), "SELECT 1"); err == nil {
+		rows.Close()
 		t.Error("a query was queued")
 	}
 	if err := q.QueryRow(t.Context(), "SELECT 1").Scan(); err == nil {

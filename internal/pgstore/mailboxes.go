@@ -75,7 +75,7 @@ func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, 
 
 // Mailboxes implements control.Repository.
 func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number, limit int) ([]control.Mailbox, error) {
-	rows, err := s.q.ListMailboxes(ctx, sqlcgen.ListMailboxesParams{Link: link, After: string(after), MaxRows: int32(limit)})
+	rows, err := s.q.ListMailboxes(ctx, sqlcgen.ListMailboxesParams{Link: link, After: string(after), MaxRows: int64(limit)})
 	if err != nil {
 		return nil, classify("list mailboxes of link "+link, err)
 	}
@@ -101,7 +101,7 @@ func (s *Store) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 // NumbersPage lists mailbox numbers by ascending number, those after `after`
 // ("" from the start), at most limit (0 means all).
 func (s *Store) NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
-	rows, err := s.q.NumbersPage(ctx, sqlcgen.NumbersPageParams{Link: link, After: string(after), MaxRows: int32(limit)})
+	rows, err := s.q.NumbersPage(ctx, sqlcgen.NumbersPageParams{Link: link, After: string(after), MaxRows: int64(limit)})
 	return numbers(rows), classify("list mailboxes of link "+link, err)
 }
 
@@ -115,7 +115,7 @@ func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
 // that nobody is writing to, the longest due first, at most limit (0 means
 // all).
 func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
-	rows, err := s.q.DueMailboxes(ctx, int32(limit))
+	rows, err := s.q.DueMailboxes(ctx, int64(limit))
 	keys := make([]mailbox.Key, len(rows))
 	for i, row := range rows {
 		keys[i] = mailbox.Key{Link: row.Link, Number: mailbox.Number(row.Number)}

@@ -90,8 +90,8 @@ func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []cont
 	for _, r := range reviewed {
 		p.Numbers = append(p.Numbers, string(r.Number))
 		p.Generations = append(p.Generations, r.Generation)
-		p.Messages = append(p.Messages, int32(r.Messages))
-		p.Greetings = append(p.Greetings, int32(r.Greetings))
+		p.Messages = append(p.Messages, int64(r.Messages))
+		p.Greetings = append(p.Greetings, int64(r.Greetings))
 	}
 	return classify("record review of mailboxes of link "+link, s.q.RecordReviewed(ctx, p))
 }

@@ -194,8 +194,8 @@ func (w *ledgerWriter) intents(ctx context.Context, updates []copier.FolderUpdat
 func (w *ledgerWriter) done(ctx context.Context, lease copier.Lease, report copier.Report) {
 	w.do(w.q.RecordSynced(ctx, sqlcgen.RecordSyncedParams{
 		Link: w.link, Number: w.number, Equal: report.Outcome == copier.Equal, Generation: report.Generation,
-		StartedAt: report.Started, Messages: int32(report.SourceMessages), Greetings: int32(report.SourceGreetings),
-		Differences: int32(report.Differences),
+		StartedAt: report.Started, Messages: int64(report.SourceMessages), Greetings: int64(report.SourceGreetings),
+		Differences: int64(report.Differences),
 	}))
 	if !report.Idle() {
 		_, err := w.q.InsertHistory(ctx, historyRow(report))

@@ -94,6 +94,7 @@ func BenchmarkSyncParallel(b *testing.B) {
 	s := seeded(b)
 	numbers := populate(b, s, 1000)
 	b.SetParallelism(4)
+	b.ResetTimer()
 	var next atomic.Int64
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

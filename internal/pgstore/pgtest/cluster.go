@@ -126,7 +126,7 @@ func awaitReady(log io.Reader) error {
 func (c *cluster) stop() error {
 	err := c.cmd.Process.Signal(syscall.SIGQUIT)
 	if err == nil {
-		<-c.exited // an immediate shutdown ends with status 2
+		_ = <-c.exited // an immediate shutdown ends with status 2
 	}
 	return errors.Join(err, os.RemoveAll(c.dir))
 }

@@ -16,12 +16,12 @@ ON CONFLICT DO NOTHING;
 -- name: ListLinkHistory :many
 SELECT * FROM history WHERE link = @link
 ORDER BY started_at DESC, id DESC
-LIMIT nullif(@max_rows::integer, 0);
+LIMIT nullif(@max_rows::bigint, 0);
 
 -- name: ListMailboxHistory :many
 SELECT * FROM history WHERE link = @link AND number = @number
 ORDER BY started_at DESC, id DESC
-LIMIT nullif(@max_rows::integer, 0);
+LIMIT nullif(@max_rows::bigint, 0);
 
 -- ListFailures gives the mailboxes whose last sync failed; link '' means all.
 -- name: ListFailures :many

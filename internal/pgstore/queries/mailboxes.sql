@@ -37,13 +37,13 @@ SELECT * FROM mailboxes WHERE link = @link AND number = @number;
 SELECT * FROM mailboxes
 WHERE link = @link AND number > @after
 ORDER BY number
-LIMIT nullif(@max_rows::integer, 0);
+LIMIT nullif(@max_rows::bigint, 0);
 
 -- name: NumbersPage :many
 SELECT number FROM mailboxes
 WHERE link = @link AND number > @after
 ORDER BY number
-LIMIT nullif(@max_rows::integer, 0);
+LIMIT nullif(@max_rows::bigint, 0);
 
 -- name: CountMailboxes :one
 SELECT count(*) FROM mailboxes WHERE link = @link;
@@ -69,7 +69,7 @@ WHERE m.dirty_generation > m.clean_generation
     AND m.next_attempt_at <= clock_timestamp()
     AND (l.clean OR l.expires_at <= clock_timestamp())
 ORDER BY m.next_attempt_at, m.link, m.number
-LIMIT nullif(@max_rows::integer, 0);
+LIMIT nullif(@max_rows::bigint, 0);
 
 -- ReviewFolders gives one row for each folder of each mailbox, and one row
 -- with no folder for a mailbox that the ledger knows nothing of.
@@ -117,8 +117,8 @@ SET last_review_at = clock_timestamp(),
 FROM (
     SELECT unnest(@numbers::text[]) AS number,
         unnest(@generations::bigint[]) AS generation,
-        unnest(@messages::integer[]) AS messages,
-        unnest(@greetings::integer[]) AS greetings
+        unnest(@messages::bigint[]) AS messages,
+        unnest(@greetings::bigint[]) AS greetings
 ) u
 WHERE m.link = @link AND m.number = u.number;
 

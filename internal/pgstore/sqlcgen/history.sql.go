@@ -68,7 +68,7 @@ type InsertCompareRunParams struct {
 	RunID     string
 	Link      string
 	Trigger   string
-	Mailboxes int32
+	Mailboxes int64
 	StartedAt time.Time
 }
 
@@ -105,21 +105,21 @@ type InsertHistoryParams struct {
 	Trigger               string
 	FinishedAt            time.Time
 	Outcome               string
-	MessagesAppended      int32
+	MessagesAppended      int64
 	MessagesBytes         int64
-	MessagesFlagsChanged  int32
-	MessagesExpunged      int32
-	GreetingsAppended     int32
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
 	GreetingsBytes        int64
-	GreetingsFlagsChanged int32
-	GreetingsExpunged     int32
-	FoldersCreated        int32
-	FoldersDeleted        int32
-	FoldersRenamed        int32
-	FoldersSubscribed     int32
-	Differences           int32
-	SourceMessages        int32
-	SourceGreetings       int32
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	FoldersCreated        int64
+	FoldersDeleted        int64
+	FoldersRenamed        int64
+	FoldersSubscribed     int64
+	Differences           int64
+	SourceMessages        int64
+	SourceGreetings       int64
 	Generation            int64
 	ErrorKind             string
 	Error                 string
@@ -351,7 +351,7 @@ type ListFailuresRow struct {
 	Error         string
 	Hint          string
 	FailingSince  *time.Time
-	Failures      int32
+	Failures      int64
 	NextAttemptAt time.Time
 }
 
@@ -388,12 +388,12 @@ func (q *Queries) ListFailures(ctx context.Context, link string) ([]ListFailures
 const ListLinkHistory = `-- name: ListLinkHistory :many
 SELECT id, link, number, started_at, run_id, trigger, finished_at, outcome, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, folders_created, folders_deleted, folders_renamed, folders_subscribed, differences, source_messages, source_greetings, generation, error_kind, error, hint FROM history WHERE link = $1
 ORDER BY started_at DESC, id DESC
-LIMIT nullif($2::integer, 0)
+LIMIT nullif($2::bigint, 0)
 `
 
 type ListLinkHistoryParams struct {
 	Link    string
-	MaxRows int32
+	MaxRows int64
 }
 
 func (q *Queries) ListLinkHistory(ctx context.Context, arg ListLinkHistoryParams) ([]History, error) {
@@ -447,13 +447,13 @@ func (q *Queries) ListLinkHistory(ctx context.Context, arg ListLinkHistoryParams
 const ListMailboxHistory = `-- name: ListMailboxHistory :many
 SELECT id, link, number, started_at, run_id, trigger, finished_at, outcome, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, folders_created, folders_deleted, folders_renamed, folders_subscribed, differences, source_messages, source_greetings, generation, error_kind, error, hint FROM history WHERE link = $1 AND number = $2
 ORDER BY started_at DESC, id DESC
-LIMIT nullif($3::integer, 0)
+LIMIT nullif($3::bigint, 0)
 `
 
 type ListMailboxHistoryParams struct {
 	Link    string
 	Number  string
-	MaxRows int32
+	MaxRows int64
 }
 
 func (q *Queries) ListMailboxHistory(ctx context.Context, arg ListMailboxHistoryParams) ([]History, error) {
@@ -523,22 +523,22 @@ SET updated_at = clock_timestamp(), reviewed = excluded.reviewed, unchanged = ex
 
 type ReplaceComparePageParams struct {
 	RunID                 string
-	Page                  int32
-	Reviewed              int32
-	Unchanged             int32
-	Synced                int32
-	Differing             int32
-	Failed                int32
-	Busy                  int32
-	MessagesAppended      int32
+	Page                  int64
+	Reviewed              int64
+	Unchanged             int64
+	Synced                int64
+	Differing             int64
+	Failed                int64
+	Busy                  int64
+	MessagesAppended      int64
 	MessagesBytes         int64
-	MessagesFlagsChanged  int32
-	MessagesExpunged      int32
-	GreetingsAppended     int32
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
 	GreetingsBytes        int64
-	GreetingsFlagsChanged int32
-	GreetingsExpunged     int32
-	DueMessages           int32
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	DueMessages           int64
 	DueBytes              int64
 }
 

@@ -46,7 +46,7 @@ WHERE m.dirty_generation > m.clean_generation
     AND m.next_attempt_at <= clock_timestamp()
     AND (l.clean OR l.expires_at <= clock_timestamp())
 ORDER BY m.next_attempt_at, m.link, m.number
-LIMIT nullif($1::integer, 0)
+LIMIT nullif($1::bigint, 0)
 `
 
 type DueMailboxesRow struct {
@@ -54,7 +54,7 @@ type DueMailboxesRow struct {
 	Number string
 }
 
-func (q *Queries) DueMailboxes(ctx context.Context, maxRows int32) ([]DueMailboxesRow, error) {
+func (q *Queries) DueMailboxes(ctx context.Context, maxRows int64) ([]DueMailboxesRow, error) {
 	rows, err := q.db.Query(ctx, DueMailboxes, maxRows)
 	if err != nil {
 		return nil, err
@@ -139,13 +139,13 @@ const ListMailboxes = `-- name: ListMailboxes :many
 SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, state FROM mailboxes
 WHERE link = $1 AND number > $2
 ORDER BY number
-LIMIT nullif($3::integer, 0)
+LIMIT nullif($3::bigint, 0)
 `
 
 type ListMailboxesParams struct {
 	Link    string
 	After   string
-	MaxRows int32
+	MaxRows int64
 }
 
 // ListMailboxes pages by number; max_rows 0 means all.
@@ -267,13 +267,13 @@ const NumbersPage = `-- name: NumbersPage :many
 SELECT number FROM mailboxes
 WHERE link = $1 AND number > $2
 ORDER BY number
-LIMIT nullif($3::integer, 0)
+LIMIT nullif($3::bigint, 0)
 `
 
 type NumbersPageParams struct {
 	Link    string
 	After   string
-	MaxRows int32
+	MaxRows int64
 }
 
 func (q *Queries) NumbersPage(ctx context.Context, arg NumbersPageParams) ([]string, error) {
@@ -348,8 +348,8 @@ SET last_review_at = clock_timestamp(),
 FROM (
     SELECT unnest($2::text[]) AS number,
         unnest($3::bigint[]) AS generation,
-        unnest($4::integer[]) AS messages,
-        unnest($5::integer[]) AS greetings
+        unnest($4::bigint[]) AS messages,
+        unnest($5::bigint[]) AS greetings
 ) u
 WHERE m.link = $1 AND m.number = u.number
 `
@@ -358,8 +358,8 @@ type RecordReviewedParams struct {
 	Link        string
 	Numbers     []string
 	Generations []int64
-	Messages    []int32
-	Greetings   []int32
+	Messages    []int64
+	Greetings   []int64
 }
 
 // RecordReviewed records that mailboxes were found as they were last left.
@@ -395,9 +395,9 @@ WHERE link = $7 AND number = $8
 
 type RecordSyncedParams struct {
 	Equal       bool
-	Messages    int32
-	Greetings   int32
-	Differences int32
+	Messages    int64
+	Greetings   int64
+	Differences int64
 	Generation  int64
 	StartedAt   time.Time
 	Link        string

@@ -10,23 +10,23 @@ import (
 
 type ComparePage struct {
 	RunID                 string
-	Page                  int32
+	Page                  int64
 	UpdatedAt             time.Time
-	Reviewed              int32
-	Unchanged             int32
-	Synced                int32
-	Differing             int32
-	Failed                int32
-	Busy                  int32
-	MessagesAppended      int32
+	Reviewed              int64
+	Unchanged             int64
+	Synced                int64
+	Differing             int64
+	Failed                int64
+	Busy                  int64
+	MessagesAppended      int64
 	MessagesBytes         int64
-	MessagesFlagsChanged  int32
-	MessagesExpunged      int32
-	GreetingsAppended     int32
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
 	GreetingsBytes        int64
-	GreetingsFlagsChanged int32
-	GreetingsExpunged     int32
-	DueMessages           int32
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	DueMessages           int64
 	DueBytes              int64
 }
 
@@ -34,7 +34,7 @@ type CompareRun struct {
 	RunID      string
 	Link       string
 	Trigger    string
-	Mailboxes  int32
+	Mailboxes  int64
 	StartedAt  time.Time
 	FinishedAt *time.Time
 	UpdatedAt  time.Time
@@ -44,7 +44,7 @@ type CompareTotal struct {
 	RunID                 string
 	Link                  string
 	Trigger               string
-	Mailboxes             int32
+	Mailboxes             int64
 	StartedAt             time.Time
 	FinishedAt            *time.Time
 	UpdatedAt             time.Time
@@ -83,21 +83,21 @@ type History struct {
 	Trigger               string
 	FinishedAt            time.Time
 	Outcome               string
-	MessagesAppended      int32
+	MessagesAppended      int64
 	MessagesBytes         int64
-	MessagesFlagsChanged  int32
-	MessagesExpunged      int32
-	GreetingsAppended     int32
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
 	GreetingsBytes        int64
-	GreetingsFlagsChanged int32
-	GreetingsExpunged     int32
-	FoldersCreated        int32
-	FoldersDeleted        int32
-	FoldersRenamed        int32
-	FoldersSubscribed     int32
-	Differences           int32
-	SourceMessages        int32
-	SourceGreetings       int32
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	FoldersCreated        int64
+	FoldersDeleted        int64
+	FoldersRenamed        int64
+	FoldersSubscribed     int64
+	Differences           int64
+	SourceMessages        int64
+	SourceGreetings       int64
 	Generation            int64
 	ErrorKind             string
 	Error                 string
@@ -159,15 +159,15 @@ type Mailbox struct {
 	NextAttemptAt   time.Time
 	LastEqualAt     *time.Time
 	LastReviewAt    *time.Time
-	Failures        int32
+	Failures        int64
 	FailingSince    *time.Time
 	ErrorKind       string
 	Error           string
 	Hint            string
 	ErrorAt         *time.Time
-	Messages        int32
-	Greetings       int32
-	Differences     int32
+	Messages        int64
+	Greetings       int64
+	Differences     int64
 	CreatedAt       time.Time
 	State           string
 }
