@@ -27,7 +27,9 @@ func NewUIDSet(uids ...UID) UIDSet {
 	return s
 }
 
-// Add puts one UID into the set; in ascending order it costs O(1).
+// Add puts one UID into the set; in ascending order it costs O(1). It works in
+// place: what was only assigned from the set, and not returned by a method,
+// shares its runs.
 func (s *UIDSet) Add(u UID) {
 	n := len(*s)
 	if n > 0 {
@@ -146,7 +148,7 @@ func (s UIDSet) Intersect(t UIDSet) UIDSet { return s.Minus(s.Minus(t)) }
 // (RFC 9051, section 9, seq-range).
 func (s UIDSet) From(first UID) UIDSet {
 	if first <= 1 {
-		return s
+		return slices.Clone(s)
 	}
 	return s.Minus(UIDSet{{1, first - 1}})
 }
@@ -178,13 +180,13 @@ func (s UIDSet) Chunks(maxBytes int) []UIDSet {
 	for i, r := range s {
 		n := len(r.String()) + 1
 		if i > start && size+n > maxBytes {
-			out = append(out, s[start:i])
+			out = append(out, slices.Clone(s[start:i]))
 			start, size = i, 0
 		}
 		size += n
 	}
 	if start < len(s) {
-		out = append(out, s[start:])
+		out = append(out, slices.Clone(s[start:]))
 	}
 	return out
 }
