@@ -20,13 +20,21 @@ type UIDMap struct {
 	toSource map[UID]UID
 }
 
+// maxRun is longer than any folder that a store serves. A longer run can only
+// come of a ledger that was altered, and would take all memory.
+const maxRun = 1 << 24
+
 // NewUIDMap builds a map from runs; a pair that contradicts an earlier one is
 // dropped, since a ledger that was altered by hand must not pair a message
-// with two.
+// with two. So are pairs beyond the last UID, and runs that no folder can
+// have: messages that lose their pair are recognised anew.
 func NewUIDMap(runs []Run) *UIDMap {
 	m := &UIDMap{toTarget: map[UID]UID{}, toSource: map[UID]UID{}}
 	for _, r := range runs {
-		for i := range r.Length {
+		if r.Length > maxRun {
+			continue
+		}
+		for i := range min(r.Length, uint32(^max(r.Source, r.Target))+1) {
 			m.Put(r.Source+UID(i), r.Target+UID(i))
 		}
 	}
