@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"fmt"
 	"path"
 	"strings"
 
@@ -11,6 +12,8 @@ import (
 // its hierarchy separator and namespace prefix are: components joined by "/",
 // in which "/" and "%" are written "%2F" and "%25". The inbox is always
 // "INBOX" (it is the one name without regard to case, RFC 9051, section 5.1).
+// Where a prefix allows a top folder of that name beside the inbox, as
+// "INBOX.INBOX" is, its first letter is escaped too: "%49NBOX".
 type FolderName string
 
 // Inbox is the folder that every mailbox has.
@@ -18,7 +21,7 @@ const Inbox FolderName = "INBOX"
 
 var (
 	escapeComponent   = strings.NewReplacer("%", "%25", "/", "%2F")
-	unescapeComponent = strings.NewReplacer("%25", "%", "%2F", "/")
+	unescapeComponent = strings.NewReplacer("%25", "%", "%2F", "/", "%49", "I", "%69", "i")
 )
 
 // FolderFromWire converts a name as a store spells it (already decoded from
@@ -28,9 +31,7 @@ func FolderFromWire(name string, separator rune, prefix string) FolderName {
 	if strings.EqualFold(name, string(Inbox)) {
 		return Inbox
 	}
-	if prefix != "" && len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
-		name = name[len(prefix):]
-	}
+	name, stripped := cutPrefix(name, prefix)
 	components := []string{name}
 	if separator != 0 {
 		components = strings.Split(name, string(separator))
@@ -38,15 +39,33 @@ func FolderFromWire(name string, separator rune, prefix string) FolderName {
 	for i, c := range components {
 		components[i] = escapeComponent.Replace(c)
 	}
-	if strings.EqualFold(components[0], string(Inbox)) {
+	switch top := components[0]; {
+	case !strings.EqualFold(top, string(Inbox)):
+	case stripped && len(components) == 1:
+		components[0] = fmt.Sprintf("%%%X%s", top[0], top[1:])
+	default:
 		components[0] = string(Inbox)
 	}
 	return FolderName(strings.Join(components, "/"))
 }
 
-// Wire spells the name as a store wants it. A component that holds the
-// store's separator cannot be told from two components there: that is a
-// Permanent error, and the folder stays unmirrored and shown as such.
+// cutPrefix removes a namespace's prefix. Only the inbox at its beginning is
+// without regard to case.
+func cutPrefix(name, prefix string) (rest string, found bool) {
+	n := 0
+	if len(prefix) >= len(Inbox) && strings.EqualFold(prefix[:len(Inbox)], string(Inbox)) {
+		n = len(Inbox)
+	}
+	if prefix == "" || len(name) <= len(prefix) || !strings.EqualFold(name[:n], prefix[:n]) || name[n:len(prefix)] != prefix[n:] {
+		return name, false
+	}
+	return name[len(prefix):], true
+}
+
+// Wire spells the name as a store wants it; no two names are spelled alike,
+// and FolderFromWire gives each back. A component that holds the store's
+// separator cannot be told from two components there: that is a Permanent
+// error, and the folder stays unmirrored and shown as such.
 func (f FolderName) Wire(separator rune, prefix string) (string, error) {
 	if f == Inbox {
 		return string(Inbox), nil
@@ -61,13 +80,12 @@ func (f FolderName) Wire(separator rune, prefix string) (string, error) {
 				"the folder's name holds the other store's hierarchy separator; rename it on the source")
 		}
 	}
-	name := strings.Join(components, string(separator))
-	// Children of the inbox lie below the prefix only where the prefix is not
-	// the inbox itself.
-	if strings.EqualFold(prefix, string(Inbox)+string(separator)) && components[0] == string(Inbox) {
-		return name, nil
+	name := prefix + strings.Join(components, string(separator))
+	if strings.EqualFold(name, string(Inbox)) {
+		return "", fault.New(fault.Permanent, "folder "+string(f), nil,
+			"the other store cannot tell this folder from the inbox; rename it on the source")
 	}
-	return prefix + name, nil
+	return name, nil
 }
 
 // Components returns the unescaped parts of the name.
@@ -100,7 +118,8 @@ var DefaultGreetings = Patterns{"Greetings"}
 // Validate reports a pattern that can never match.
 func (p Patterns) Validate() error {
 	for _, pattern := range p {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+		_, err := path.Match(pattern, "")
+		if err != nil || pattern == "" || strings.HasPrefix(pattern, "/") || strings.HasSuffix(pattern, "/") {
 			return fault.New(fault.Config, "folder pattern "+pattern, err, `use names and the wildcards * and ?, for instance "Greetings"`)
 		}
 	}
