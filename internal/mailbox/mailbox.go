@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"mailmirror/internal/fault"
 )
@@ -15,8 +16,11 @@ type Number string
 // characters without blanks. Slash is refused because numbers are part of
 // workflow ids and of namespace paths; asterisk and percent are LIST wildcards.
 func (n Number) Validate() error {
-	if n == "" || len(n) > 128 {
+	if length := utf8.RuneCountInString(string(n)); length == 0 || length > 128 {
 		return fault.Newf(fault.Config, "mailbox number %q: want 1 to 128 characters", string(n))
+	}
+	if !utf8.ValidString(string(n)) {
+		return fault.Newf(fault.Config, "mailbox number %q: want UTF-8", string(n))
 	}
 	for _, r := range n {
 		if !unicode.IsPrint(r) || unicode.IsSpace(r) || strings.ContainsRune(`/*%"\(){}`, r) {
