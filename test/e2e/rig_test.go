@@ -1,0 +1,322 @@
+//go:build integration
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailmirror/internal/stack"
+	"mailmirror/test/corpus"
+	"mailmirror/test/faults"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+const link = "dr"
+
+// rig is the whole system as an operator has it: two real stores, each behind
+// a proxy that records and breaks, PostgreSQL, Temporal, and the programs.
+type rig struct {
+	t              *testing.T
+	production, dr *servers.Dovecot
+	toProduction   *faults.Proxy
+	toDR           *faults.Proxy
+	stack          *stack.Stack
+	bin, data      string
+	worker         *exec.Cmd
+	env            []string
+}
+
+// newRig starts everything but the worker, and tells Mailmirror of the stores
+// and the link.
+func newRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
+	t.Helper()
+	bin, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"mailmirror", "mailmirror-worker", "mailmirror-temporal"} {
+		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
+			t.Fatalf("%v: build the programs first: make build", err)
+		}
+	}
+	r := &rig{t: t, bin: bin, data: t.TempDir()}
+	if err := os.Chmod(filepath.Dir(r.data), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	production.Name, dr.Name = "production", "dr"
+	r.production, r.dr = servers.DovecotT(t, production), servers.DovecotT(t, dr)
+	r.toProduction, r.toDR = proxy(t, r.production.Addr()), proxy(t, r.dr.Addr())
+	r.stack, err = stack.Up(t.Context(), stack.Options{DataDir: r.data, BinDir: bin, NoWorker: true,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.stopWorker()
+		r.stack.Stop(context.Background())
+		if t.Failed() {
+			r.showLogs()
+		}
+	})
+	r.env = append(os.Environ(), "MAILMIRROR_DATA="+r.data,
+		// What waits for a dead worker is short here, so that many die in a test.
+		"MAILMIRROR_LEASE_TTL=5s", "MAILMIRROR_RETRY_INITIAL=2s", "MAILMIRROR_RETRY_MAXIMUM=4s",
+		"MAILMIRROR_SWEEP_INTERVAL=5s", "MAILMIRROR_WORKER_DEBOUNCE=100ms", "MAILMIRROR_WORKER_PAGE_SIZE=20")
+	for _, s := range []struct {
+		name  string
+		store *servers.Dovecot
+		proxy *faults.Proxy
+	}{{"production", r.production, r.toProduction}, {"dr", r.dr, r.toDR}} {
+		file := filepath.Join(r.data, s.name+".password")
+		if err := os.WriteFile(file, []byte(s.store.TrustedPassword()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.run("store", "add", s.name, "--imap", s.proxy.Addr(), "--imap-security", "none", "--login", "authzid",
+			"--trusted-name", s.store.TrustedName(), "--trusted-password-file", file)
+	}
+	r.run("link", "add", link, "--source", "production", "--target", "dr")
+	return r
+}
+
+func proxy(t *testing.T, target string) *faults.Proxy {
+	t.Helper()
+	p, err := faults.NewProxy(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// numbers names mailboxes.
+func numbers(first, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprint(first + i)
+	}
+	return out
+}
+
+// fill deposits voice mail on production.
+func (r *rig) fill(mailboxes []string, o corpus.Options) {
+	r.t.Helper()
+	if err := corpus.Fill(r.t.Context(), access(r.production), mailboxes, o, 4, nil); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func access(d *servers.Dovecot) reader.Store {
+	return reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword()}
+}
+
+// add makes mailboxes participate.
+func (r *rig) add(mailboxes []string) {
+	r.t.Helper()
+	r.run(append([]string{"mailbox", "add", link}, mailboxes...)...)
+}
+
+// command runs a mailmirror command and returns its exit code and output.
+func (r *rig) command(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+	r.t.Helper()
+	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "mailmirror"), args...)
+	cmd.Env = r.env
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatalf("mailmirror %s: %v", strings.Join(args, " "), err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// run runs a command that must succeed.
+func (r *rig) run(args ...string) string {
+	r.t.Helper()
+	code, stdout, stderr := r.command(r.t.Context(), args...)
+	if code != 0 {
+		r.t.Fatalf("mailmirror %s: exit code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
+	}
+	return stdout
+}
+
+// startWorker starts a worker and returns when it takes work.
+func (r *rig) startWorker() {
+	r.t.Helper()
+	log, err := os.OpenFile(filepath.Join(r.data, "worker.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer log.Close()
+	r.worker = exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
+	r.worker.Env, r.worker.Stderr = r.env, log
+	r.worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.worker.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// killWorker kills the worker without notice.
+func (r *rig) killWorker() {
+	_ = r.worker.Process.Kill()
+	_ = r.worker.Wait()
+	r.worker = nil
+}
+
+func (r *rig) stopWorker() {
+	if r.worker != nil {
+		_ = r.worker.Process.Signal(syscall.SIGTERM)
+		_ = r.worker.Wait()
+		r.worker = nil
+	}
+}
+
+// child returns the pid of a part of the stack.
+func (r *rig) child(name string) int {
+	r.t.Helper()
+	for _, c := range r.stack.Info().Children {
+		if c.Name == name {
+			return c.PID
+		}
+	}
+	r.t.Fatalf("the stack runs no %s", name)
+	return 0
+}
+
+// settle waits until every mailbox is equal, by what `mailmirror status` says;
+// compares are asked for meanwhile, as the schedule would.
+func (r *rig) settle(within time.Duration) {
+	r.t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		ctx, cancel := context.WithDeadline(r.t.Context(), deadline)
+		code, out, errs := r.command(ctx, "compare", link, "--wait", "-o", "json")
+		cancel()
+		_, status, _ := r.command(r.t.Context(), "status", link, "-o", "json")
+		if code == 0 && allEqual(status) {
+			return
+		}
+		if time.Now().After(deadline) {
+			_, list, _ := r.command(r.t.Context(), "errors", link)
+			r.t.Fatalf("not settled within %s: compare exit code %d\n%s%s\n%s\n%s", within, code, out, errs, status, list)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+func allEqual(status string) bool {
+	var s []struct {
+		Mailboxes int `json:"mailboxes"`
+		States    struct {
+			Equal int `json:"equal"`
+		} `json:"states"`
+	}
+	if json.Unmarshal([]byte(status), &s) != nil || len(s) != 1 {
+		return false
+	}
+	return s[0].Mailboxes > 0 && s[0].States.Equal == s[0].Mailboxes
+}
+
+// equal fails the test where the independent reader sees a difference.
+func (r *rig) equal(mailboxes []string) {
+	r.t.Helper()
+	diffs, err := reader.Compare(r.t.Context(), access(r.production), access(r.dr), mailboxes, 4)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i, d := range diffs {
+		if i == 20 {
+			r.t.Errorf("… and %d differences more", len(diffs)-20)
+			break
+		}
+		r.t.Error(d)
+	}
+}
+
+// neverDoubled fails the test where the target ever gave out more UIDs than
+// there are messages: on mailboxes from which nothing was deleted that means
+// that a message was once there twice.
+func (r *rig) neverDoubled(mailboxes []string) {
+	r.t.Helper()
+	for _, number := range mailboxes {
+		out, err := r.dr.Doveadm(r.t.Context(), "mailbox", "status", "-u", number, "messages uidnext", "*")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for line := range strings.Lines(out) {
+			var messages, next int
+			at := strings.Index(line, " messages=")
+			if at < 0 {
+				continue
+			}
+			if _, err := fmt.Sscanf(line[at:], " messages=%d uidnext=%d", &messages, &next); err != nil {
+				r.t.Fatalf("doveadm said %q: %v", line, err)
+			}
+			if next != messages+1 {
+				r.t.Errorf("mailbox %s, %s: %d messages, but UIDNEXT is %d", number, line[:at], messages, next)
+			}
+		}
+	}
+}
+
+// onlyRead fails the test where a command that could change something ever
+// went to production.
+func (r *rig) onlyRead() {
+	r.t.Helper()
+	commands := r.toProduction.Commands()
+	if len(commands) == 0 {
+		r.t.Error("the proxy in front of production recorded nothing")
+	}
+	for _, c := range faults.OnlyReads(commands) {
+		r.t.Errorf("production was sent %q", c)
+	}
+}
+
+func (r *rig) showLogs() {
+	for _, name := range []string{"worker.log"} {
+		b, _ := os.ReadFile(filepath.Join(r.data, name))
+		lines := strings.Split(string(b), "\n")
+		r.t.Logf("%s:\n%s", name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+	}
+}
+
+func connect(t *testing.T, d *servers.Dovecot, number string) *reader.Conn {
+	t.Helper()
+	conn, err := reader.Dial(t.Context(), d.Addr(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	if err := conn.LoginFor(number, d.TrustedName(), d.TrustedPassword()); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// peak returns a process's greatest resident size so far (VmHWM).
+func peak(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown"
+}
