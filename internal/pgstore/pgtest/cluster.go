@@ -19,7 +19,10 @@ import (
 
 // cluster is a private PostgreSQL server in a directory of its own.
 type cluster struct {
+	bin    string
+	owner  *syscall.Credential // nil: as the test's own user
 	dir    string
+	sync   bool
 	cmd    *exec.Cmd
 	exited chan error
 }
@@ -27,73 +30,78 @@ type cluster struct {
 // startTimeout bounds the time until the server takes connections.
 const startTimeout = time.Minute
 
-// startCluster makes a cluster and waits until it takes connections. sync
-// keeps the waits for the disk, for measuring.
-func startCluster(sync bool) (_ *cluster, err error) {
-	bin, err := binaries()
-	if err != nil {
+// newCluster makes a cluster that is not started yet. sync keeps the waits for
+// the disk, for measuring.
+func newCluster(sync bool) (_ *cluster, err error) {
+	c := &cluster{sync: sync}
+	if c.bin, err = binaries(); err != nil {
 		return nil, err
 	}
-	owner, err := credential()
-	if err != nil {
+	if c.owner, err = credential(); err != nil {
 		return nil, err
 	}
 	// The path stays short: a socket's name may have no more than 107 bytes.
-	dir, err := os.MkdirTemp("", "pgtest")
-	if err != nil {
+	if c.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir, exited: make(chan error, 1)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(dir))
+			err = errors.Join(err, c.remove())
 		}
 	}()
-	if owner != nil {
-		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+	if c.owner != nil {
+		if err := os.Chown(c.dir, int(c.owner.Uid), int(c.owner.Gid)); err != nil {
 			return nil, err
 		}
 	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust",
+	initdb := exec.Command(filepath.Join(c.bin, "initdb"), "--pgdata", c.data(), "--username", "postgres", "--auth", "trust",
 		"--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions")
-	initdb.Dir = dir
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	initdb.Dir = c.dir
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: c.owner}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-
-	onOff := map[bool]string{true: "on", false: "off"}[sync]
-	c.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
-		"-c", "listen_addresses=", "-c", "fsync="+onOff, "-c", "full_page_writes="+onOff,
-		"-c", "max_connections=300", "-c", "shared_buffers=128MB", "-c", "max_wal_size=1GB", "-c", "log_min_messages=log",
-		"-c", "log_min_error_statement=panic", "-c", "log_startup_progress_interval=0")
-	c.cmd.Dir = dir
-	// A test process that is killed takes its server along.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
-	return c, c.start()
+	return c, nil
 }
 
-// start runs the server. The signal at the parent's death is tied to the
-// thread that started the child, so one thread is kept for that.
+func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *cluster) remove() error { return os.RemoveAll(c.dir) }
+
+// dsn is the address of one of the cluster's databases.
+func (c *cluster) dsn(database string) string {
+	return "host=" + c.dir + " user=postgres dbname=" + database
+}
+
+// start runs the server and waits until it takes connections. The signal at
+// the parent's death is tied to the thread that started the child, so one
+// thread is kept for that.
 func (c *cluster) start() error {
+	onOff := map[bool]string{true: "on", false: "off"}[c.sync]
+	c.cmd = exec.Command(filepath.Join(c.bin, "postgres"), "-D", c.data(), "-k", c.dir,
+		"-c", "listen_addresses=", "-c", "fsync="+onOff, "-c", "full_page_writes="+onOff,
+		"-c", "max_connections=300", "-c", "shared_buffers=128MB", "-c", "max_wal_size=1GB",
+		"-c", "log_min_messages=log", "-c", "log_min_error_statement=panic")
+	c.cmd.Dir = c.dir
+	// A test process that is killed takes its server along.
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.owner, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
 	stderr, err := c.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
-	started := make(chan error, 1)
-	ready := make(chan error, 1)
-	go func() {
+	started, ready := make(chan error, 1), make(chan error, 1)
+	c.exited = make(chan error, 1)
+	go func(cmd *exec.Cmd, exited chan<- error) {
 		runtime.LockOSThread()
-		if err := c.cmd.Start(); err != nil {
+		if err := cmd.Start(); err != nil {
 			started <- err
 			return
 		}
 		started <- nil
 		ready <- awaitReady(stderr)
 		_, _ = io.Copy(io.Discard, stderr) // until the server closes it
-		c.exited <- c.cmd.Wait()
-	}()
+		exited <- cmd.Wait()
+	}(c.cmd, c.exited)
 	if err := <-started; err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
@@ -104,9 +112,18 @@ func (c *cluster) start() error {
 		}
 		return nil
 	case <-time.After(startTimeout):
-		_ = c.cmd.Process.Kill()
-		return fmt.Errorf("start postgres: not ready after %v", startTimeout)
+		return errors.Join(fmt.Errorf("start postgres: not ready after %v", startTimeout), c.crash())
 	}
+}
+
+// crash ends the server at once, as a power cut would: what it had not written
+// to its log is lost.
+func (c *cluster) crash() error {
+	if err := c.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		return err
+	}
+	_ = <-c.exited // an immediate shutdown ends with status 2
+	return nil
 }
 
 // awaitReady reads the server's log until it says that it takes connections.

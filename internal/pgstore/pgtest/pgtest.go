@@ -28,17 +28,21 @@ const (
 func Main(m *testing.M) int {
 	server := os.Getenv(serverVariable)
 	if server == "" {
-		c, err := startCluster(os.Getenv(syncVariable) != "")
+		c, err := newCluster(os.Getenv(syncVariable) != "")
+		if err == nil {
+			defer func() { _ = c.remove() }()
+			err = c.start()
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest:", err)
 			return 1
 		}
 		defer func() {
-			if err := c.stop(); err != nil {
+			if err := c.crash(); err != nil {
 				fmt.Fprintln(os.Stderr, "pgtest: stop postgres:", err)
 			}
 		}()
-		server = "host=" + c.dir + " user=postgres dbname=postgres"
+		server = c.dsn("postgres")
 	}
 	template, drop, err := makeTemplate(server)
 	if err != nil {
