@@ -191,10 +191,15 @@ func flagOddities() []Oddity {
 		return Oddity{Name: "flags " + name, Deposits: []reader.Deposit{m}}
 	}
 	var many []string
-	for i := range 20 {
-		many = append(many, fmt.Sprintf("keyword%02d", i))
+	for i := range 140 {
+		many = append(many, fmt.Sprintf("keyword%03d", i))
 	}
+	tooLong := with("keyword of 51 characters", strings.Repeat("k", 51))
+	tooLong.Dovecot, tooLong.Note = Refused, "Dovecot's mail_max_keyword_length is 50; the whole APPEND is refused"
+	tooMany := with("keywords by the hundred", many...)
+	tooMany.Cyrus, tooMany.Note = Refused, "Cyrus keeps some 100 keywords a folder, and announces \\* all the same"
 	return []Oddity{
+		tooLong, tooMany,
 		with("all system flags", `\Seen`, `\Answered`, `\Flagged`, `\Deleted`, `\Draft`),
 		with("deleted but there", `\Deleted`),
 		with("registered keywords", "$Forwarded", "$MDNSent", "$Junk", "NonJunk", "$Phishing"),
@@ -204,6 +209,6 @@ func flagOddities() []Oddity {
 		with("keyword of digits", "12345"),
 		with("keyword NIL", "NIL"),
 		with("keyword of 50 characters", strings.Repeat("k", 50)),
-		with("twenty keywords", many...),
+		with("twenty keywords", many[:20]...),
 	}
 }
