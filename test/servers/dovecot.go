@@ -17,7 +17,9 @@ import (
 // DovecotOptions describes one Dovecot instance. The zero value is a server
 // that accepts any mailbox number and says everything that Dovecot can do.
 type DovecotOptions struct {
-	Dir  string // where everything lives; made when empty, and then removed by Stop
+	// Dir is where everything lives; it becomes the server's user's own. When
+	// empty one is made, and removed by Stop.
+	Dir  string
 	Name string // shown in process titles and in the greeting; default "store"
 	Port int    // default: a free one
 
@@ -145,6 +147,9 @@ func (d *Dovecot) makeDirs() error {
 	}
 	if err := d.account.makeDir(d.runDir()); err != nil {
 		return err
+	}
+	if filepath.Dir(d.runDir()) != d.opts.Dir {
+		d.cleanup = append(d.cleanup, d.runDir())
 	}
 	return d.account.checkReach(d.opts.Dir)
 }

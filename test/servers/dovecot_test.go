@@ -167,6 +167,33 @@ func TestDovecotKillAndRestart(t *testing.T) {
 	}
 }
 
+// TestDovecotLongFolder: socket paths are short, folders may be long, and what
+// had to be put elsewhere goes with the instance while its mail stays.
+func TestDovecotLongFolder(t *testing.T) {
+	base, err := os.MkdirTemp("", "mailmirror-long-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(base)
+	if err := os.Chmod(base, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(base, strings.Repeat("long", 20))
+	for range 2 {
+		d := servers.DovecotT(t, servers.DovecotOptions{Dir: dir})
+		talk(t, d.Addr(), nil, "LOGIN 4001 mailbox", "CREATE kept")
+		if err := d.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(servers.RunDir(d)); !os.IsNotExist(err) {
+			t.Errorf("the folder of the sockets is still there: %v", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "mail", "4001")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDovecotSharedNamespace(t *testing.T) {
 	var numbers []string
 	for i := range 30 {
