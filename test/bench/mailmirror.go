@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,7 @@ type mailmirror struct {
 	data     string // of `mailmirror up`
 	config   string
 	up       *exec.Cmd
-	upErr    chan error
+	ended    chan struct{} // closed when up has ended
 }
 
 func (*mailmirror) name() string { return toolMailmirror }
@@ -89,43 +90,73 @@ func (m *mailmirror) addStore(ctx context.Context, r *rig, name string, d *serve
 		"--trusted-name", d.TrustedName(), "--trusted-password-file", password)
 }
 
-// start runs `mailmirror up` on free ports and returns when the CLI reaches it.
+// readyLine is what `mailmirror up` prints first once everything serves.
+const readyLine = "mailmirror is up"
+
+// start runs `mailmirror up` on free ports and returns when it says that it is up.
 func (m *mailmirror) start(ctx context.Context, logPath string) error {
 	log, err := os.Create(logPath)
 	if err != nil {
 		return fmt.Errorf("create log: %w", err)
 	}
-	defer log.Close()
 	args := []string{"up", "--data", m.data, "--config", m.config}
 	for _, port := range []string{"postgres", "temporal", "temporal-ui", "temporal-history", "temporal-matching", "temporal-worker"} {
 		args = append(args, "--"+port+"-port", "0")
 	}
+	ready := make(chan struct{})
 	m.up = exec.Command(m.program(), args...) //nolint:gosec // ended by close, in order
-	m.up.Stdout, m.up.Stderr = log, log
+	m.up.Stdout, m.up.Stderr = &lineWaiter{to: log, line: readyLine, seen: ready}, log
 	// A group of its own: Ctrl-C reaches it through close alone, after what is
 	// under way has ended.
 	m.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := m.up.Start(); err != nil {
-		return fmt.Errorf("start mailmirror: %w", err)
+		return errors.Join(fmt.Errorf("start mailmirror: %w", err), log.Close())
 	}
-	m.upErr = make(chan error, 1)
-	go func() { m.upErr <- m.up.Wait() }()
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	for {
-		err := m.run(ctx, "store", "list")
-		if err == nil {
-			return nil
-		}
-		select {
-		case ended := <-m.upErr:
-			m.upErr <- ended
-			return fmt.Errorf("mailmirror up ended: %w: see %s", ended, logPath)
-		case <-ctx.Done():
-			return fmt.Errorf("await mailmirror: %w", err)
-		case <-time.After(200 * time.Millisecond):
+	m.ended = make(chan struct{})
+	go func() {
+		_ = m.up.Wait() // how it ended stands in its log
+		_ = log.Close()
+		close(m.ended)
+	}()
+	select {
+	case <-ready:
+		return nil
+	case <-m.ended:
+		return fmt.Errorf("start mailmirror: it ended by itself: %s", lastLine(logPath))
+	case <-time.After(startLimit):
+		return fmt.Errorf("start mailmirror: not up after %s: %s", startLimit, lastLine(logPath))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lineWaiter passes everything on and closes seen when line came by.
+type lineWaiter struct {
+	to   io.Writer
+	line string
+	seen chan struct{}
+	text []byte // until the line was seen
+	done bool
+}
+
+func (w *lineWaiter) Write(p []byte) (int, error) {
+	if !w.done {
+		w.text = append(w.text, p...)
+		if bytes.Contains(w.text, []byte(w.line)) {
+			w.done, w.text = true, nil
+			close(w.seen)
 		}
 	}
+	return w.to.Write(p)
+}
+
+func lastLine(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "no log"
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return lines[len(lines)-1]
 }
 
 func (m *mailmirror) section(ctx context.Context, r *rig, c benchCase) (section, error) {
@@ -161,14 +192,14 @@ func (m *mailmirror) residents(t meter.Table) residents {
 
 // close ends `up` in order.
 func (m *mailmirror) close() error {
-	if m.up == nil || m.upErr == nil {
+	if m.ended == nil {
 		return nil
 	}
 	if err := m.up.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop mailmirror: %w", err)
 	}
 	select {
-	case <-m.upErr:
+	case <-m.ended:
 		return nil
 	case <-time.After(stopLimit):
 		return errors.Join(fmt.Errorf("stop mailmirror: still running after %s", stopLimit), m.up.Process.Kill())
