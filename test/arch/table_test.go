@@ -1,0 +1,151 @@
+package arch
+
+// layer is a package's place: pure ← orchestration ← adapter ← composition.
+type layer int
+
+const (
+	// pure packages decide. They use the standard library only, without I/O
+	// and without the clock, so that every decision can be tested by itself.
+	pure layer = iota
+	// support packages hold settings, logs and ciphertext: standard library
+	// and one library of their own, no feature.
+	support
+	// orchestration says what happens in which order, over ports of its own.
+	orchestration
+	// adapter packages each speak to one outside system. They never import one
+	// another; only internal/app constructs them.
+	adapter
+	// composition builds the whole and starts it.
+	composition
+	// helper packages are for tests and measurements; no product imports them.
+	helper
+)
+
+// row is what one package may import. Paths inside the module are written
+// without its name; what is not listed is forbidden.
+type row struct {
+	layer layer
+	// inside lists packages of this module, outside modules or packages of
+	// others; a package is allowed with all that lies below it.
+	inside, outside []string
+	// std lists what a pure package may use of the standard library although
+	// it can do I/O, with the reason in a comment.
+	std []string
+	// never lists what the package must not reach, not even through others.
+	never []string
+	// anything lifts the rules on direct imports.
+	anything bool
+}
+
+// What the outside systems are reached by.
+const (
+	imap     = "github.com/emersion/go-imap"
+	ldap     = "github.com/go-ldap/ldap"
+	postgres = "github.com/jackc/pgx"
+	temporal = "go.temporal.io"
+	cobra    = "github.com/spf13/cobra"
+)
+
+// table has one row for every package of the module. Rows of packages that do
+// not exist yet are kept, so that the rule is there before the code is.
+var table = map[string]row{
+	"internal/fault":   {layer: pure},
+	"internal/mailbox": {layer: pure, inside: []string{"internal/fault"}},
+	"internal/mirror":  {layer: pure, inside: []string{"internal/mailbox", "internal/fault"}},
+	// log/slog: the logger is injected, and a lease that could not be released
+	// is nowhere else to be told.
+	"internal/copier": {layer: pure, std: []string{"log/slog"},
+		inside: []string{"internal/mailbox", "internal/mirror", "internal/fault"},
+		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
+	"internal/directory": {layer: pure, inside: []string{"internal/fault"}},
+	"internal/alert":     {layer: pure},
+
+	"internal/seal":      {layer: support},
+	"internal/telemetry": {layer: support, outside: []string{"github.com/prometheus/client_golang", "go.opentelemetry.io"}},
+	"internal/config":    {layer: support, outside: []string{"github.com/pelletier/go-toml"}},
+
+	"internal/control": {layer: orchestration,
+		inside: append([]string{"internal/seal"}, purePackages...),
+		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
+	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault"},
+		never: []string{imap, postgres, temporal}},
+	"activities": {layer: orchestration,
+		inside:  append([]string{"internal/control"}, purePackages...),
+		outside: []string{"go.temporal.io/sdk/activity", "go.temporal.io/sdk/temporal", "go.temporal.io/sdk/worker"},
+		never:   []string{imap, ldap, postgres, cobra}},
+	"workflows": {layer: orchestration,
+		inside:  append([]string{"activities", "internal/control"}, purePackages...),
+		outside: []string{"go.temporal.io/sdk/workflow", "go.temporal.io/sdk/temporal", "go.temporal.io/sdk/worker", "go.temporal.io/api/enums"},
+		never:   []string{imap, ldap, postgres, cobra}},
+
+	"internal/imapstore": {layer: adapter,
+		inside:  append([]string{"internal/seal"}, purePackages...),
+		outside: []string{imap, "github.com/emersion/go-sasl"},
+		never:   []string{temporal, postgres, ldap, cobra}},
+	"internal/ldapdir": {layer: adapter,
+		inside:  []string{"internal/directory", "internal/fault", "internal/seal"},
+		outside: []string{ldap},
+		never:   []string{temporal, postgres, imap, cobra}},
+	"internal/pgstore": {layer: adapter,
+		inside:  append([]string{"internal/control", "internal/pgstore/sqlcgen"}, purePackages...),
+		outside: []string{postgres, "github.com/pressly/goose"},
+		never:   []string{"net/http", imap, ldap, temporal, cobra}},
+	"internal/pgstore/sqlcgen": {layer: adapter, outside: []string{postgres}},
+	"internal/notify/smtp": {layer: adapter, inside: []string{"internal/alert", "internal/fault"},
+		outside: []string{"github.com/wneessen/go-mail"}},
+	"internal/notify/snmp": {layer: adapter, inside: []string{"internal/alert", "internal/fault"},
+		outside: []string{"github.com/gosnmp/gosnmp"}},
+	"internal/temporalclient": {layer: adapter,
+		inside:  append([]string{"workflows", "internal/seal"}, purePackages...),
+		outside: []string{temporal},
+		never:   []string{imap, ldap, postgres, cobra}},
+	"internal/temporalrunner": {layer: adapter,
+		inside:  append([]string{"workflows", "activities", "internal/control"}, purePackages...),
+		outside: []string{temporal},
+		never:   []string{imap, ldap, postgres, cobra}},
+	"internal/web": {layer: adapter,
+		inside:  append([]string{"internal/control"}, purePackages...),
+		outside: []string{"github.com/alexedwards/scs", "golang.org/x/crypto"},
+		never:   []string{imap, ldap, temporal}},
+
+	// The stack starts and watches child processes. It asks PostgreSQL only
+	// whether it is up, and makes the databases in it.
+	"internal/stack": {layer: composition,
+		inside:  []string{"internal/fault"},
+		outside: []string{postgres, "golang.org/x/sys"},
+		never:   []string{imap, ldap, temporal}},
+	"internal/stack/sdnotify": {layer: support},
+	"internal/cli": {layer: composition,
+		inside:  append([]string{"internal/control", "internal/config", "internal/seal", "internal/stack", "internal/telemetry"}, purePackages...),
+		outside: []string{cobra, "github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
+		never:   []string{imap, ldap, temporal}},
+	"internal/app": {layer: composition, anything: true},
+	"worker": {layer: composition,
+		inside: []string{"internal/app", "internal/config", "internal/fault", "internal/stack/sdnotify", "internal/telemetry"}},
+	"starter": {layer: composition, inside: []string{"internal/app", "internal/cli"}},
+
+	// What the engine is simulated over must be as free of real stores as the
+	// engine is.
+	"internal/copier/copiersim":        {layer: helper, inside: purePackages},
+	"internal/control/controltest":     {layer: helper, anything: true, never: []string{imap, postgres, temporal}},
+	"internal/imapstore/imapstoretest": {layer: helper, anything: true, never: []string{postgres, temporal}},
+	"internal/pgstore/pgtest":          {layer: helper, anything: true, never: []string{imap, temporal}},
+	"internal/stack/stacktest":         {layer: helper, anything: true},
+	"activities/activitytest":          {layer: helper, anything: true, never: []string{imap, postgres}},
+
+	// An observer that shares code with what it observes shares its mistakes:
+	// what proves equality, breaks connections or measures knows no product.
+	"test/reader":  {layer: helper},
+	"test/corpus":  {layer: helper, inside: []string{"test/reader"}},
+	"test/faults":  {layer: helper},
+	"test/servers": {layer: helper, outside: []string{"golang.org/x/sys"}},
+	"test/bench":   {layer: helper, inside: []string{"test"}},
+	"test/demo":    {layer: helper, inside: []string{"test"}},
+	"test/arch":    {layer: helper},
+	"test/e2e":     {layer: helper, anything: true},
+	"test/browser": {layer: helper, anything: true},
+	"test/replay":  {layer: helper, anything: true},
+	"test/scripts": {layer: helper, anything: true},
+}
+
+var purePackages = []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/copier", "internal/directory", "internal/alert"}
