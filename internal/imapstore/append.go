@@ -82,8 +82,13 @@ func (s *Session) checkIncoming(m copier.Incoming) (spelled string, flags []imap
 			return "", nil, err
 		}
 	}
-	if m.Size < 0 {
+	switch {
+	case m.Size < 0:
 		return "", nil, fault.Newf(fault.Permanent, "append message: size %d", m.Size)
+	case m.Size == 0 && s.wire.has("MULTIAPPEND"):
+		// There it means "store none of them" (RFC 3502, section 6.3.11), and
+		// Cyrus loses count of the line ends after it.
+		return "", nil, fault.Newf(fault.Permanent, "append message: a message of no bytes cannot be stored on this server")
 	}
 	return spelled, imapFlags(m.Flags), nil
 }
@@ -110,7 +115,11 @@ func (s *Session) settle(op string) error {
 	data, err := p.cmd.Wait()
 	s.wire.await(false)
 	if err == nil {
-		p.result(copier.AppendResult{UID: mailbox.UID(data.UID), UIDValidity: data.UIDValidity})
+		var r copier.AppendResult
+		if s.wire.has("UIDPLUS") {
+			r.UID, r.UIDValidity = mailbox.UID(data.UID), data.UIDValidity
+		}
+		p.result(r)
 		return nil
 	}
 	if no := refusal(err); no != nil {
@@ -125,7 +134,7 @@ func (s *Session) settle(op string) error {
 // unknown, so that nobody gets a result of them.
 func (s *Session) lost(op string, err error) error {
 	failed := s.failed(op, err)
-	_ = s.wire.fail(errClosed)
+	_ = s.wire.fail(errAborted)
 	s.pending, s.pendingBytes = nil, 0
 	return failed
 }

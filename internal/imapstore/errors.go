@@ -75,7 +75,7 @@ func (s *Session) failed(op string, err error) error {
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
-	case cause != nil && !errors.Is(cause, errClosed):
+	case cause != nil && !errors.Is(cause, errClosed) && !errors.Is(cause, errAborted):
 		return fault.New(fault.Transient, op, cause, "")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, err, "")
@@ -100,6 +100,6 @@ func (s *Session) classify(op string, err error) error {
 		return answer("store "+s.store.opts.Name+": "+op, no)
 	}
 	failed := s.failed(op, err)
-	_ = s.wire.fail(errClosed)
+	_ = s.wire.fail(errAborted)
 	return failed
 }

@@ -85,17 +85,24 @@ func (s *Session) search(criteria *imap.SearchCriteria) (mailbox.UIDSet, error) 
 	return out.Union(nil), nil
 }
 
-// existing returns those of uids that the open folder still holds.
+// fewRuns is up to how many runs of UIDs are asked for one by one.
+const fewRuns = 100
+
+// existing returns those of uids that the open folder still holds. A scattered
+// set is asked for as one range, since its gaps would make a line too long.
 func (s *Session) existing(uids mailbox.UIDSet) (mailbox.UIDSet, error) {
-	var all mailbox.UIDSet
-	for _, part := range uids.Chunks(maxSetBytes) {
-		found, err := s.search(&imap.SearchCriteria{UID: []imap.UIDSet{numSet(part)}})
-		if err != nil {
-			return nil, err
-		}
-		all = all.Union(found.Intersect(part))
+	if len(uids) == 0 {
+		return nil, nil
 	}
-	return all, nil
+	ask := uids
+	if len(uids) > fewRuns {
+		ask = mailbox.UIDSet{{First: uids[0].First, Last: uids[len(uids)-1].Last}}
+	}
+	found, err := s.search(&imap.SearchCriteria{UID: []imap.UIDSet{numSet(ask)}})
+	if err != nil {
+		return nil, err
+	}
+	return found.Intersect(uids), nil
 }
 
 // fetch runs one UID FETCH and hands each message's data to each, in the order
@@ -104,7 +111,7 @@ func (s *Session) existing(uids mailbox.UIDSet) (mailbox.UIDSet, error) {
 // have to be read. It returns what the server said at the end: a NO does not
 // mean that all is lost, so that the caller checks what came.
 func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64,
-	each func(uid mailbox.UID, data *imapclient.FetchMessageData) error) (error, error) {
+	each func(data *imapclient.FetchMessageData) error) (error, error) {
 	options := &imap.FetchOptions{UID: true, ChangedSince: changedSince}
 	switch kind {
 	case fetchMetadata:
@@ -122,13 +129,9 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 		if eachErr != nil {
 			continue
 		}
-		item, ok := data.Next().(imapclient.FetchItemDataUID)
-		if !ok {
-			continue
-		}
-		if eachErr = each(mailbox.UID(item.UID), data); eachErr != nil && !fault.Is(eachErr, fault.Permanent) {
+		if eachErr = each(data); eachErr != nil && !fault.Is(eachErr, fault.Permanent) {
 			// Closing first makes the rest of the answer end at once.
-			_ = s.wire.fail(errClosed)
+			_ = s.wire.fail(errAborted)
 		}
 	}
 	err := cmd.Close()
@@ -191,13 +194,13 @@ func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known inter
 	missing := part
 	for try := 0; ; try++ {
 		var got, broken mailbox.UIDSet
-		no, err := s.fetch(missing, fetchMetadata, changedSince, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
-			m, whole := readMetadata(uid, data, known)
+		no, err := s.fetch(missing, fetchMetadata, changedSince, func(data *imapclient.FetchMessageData) error {
+			m, whole := readMetadata(data, known)
 			if !whole {
-				broken.Add(uid)
+				broken.Add(m.UID)
 				return nil
 			}
-			got.Add(uid)
+			got.Add(m.UID)
 			messages = append(messages, m)
 			return nil
 		})
@@ -210,10 +213,20 @@ func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known inter
 			missing = broken.Minus(got)
 		}
 		changedSince = 0
+		if s.isWhole(part, messages) {
+			return messages, nil
+		}
 		if missing, err = s.stillThere(missing, try, no); err != nil || len(missing) == 0 {
 			return messages, err
 		}
 	}
+}
+
+// isWhole spares the search for the missing where all of a folder was asked for
+// and as many messages came as the folder holds.
+func (s *Session) isWhole(part mailbox.UIDSet, messages []mailbox.Message) bool {
+	state := s.client.Mailbox()
+	return state != nil && len(part) == 1 && part[0].First == 1 && len(messages) == int(state.NumMessages)
 }
 
 // stillThere returns those of the missing messages that exist and must be
@@ -243,11 +256,13 @@ func (s *Session) withheld(there mailbox.UIDSet, no error) error {
 		"the message may be damaged on the store; see the server's log")
 }
 
-func readMetadata(uid mailbox.UID, data *imapclient.FetchMessageData, known interned) (mailbox.Message, bool) {
-	m := mailbox.Message{UID: uid}
+func readMetadata(data *imapclient.FetchMessageData, known interned) (mailbox.Message, bool) {
+	var m mailbox.Message
 	var flags, date, size bool
 	for item := data.Next(); item != nil; item = data.Next() {
 		switch item := item.(type) {
+		case imapclient.FetchItemDataUID:
+			m.UID = mailbox.UID(item.UID)
 		case imapclient.FetchItemDataFlags:
 			m.Flags, flags = known.flags(item.Flags), true
 		case imapclient.FetchItemDataInternalDate:
@@ -256,7 +271,7 @@ func readMetadata(uid mailbox.UID, data *imapclient.FetchMessageData, known inte
 			m.Size, size = item.Size, true
 		}
 	}
-	return m, flags && date && size
+	return m, m.UID != 0 && flags && date && size
 }
 
 // Headers returns a digest of each message's header section.
@@ -266,8 +281,8 @@ func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox
 		for _, part := range uids.Chunks(maxSetBytes) {
 			for try := 0; len(part) > 0; try++ {
 				var got mailbox.UIDSet
-				no, err := s.fetch(part, fetchHeader, 0, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
-					body, ok := openBody(data)
+				no, err := s.fetch(part, fetchHeader, 0, func(data *imapclient.FetchMessageData) error {
+					uid, body, ok := openBody(data)
 					if !ok {
 						return nil
 					}
@@ -380,21 +395,24 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// openBody finds the body section in a message's data. ok is false where there
-// is none, or NIL, which a server sends for a message that it cannot read.
-func openBody(data *imapclient.FetchMessageData) (*body, bool) {
+// openBody finds the UID and the body section in a message's data. ok is false
+// where the body is missing, or NIL, which a server sends for a message that it
+// cannot read. The UID comes before any literal, or go-imap could not tell
+// which command the answer belongs to.
+func openBody(data *imapclient.FetchMessageData) (uid mailbox.UID, b *body, ok bool) {
 	for item := data.Next(); item != nil; item = data.Next() {
-		section, ok := item.(imapclient.FetchItemDataBodySection)
-		if !ok {
-			continue
+		switch item := item.(type) {
+		case imapclient.FetchItemDataUID:
+			uid = mailbox.UID(item.UID)
+		case imapclient.FetchItemDataBodySection:
+			if item.Literal == nil || uid == 0 {
+				return uid, nil, false
+			}
+			size := item.Literal.Size()
+			return uid, &body{r: item.Literal, left: size, size: size}, true
 		}
-		if section.Literal == nil {
-			return nil, false
-		}
-		size := section.Literal.Size()
-		return &body{r: section.Literal, left: size, size: size}, true
 	}
-	return nil, false
+	return uid, nil, false
 }
 
 // Bodies streams whole messages in ascending order of UID.
@@ -413,8 +431,8 @@ func (s *Session) bodies(part mailbox.UIDSet, each func(uid mailbox.UID, size in
 	last := mailbox.UID(0)
 	for try := 0; len(part) > 0; try++ {
 		var got mailbox.UIDSet
-		no, err := s.fetch(part, fetchBody, 0, func(uid mailbox.UID, data *imapclient.FetchMessageData) error {
-			b, ok := openBody(data)
+		no, err := s.fetch(part, fetchBody, 0, func(data *imapclient.FetchMessageData) error {
+			uid, b, ok := openBody(data)
 			if !ok || uid <= last {
 				return nil // out of order is as good as not there
 			}

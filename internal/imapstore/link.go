@@ -21,6 +21,7 @@ var (
 	errReadTimeout  = errors.New("the server owes an answer and is silent")
 	errWriteTimeout = errors.New("the server takes no more data")
 	errClosed       = errors.New("the session is closed")
+	errAborted      = errors.New("the session was given up")
 	errBadCommand   = errors.New("the server did not understand a command (BAD)")
 )
 

@@ -38,7 +38,7 @@ func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
 		}
 		if f.separator != 0 && f.separator != s.ns.separator {
 			s.store.forgetNamespaces()
-			return nil, s.end("list folders", fault.Newf(fault.Transient, "store %s: the hierarchy separator is another one than before", s.store.opts.Name))
+			return nil, s.end(fault.Newf(fault.Transient, "store %s: the hierarchy separator is another one than before", s.store.opts.Name))
 		}
 		folder := f.folder(s.ns.namespace)
 		if _, double := spelled[folder.Name]; double {
@@ -58,8 +58,8 @@ func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
 }
 
 // end closes the session because of err and returns err.
-func (s *Session) end(_ string, err error) error {
-	_ = s.wire.fail(errClosed)
+func (s *Session) end(err error) error {
+	_ = s.wire.fail(errAborted)
 	return err
 }
 

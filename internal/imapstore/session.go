@@ -83,6 +83,10 @@ func (s *Session) Traffic() (in, out int64) { return s.wire.in.Load(), s.wire.ou
 
 // Close says goodbye where that takes no waiting, and closes the connection.
 func (s *Session) Close() error {
+	if len(s.pending) > 0 {
+		// What became of them is unknown; the less of them lands late, the better.
+		_ = s.wire.fail(errAborted)
+	}
 	if s.wire.cause() == nil {
 		// The answer is not waited for. A lease that is over forbids even this.
 		s.wire.hurry()

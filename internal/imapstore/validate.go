@@ -55,7 +55,7 @@ func validateFlags(flags mailbox.Flags) error {
 func validateName(name mailbox.FolderName, wire string) error {
 	bad := ""
 	switch {
-	case wire == "":
+	case name == "" || wire == "":
 		bad = "it is empty"
 	case len(wire) > maxName:
 		bad = "it is too long"

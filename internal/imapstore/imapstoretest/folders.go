@@ -1,0 +1,147 @@
+package imapstoretest
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/test/corpus"
+)
+
+// names lists the folders that can be opened.
+func names(t *testing.T, s copier.Session) []mailbox.FolderName {
+	t.Helper()
+	folders, err := s.List(t.Context())
+	must(t, err)
+	var out []mailbox.FolderName
+	for _, f := range folders {
+		if f.Selectable {
+			out = append(out, f.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func testFolders(t *testing.T, b Backend) {
+	s, number := fresh(t, b)
+	has := func(name mailbox.FolderName) bool { return slices.Contains(names(t, s), name) }
+
+	must(t, s.CreateFolder(t.Context(), "Work", nil))
+	must(t, s.CreateFolder(t.Context(), "Work", nil)) // exists already: no error
+	must(t, s.CreateFolder(t.Context(), inbox, nil))
+	must(t, s.CreateFolder(t.Context(), "Work/2025", nil))
+	must(t, s.CreateFolder(t.Context(), "Outbox", []string{`\Archive`}))
+	must(t, s.Subscribe(t.Context(), "Work/2025", true))
+	putAll(t, s, "Work/2025", `\Seen`, message("1", "a"))
+	if !has("Work") || !has("Work/2025") || !has("Outbox") {
+		t.Fatalf("folders: %v", names(t, s))
+	}
+	if b.KeepsSpecialUse {
+		folders, err := s.List(t.Context())
+		must(t, err)
+		if f, _ := folderNamed(folders, "Outbox"); !slices.Contains(f.SpecialUse, `\Archive`) {
+			t.Errorf("special use: %v", f.SpecialUse)
+		}
+	}
+
+	_, _, err := s.Select(t.Context(), "Work/2025")
+	must(t, err)
+	must(t, s.RenameFolder(t.Context(), "Work", "Done"))
+	if has("Work") || has("Work/2025") || !has("Done") || !has("Done/2025") {
+		t.Errorf("after renaming: %v", names(t, s))
+	}
+	c, err := s.Examine(t.Context(), "Done/2025")
+	must(t, err)
+	if c.Messages != 1 {
+		t.Errorf("renamed folder: %+v", c)
+	}
+	if err := s.RenameFolder(t.Context(), "Nowhere", "Elsewhere"); !fault.Is(err, fault.Permanent) {
+		t.Errorf("rename of no folder: %v", err)
+	}
+
+	must(t, s.Subscribe(t.Context(), "Done/2025", true))
+	must(t, s.Subscribe(t.Context(), "Done/2025", false))
+	must(t, s.Subscribe(t.Context(), "Outbox", true))
+	must(t, s.Unselect(t.Context()))
+	folders, err := s.List(t.Context())
+	must(t, err)
+	for _, f := range folders {
+		if f.Name != inbox && f.Subscribed != (f.Name == "Outbox") {
+			t.Errorf("%s: subscribed %v", f.Name, f.Subscribed)
+		}
+	}
+
+	if _, _, err := s.Select(t.Context(), "Nowhere"); !fault.Is(err, fault.Permanent) {
+		t.Errorf("select of no folder: %v", err)
+	}
+	if _, err := s.UIDs(t.Context()); err == nil {
+		t.Error("a folder is open after a failed SELECT")
+	}
+	s = open(t, b, number)
+	_, _, err = s.Select(t.Context(), "Done/2025")
+	must(t, err)
+	must(t, s.DeleteFolder(t.Context(), "Done/2025")) // while it is open
+	must(t, s.DeleteFolder(t.Context(), "Done/2025")) // gone already: no error
+	must(t, s.DeleteFolder(t.Context(), "Never"))
+	if has("Done/2025") || !has("Done") {
+		t.Errorf("after deleting: %v", names(t, s))
+	}
+}
+
+func testOddFolders(t *testing.T, b Backend) {
+	s, number := fresh(t, b)
+	kept := map[mailbox.FolderName][]byte{}
+	for _, o := range corpus.FolderOddities() {
+		name := mailbox.FolderName(o.Folder)
+		err := s.CreateFolder(t.Context(), name, nil)
+		want := b.Folder(o)
+		switch {
+		case err != nil && !fault.Is(err, fault.Permanent):
+			t.Fatalf("%s: %v", o.Name, err)
+		case (err != nil) != (want == corpus.Refused):
+			t.Errorf("%s: %v, expected %v", o.Name, err, want)
+			continue
+		case err != nil:
+			continue
+		}
+		body := message("in", o.Name)
+		kept[name] = body
+		putAll(t, s, name, "", body)
+		must(t, s.Subscribe(t.Context(), name, true))
+	}
+	if len(kept) == 0 {
+		t.Fatal("no odd name was taken")
+	}
+	folders, err := s.List(t.Context())
+	must(t, err)
+	for name, body := range kept {
+		f, ok := folderNamed(folders, name)
+		if !ok || !f.Selectable || !f.Subscribed || f.Counters.Messages != 1 {
+			t.Errorf("%q is listed as %v %+v", name, ok, f)
+			continue
+		}
+		c, err := s.Examine(t.Context(), name)
+		must(t, err)
+		got, err := bodiesOf(t.Context(), s, all(c))
+		must(t, err)
+		if !bytes.Equal(got[1], body) {
+			t.Errorf("%q holds another message", name)
+		}
+	}
+	must(t, s.Unselect(t.Context()))
+	sameAsIndependent(t, b, number)
+	for name := range kept {
+		if strings.HasPrefix(string(name), string(inbox)) {
+			continue
+		}
+		must(t, s.Subscribe(t.Context(), name, false))
+		if err := s.DeleteFolder(t.Context(), name); err != nil {
+			t.Errorf("delete %q: %v", name, err)
+		}
+	}
+}

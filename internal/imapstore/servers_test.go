@@ -1,0 +1,118 @@
+//go:build integration
+
+package imapstore_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/imapstore/imapstoretest"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/seal"
+	"mailmirror/test/corpus"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// server is what the private servers have in common.
+type server interface {
+	Addr() string
+	TrustedName() string
+	TrustedPassword() string
+}
+
+// newStore makes a store on a private server; change may alter the options.
+func newStore(t *testing.T, s server, change func(*imapstore.Options)) *imapstore.Store {
+	t.Helper()
+	o := imapstore.Options{
+		Name: "store", Address: s.Addr(), Security: imapstore.SecurityNone, Login: imapstore.LoginAuthzid,
+		TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword()),
+	}
+	if change != nil {
+		change(&o)
+	}
+	store, err := imapstore.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// numbers gives mailbox numbers that nobody used.
+func numbers() func(*testing.T) mailbox.Number {
+	var n atomic.Int64
+	return func(*testing.T) mailbox.Number { return mailbox.Number(fmt.Sprint(5000 + n.Add(1))) }
+}
+
+func dovecotBackend(t *testing.T, o servers.DovecotOptions) imapstoretest.Backend {
+	d := servers.DovecotT(t, o)
+	return imapstoretest.Backend{
+		Store:       newStore(t, d, nil),
+		Mailbox:     numbers(),
+		Independent: &reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword()},
+		CondStore:   true, UIDPlus: true,
+		Message: func(o corpus.Oddity) corpus.Expect { return o.Dovecot },
+		Folder:  func(o corpus.FolderOddity) corpus.Expect { return o.Dovecot },
+	}
+}
+
+func TestDovecot(t *testing.T) {
+	imapstoretest.Run(t, dovecotBackend(t, servers.DovecotOptions{}))
+}
+
+// TestDovecotHidden runs over a Dovecot that announces little, has another
+// separator and a prefix, so that every fallback is taken.
+func TestDovecotHidden(t *testing.T) {
+	b := dovecotBackend(t, servers.DovecotOptions{
+		Separator: ".", Prefix: "INBOX.",
+		HideCapabilities: []string{"CONDSTORE", "QRESYNC", "UIDPLUS", "LITERAL+", "LIST-STATUS", "LIST-EXTENDED",
+			"ESEARCH", "SASL-IR", "UNSELECT", "SPECIAL-USE", "MOVE", "MULTIAPPEND", "ENABLE"},
+	})
+	b.CondStore, b.UIDPlus = false, false
+	b.Small = true
+	b.Folder = func(o corpus.FolderOddity) corpus.Expect {
+		if strings.Contains(o.Folder, ".") {
+			return corpus.Refused // a name with the separator in it cannot be told from two levels
+		}
+		return o.Dovecot
+	}
+	imapstoretest.Run(t, b)
+}
+
+// TestDovecotMixed hides one half of the extensions and logs in by separator.
+func TestDovecotMixed(t *testing.T) {
+	d := servers.DovecotT(t, servers.DovecotOptions{
+		Mailboxes: []string{"probe"}, HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "NAMESPACE"},
+	})
+	b := imapstoretest.Backend{
+		Store:     newStore(t, d, func(o *imapstore.Options) { o.Login = imapstore.LoginSeparator }),
+		CondStore: true, UIDPlus: true, Small: true, UnknownMailbox: "404",
+		Independent: &reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword(), Separator: "*"},
+		Message:     func(o corpus.Oddity) corpus.Expect { return o.Dovecot },
+		Folder:      func(o corpus.FolderOddity) corpus.Expect { return o.Dovecot },
+	}
+	next := numbers()
+	b.Mailbox = func(t *testing.T) mailbox.Number {
+		n := next(t)
+		if err := d.AddMailboxes(t.Context(), string(n)); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	imapstoretest.Run(t, b)
+}
+
+func TestCyrus(t *testing.T) {
+	c := servers.CyrusT(t, servers.CyrusOptions{})
+	imapstoretest.Run(t, imapstoretest.Backend{
+		Store:       newStore(t, c, nil),
+		Mailbox:     numbers(),
+		Independent: &reader.Store{Addr: c.Addr(), Trusted: c.TrustedName(), Password: c.TrustedPassword()},
+		CondStore:   true, UIDPlus: true, KeepsSpecialUse: true,
+		Message: func(o corpus.Oddity) corpus.Expect { return o.Cyrus },
+		Folder:  func(o corpus.FolderOddity) corpus.Expect { return o.Cyrus },
+	})
+}
