@@ -90,7 +90,9 @@ type backend struct {
 
 // Open connects to the installation that the settings describe.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend, error) {
-	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) { return temporalclient.Lazy(o) }
+	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) {
+		return temporalclient.Lazy(o)
+	}
 	p, err := connect(ctx, cfg, log, lazy)
 	if err != nil {
 		return nil, err

@@ -11,5 +11,6 @@ import (
 type checker struct{ stores *stores }
 
 func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
-	_ = fault.Config; return control.StoreReport{}, nil
+	_ = fault.Config
+	return control.StoreReport{}, nil
 }

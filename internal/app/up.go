@@ -23,7 +23,7 @@ func Up(ctx context.Context, cfg config.Config, ports stack.Ports, log *slog.Log
 	}
 	s, err := stack.Up(ctx, stack.Options{
 		WorkerArgs: workerArgs,
-		DataDir: cfg.DataDir, Ports: ports, Logger: log,
+		DataDir:    cfg.DataDir, Ports: ports, Logger: log,
 		ExternalDatabase: dsn, ExternalTemporal: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace,
 	})
 	if err != nil {

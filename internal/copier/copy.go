@@ -32,10 +32,9 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 	}
 	work := f.run.work(f.name)
 	for _, c := range plan.SetFlags {
-		if err := f.run.write("store flags", func() error { return f.run.target.SetFlags(ctx, c.Target, c.Flags) }); err != nil {
+		if err := f.setFlags(ctx, c); err != nil {
 			return err
 		}
-		work.FlagsChanged += c.Target.Len()
 	}
 	if len(plan.Expunge) > 0 {
 		if err := f.run.write("expunge", func() error { return f.run.target.Expunge(ctx, plan.Expunge) }); err != nil {
@@ -44,6 +43,25 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 		work.Expunged += plan.Expunge.Len()
 	}
 	f.run.progress()
+	return nil
+}
+
+// setFlags changes flags. Where the target refuses the keywords, the messages
+// are left to the next look, which plans them without.
+func (f *folderRun) setFlags(ctx context.Context, c mirror.FlagChange) error {
+	err := f.run.write("store flags", func() error { return f.run.target.SetFlags(ctx, c.Target, c.Flags) })
+	if err == nil {
+		f.run.work(f.name).FlagsChanged += c.Target.Len()
+	}
+	if !fault.Is(err, fault.Permanent) {
+		return err
+	}
+	for t := range c.Target.All() {
+		s, paired := f.pairs.Source(t)
+		if !paired || !f.withoutKeywords(s, err) {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -98,6 +116,9 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 	}
 	m := f.source.Messages[uid]
 	flags, _ := f.permanent.Storable(m.Flags)
+	if f.noKeywords.Contains(uid) {
+		flags = flags.System()
+	}
 	seen := &inspector{r: body}
 	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen},
 		func(a AppendResult) { f.answered(uid, size, seen, a) })
@@ -128,7 +149,15 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 		w.Appended++
 		w.Bytes += size
 		f.run.progress()
+	case fault.Is(a.Err, fault.Permanent) && f.withoutKeywords(uid, a.Err):
+		// The next look finds it missing and tries it without.
 	case fault.Is(a.Err, fault.Permanent):
+		// It was not for its keywords, then.
+		for d := range f.differences {
+			if d.SourceUID == uid && d.Kind == KeywordsRefused {
+				delete(f.differences, d)
+			}
+		}
 		f.differences[Difference{Kind: Refused, SourceUID: uid, Detail: a.Err.Error()}] = true
 		f.skip = f.skip.Union(mailbox.UIDSet{{First: uid, Last: uid}})
 	case f.transient == nil:

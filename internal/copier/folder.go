@@ -21,6 +21,8 @@ type folderRun struct {
 	// differences by kind and source UID.
 	differences map[Difference]bool
 	skip        mailbox.UIDSet
+	// noKeywords are messages whose keywords the target refused.
+	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
 	// was looked at: its counters are then no proof of anything.
 	sourceMoved bool
@@ -54,7 +56,7 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
 			return err
 		}
 		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target,
-			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip})
+			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip, NoKeywords: f.noKeywords})
 		if err != nil {
 			return err
 		}
@@ -115,7 +117,21 @@ func (f *folderRun) look(ctx context.Context) error {
 	if f.target, err = view(ctx, f.run.target, targetNow, targetBase); err != nil {
 		return fault.Wrap(err, "look at target folder")
 	}
+	if sourceBase != nil {
+		f.retryChangedKeywords()
+	}
 	return nil
+}
+
+// retryChangedKeywords gives messages whose keywords were refused another try
+// once the source has changed them.
+func (f *folderRun) retryChangedKeywords() {
+	for d := range f.differences {
+		if _, changed := f.source.Messages[d.SourceUID]; changed && d.Kind == KeywordsRefused {
+			delete(f.differences, d)
+			f.noKeywords = f.noKeywords.Minus(mailbox.UIDSet{{First: d.SourceUID, Last: d.SourceUID}})
+		}
+	}
 }
 
 // takeOver keeps the ledger's pairs and differences where both UIDVALIDITYs
@@ -132,12 +148,15 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
 	f.confirmed = f.pairs.Len()
 	f.differences = make(map[Difference]bool, len(s.Differences))
-	var skip []mailbox.UID
+	var skip, noKeywords []mailbox.UID
 	for _, d := range s.Differences {
 		switch {
-		case d.SourceUID == 0 || (d.Kind == Refused && f.job.Force):
+		case d.SourceUID == 0 || (f.job.Force && (d.Kind == Refused || d.Kind == KeywordsRefused)):
 		case d.Kind == Refused:
 			skip = append(skip, d.SourceUID)
+			f.differences[d] = true
+		case d.Kind == KeywordsRefused:
+			noKeywords = append(noKeywords, d.SourceUID)
 			f.differences[d] = true
 		case d.Kind == Unchecked:
 			f.fresh[d.SourceUID] = sent{odd: true}
@@ -146,7 +165,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			f.differences[d] = true
 		}
 	}
-	f.skip = mailbox.NewUIDSet(skip...)
+	f.skip, f.noKeywords = mailbox.NewUIDSet(skip...), mailbox.NewUIDSet(noKeywords...)
 }
 
 func backwards(then, now mailbox.Counters) bool {
@@ -266,6 +285,18 @@ func (f *folderRun) lasting() []Difference {
 		return 1
 	})
 	return out
+}
+
+// withoutKeywords gives up on the keywords of a message. It reports false where
+// there are none to give up.
+func (f *folderRun) withoutKeywords(uid mailbox.UID, cause error) bool {
+	flags, _ := f.permanent.Storable(f.source.Messages[uid].Flags)
+	if f.noKeywords.Contains(uid) || flags == flags.System() {
+		return false
+	}
+	f.noKeywords = f.noKeywords.Union(mailbox.UIDSet{{First: uid, Last: uid}})
+	f.differences[Difference{Kind: KeywordsRefused, SourceUID: uid, Detail: cause.Error()}] = true
+	return true
 }
 
 // noteRefusedFlags brings the list of refused flags up to date for every

@@ -220,6 +220,9 @@ const (
 	Unchecked DifferenceKind = "unchecked"
 	// FlagsRefused: the target's PERMANENTFLAGS lack a flag or keyword.
 	FlagsRefused DifferenceKind = "flags_refused"
+	// KeywordsRefused: the target answered NO to a message's keywords, or to the
+	// message because of them; it is mirrored without any.
+	KeywordsRefused DifferenceKind = "keywords_refused"
 	// FolderRefused: the target cannot hold the folder (SourceUID is 0).
 	FolderRefused DifferenceKind = "folder_refused"
 	// FolderKept: the target would not delete a folder that the source does

@@ -47,6 +47,12 @@ func (f Flags) Has(flag string) bool {
 	return slices.ContainsFunc(f.List(), func(s string) bool { return strings.EqualFold(s, flag) })
 }
 
+// System returns the set without its keywords: only what begins with a
+// backslash.
+func (f Flags) System() Flags {
+	return NewFlags(slices.DeleteFunc(f.List(), func(s string) bool { return !strings.HasPrefix(s, `\`) })...)
+}
+
 // With returns the set with flag added.
 func (f Flags) With(flag string) Flags { return NewFlags(append(f.List(), flag)...) }
 

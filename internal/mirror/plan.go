@@ -28,6 +28,8 @@ type FolderInput struct {
 	Permanent mailbox.Permanent
 	// Skip holds the source UIDs that the target refused to take.
 	Skip mailbox.UIDSet
+	// NoKeywords holds the source UIDs whose keywords the target refused.
+	NoKeywords mailbox.UIDSet
 }
 
 // FlagChange gives some messages of the target the same flags.
@@ -93,6 +95,9 @@ func PlanFolder(in FolderInput) (FolderPlan, error) {
 			return FolderPlan{}, fault.Newf(fault.Conflict, "plan folder: source message %d and target message %d were not both looked at", s, t)
 		}
 		want, refused := in.Permanent.Storable(sm.Flags)
+		if in.NoKeywords.Contains(s) {
+			want = want.System()
+		}
 		if refused != "" {
 			plan.Refused = append(plan.Refused, FlagsRefused{Source: s, Flags: refused})
 		}

@@ -73,7 +73,9 @@ func TestKillParts(t *testing.T) {
 			if err := part.kill(); err != nil {
 				t.Fatal(err)
 			}
-			r.settle(3 * time.Minute)
+			// A lock file that a killed Dovecot leaves is honoured by the next one for
+			// two minutes.
+			r.settle(6 * time.Minute)
 			r.equal(all)
 			r.neverDoubled(all)
 		})

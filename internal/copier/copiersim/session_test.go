@@ -329,6 +329,9 @@ func (c *session) commit(q *waiting) copier.AppendResult {
 	if c.s.feat.refusesPoison && strings.Contains(content, "poison") {
 		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "message refused")}
 	}
+	if c.s.feat.refusesUrgent && q.m.Flags.Has("urgent") {
+		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "keyword refused")}
+	}
 	content = c.s.kept(content)
 	altered := content != q.text
 	uid := c.s.put(name, content, q.m.Flags, q.m.InternalDate)
@@ -350,6 +353,9 @@ func (c *session) SetFlags(ctx context.Context, uids mailbox.UIDSet, flags mailb
 	f, err := c.folder()
 	if err != nil {
 		return err
+	}
+	if c.s.feat.refusesUrgent && flags.Has("urgent") {
+		return fault.Newf(fault.Permanent, "keyword refused")
 	}
 	for _, m := range f.messages {
 		if uids.Contains(m.uid) {
@@ -375,11 +381,11 @@ func (c *session) Expunge(ctx context.Context, uids mailbox.UIDSet) error {
 		if m == nil {
 			continue
 		}
-		before := c.s.count(c.name, m.content)
+		before := c.s.countLike(c.name, m)
 		c.s.remove(c.name, uid)
 		w.tell("%s expunges %s %d %v", c.k.name, c.name, uid, m)
 		quiet := w.source.lastTouched(c.name, m.content).Before(c.opened) && c.s.lastTouched(c.name, m.content).Before(c.opened)
-		if on := w.source.count(c.name, m.content); quiet && before <= on {
+		if on := w.source.countLike(c.name, m); quiet && before <= on {
 			w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
 		}
 	}

@@ -141,6 +141,11 @@ func (w *world) quietPhase(t *testing.T) {
 		w.violate("second sync in peace: %+v, %v", again, err)
 	}
 	job.Force = true
+	if w.target.feat.refusesUrgent {
+		// The first forced sync may set keywords that were given up together
+		// with a refused one.
+		_, _ = engine.Sync(t.Context(), job)
+	}
 	forced, err := engine.Sync(t.Context(), job)
 	if err != nil || !forced.Idle() {
 		w.violate("forced sync in peace: %+v, %v", forced, err)
@@ -165,7 +170,7 @@ func (w *world) compare() {
 		if s.subscribed != t.subscribed {
 			w.violate("%s: subscription differs", name)
 		}
-		if want, got := w.expected(s), held(t); !maps.Equal(want, got) {
+		if want, got := w.expected(s), w.held(t); !maps.Equal(want, got) {
 			w.violate("%s: want %v\n got %v", name, want, got)
 		}
 	}
@@ -180,15 +185,22 @@ func (w *world) expected(f *folder) map[string]int {
 		}
 		c.content = w.target.kept(c.content)
 		c.flags, _ = mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}.Storable(c.flags)
+		if w.target.feat.refusesUrgent {
+			c.flags = c.flags.System() // which keywords are left depends on the order of changes
+		}
 		out[c.String()]++
 	}
 	return out
 }
 
-func held(f *folder) map[string]int {
+func (w *world) held(f *folder) map[string]int {
 	out := map[string]int{}
 	for _, m := range f.messages {
-		out[m.String()]++
+		c := *m
+		if w.target.feat.refusesUrgent {
+			c.flags = c.flags.System()
+		}
+		out[c.String()]++
 	}
 	return out
 }

@@ -14,6 +14,7 @@ import (
 type features struct {
 	condstore, uidplus, keywords       bool
 	altersNUL, refusesPoison, noRename bool
+	refusesUrgent                      bool // announces any keyword and says NO to this one
 }
 
 // message is one stored message; content is its whole text.
@@ -108,6 +109,19 @@ func (s *store) count(name mailbox.FolderName, content string) int {
 	if f := s.folders[name]; f != nil {
 		for _, m := range f.messages {
 			if m.content == content {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// countLike counts the messages with m's content and date.
+func (s *store) countLike(name mailbox.FolderName, m *message) int {
+	n := 0
+	if f := s.folders[name]; f != nil {
+		for _, o := range f.messages {
+			if o.content == m.content && o.date.Equal(m.date) {
 				n++
 			}
 		}
