@@ -7,7 +7,9 @@ SHELL := /bin/bash
 
 GO      ?= go
 BIN     := bin
-DATA    ?= data/demo
+# Not below the checkout: the servers run as users of their own, who could not
+# reach it below a home directory.
+DATA    ?= /var/tmp/mailmirror-demo
 DEMO    ?=
 SEEDS   ?= 2000
 BENCH   ?=
