@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
@@ -97,7 +98,7 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 
 	var plan TreePlan
 	if !in.NoRename {
-		plan.Rename = renames(source, target, known)
+		plan.Rename = renames(source, target, known, in.Target)
 		for _, r := range plan.Rename {
 			f := target[r.From]
 			f.Name = r.To
@@ -150,7 +151,8 @@ func Unchanged(in TreeInput) bool {
 // The pairing of messages is not taken over from the ledger: a UIDVALIDITY is
 // often a time of creation in seconds and may belong to two folders, so the
 // messages are recognised anew, which still saves copying them.
-func renames(source, target map[mailbox.FolderName]mailbox.Folder, known map[mailbox.FolderName]Known) []Rename {
+// all is the target's whole list, with what the link excludes.
+func renames(source, target map[mailbox.FolderName]mailbox.Folder, known map[mailbox.FolderName]Known, all []mailbox.Folder) []Rename {
 	fresh := map[uint32][]mailbox.FolderName{} // new on the source, by UIDVALIDITY
 	for _, name := range sortedNames(source) {
 		if _, onTarget := target[name]; onTarget || !source[name].Selectable {
@@ -177,15 +179,20 @@ func renames(source, target map[mailbox.FolderName]mailbox.Folder, known map[mai
 		}
 		found = append(found, Rename{From: k.Name, To: names[0]})
 	}
+	// A name below a folder that moves too would move along with it.
+	moving := slices.Clone(found)
+	found = slices.DeleteFunc(found, func(r Rename) bool {
+		return slices.ContainsFunc(moving, func(m Rename) bool { return strings.HasPrefix(string(r.To), string(m.From)+"/") })
+	})
 	slices.SortFunc(found, func(a, b Rename) int {
 		return cmp.Or(cmp.Compare(a.From.Depth(), b.From.Depth()), cmp.Compare(a.From, b.From))
 	})
-	return implied(found, target)
+	return implied(found, all)
 }
 
 // implied marks what a rename of a parent brings about by itself, and drops
 // renames that a parent's rename contradicts: those are created and deleted.
-func implied(found []Rename, target map[mailbox.FolderName]mailbox.Folder) []Rename {
+func implied(found []Rename, target []mailbox.Folder) []Rename {
 	moved := map[mailbox.FolderName]mailbox.FolderName{}
 	byFrom := map[mailbox.FolderName]mailbox.FolderName{}
 	for _, r := range found {
@@ -213,14 +220,13 @@ func implied(found []Rename, target map[mailbox.FolderName]mailbox.Folder) []Ren
 }
 
 // childrenFollow reports whether every folder below r.From moves along with
-// it; otherwise the rename would carry off a folder that has to stay.
-func childrenFollow(r Rename, byFrom map[mailbox.FolderName]mailbox.FolderName, target map[mailbox.FolderName]mailbox.Folder) bool {
-	prefix := r.From + "/"
-	for name, f := range target {
-		if len(name) <= len(prefix) || name[:len(prefix)] != prefix || !f.Selectable {
-			continue
-		}
-		if byFrom[name] != r.To+"/"+name[len(prefix):] {
+// it; otherwise the rename would carry off a folder that has to stay, because
+// the source still has it there or because the link leaves it alone.
+func childrenFollow(r Rename, byFrom map[mailbox.FolderName]mailbox.FolderName, target []mailbox.Folder) bool {
+	prefix := string(r.From) + "/"
+	for _, f := range target {
+		below, ok := strings.CutPrefix(string(f.Name), prefix)
+		if ok && f.Selectable && byFrom[f.Name] != r.To+"/"+mailbox.FolderName(below) {
 			return false
 		}
 	}
