@@ -32,6 +32,7 @@ type connection struct {
 	greeting string // the greeting's text, without codes
 	tls      *tls.ConnectionState
 	took     time.Duration // from dialling to the greeting
+	login    time.Duration // of the log-in alone
 }
 
 // connect dials, secures the connection and reads the greeting, all within the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"
 
 	"mailmirror/internal/copier"
@@ -14,11 +15,14 @@ import (
 )
 
 var (
-	errNoPlain = errors.New("the server offers no way to log in with a name and password on this connection")
+	errNoPlain     = errors.New("the server offers no way to log in with a name and password on this connection")
+	errCredentials = errors.New("the server refuses the trusted name or password")
+	errNoMailbox   = errors.New("the server has no such mailbox for the trusted account to act for")
+	errNoRight     = errors.New("the trusted account may not act for other mailboxes")
 )
 
-// sureFor is how long after a good log-in a refused one is put down to the
-// mailbox rather than to the credentials.
+// sureFor is how long after it acted for a mailbox the trusted account is known
+// to be in order: what is refused then, is refused because of the mailbox.
 const sureFor = time.Minute
 
 // Open logs in as the trusted server, acting for the given mailbox.
@@ -44,12 +48,16 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 	session := &Session{store: s, number: number, wire: c.wire, client: c.client, conn: c}
 	stop := c.wire.bind(ctx)
 	defer stop()
+	began := time.Now()
 	if err := s.authenticate(c, number); err != nil {
 		cause := c.wire.cause()
 		_ = session.Close()
 		return nil, s.explainLogin(ctx, number, err, cause)
 	}
-	s.noteLogin()
+	c.login = time.Since(began)
+	if number != "" {
+		s.noteActed()
+	}
 	if err := session.start(ctx); err != nil {
 		_ = session.Close()
 		return nil, err
@@ -89,23 +97,23 @@ func (s *Store) authenticate(c *connection, number mailbox.Number) error {
 	return nil
 }
 
-func (s *Store) noteLogin() {
+func (s *Store) noteActed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lastLogin = time.Now()
+	s.lastActed = time.Now()
 }
 
-func (s *Store) loggedInLately() bool {
+func (s *Store) actedLately() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.lastLogin) < sureFor
+	return time.Since(s.lastActed) < sureFor
 }
 
-// explainLogin says whose fault a refused log-in is. A server gives the same
-// answer to a wrong password and to a mailbox that it does not have, so that
-// the credentials are tried alone before the mailbox is blamed.
+// explainLogin says whose fault a refused log-in is. Servers give much the
+// same answer to a wrong password, a mailbox that they do not have and a
+// trusted account without rights, so that more than the answer is looked at.
 func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, err, cause error) error {
-	op := "store " + s.opts.Name + ": log in"
+	op := "log in to store " + s.opts.Name
 	if number != "" {
 		op += " for mailbox " + string(number)
 	}
@@ -124,20 +132,20 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, err, ca
 	case passing[no.Code]:
 		return fault.New(fault.Transient, op, errors.New("the server refuses for now: "+printable(no.Text)), "")
 	case number == "":
-		return fault.New(fault.Config, op, errors.New("the server refuses the trusted name or password"),
-			"check --trusted-name and the password file")
+		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
+	case no.Code == imap.ResponseCodeAuthorizationFailed || s.actedLately():
+		// RFC 5530, section 3: the password was right.
+		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
 	}
-	if !s.loggedInLately() {
-		self, serr := s.open(ctx, "")
-		if serr != nil {
-			if fault.Is(serr, fault.Config) {
-				return fault.New(fault.Config, op, errors.New("the server refuses the trusted name or password"),
-					"check --trusted-name and the password file")
-			}
-			return serr
-		}
+	self, serr := s.open(ctx, "")
+	if serr == nil {
 		_ = self.Close()
+		return fault.New(fault.Config, op, errNoRight,
+			"give the account that right on the server (Dovecot: a master passdb; Cyrus: proxyservers), and see whether the mailbox exists; "+
+				"check whether the server wants authzid or separator")
 	}
-	return fault.New(fault.Permanent, op, errors.New("the server knows the trusted account and refuses this mailbox"),
-		"the mailbox does not exist there, or the trusted account may not act for it")
+	if errors.Is(serr, errCredentials) {
+		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
+	}
+	return serr
 }

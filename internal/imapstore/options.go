@@ -75,9 +75,10 @@ type Store struct {
 	// personal is asked once and then believed of every mailbox: asking again
 	// would cost each session a round trip. List notices when it has changed.
 	personal *namespaces
-	// lastLogin is when the trusted credentials were last accepted. A refusal
-	// soon after concerns the mailbox and not the credentials.
-	lastLogin time.Time
+	// noOverview is when the store was last found to offer no overview.
+	noOverview time.Time
+	// lastActed is when the trusted account last acted for a mailbox.
+	lastActed time.Time
 }
 
 // The interfaces are the copy engine's; Session is asserted beside its type.

@@ -1,0 +1,279 @@
+package imapstore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// CheckReport is what a look at a store found.
+type CheckReport struct {
+	Address  string
+	Greeting string // the human part
+	// ServerName and Release are as the server names itself (ID, RFC 2971, or
+	// its greeting); "" where it does not tell.
+	ServerName, Release string
+	// TLS is nil on a plain connection.
+	TLS          *TLSReport
+	Capabilities []string // after the log-in, sorted
+	// Connect is from dialling to the greeting, TLS included; LoginTime that of
+	// the log-in; RoundTrip the median of several NOOPs.
+	Connect, LoginTime, RoundTrip time.Duration
+	// Prefix and Separator are those of the personal namespace of mailboxes;
+	// known only where a mailbox was acted for.
+	Prefix, Separator string
+	// Overview is the prefix below which the trusted account sees other
+	// mailboxes; "" where it sees none.
+	Overview string
+	// Mailbox is the mailbox that was acted for, "" for none, and Folders what
+	// it holds.
+	Mailbox mailbox.Number
+	Folders []mailbox.Folder
+	// Advice is what is missing and what it costs, worst first.
+	Advice []Advice
+}
+
+// TLSReport is what protects a connection.
+type TLSReport struct {
+	Version, CipherSuite string
+	Issuer               string
+	Names                []string
+	Expires              time.Time
+}
+
+// Advice names an extension that a store lacks and what is slower, or less
+// sure, without it.
+type Advice struct{ Missing, Effect string }
+
+// checkConnect bounds connecting for a check: an operator waits before it.
+const checkConnect = 8 * time.Second
+
+// Check connects, logs in as the trusted account, and for the mailbox where
+// one is given. What an operator must mend is a Config error in one plain
+// sentence, with a hint; the report then holds what was found before it.
+func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, error) {
+	r := CheckReport{Address: s.opts.Address}
+	if number != "" {
+		if err := number.Validate(); err != nil {
+			return r, err
+		}
+	}
+	patient := s.opts.Timeouts.Connect
+	if patient > checkConnect {
+		patient = checkConnect
+	}
+	probe := &Store{opts: s.opts, tls: s.tls}
+	probe.opts.Timeouts.Connect = patient
+	if err := probe.checkSelf(ctx, &r, number == ""); err != nil {
+		return r, probe.explainCheck(ctx, err)
+	}
+	if number != "" {
+		if err := probe.checkMailbox(ctx, &r, number); err != nil {
+			return r, probe.explainCheck(ctx, err)
+		}
+	}
+	r.Advice = advice(r)
+	return r, nil
+}
+
+// checkSelf looks at the store as the trusted account. A trusted account that
+// has no mailbox of its own may not log in alone; that is an error only where
+// no mailbox is tried after it.
+func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return s.explainConnect(err)
+	}
+	r.Greeting, r.Connect, r.TLS = c.greeting, c.took, tlsReport(c.tls)
+	r.ServerName, r.Release = nameFromGreeting(c.greeting)
+	_ = c.wire.fail(errClosed)
+	session, err := s.open(ctx, "")
+	switch {
+	case err == nil:
+	case fault.Is(err, fault.Config) && !alone && errors.Is(err, errCredentials):
+		return nil
+	default:
+		return err
+	}
+	defer func() { _ = session.Close() }()
+	if ns, ok := session.overviewNamespace(); ok {
+		r.Overview = ns.prefix
+	}
+	return session.check(ctx, r)
+}
+
+func (s *Store) checkMailbox(ctx context.Context, r *CheckReport, number mailbox.Number) error {
+	session, err := s.open(ctx, number)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = session.Close() }()
+	if err := session.check(ctx, r); err != nil {
+		return err
+	}
+	if r.Folders, err = session.List(ctx); err != nil {
+		return err
+	}
+	r.Mailbox = number
+	r.Prefix, r.Separator = session.ns.prefix, ""
+	if session.ns.separator != 0 {
+		r.Separator = string(session.ns.separator)
+	}
+	return nil
+}
+
+// check asks a logged-in session for the server's name, capabilities and
+// round-trip time.
+func (s *Session) check(ctx context.Context, r *CheckReport) error {
+	r.LoginTime = s.conn.login
+	r.Capabilities = s.wire.capabilities()
+	slices.Sort(r.Capabilities)
+	return s.run(ctx, "ask the server for its name", func() error {
+		if s.wire.has("ID") {
+			s.wire.startCollecting()
+			_, err := s.client.ID(&imap.IDData{Name: "mailmirror"}).Wait()
+			answers := s.wire.stopCollecting()
+			if err != nil && refusal(err) == nil {
+				return err
+			}
+			for _, a := range answers {
+				scanID(&scanner{rest: a}, r)
+			}
+		}
+		var times []time.Duration
+		for range 7 {
+			start := time.Now()
+			if err := s.client.Noop().Wait(); err != nil {
+				return err
+			}
+			times = append(times, time.Since(start))
+		}
+		slices.Sort(times)
+		r.RoundTrip = times[len(times)/2]
+		return nil
+	})
+}
+
+// scanID reads "* ID (key value …)" or "* ID NIL".
+func scanID(s *scanner, r *CheckReport) {
+	if s.kind() != "ID" {
+		return
+	}
+	s.blanks()
+	if s.peek() != '(' {
+		return
+	}
+	key := ""
+	s.list(func() bool {
+		text, quoted := s.text()
+		if !quoted {
+			text = ""
+		}
+		if key == "" {
+			key = strings.ToLower(text)
+			return !s.bad && key != ""
+		}
+		switch key {
+		case "name":
+			r.ServerName = printable(text)
+		case "version":
+			r.Release = printable(text)
+		}
+		key = ""
+		return !s.bad
+	})
+}
+
+// nameFromGreeting finds a server's name where it greets with it.
+func nameFromGreeting(greeting string) (name, release string) {
+	words := strings.Fields(greeting)
+	for i, w := range words {
+		for _, known := range []string{"Dovecot", "Cyrus", "Courier", "Exchange", "Zimbra", "Stalwart", "Kerio"} {
+			if !strings.HasPrefix(w, known) {
+				continue
+			}
+			for _, next := range words[i:] {
+				next = strings.Trim(next, "(),v")
+				if len(next) > 0 && next[0] >= '0' && next[0] <= '9' {
+					return known, printable(next)
+				}
+			}
+			return known, ""
+		}
+	}
+	return "", ""
+}
+
+func tlsReport(state *tls.ConnectionState) *TLSReport {
+	if state == nil {
+		return nil
+	}
+	r := &TLSReport{Version: tls.VersionName(state.Version), CipherSuite: tls.CipherSuiteName(state.CipherSuite)}
+	if len(state.PeerCertificates) > 0 {
+		cert := state.PeerCertificates[0]
+		r.Issuer, r.Expires = cert.Issuer.String(), cert.NotAfter
+		r.Names = slices.Clone(cert.DNSNames)
+		for _, ip := range cert.IPAddresses {
+			r.Names = append(r.Names, ip.String())
+		}
+	}
+	return r
+}
+
+// explainCheck makes every error of a check one that the operator is to mend,
+// and looks closer at a port that stays silent.
+func (s *Store) explainCheck(ctx context.Context, err error) error {
+	silent := errors.Is(err, errNoGreeting)
+	if silent && s.opts.Security != SecurityTLS && s.answersTLS(ctx) {
+		return fault.New(fault.Config, "connect to store "+s.opts.Name, &plainError{s.opts.Address + " begins with TLS, not with plain IMAP", err},
+			"use tls in place of "+string(s.opts.Security))
+	}
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return fault.New(fault.Config, fmt.Sprintf("check store %s", s.opts.Name), err, "")
+	}
+	return fault.New(fault.Config, e.Op, e.Err, fault.HintOf(err))
+}
+
+// advice lists what the store lacks, worst first.
+func advice(r CheckReport) []Advice {
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Capabilities, n) })
+	}
+	var list []Advice
+	lacking := func(missing, effect string, any ...string) {
+		if !has(any...) {
+			list = append(list, Advice{missing, effect})
+		}
+	}
+	lacking("CONDSTORE", "no counter tells of changed flags, so every compare reads the flags of all messages", "CONDSTORE", "QRESYNC")
+	lacking("UIDPLUS", "copied messages must be found again on this store, and removing single ones takes several commands", "UIDPLUS")
+	lacking("LITERAL+", "every message copied to this store waits for a round trip first", "LITERAL+", "LITERAL-")
+	if has("LITERAL-") && !has("LITERAL+") {
+		list = append(list, Advice{"LITERAL+", "every message above 4 kB copied to this store waits for a round trip first"})
+	}
+	lacking("LIST-STATUS", "a review asks for each folder by a command of its own", "LIST-STATUS")
+	if r.Overview == "" {
+		list = append(list, Advice{"a namespace of all mailboxes", "each mailbox is reviewed by a log-in of its own, which is some twenty times slower than one command for hundreds"})
+	}
+	lacking("NAMESPACE", "a folder prefix such as INBOX. cannot be found out", "NAMESPACE")
+	lacking("ESEARCH", "lists of UIDs are longer", "ESEARCH")
+	lacking("SASL-IR", "each log-in takes a round trip more", "SASL-IR")
+	lacking("LIST-EXTENDED", "subscriptions take a command more", "LIST-EXTENDED")
+	lacking("SPECIAL-USE", "the special use of folders (Sent, Trash) is not known", "SPECIAL-USE")
+	lacking("CREATE-SPECIAL-USE", "folders are created on this store without their special use", "CREATE-SPECIAL-USE")
+	lacking("UNSELECT", "closing a folder takes two commands", "UNSELECT")
+	if r.TLS == nil {
+		list = append(list, Advice{"TLS", "passwords and messages cross the network readable for everyone on it"})
+	}
+	return list
+}
