@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 )
@@ -31,6 +32,9 @@ func newBase(counters mailbox.Counters, uids mailbox.UIDSet) *base {
 // With a base it asks only for what is new or changed since.
 func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror.View, error) {
 	v := mirror.View{Counters: now, Messages: map[mailbox.UID]mailbox.Message{}}
+	if now.UIDNext <= 1 && now.Messages > 0 {
+		return v, fault.Newf(fault.Transient, "the server tells of messages and of no next UID")
+	}
 	if now.UIDNext <= 1 || (now.Messages == 0 && b == nil) {
 		return v, nil
 	}
