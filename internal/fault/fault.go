@@ -81,17 +81,20 @@ func Is(err error, kind Kind) bool {
 	return err != nil && KindOf(err) == kind
 }
 
-// HintOf returns the first hint in err's chain, or "".
+// HintOf returns the first hint in err's tree, from the outside in, or "".
 func HintOf(err error) string {
-	for err != nil {
-		e, ok := errors.AsType[*Error](err)
-		if !ok {
-			return ""
+	if e, ok := err.(*Error); ok && e.Hint != "" {
+		return e.Hint
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return HintOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, joined := range e.Unwrap() {
+			if hint := HintOf(joined); hint != "" {
+				return hint
+			}
 		}
-		if e.Hint != "" {
-			return e.Hint
-		}
-		err = e.Err
 	}
 	return ""
 }
