@@ -53,6 +53,8 @@ type Records interface {
 	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]control.ReviewState, error)
 	// RecordReviewed notes that mailboxes were found equal without a sync.
 	RecordReviewed(ctx context.Context, link string, reviewed []control.Reviewed) error
+	// MarkDirty makes work due on a mailbox, now.
+	MarkDirty(ctx context.Context, key mailbox.Key) (int64, error)
 	// RecordFailure notes a failed sync; it is due again after retryAfter.
 	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
 

@@ -46,6 +46,7 @@ func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.Co
 		return control.CompareProgress{}, pageError(ctx, err)
 	}
 	p := &pageReview{Activities: a, in: in, stores: stores, tally: newTally(numbers)}
+	p.tally.trace = inherited(ctx)
 	if activity.HasHeartbeatDetails(ctx) {
 		var c cursor
 		if err := activity.GetHeartbeatDetails(ctx, &c); err == nil { // an unreadable one costs time only
@@ -85,7 +86,10 @@ func (p *pageReview) run(parent, beats context.Context) error {
 		}
 		return p.tally.cursor()
 	})
+	p.tally.work()
+	activity.RecordHeartbeat(beats, p.tally.cursor())
 	err := p.review(ctx, fail)
+	p.tally.rest()
 	stop()
 	if err == nil {
 		err = context.Cause(ctx)
@@ -112,6 +116,9 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	states, err := p.ports.Records.ReviewStates(ctx, p.in.Link, numbers)
 	if err != nil {
 		return err
+	}
+	if p.tally.trace.suspect() {
+		return p.pass(ctx, numbers)
 	}
 	look, err := p.overview(ctx, numbers)
 	if err != nil {
@@ -141,6 +148,25 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 				fail(err)
 			}
 		})
+	}
+	return nil
+}
+
+// pass leaves mailboxes to a MailboxSync each. One of them seems to be what
+// kills workers; by itself it is found out and parked, and the others are not
+// held up.
+func (p *pageReview) pass(ctx context.Context, numbers []mailbox.Number) error {
+	activity.GetLogger(ctx).Warn("workers died at this page, leaving its mailboxes to a sync each", "link", p.in.Link, "mailboxes", len(numbers))
+	for _, number := range numbers {
+		_, err := p.ports.Records.MarkDirty(ctx, mailbox.Key{Link: p.in.Link, Number: number})
+		switch {
+		case fault.Is(err, fault.Config):
+			p.tally.drop(number)
+		case err != nil:
+			return err
+		default:
+			p.tally.busy(number)
+		}
 	}
 	return nil
 }

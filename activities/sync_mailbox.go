@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -72,12 +72,13 @@ type SyncResult struct {
 // is parked and the activity ends well. While another sync holds the mailbox
 // it fails too, recording nothing, until that one has ended.
 func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
-	base := ctx
+	pulse := &syncPulse{trace: inherited(ctx)}
+	defer activity.RecordHeartbeat(ctx, &syncPulse{trace: trace{Deaths: pulse.Deaths}}) // in good order
+	stop := a.beat(ctx, func() any { return pulse.now() })
+	defer stop()
+	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	var progress atomic.Pointer[copier.Progress]
-	stop := a.beat(base, func() any { return progress.Load() })
-	defer stop()
 
 	if err := a.enter(ctx); err != nil {
 		return SyncResult{}, ended(ctx)
@@ -104,10 +105,15 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	}
 	job := newJob(stores, key, box.DirtyGeneration, in.Trigger, activity.GetInfo(ctx).WorkflowExecution.RunID)
 	job.Force = in.Trigger == TriggerOperator
-	job.Progress = func(p copier.Progress) { progress.Store(&p) }
+	job.Progress = pulse.progress
 
 	report := blankReport(job)
+	if err == nil && pulse.suspect() {
+		err = errDeadly()
+	}
 	if err == nil { // a link whose stores cannot be had fails like a sync
+		pulse.work()
+		activity.RecordHeartbeat(beats, pulse.now())
 		err = guarded(func() (err error) {
 			report, err = a.ports.Engine.Sync(ctx, job)
 			return err
@@ -131,6 +137,32 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	}
 	result.Dirty = due(box)
 	return result, nil
+}
+
+// syncPulse is what the heartbeats of SyncMailbox carry; the Web UI shows it.
+type syncPulse struct {
+	trace
+	Progress copier.Progress `json:"progress,omitzero"`
+	mu       sync.Mutex
+}
+
+func (p *syncPulse) now() *syncPulse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &syncPulse{trace: p.trace, Progress: p.Progress}
+}
+
+func (p *syncPulse) work() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Working = true
+}
+
+func (p *syncPulse) progress(now copier.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Progress = now
+	p.Advanced = now.Messages != copier.Work{} || now.Greetings != copier.Work{}
 }
 
 // syncFailed records a failure and decides who tries again.

@@ -16,6 +16,7 @@ const finalWrite = 5 * time.Second
 // done, and what was done so far. Mailboxes are worked on in ascending order,
 // so that Also, the ones done out of order, stays short.
 type cursor struct {
+	trace
 	// After: every mailbox up to this one is done.
 	After    mailbox.Number          `json:"after,omitempty"`
 	Also     []mailbox.Number        `json:"also,omitempty"`
@@ -33,6 +34,7 @@ type tally struct {
 	// found are unchanged mailboxes that are not recorded yet.
 	found       []control.Reviewed
 	lastWritten control.CompareProgress
+	trace       trace
 }
 
 func newTally(numbers []mailbox.Number) *tally {
@@ -58,7 +60,7 @@ func (t *tally) restore(c cursor) {
 func (t *tally) cursor() cursor {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := cursor{Progress: t.finished}
+	c := cursor{trace: t.trace, Progress: t.finished}
 	for _, now := range t.live {
 		c.Progress = c.Progress.Add(copied(now.Messages, now.Greetings))
 	}
@@ -72,6 +74,17 @@ func (t *tally) cursor() cursor {
 		}
 	}
 	return c
+}
+
+// work and rest say whether mailboxes are being worked on.
+func (t *tally) work() { t.working(true) }
+
+func (t *tally) rest() { t.working(false) }
+
+func (t *tally) working(now bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trace.Working = now
 }
 
 // remaining lists the mailboxes that are not done.
@@ -91,6 +104,7 @@ func (t *tally) remaining() []mailbox.Number {
 func (t *tally) progress(number mailbox.Number, now copier.Progress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.trace.Advanced = t.trace.Advanced || now.Messages.Appended+now.Greetings.Appended > 0
 	t.live[number] = control.CompareProgress{Messages: now.Messages, Greetings: now.Greetings,
 		DueMessages: now.DueMessages, DueBytes: now.DueBytes}
 }
@@ -122,6 +136,7 @@ func (t *tally) finish(number mailbox.Number, p control.CompareProgress) {
 	defer t.mu.Unlock()
 	delete(t.live, number)
 	t.done[number] = true
+	t.trace.Advanced = true
 	t.finished = t.finished.Add(p)
 }
 
@@ -149,6 +164,7 @@ func (t *tally) recorded(batch []control.Reviewed) {
 	for _, r := range batch {
 		t.done[r.Number] = true
 	}
+	t.trace.Advanced = true
 	t.finished = t.finished.Add(control.CompareProgress{Reviewed: len(batch), Unchanged: len(batch)})
 }
 

@@ -176,6 +176,22 @@ func (w *World) RecordReviewed(_ context.Context, link string, reviewed []contro
 	return nil
 }
 
+// MarkDirty implements activities.Records.
+func (w *World) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
+	if err := w.called("MarkDirty"); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	box := w.boxes[key]
+	if box == nil {
+		return 0, unknown(key)
+	}
+	box.DirtyGeneration++
+	box.State, box.NextAttemptAt = control.StateDirty, time.Time{}
+	return box.DirtyGeneration, nil
+}
+
 // RecordFailure implements activities.Records.
 func (w *World) RecordFailure(_ context.Context, report copier.Report, retryAfter time.Duration) error {
 	if err := w.called("RecordFailure"); err != nil {

@@ -82,12 +82,9 @@ func (w *World) Remove(key mailbox.Key) {
 
 // Touch marks a mailbox dirty.
 func (w *World) Touch(key mailbox.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	box := w.boxes[key]
-	box.DirtyGeneration++
-	box.State = control.StateDirty
-	box.NextAttemptAt = time.Time{}
+	if _, err := w.MarkDirty(context.Background(), key); err != nil {
+		panic(err)
+	}
 }
 
 // Syncs returns the jobs that were synced, in order.
