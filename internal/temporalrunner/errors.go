@@ -43,17 +43,7 @@ func classify(op string, err error) error {
 // workflowFault tells why a workflow ended otherwise than well.
 func workflowFault(op string, err *temporal.WorkflowExecutionError) error {
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
-		kind := fault.Kind(app.Type())
-		switch kind {
-		case fault.Transient, fault.Permanent, fault.Conflict, fault.Config:
-		default:
-			kind = fault.Permanent
-		}
-		var hint string
-		if app.HasDetails() {
-			_ = app.Details(&hint) // an error without a hint is still an error
-		}
-		return fault.New(kind, op, errors.New(app.Message()), hint)
+		return applicationFault(op, app)
 	}
 	switch {
 	case temporal.IsCanceledError(err):
@@ -62,6 +52,21 @@ func workflowFault(op string, err *temporal.WorkflowExecutionError) error {
 		return fault.New(fault.Conflict, op, errors.New("terminated"), "")
 	}
 	return fault.New(fault.Permanent, op, err.Unwrap(), "see the workflow's history in Temporal's Web UI")
+}
+
+// applicationFault gives back the fault that an activity turned into app.
+func applicationFault(op string, app *temporal.ApplicationError) error {
+	kind := fault.Kind(app.Type())
+	switch kind {
+	case fault.Transient, fault.Permanent, fault.Conflict, fault.Config:
+	default:
+		kind = fault.Permanent
+	}
+	var hint string
+	if app.HasDetails() {
+		_ = app.Details(&hint) // an error without a hint is still an error
+	}
+	return fault.New(kind, op, errors.New(app.Message()), hint)
 }
 
 func is[T error](err error) bool {
