@@ -136,6 +136,9 @@ func (s *Store) checkMailbox(ctx context.Context, r *CheckReport, number mailbox
 func (s *Session) check(ctx context.Context, r *CheckReport) error {
 	r.LoginTime = s.conn.login
 	r.Capabilities = s.wire.capabilities()
+	if s.conn.saslIR && !slices.Contains(r.Capabilities, "SASL-IR") {
+		r.Capabilities = append(r.Capabilities, "SASL-IR")
+	}
 	slices.Sort(r.Capabilities)
 	return s.run(ctx, "ask the server for its name", func() error {
 		if s.wire.has("ID") {

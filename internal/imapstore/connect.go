@@ -31,6 +31,7 @@ type connection struct {
 	client   *imapclient.Client
 	greeting string // the greeting's text, without codes
 	tls      *tls.ConnectionState
+	saslIR   bool
 	took     time.Duration // from dialling to the greeting
 	login    time.Duration // of the log-in alone
 }
@@ -205,6 +206,8 @@ func isPlainIMAP(err error) bool {
 
 // answersTLS reports whether the store's port begins with TLS.
 func (s *Store) answersTLS(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
+	defer cancel()
 	raw, err := s.opts.Dial(ctx, "tcp", s.opts.Address)
 	if err != nil {
 		return false

@@ -43,9 +43,10 @@ type link struct {
 
 	mu      sync.Mutex
 	err     error
-	owed    bool      // the server owes an answer
-	lease   time.Time // no write at or after it; zero means no lease is set
-	writing time.Time // start of the write under way; zero where none is
+	owed    bool        // the server owes an answer
+	lease   time.Time   // no write at or after it; zero means no lease is set
+	writing time.Time   // start of the write under way; zero where none is
+	ending  *time.Timer // kills the link at the end of the lease
 	dead    chan struct{}
 
 	in, out atomic.Int64 // bytes, as the network carried them above TLS
@@ -158,6 +159,13 @@ func (l *link) setLease(t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lease = t
+	if l.ending != nil {
+		l.ending.Stop()
+		l.ending = nil
+	}
+	if !t.IsZero() && l.err == nil {
+		l.ending = time.AfterFunc(time.Until(t), l.endLease)
+	}
 	if !l.writing.IsZero() && l.err == nil {
 		l.armWrite()
 	}
@@ -210,3 +218,14 @@ func (l *link) RemoteAddr() net.Addr             { return l.nc.RemoteAddr() }
 func (l *link) SetDeadline(time.Time) error      { return nil }
 func (l *link) SetReadDeadline(time.Time) error  { return nil }
 func (l *link) SetWriteDeadline(time.Time) error { return nil }
+
+// endLease kills a link whose lease has not been renewed: what the kernel still
+// holds must not reach the server any more.
+func (l *link) endLease() {
+	l.mu.Lock()
+	over := !l.lease.IsZero() && !time.Now().Before(l.lease)
+	l.mu.Unlock()
+	if over {
+		_ = l.fail(ErrLeaseOver)
+	}
+}

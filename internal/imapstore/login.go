@@ -77,6 +77,7 @@ func (s *Store) authenticate(c *connection, number mailbox.Number) error {
 	if !c.wire.has("AUTH=PLAIN") {
 		return errNoPlain
 	}
+	c.saslIR = c.wire.has("SASL-IR") // Cyrus no longer announces it after the log-in
 	identity, name := "", s.opts.TrustedName
 	if number != "" {
 		switch s.opts.Login {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -107,7 +106,8 @@ func (s *Session) askNamespaces(ctx context.Context) (*namespaces, error) {
 			if s.number == "" {
 				return nil // an account that only acts for others
 			}
-			return fault.New(fault.Config, op, nil, "the server gives mailboxes no personal namespace")
+			// Cyrus lets a proxy log in for a mailbox that does not exist.
+			return s.noMailbox()
 		}
 		n.namespace = n.personal[0]
 		return nil
