@@ -83,10 +83,10 @@ func Is(err error, kind Kind) bool {
 
 // HintOf returns the first hint in err's tree, from the outside in, or "".
 func HintOf(err error) string {
-	if e, ok := err.(*Error); ok && e.Hint != "" {
+	if e, ok := err.(*Error); ok && e.Hint != "" { //nolint:errorlint // the tree is walked here, node by node
 		return e.Hint
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
 		return HintOf(e.Unwrap())
 	case interface{ Unwrap() []error }:

@@ -78,6 +78,9 @@ type Folder struct {
 	Name       FolderName
 	Selectable bool
 	Subscribed bool
+	// Unreadable is true where the name is not modified UTF-7, so that the
+	// folder cannot be named to any other store; Name is then the raw name.
+	Unreadable bool
 	// SpecialUse holds the attributes of RFC 6154, such as `\Sent`.
 	SpecialUse []string
 	// Counters are the zero value where the folder is not selectable or where

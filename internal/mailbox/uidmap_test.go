@@ -1,6 +1,7 @@
 package mailbox_test
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -26,11 +27,7 @@ func drawMap(t *rapid.T, label string) *mailbox.UIDMap {
 }
 
 func pairsOf(m *mailbox.UIDMap) map[mailbox.UID]mailbox.UID {
-	out := map[mailbox.UID]mailbox.UID{}
-	for s, t := range m.All() {
-		out[s] = t
-	}
-	return out
+	return maps.Collect(m.All())
 }
 
 // oneToOne fails unless both directions of the map tell the same.

@@ -48,23 +48,23 @@ func TestMatchPairsMultisets(t *testing.T) {
 		pairs := mailbox.NewUIDMap(nil)
 		last := map[mirror.Fingerprint]mailbox.Run{}
 		for _, r := range mirror.Match(source, target) {
-			print := byUID[0][r.Source]
-			if r.Length != 1 || byUID[1][r.Target] != print {
+			fp := byUID[0][r.Source]
+			if r.Length != 1 || byUID[1][r.Target] != fp {
 				t.Fatalf("pair %v is of two messages", r)
 			}
 			if !pairs.Put(r.Source, r.Target) {
 				t.Fatalf("pair %v takes a message twice", r)
 			}
-			if l := last[print]; r.Source <= l.Source || r.Target <= l.Target {
+			if l := last[fp]; r.Source <= l.Source || r.Target <= l.Target {
 				t.Fatalf("twins are paired out of order: %v after %v", r, l)
 			}
-			last[print] = r
-			matched[print]++
+			last[fp] = r
+			matched[fp]++
 		}
 		inSource, inTarget := tally(source), tally(target)
-		for print, n := range inSource {
-			if want := min(n, inTarget[print]); matched[print] != want {
-				t.Fatalf("%d of %d and %d twins are paired", matched[print], n, inTarget[print])
+		for fp, n := range inSource {
+			if want := min(n, inTarget[fp]); matched[fp] != want {
+				t.Fatalf("%d of %d and %d twins are paired", matched[fp], n, inTarget[fp])
 			}
 		}
 	})
@@ -75,14 +75,14 @@ func TestSharedKeepsWhatMayHaveAPartner(t *testing.T) {
 		source, target := drawCandidates(t, "source"), drawCandidates(t, "target")
 		s, tg := mirror.Shared(source, target)
 		inSource, inTarget := tally(source), tally(target)
-		for print, n := range tally(s) {
-			if n != inSource[print] || inTarget[print] == 0 {
-				t.Fatalf("of %d twins on the source %d are shared with %d", inSource[print], n, inTarget[print])
+		for fp, n := range tally(s) {
+			if n != inSource[fp] || inTarget[fp] == 0 {
+				t.Fatalf("of %d twins on the source %d are shared with %d", inSource[fp], n, inTarget[fp])
 			}
 		}
-		for print, n := range tally(tg) {
-			if n != inTarget[print] || inSource[print] == 0 {
-				t.Fatalf("of %d twins on the target %d are shared with %d", inTarget[print], n, inSource[print])
+		for fp, n := range tally(tg) {
+			if n != inTarget[fp] || inSource[fp] == 0 {
+				t.Fatalf("of %d twins on the target %d are shared with %d", inTarget[fp], n, inSource[fp])
 			}
 		}
 		if d := cmp.Diff(mirror.Match(source, target), mirror.Match(s, tg)); d != "" {

@@ -67,14 +67,16 @@ type TreePlan struct {
 	Create      []mailbox.Folder // parents first
 	Subscribe   []mailbox.FolderName
 	Unsubscribe []mailbox.FolderName
-	Pairs       []Pair               // by name, the inbox first
-	Delete      []mailbox.FolderName // children first
+	// Unreadable are folders of the source that no plan can name.
+	Unreadable []mailbox.FolderName
+	Pairs      []Pair               // by name, the inbox first
+	Delete     []mailbox.FolderName // children first
 }
 
 // Unchanged reports whether the plan has nothing to do or to look at.
 func (p TreePlan) Unchanged() bool {
 	return len(p.Rename) == 0 && len(p.Create) == 0 && len(p.Delete) == 0 &&
-		len(p.Subscribe) == 0 && len(p.Unsubscribe) == 0 &&
+		len(p.Subscribe) == 0 && len(p.Unsubscribe) == 0 && len(p.Unreadable) == 0 &&
 		!slices.ContainsFunc(p.Pairs, func(q Pair) bool { return !q.Unchanged })
 }
 
@@ -110,7 +112,10 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 		s := source[name]
 		t, there := target[name]
 		k := known[name]
-		if !s.Selectable {
+		if s.Unreadable && (in.Force || !k.Refused) {
+			plan.Unreadable = append(plan.Unreadable, name)
+		}
+		if !s.Selectable || s.Unreadable {
 			continue
 		}
 		if k.Refused && !in.Force && !t.Selectable {
@@ -131,7 +136,7 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 		if known[name].Kept && !in.Force {
 			continue
 		}
-		if t := target[name]; t.Selectable && !source[name].Selectable && name != mailbox.Inbox {
+		if t := target[name]; t.Selectable && !t.Unreadable && !source[name].Selectable && name != mailbox.Inbox {
 			plan.Delete = append(plan.Delete, name)
 		}
 	}
