@@ -21,6 +21,7 @@ type parts struct {
 	keys     *seal.Ring
 	temporal client.Client
 	runner   *temporalrunner.Runner
+	options  temporalrunner.Options
 	stores   *stores
 }
 
@@ -62,13 +63,14 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dial
 	if p.temporal, err = dial(ctx, where.temporal); err != nil {
 		return nil, err
 	}
-	p.runner = temporalrunner.New(p.temporal, temporalrunner.Options{
+	p.options = temporalrunner.Options{
 		Namespace:    where.temporal.Namespace,
 		CompareEvery: cfg.Compare.Interval,
 		SweepEvery:   cfg.Sweep.Interval,
 		Debounce:     cfg.Worker.Debounce,
 		PageSize:     cfg.Worker.PageSize,
-	})
+	}
+	p.runner = temporalrunner.New(p.temporal, p.options)
 	p.stores = newStores(p.repo, p.keys, log)
 	return p, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	"go.temporal.io/sdk/worker"
 
@@ -13,12 +12,8 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/temporalclient"
-	"mailmirror/workflows"
+	"mailmirror/internal/temporalrunner"
 )
-
-// stopGrace is how long a stopping worker waits for its activities, which
-// break off in good order when they are told.
-const stopGrace = 20 * time.Second
 
 // Worker executes the workflows and activities of an installation.
 type Worker struct {
@@ -54,17 +49,12 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Pace: activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum}},
 	)
 	w := &Worker{parts: p, fatal: make(chan error, 1)}
-	w.worker = worker.New(p.temporal, workflows.TaskQueue, worker.Options{
-		WorkerStopTimeout: stopGrace,
-		OnFatalError: func(err error) {
-			select {
-			case w.fatal <- err:
-			default:
-			}
-		},
+	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, func(err error) {
+		select {
+		case w.fatal <- err:
+		default:
+		}
 	})
-	workflows.Register(w.worker)
-	activities.Register(w.worker, acts)
 	return w, nil
 }
 

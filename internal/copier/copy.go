@@ -2,6 +2,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"mailmirror/internal/fault"
@@ -12,6 +13,10 @@ import (
 // appendChunk bounds the messages of one FETCH, so that a target that refuses
 // everything is noticed before a whole folder was read for nothing.
 const appendChunk = 500
+
+// refusalsInRow is after how many refused messages with none taken a folder is
+// left: it is not the messages then.
+const refusalsInRow = 50
 
 // sent is what the target was given and has not handed back yet.
 type sent struct {
@@ -93,10 +98,17 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 				delivered.Add(uid)
 				return f.append(ctx, uid, size, body)
 			})
-			if err != nil {
-				return err
+			// Whatever became of the source, the target's answers are worth
+			// having: without them the outcome of the appends is unknown.
+			if flushErr := f.run.target.Flush(ctx); flushErr != nil {
+				return flushErr
 			}
-			return f.run.target.Flush(ctx)
+			if withheld, ok := errors.AsType[*WithheldError](err); ok {
+				delivered = delivered.Union(withheld.UIDs)
+				f.leaveOut(withheld)
+				return nil
+			}
+			return err
 		})
 		if err != nil {
 			return err
@@ -107,6 +119,14 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 		f.sourceMoved = true
 	}
 	return nil
+}
+
+// leaveOut notes messages that the source has and will not hand over.
+func (f *folderRun) leaveOut(e *WithheldError) {
+	for uid := range e.UIDs.All() {
+		f.differences[Difference{Kind: Unreadable, SourceUID: uid, Detail: e.Error()}] = true
+	}
+	f.skip = f.skip.Union(e.UIDs)
 }
 
 // append streams one message and takes in the answers that came meanwhile.
@@ -136,6 +156,7 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a AppendResult) {
 	switch {
 	case a.Err == nil:
+		f.refusals = 0
 		f.fresh[uid] = sent{size: size, odd: seen.odd()}
 		if seen.odd() {
 			f.differences[unchecked(uid)] = true
@@ -160,6 +181,10 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 		}
 		f.differences[Difference{Kind: Refused, SourceUID: uid, Detail: a.Err.Error()}] = true
 		f.skip = f.skip.Union(mailbox.UIDSet{{First: uid, Last: uid}})
+		if f.refusals++; f.refusals == refusalsInRow && f.transient == nil {
+			f.transient = fault.New(fault.Permanent, "the target refuses every message", a.Err,
+				"check that the trusted server may write to this folder of the target")
+		}
 	case f.transient == nil:
 		f.transient = a.Err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"mailmirror/internal/fault"
@@ -69,8 +70,10 @@ type Job struct {
 	Generation     int64
 	Trigger, RunID string
 	// Force looks at every message of every folder, whatever the ledger says,
-	// and tries again what the target refused.
+	// and tries again whatever the target would not keep.
 	Force bool
+	// Retry tries again the messages and folders that the target refused.
+	Retry bool
 	// Progress, where not nil, is called from the job's own goroutine with
 	// the work done so far, often.
 	Progress func(Progress)
@@ -83,10 +86,26 @@ type Progress struct {
 	Messages, Greetings Work
 }
 
-// Unchanged reports whether the folder lists of both sides prove that a
-// mailbox is as the ledger last knew it to be equal.
+// Unchanged reports whether folder lists that need not be complete, such as
+// those of an Overviewer, prove that a mailbox is as the ledger last knew it to
+// be equal: a folder that the ledger knows and a list does not show proves
+// nothing.
 func (e *Engine) Unchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
+	job.Retry = true
+	for _, k := range known {
+		if k.SourceValidity != 0 && (!lists(source, k.Name) || !lists(target, k.Name)) {
+			return false
+		}
+	}
+	return provenUnchanged(job, source, target, known)
+}
+
+func provenUnchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
 	return !job.Force && mirror.Unchanged(treeInput(job, source, target, known))
+}
+
+func lists(folders []mailbox.Folder, name mailbox.FolderName) bool {
+	return slices.ContainsFunc(folders, func(f mailbox.Folder) bool { return f.Name == name })
 }
 
 // Summary is the report of a mailbox that Unchanged says is as it was.
@@ -108,6 +127,7 @@ func (e *Engine) Summary(job Job, source []mailbox.Folder, known []FolderState) 
 // not prove it unchanged. known is what the ledger tells without the lease.
 // unchanged is true where nothing was done and nothing recorded.
 func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (report Report, unchanged bool, err error) {
+	job.Retry = true
 	r := newRun(e, job)
 	defer r.close()
 	if err := r.open(ctx); err != nil {
@@ -116,7 +136,7 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 	if err := r.list(ctx); err != nil {
 		return r.failed(err), false, err
 	}
-	if e.Unchanged(job, r.sourceList, r.targetList, known) {
+	if provenUnchanged(job, r.sourceList, r.targetList, known) {
 		return e.Summary(job, r.sourceList, known), true, nil
 	}
 	report, err = r.sync(ctx)
@@ -351,13 +371,16 @@ func countSource(report *Report, job Job, source []mailbox.Folder) {
 }
 
 func treeInput(job Job, source, target []mailbox.Folder, known []FolderState) mirror.TreeInput {
-	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.Exclude, Force: job.Force}
+	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.Exclude, Force: job.Force || job.Retry}
 	for _, s := range known {
 		k := mirror.Known{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: s.TargetValidity,
 			SourceAt: s.SourceAt, TargetAt: s.TargetAt, Open: s.Intent != nil}
 		for _, d := range s.Differences {
 			k.Refused = k.Refused || d.Kind == FolderRefused
 			k.Kept = k.Kept || d.Kind == FolderKept
+			if job.Retry && (d.Kind == Refused || d.Kind == Unreadable) {
+				k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}
+			}
 		}
 		in.Known = append(in.Known, k)
 	}

@@ -21,6 +21,11 @@ type folderRun struct {
 	// differences by kind and source UID.
 	differences map[Difference]bool
 	skip        mailbox.UIDSet
+	// notThere are the messages that the ledger knows to be missing on the
+	// target: skip, and those that are tried again now.
+	notThere []mailbox.UID
+	// refusals counts the refused messages since one was taken.
+	refusals int
 	// noKeywords are messages whose keywords the target refused.
 	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
@@ -36,14 +41,41 @@ type folderRun struct {
 	confirmed int
 	// transient is a NO that may pass; it ends the copying, not the expunging.
 	transient error
+	// hold keeps expunges back until every folder of the mailbox has its new
+	// messages; held is true where that was done.
+	hold, held bool
 }
 
 // folder makes one folder equal and puts the result into the pending update.
-func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
-	f := &folderRun{run: r, name: name, state: r.state(name), fresh: map[mailbox.UID]sent{}}
+// Expunges are held back: see finish.
+func (r *run) folder(ctx context.Context, name mailbox.FolderName) (*folderRun, error) {
+	f := &folderRun{run: r, name: name, state: r.state(name), fresh: map[mailbox.UID]sent{}, hold: true}
 	if err := f.look(ctx); err != nil {
+		return f, err
+	}
+	return f, f.settle(ctx)
+}
+
+// finish does what was held back, so that a message that was moved from one
+// folder to another is on the target at every moment.
+func (f *folderRun) finish(ctx context.Context) error {
+	f.hold, f.held = false, false
+	now, err := f.run.source.Examine(ctx, f.name)
+	if err != nil {
+		return fault.Wrap(err, "examine source folder again")
+	}
+	if now.UIDValidity != f.source.Counters.UIDValidity {
+		return fault.Newf(fault.Conflict, "the source folder was re-created in mid-sync")
+	}
+	if err := f.lookAgain(ctx); err != nil {
 		return err
 	}
+	return f.settle(ctx)
+}
+
+// settle plans and acts until the folder is equal.
+func (f *folderRun) settle(ctx context.Context) error {
+	r := f.run
 	for range r.opts.Looks {
 		f.pairs = mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs)
 		if err := f.recognise(ctx); err != nil {
@@ -55,6 +87,14 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
 		if err := f.complete(ctx); err != nil {
 			return err
 		}
+		if f.dropStrangers() {
+			if err := f.recognise(ctx); err != nil {
+				return err
+			}
+			if err := f.complete(ctx); err != nil {
+				return err
+			}
+		}
 		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target,
 			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip, NoKeywords: f.noKeywords})
 		if err != nil {
@@ -62,8 +102,11 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
 		}
 		f.pairs = plan.Pairs
 		f.noteRefusedFlags(plan)
+		if f.hold && len(plan.Expunge) > 0 {
+			f.held, plan.Expunge = true, nil
+		}
 		if plan.Empty() {
-			f.record(true)
+			f.record(!f.held)
 			return nil
 		}
 		if err := f.apply(ctx, plan); err != nil {
@@ -80,15 +123,37 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) error {
 	}
 	f.record(false)
 	if f.transient != nil {
-		return &folderTrouble{f.transient}
+		return &folderTrouble{f.transient, !fault.Is(f.transient, fault.Permanent)}
 	}
-	return &folderTrouble{fault.New(fault.Transient, "folder is not equal after "+plural(r.opts.Looks, "look"), nil,
+	return &folderTrouble{error: fault.New(fault.Transient, "folder is not equal after "+plural(r.opts.Looks, "look"), nil,
 		"somebody else writes to this folder on the target, or the target does not keep what it is given")}
+}
+
+// dropStrangers forgets pairs whose messages cannot be the same, because their
+// dates differ and nobody saw the target alter one: the ledger is wrong, or a
+// store was restored from a backup and gave UIDs out again.
+func (f *folderRun) dropStrangers() (found bool) {
+	altered := map[mailbox.UID]bool{}
+	for d := range f.differences {
+		altered[d.SourceUID] = altered[d.SourceUID] || d.Kind == Altered
+	}
+	for s, t := range f.pairs.All() {
+		a, knownA := f.source.Messages[s]
+		b, knownB := f.target.Messages[t]
+		if knownA && knownB && !altered[s] && !a.InternalDate.Equal(b.InternalDate) {
+			f.pairs.DeleteSource(s)
+			found = true
+		}
+	}
+	return found
 }
 
 // folderTrouble is an error that leaves the sessions usable, so that the
 // other folders go on.
-type folderTrouble struct{ error }
+type folderTrouble struct {
+	error
+	noRoom bool // the target answered that it may take the messages later
+}
 
 func (t *folderTrouble) Unwrap() error { return t.error }
 
@@ -151,8 +216,12 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	var skip, noKeywords []mailbox.UID
 	for _, d := range s.Differences {
 		switch {
-		case d.SourceUID == 0 || (f.job.Force && (d.Kind == Refused || d.Kind == KeywordsRefused)):
-		case d.Kind == Refused:
+		case d.SourceUID == 0 || (f.job.Force && d.Kind == KeywordsRefused):
+		case d.Kind == Refused || d.Kind == Unreadable:
+			f.notThere = append(f.notThere, d.SourceUID)
+			if f.job.Force || f.job.Retry {
+				continue
+			}
 			skip = append(skip, d.SourceUID)
 			f.differences[d] = true
 		case d.Kind == KeywordsRefused:
@@ -177,7 +246,7 @@ func (f *folderRun) knownSources() mailbox.UIDSet {
 	for s := range f.pairs.All() {
 		uids = append(uids, s)
 	}
-	return mailbox.NewUIDSet(append(uids, f.skip.UIDs()...)...)
+	return mailbox.NewUIDSet(append(uids, f.notThere...)...)
 }
 
 func (f *folderRun) knownTargets() mailbox.UIDSet {

@@ -58,12 +58,24 @@ type Reader interface {
 	// each gets a reader of exactly size bytes, valid until it returns; a
 	// connection that breaks shows as an error of Read that is not io.EOF.
 	// Messages that are gone are skipped. An error of each ends the call and
-	// is returned as it is.
+	// is returned as it is. Messages that the store has and will not hand over
+	// are a *WithheldError, returned after all the others were streamed.
 	Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error
 
 	// Close logs out; it never blocks on a connection that is stuck.
 	Close() error
 }
+
+// WithheldError says that a store has messages that it will not hand over:
+// they are damaged there. It leaves the session usable.
+type WithheldError struct {
+	UIDs mailbox.UIDSet
+	Err  error // classified Permanent
+}
+
+func (e *WithheldError) Error() string { return e.Err.Error() }
+
+func (e *WithheldError) Unwrap() error { return e.Err }
 
 // Session is a Reader that may also write: what a target is used with.
 type Session interface {
@@ -208,11 +220,14 @@ type Intent struct {
 // DifferenceKind says why a message is not, or not wholly, mirrored.
 type DifferenceKind string
 
-// The lasting differences. None is tried again before the source message or
-// the target changes, or a forced review asks for it.
+// The lasting differences. What the target refused as a whole, a message or a
+// folder, is tried again by every full compare, since it may be somebody's only
+// copy; the rest when the source changes it or a forced sync asks for it.
 const (
 	// Refused: the target answered NO to the APPEND.
 	Refused DifferenceKind = "refused"
+	// Unreadable: the source has the message and will not hand it over.
+	Unreadable DifferenceKind = "unreadable"
 	// Altered: the target hands back other bytes than it was given.
 	Altered DifferenceKind = "altered"
 	// Unchecked: appended, and not yet read back although its bytes are of the

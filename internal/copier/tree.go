@@ -23,41 +23,103 @@ func (r *run) mailbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var trouble error
+	for _, name := range plan.Unreadable {
+		r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent,
+			"the folder's name is not modified UTF-7; rename it on the source"))
+	}
+	w := &folderWork{run: r}
 	for _, pair := range plan.Pairs {
 		if (pair.Unchanged && !r.job.Force) || refused[pair.Name] {
 			continue
 		}
-		if err := fault.Wrap(r.folder(ctx, pair.Name), "folder "+string(pair.Name)); err != nil {
-			if !staysInFolder(err) {
-				return err
-			}
-			trouble = err
+		if err := w.copy(ctx, pair.Name); err != nil {
+			return err
 		}
 	}
-	if fault.Is(trouble, fault.Permanent) {
-		// A message that moved out of a folder to be deleted may be one that
-		// could not be copied.
-		return trouble
-	}
-	if err := r.delete(ctx, plan.Delete); err != nil {
+	if err := w.finish(ctx, plan.Delete); err != nil {
 		return err
 	}
 	if err := r.subscribe(ctx, plan, refused); err != nil {
 		return err
 	}
-	if trouble != nil {
-		return trouble
-	}
 	r.dropStates()
 	return nil
+}
+
+// folderWork copies every folder before anything goes from any: a message that
+// was moved is on the target at every moment.
+type folderWork struct {
+	*run
+	held    []*folderRun // with expunges that wait
+	full    []mailbox.FolderName
+	trouble error
+}
+
+// copy makes one folder equal but for what is to go from it. Trouble that stays
+// in the folder is kept for the end.
+func (w *folderWork) copy(ctx context.Context, name mailbox.FolderName) error {
+	f, err := w.folder(ctx, name)
+	if f.held {
+		w.held = append(w.held, f)
+	}
+	return w.note(name, err)
+}
+
+func (w *folderWork) note(name mailbox.FolderName, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fault.Wrap(err, "folder "+string(name))
+	if !staysInFolder(err) {
+		return err
+	}
+	if noRoom(err) {
+		w.full = append(w.full, name)
+		return nil
+	}
+	w.trouble = err
+	return nil
+}
+
+// finish expunges and deletes. Where a folder could not be copied nothing goes,
+// since it may hold what was moved; but where it was for want of room, room is
+// made, and the folder tried once more.
+func (w *folderWork) finish(ctx context.Context, remove []mailbox.FolderName) error {
+	if w.trouble != nil {
+		return w.trouble
+	}
+	for _, f := range w.held {
+		if err := w.note(f.name, f.finish(ctx)); err != nil {
+			return err
+		}
+	}
+	if err := w.delete(ctx, remove); err != nil {
+		return err
+	}
+	full := w.full
+	for _, name := range full {
+		f, err := w.folder(ctx, name)
+		if err == nil && f.held {
+			err = f.finish(ctx)
+		}
+		if err != nil {
+			return fault.Wrap(err, "folder "+string(name))
+		}
+	}
+	return w.trouble
+}
+
+// noRoom reports a NO that the target may take back once something is gone.
+func noRoom(err error) bool {
+	t, ok := errors.AsType[*folderTrouble](err)
+	return ok && t.noRoom
 }
 
 // staysInFolder reports whether the sessions and the lease are still good
 // after err, so that the other folders can go on.
 func staysInFolder(err error) bool {
-	var t *folderTrouble
-	return errors.As(err, &t) || fault.Is(err, fault.Permanent)
+	_, ok := errors.AsType[*folderTrouble](err)
+	return ok || fault.Is(err, fault.Permanent)
 }
 
 // write runs one write to the target and notes whether its outcome is known.

@@ -326,6 +326,10 @@ func (c *session) commit(q *waiting) copier.AppendResult {
 	if f == nil {
 		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "no such folder")}
 	}
+	if f.refusesAll {
+		c.s.refused++
+		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "no right to append")}
+	}
 	if c.s.feat.refusesPoison && strings.Contains(content, "poison") {
 		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "message refused")}
 	}

@@ -31,6 +31,7 @@ type folder struct {
 	next       mailbox.UID
 	modseq     uint64
 	subscribed bool
+	refusesAll bool       // every append is answered NO
 	messages   []*message // by UID
 }
 
@@ -41,6 +42,7 @@ type store struct {
 	feat     features
 	folders  map[mailbox.FolderName]*folder
 	validity uint32
+	refused  int // appends answered NO
 	// ever counts, per folder and content, the messages that were ever put
 	// there by a user: the engine may never exceed it on the target.
 	ever map[mailbox.FolderName]map[string]int
