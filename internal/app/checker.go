@@ -4,13 +4,42 @@ import (
 	"context"
 
 	"mailmirror/internal/control"
-	"mailmirror/internal/fault"
+	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 )
 
+// checker looks at a store by its IMAP adapter.
 type checker struct{ stores *stores }
 
+// CheckStore implements control.Checker.
 func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
-	_ = fault.Config
-	return control.StoreReport{}, nil
+	store, err := c.stores.imap(s)
+	if err != nil {
+		return control.StoreReport{}, err
+	}
+	found, err := store.Check(ctx, number)
+	return storeReport(s, found), err
+}
+
+func storeReport(s control.Store, found imapstore.CheckReport) control.StoreReport {
+	r := control.StoreReport{
+		Server: found.ServerName, Release: found.Release, Capabilities: found.Capabilities,
+		Connect: found.Connect, LoginTime: found.LoginTime, RoundTrip: found.RoundTrip,
+		Prefix: found.Prefix, Separator: found.Separator, Overview: found.Overview,
+		Mailbox: found.Mailbox, Folders: len(found.Folders),
+	}
+	if found.TLS != nil {
+		r.TLS, r.CertificateExpires = found.TLS.Version+", "+found.TLS.CipherSuite, found.TLS.Expires
+	}
+	for _, f := range found.Folders {
+		if s.Greetings.Role(f.Name) == mailbox.RoleGreetings {
+			r.Greetings += int64(f.Counters.Messages)
+		} else {
+			r.Messages += int64(f.Counters.Messages)
+		}
+	}
+	for _, a := range found.Advice {
+		r.Advice = append(r.Advice, control.Advice{Missing: a.Missing, Effect: a.Effect})
+	}
+	return r
 }
