@@ -1,0 +1,126 @@
+package imapstore
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mailmirror/internal/seal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is a server that does what a test says, to show what no well-behaved
+// server does on request.
+type script struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+// standard is what a scripted server announces unless a test says otherwise.
+const standard = "IMAP4rev1 SASL-IR AUTH=PLAIN NAMESPACE UNSELECT UIDPLUS ESEARCH CONDSTORE LIST-EXTENDED LIST-STATUS LITERAL+"
+
+// serve runs a scripted server and returns a store on it. The test waits for
+// all connections to end.
+func serve(t *testing.T, play func(*script)) *Store {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer func() { _ = c.Close() }()
+				_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+				play(&script{t: t, Conn: c, r: bufio.NewReader(c)})
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		running.Wait()
+	})
+	store, err := New(Options{
+		Name: "scripted", Address: l.Addr().String(), Security: SecurityNone, Login: LoginAuthzid, TrustedName: "trusted",
+		Password: seal.NewSecret("pw"), Timeouts: Timeouts{Connect: 5 * time.Second, Read: 5 * time.Second, Write: 5 * time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// send writes lines, each with CRLF.
+func (s *script) send(lines ...string) {
+	for _, l := range lines {
+		_, _ = io.WriteString(s, l+"\r\n")
+	}
+}
+
+// command reads a command line, which must hold the given text, and returns
+// its tag. "" for the tag means that the client went away.
+func (s *script) command(text string) (tag string) {
+	line, err := s.r.ReadString('\n')
+	if err != nil {
+		return ""
+	}
+	tag, rest, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+	if !strings.Contains(rest, text) {
+		s.t.Errorf("the client sends %q, want %q", rest, text)
+	}
+	return tag
+}
+
+// answer reads a command and answers it with untagged lines and OK.
+func (s *script) answer(text string, untagged ...string) {
+	tag := s.command(text)
+	s.send(untagged...)
+	s.send(tag + " OK done")
+}
+
+// login greets, takes the log-in and tells the namespace.
+func (s *script) login(capabilities string) {
+	s.send("* OK [CAPABILITY " + capabilities + "] ready")
+	tag := s.command("AUTHENTICATE PLAIN MTAwMAB0cnVzdGVkAHB3")
+	s.send(tag + " OK [CAPABILITY " + capabilities + "] in")
+	if strings.Contains(capabilities, "NAMESPACE") {
+		s.answer("NAMESPACE", `* NAMESPACE (("" "/")) NIL NIL`)
+	} else {
+		s.answer(`LIST "" ""`, `* LIST (\Noselect) "/" ""`)
+	}
+}
+
+// examine answers an EXAMINE or SELECT of a folder with n messages.
+func (s *script) examine(n int) {
+	s.answer("(CONDSTORE)", fmt.Sprintf("* %d EXISTS", n), "* OK [UIDVALIDITY 7] ok", fmt.Sprintf("* OK [UIDNEXT %d] ok", n+1), "* OK [HIGHESTMODSEQ 9] ok")
+}
+
+// rest reads all that the client still sends until it goes away.
+func (s *script) rest() string {
+	all, _ := io.ReadAll(s.r)
+	return string(all)
+}
+
+func openScripted(t *testing.T, store *Store) *Session {
+	t.Helper()
+	s, err := store.open(t.Context(), "1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
