@@ -302,7 +302,7 @@ func (w *wire) judgeFetch(line []byte) (action, []byte, bool) {
 	w.smu.Lock()
 	kind := w.fetch
 	w.smu.Unlock()
-	if kind == fetchNone || !bytes.Contains(bytes.ToUpper(line), []byte(kind.mark())) {
+	if kind == fetchNone || indexFold(line, kind.mark()) < 0 {
 		return drop, line, true
 	}
 	if kind == fetchMetadata {
@@ -315,15 +315,14 @@ func (w *wire) judgeFetch(line []byte) (action, []byte, bool) {
 // keywords that IMAP does not allow but servers store, and dates that cannot
 // be. It returns the line itself where there is nothing to mend.
 func mendFetch(line []byte) []byte {
-	upper := bytes.ToUpper(line)
-	if i := bytes.Index(upper, []byte("FLAGS (")); i >= 0 {
+	if i := indexFold(line, "FLAGS ("); i >= 0 {
 		open := i + len("FLAGS (")
 		if n := bytes.IndexByte(line[open:], ')'); n >= 0 {
 			flags := escapeFlags(line[open : open+n])
 			line = bytes.Join([][]byte{line[:open], flags, line[open+n:]}, nil)
 		}
 	}
-	if i := bytes.Index(bytes.ToUpper(line), []byte(`INTERNALDATE "`)); i >= 0 {
+	if i := indexFold(line, `INTERNALDATE "`); i >= 0 {
 		open := i + len(`INTERNALDATE "`)
 		if n := bytes.IndexByte(line[open:], '"'); n >= 0 {
 			if _, err := time.Parse(dateTimeLayout, string(line[open:open+n])); err != nil {
@@ -332,6 +331,29 @@ func mendFetch(line []byte) []byte {
 		}
 	}
 	return line
+}
+
+// indexFold is bytes.Index without regard to the case of ASCII letters; mark is
+// in upper case. bytes.ToUpper would move everything behind a byte that is not
+// UTF-8.
+func indexFold(line []byte, mark string) int {
+	for i := 0; i+len(mark) <= len(line); i++ {
+		j := 0
+		for j < len(mark) {
+			c := line[i+j]
+			if c >= 'a' && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			if c != mark[j] {
+				break
+			}
+			j++
+		}
+		if j == len(mark) {
+			return i
+		}
+	}
+	return -1
 }
 
 // dateTimeLayout is date-time of RFC 9051, section 9, as go-imap reads it.
