@@ -94,10 +94,16 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 			return nil
 		}
 		err := f.run.write("copy messages", func() error {
-			err := f.run.source.Bodies(ctx, chunk, func(uid mailbox.UID, size int64, body io.Reader) error {
+			each := func(uid mailbox.UID, size int64, body io.Reader) error {
 				delivered.Add(uid)
 				return f.append(ctx, uid, size, body)
-			})
+			}
+			err := f.run.source.Bodies(ctx, chunk, each)
+			if withheld, ok := errors.AsType[*WithheldError](err); ok {
+				// Once more, by itself: it may only have lost its way among
+				// the others.
+				err = f.run.source.Bodies(ctx, withheld.UIDs, each)
+			}
 			// Whatever became of the source, the target's answers are worth
 			// having: without them the outcome of the appends is unknown.
 			if flushErr := f.run.target.Flush(ctx); flushErr != nil {

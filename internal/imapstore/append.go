@@ -124,7 +124,7 @@ func (s *Session) settle(op string) error {
 	}
 	if no := refusal(err); no != nil {
 		// A NO stands by itself, also where the connection died after it.
-		p.result(copier.AppendResult{Err: answer("store "+s.store.opts.Name+": "+op, no)})
+		p.result(copier.AppendResult{Err: withoutText("store "+s.store.opts.Name+": "+op, no)})
 		return nil
 	}
 	return s.lost(op, err)

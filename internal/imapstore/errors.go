@@ -28,8 +28,8 @@ func refusal(err error) *imap.Error {
 	return nil
 }
 
-// answer classifies a NO. The text is the server's own, cut short; it names
-// folders at most, since we send nothing else that it could repeat.
+// answer classifies a NO to a command that holds nothing of a message. The text
+// is the server's own, cut short.
 func answer(op string, no *imap.Error) error {
 	text := printable(no.Text)
 	if no.Code != "" {
@@ -46,6 +46,32 @@ func answer(op string, no *imap.Error) error {
 		hint = "give the trusted account all rights on the mailbox"
 	}
 	return fault.New(kind, op, cause, hint)
+}
+
+// refused says that the server answered NO to a command about a message. Its
+// text stays out: it is the server's choice what that quotes.
+func refused(no *imap.Error) string {
+	if no.Code == "" {
+		return "the server refuses it and gives no code; see its log"
+	}
+	return "the server refuses it: [" + printable(string(no.Code)) + "]"
+}
+
+// withoutText is answer for commands about messages.
+func withoutText(op string, no *imap.Error) error {
+	err := answer(op, no)
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		f.Err = errors.New(refused(no))
+	}
+	return err
+}
+
+// readableCause keeps a library's dump of its own state out of an error text.
+func readableCause(err error) error {
+	if text := err.Error(); len(text) > 300 || strings.ContainsAny(text, "\n\r") {
+		return errors.New("the server's answer cannot be read")
+	}
+	return err
 }
 
 // printable cuts a server's text to something fit for a log line.
@@ -71,7 +97,9 @@ func (s *Session) failed(op string, err error) error {
 	bad, isBad := errors.AsType[*imap.Error](err)
 	switch {
 	case errors.Is(cause, errBadCommand) && isBad:
-		return fault.New(fault.Permanent, op, errors.New("the server does not understand: "+printable(bad.Text)),
+		// The session is over, so that this is no Permanent trouble of one
+		// folder or message, although it will hardly pass.
+		return fault.New(fault.Transient, op, errors.New("the server does not understand: "+printable(bad.Text)),
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
@@ -80,7 +108,7 @@ func (s *Session) failed(op string, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, err, "")
 	}
-	return fault.New(fault.Transient, op, err, "")
+	return fault.New(fault.Transient, op, readableCause(err), "")
 }
 
 // classify gives the result of a whole operation: nil, a NO as what it is, an

@@ -250,10 +250,11 @@ func (s *Session) stillThere(missing mailbox.UIDSet, try int, no error) (mailbox
 func (s *Session) withheld(there mailbox.UIDSet, no error) error {
 	cause := errors.New("the server leaves it out of its answer")
 	if r := refusal(no); r != nil {
-		cause = errors.New("the server refuses: " + printable(r.Text))
+		cause = errors.New(refused(r))
 	}
-	return fault.New(fault.Permanent, fmt.Sprintf("store %s: read message %d", s.store.opts.Name, there[0].First), cause,
-		"the message may be damaged on the store; see the server's log")
+	return &copier.WithheldError{UIDs: there, Err: fault.New(fault.Permanent,
+		fmt.Sprintf("store %s: read message %d", s.store.opts.Name, there[0].First), cause,
+		"the message may be damaged on the store; see the server's log")}
 }
 
 func readMetadata(data *imapclient.FetchMessageData, known interned) (mailbox.Message, bool) {
@@ -418,10 +419,23 @@ func openBody(data *imapclient.FetchMessageData) (uid mailbox.UID, b *body, ok b
 // Bodies streams whole messages in ascending order of UID.
 func (s *Session) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error {
 	return s.run(ctx, "read messages", func() error {
+		var all *copier.WithheldError
 		for _, part := range uids.Chunks(maxSetBytes) {
-			if err := s.bodies(part, each); err != nil {
+			err := s.bodies(part, each)
+			if w, ok := errors.AsType[*copier.WithheldError](err); ok {
+				if all == nil {
+					all = w
+				} else {
+					all.UIDs = all.UIDs.Union(w.UIDs)
+				}
+				continue
+			}
+			if err != nil {
 				return err
 			}
+		}
+		if all != nil {
+			return all
 		}
 		return nil
 	})

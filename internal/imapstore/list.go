@@ -25,9 +25,15 @@ const unreadable = string(utf8.RuneError)
 
 // List returns every folder of the mailbox with its counters.
 func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
-	found, err := s.list(ctx, "list folders", "*")
+	found, namespaces, err := s.list(ctx, "list folders", "*")
 	if err != nil {
 		return nil, err
+	}
+	if namespaces != nil && len(namespaces.personal) > 0 {
+		// Those of the moment, and not what was once learned: another user's
+		// folder must never be taken for the mailbox's own.
+		s.ns = namespaces
+		s.store.rememberNamespaces(namespaces)
 	}
 	folders := make([]mailbox.Folder, 0, len(found))
 	spelled := make(map[mailbox.FolderName]string, len(found))
@@ -80,6 +86,7 @@ func (f *found) folder(ns namespace) mailbox.Folder {
 	folder := mailbox.Folder{
 		Name:       mailbox.FolderFromWire(f.decoded, ns.separator, ns.prefix),
 		Selectable: f.selectable(),
+		Unreadable: strings.HasSuffix(f.decoded, unreadable),
 		Subscribed: f.subscribed,
 		Counters:   f.counters,
 	}
@@ -102,15 +109,21 @@ func decodeName(name string) string {
 // list asks for the folders that match the patterns (in UTF-8, wildcards
 // allowed), with their counters and subscriptions, by one command per pattern
 // where the server can, all of them under way at once.
-func (s *Session) list(ctx context.Context, op string, patterns ...string) ([]*found, error) {
-	var folders []*found
-	err := s.run(ctx, op, func() error {
-		folders = nil
+//
+// The namespaces are asked for with them, since that costs no round trip: nil
+// where the server has none.
+func (s *Session) list(ctx context.Context, op string, patterns ...string) (folders []*found, now *namespaces, err error) {
+	err = s.run(ctx, op, func() error {
+		folders, now = nil, nil
 		status := s.wire.has("LIST-STATUS")
 		extended := s.wire.has("LIST-EXTENDED")
 		options := s.listOptions(status, extended)
 		answers, err := s.collect(func() []waiter {
 			var commands []waiter
+			if s.wire.has("NAMESPACE") {
+				s.wire.replace = "NAMESPACE"
+				commands = append(commands, simpleCommand{s.client.Noop()})
+			}
 			for _, p := range patterns {
 				commands = append(commands, s.client.List("", p, options))
 				if !extended {
@@ -122,13 +135,19 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) ([]*f
 		if err != nil {
 			return err
 		}
+		if s.wire.has("NAMESPACE") {
+			now = &namespaces{}
+			if err := now.scan(answers); err != nil {
+				return err
+			}
+		}
 		byName := map[string]*found{}
 		if folders, err = s.gather(answers, byName); err != nil {
 			return err
 		}
 		return s.missingStatus(folders, byName)
 	})
-	return folders, err
+	return folders, now, err
 }
 
 func (s *Session) listOptions(status, extended bool) *imap.ListOptions {

@@ -59,10 +59,14 @@ func (s *Store) namespaces(ctx context.Context, session *Session) (*namespaces, 
 	if err != nil {
 		return nil, err
 	}
+	s.rememberNamespaces(asked)
+	return asked, nil
+}
+
+func (s *Store) rememberNamespaces(n *namespaces) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.personal = asked
-	return asked, nil
+	s.personal = n
 }
 
 // forgetNamespaces makes the next session ask again.
@@ -87,32 +91,54 @@ func (s *Session) askNamespaces(ctx context.Context) (*namespaces, error) {
 		if err != nil {
 			return err
 		}
-		for _, a := range answers {
-			sc := &scanner{rest: a}
-			switch sc.kind() {
-			case "NAMESPACE":
-				n.personal = scanNamespaces(sc)
-				n.others = scanNamespaces(sc)
-				n.shared = scanNamespaces(sc)
-			case "LIST":
-				l, _ := scanList(sc)
-				n.personal = []namespace{{separator: l.separator}}
-			}
-			if sc.bad {
-				return errResponse
-			}
+		if s.wire.has("NAMESPACE") {
+			err = n.scan(answers)
+		} else {
+			err = n.scanSeparator(answers)
 		}
-		if len(n.personal) == 0 {
-			if s.number == "" {
-				return nil // an account that only acts for others
-			}
-			// Cyrus lets a proxy log in for a mailbox that does not exist.
+		if err == nil && len(n.personal) == 0 && s.number != "" {
+			// Cyrus lets a proxy log in for a mailbox that does not exist. An
+			// account that only acts for others has no namespace of its own.
 			return s.noMailbox()
 		}
-		n.namespace = n.personal[0]
-		return nil
+		return err
 	})
 	return n, err
+}
+
+// scan reads the NAMESPACE response among answers.
+func (n *namespaces) scan(answers [][]byte) error {
+	for _, a := range answers {
+		sc := &scanner{rest: a}
+		if sc.kind() != "NAMESPACE" {
+			continue
+		}
+		n.personal, n.others, n.shared = scanNamespaces(sc), scanNamespaces(sc), scanNamespaces(sc)
+		if sc.bad {
+			return errResponse
+		}
+	}
+	if len(n.personal) > 0 {
+		n.namespace = n.personal[0]
+	}
+	return nil
+}
+
+// scanSeparator reads what LIST "" "" tells where there is no NAMESPACE.
+func (n *namespaces) scanSeparator(answers [][]byte) error {
+	for _, a := range answers {
+		sc := &scanner{rest: a}
+		if sc.kind() != "LIST" {
+			continue
+		}
+		l, _ := scanList(sc)
+		if sc.bad {
+			return errResponse
+		}
+		n.personal = []namespace{{separator: l.separator}}
+		n.namespace = n.personal[0]
+	}
+	return nil
 }
 
 // scanNamespaces reads NIL or ((prefix separator extensions…) …).

@@ -46,7 +46,7 @@ func (s *Session) start(ctx context.Context) error {
 		return nil
 	}
 	// Cyrus lets a proxy log in for mailboxes that do not exist.
-	folders, err := s.list(ctx, "find the mailbox", string(mailbox.Inbox))
+	folders, _, err := s.list(ctx, "find the mailbox", string(mailbox.Inbox))
 	if err != nil {
 		return err
 	}

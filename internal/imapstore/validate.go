@@ -20,6 +20,7 @@ var systemFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft
 
 const (
 	maxKeyword = 255  // bytes; Dovecot refuses more than 50 by itself, with NO
+	maxFlags   = 4000 // bytes of all flags of a message: a command line has its limits
 	maxName    = 1000 // bytes of a folder's name in UTF-8
 )
 
@@ -41,6 +42,10 @@ func validFlag(f string) bool {
 }
 
 func validateFlags(flags mailbox.Flags) error {
+	if len(flags) > maxFlags {
+		return fault.New(fault.Permanent, "more flags than fit into a command", nil,
+			"the message has very many keywords on the other store; remove some there")
+	}
 	for _, f := range flags.List() {
 		if !validFlag(f) {
 			return fault.New(fault.Permanent, "flag that IMAP does not allow", nil,

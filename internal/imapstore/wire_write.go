@@ -62,6 +62,10 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.link.Write(p)
 }
 
+// unaskedMax is the size in bytes up to which a message is sent without waiting
+// for the server's word on it; above, the round trip costs little beside it.
+const unaskedMax = 1 << 20
+
 // sendAppend writes one APPEND with its message. Whatever goes wrong after the
 // announcement of the literal kills the link before anything else is written:
 // not one byte that is not of the message may complete it.
@@ -69,10 +73,16 @@ func (w *wire) sendAppend(head []byte, lit *literal) error {
 	if w.buf == nil {
 		w.buf = make([]byte, writeBuffer)
 	}
-	sync := !w.has("LITERAL+") && (!w.has("LITERAL-") || lit.size > literalMinusMax)
+	// A message that the server may find too big is announced first: sent
+	// unasked, it would cost the connection (RFC 7888, section 4).
+	sync := lit.size > unaskedMax || !w.has("LITERAL+") && (!w.has("LITERAL-") || lit.size > literalMinusMax)
 	announce := "{" + strconv.FormatInt(lit.size, 10) + "+}\r\n"
 	if sync {
 		announce = "{" + strconv.FormatInt(lit.size, 10) + "}\r\n"
+	}
+	if len(head)+len(announce)+2 > len(w.buf) {
+		lit.err = errors.New("the command before the message is too long")
+		return w.fail(lit.err)
 	}
 	used := copy(w.buf, head)
 	used += copy(w.buf[used:], announce)
