@@ -1,0 +1,82 @@
+package imapstore_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
+
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/imapstore/imapstoretest"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/seal"
+	"mailmirror/test/corpus"
+)
+
+// TestMemoryServer runs the suite as far as go-imap's own server goes: it has
+// no CONDSTORE, answers nothing that its client could not read, and forgets
+// everything. What is worth knowing is learned from the real servers.
+func TestMemoryServer(t *testing.T) {
+	memory := imapmemserver.New()
+	server := imapserver.New(&imapserver.Options{
+		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			return memory.NewSession(), nil, nil
+		},
+		Caps: imap.CapSet{
+			imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUnselect: {}, imap.CapUIDPlus: {},
+			imap.CapESearch: {}, imap.CapSASLIR: {}, imap.CapListExtended: {}, imap.CapListStatus: {}, imap.CapLiteralPlus: {},
+		},
+		InsecureAuth: true,
+		Logger:       log.New(io.Discard, "", 0),
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+	})
+	store, err := imapstore.New(imapstore.Options{
+		Name: "memory", Address: l.Addr().String(), Security: imapstore.SecurityNone,
+		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var next atomic.Int64
+	imapstoretest.Run(t, imapstoretest.Backend{
+		Store: store,
+		Mailbox: func(t *testing.T) mailbox.Number {
+			number := fmt.Sprint(next.Add(1))
+			user := imapmemserver.NewUser(number+"*trusted", "pw")
+			if err := user.Create("INBOX", nil); err != nil {
+				t.Fatal(err)
+			}
+			memory.AddUser(user)
+			return mailbox.Number(number)
+		},
+		UIDPlus: true, Small: true,
+		Omit: map[string]string{
+			"permanent flags": "it announces no system flag as permanent, and keeps them all",
+			"folders":         "it renames a folder without those below it",
+		},
+		Message: func(o corpus.Oddity) corpus.Expect {
+			switch o.Name {
+			case "empty message", "one byte", "text without any header", "header without empty line",
+				"bare LF everywhere", "mbox From line", "commands and nothing else":
+				return corpus.Altered // it takes messages apart and puts them together again
+			}
+			return corpus.Kept
+		},
+		Folder: func(corpus.FolderOddity) corpus.Expect { return corpus.Kept },
+	})
+}
