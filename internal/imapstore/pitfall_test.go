@@ -299,13 +299,13 @@ func TestBadDropsTheConnection(t *testing.T) {
 		received := make(chan string, 1)
 		store := serve(t, func(s *script) {
 			s.login(standard)
-			tag := s.command("APPEND INBOX {10000000+}")
+			tag := s.command("APPEND INBOX {1000000+}")
 			s.send(strings.Replace(bad, "TAG", tag, 1))
 			received <- s.rest()
 		})
 		session := openScripted(t, store)
 		// An endless body: only the BAD can end it.
-		in := copier.Incoming{Folder: "INBOX", Size: 10_000_000, Body: &slow{strings.NewReader(strings.Repeat("z CREATE Pwned\r\n", 700_000))}}
+		in := copier.Incoming{Folder: "INBOX", Size: 1_000_000, Body: &slow{strings.NewReader(strings.Repeat("z CREATE Pwned\r\n", 700_000))}}
 		err := session.Append(t.Context(), in, func(copier.AppendResult) {})
 		if err == nil {
 			err = session.Flush(t.Context())

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type script struct {
 	t *testing.T
 	net.Conn
-	r *bufio.Reader
+	r         *bufio.Reader
+	namespace string // the last NAMESPACE response
 }
 
 // standard is what a scripted server announces unless a test says otherwise.
@@ -79,6 +80,11 @@ func (s *script) command(text string) (tag string) {
 		return ""
 	}
 	tag, rest, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+	if rest == "NAMESPACE" && text != rest {
+		// It comes with every list; what was told at the log-in still holds.
+		s.send(s.namespace, tag+" OK done")
+		return s.command(text)
+	}
 	if !strings.Contains(rest, text) {
 		s.t.Errorf("the client sends %q, want %q", rest, text)
 	}
@@ -88,6 +94,9 @@ func (s *script) command(text string) (tag string) {
 // answer reads a command and answers it with untagged lines and OK.
 func (s *script) answer(text string, untagged ...string) {
 	tag := s.command(text)
+	if text == "NAMESPACE" && len(untagged) == 1 {
+		s.namespace = untagged[0]
+	}
 	s.send(untagged...)
 	s.send(tag + " OK done")
 }

@@ -52,8 +52,9 @@ func decodeRun(out *strings.Builder, coded string) bool {
 		units[i] = uint16(raw[2*i])<<8 | uint16(raw[2*i+1])
 	}
 	for _, r := range utf16.Decode(units) {
-		// Printable ASCII must not be coded, and a lone surrogate is no rune.
-		if r == utf8.RuneError || (r >= 0x20 && r <= 0x7e) {
+		// Printable ASCII must not be coded, a lone surrogate is no rune, and no
+		// name holds a NUL.
+		if r == 0 || r == utf8.RuneError || (r >= 0x20 && r <= 0x7e) {
 			return false
 		}
 		out.WriteRune(r)
