@@ -72,6 +72,14 @@ func applicationError(err error, wait time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
 }
 
+// recordedError is applicationError for trouble that was written down against
+// its mailbox. Its own text stays there: it may name folders, and a history is
+// read by others than the mailbox's operator.
+func recordedError(err error, link string, wait time.Duration) error {
+	kind, _, _ := describe(err)
+	return applicationError(fault.Newf(kind, "mailbox sync failed (%s): see mailmirror errors %s", kind, link), wait)
+}
+
 // ended returns what an activity answers whose context is over: a worker that
 // stops hands the work on at once, all else is Temporal's own cancellation.
 func ended(ctx context.Context) error {

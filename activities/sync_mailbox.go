@@ -175,6 +175,8 @@ func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report
 	}
 	wait, parked, recordErr := a.recordFailure(ctx, box, report, err)
 	switch {
+	case fault.Is(recordErr, fault.Config):
+		return SyncResult{State: SyncGone}, nil // removed from the link meanwhile
 	case recordErr != nil:
 		return SyncResult{}, applicationError(recordErr, 0)
 	case parked:
@@ -182,7 +184,7 @@ func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report
 		return SyncResult{State: SyncParked, Messages: report.Messages, Greetings: report.Greetings,
 			ErrorKind: string(kind), Retry: wait}, nil
 	}
-	return SyncResult{}, applicationError(err, wait)
+	return SyncResult{}, recordedError(err, box.Link, wait)
 }
 
 // recordFailure writes one failure down against its mailbox and returns when
