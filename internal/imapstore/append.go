@@ -104,38 +104,55 @@ func imapFlags(flags mailbox.Flags) []imap.Flag {
 // settle waits for the answer to the oldest APPEND and hands it on.
 func (s *Session) settle(op string) error {
 	p := s.pending[0]
+	s.wire.await(true)
+	r, ok := s.result(op, p)
+	s.wire.await(false)
+	if !ok {
+		_, err := p.cmd.Wait()
+		return s.lost(op, err)
+	}
 	s.pending[0] = pendingAppend{}
 	s.pending = s.pending[1:]
 	s.pendingBytes -= p.size
-	if p.cmd == nil {
-		p.result(copier.AppendResult{Err: p.err})
-		return nil
-	}
-	s.wire.await(true)
-	data, err := p.cmd.Wait()
-	s.wire.await(false)
-	if err == nil {
-		var r copier.AppendResult
-		if s.wire.has("UIDPLUS") {
-			r.UID, r.UIDValidity = mailbox.UID(data.UID), data.UIDValidity
-		}
-		p.result(r)
-		return nil
-	}
-	if no := refusal(err); no != nil {
-		// A NO stands by itself, also where the connection died after it.
-		p.result(copier.AppendResult{Err: withoutText("store "+s.store.opts.Name+": "+op, no)})
-		return nil
-	}
-	return s.lost(op, err)
+	p.result(r)
+	return nil
 }
 
-// lost ends the session: what became of the APPENDs without an answer is
-// unknown, so that nobody gets a result of them.
+// result waits for the answer to an APPEND; false where there will be none.
+func (s *Session) result(op string, p pendingAppend) (r copier.AppendResult, ok bool) {
+	if p.cmd == nil {
+		return copier.AppendResult{Err: p.err}, true
+	}
+	data, err := p.cmd.Wait()
+	if no := refusal(err); no != nil {
+		// A NO stands by itself, also where the connection died after it.
+		return copier.AppendResult{Err: withoutText("store "+s.store.opts.Name+": "+op, no)}, true
+	}
+	if err != nil {
+		return copier.AppendResult{}, false
+	}
+	if s.wire.has("UIDPLUS") {
+		r.UID, r.UIDValidity = mailbox.UID(data.UID), data.UIDValidity
+	}
+	return r, true
+}
+
+// lost ends the session. Answers that came before its end are still handed on,
+// so that what is known to be stored need not be looked for. What became of the
+// others is unknown; nobody gets a result of them.
 func (s *Session) lost(op string, err error) error {
 	failed := s.failed(op, err)
 	_ = s.wire.fail(errAborted)
+	pending := s.pending
 	s.pending, s.pendingBytes = nil, 0
+	<-s.client.Closed() // go-imap has now ended every command, one way or the other
+	for _, p := range pending {
+		r, ok := s.result(op, p)
+		if !ok {
+			break
+		}
+		p.result(r)
+	}
 	return failed
 }
 

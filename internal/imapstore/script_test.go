@@ -15,7 +15,11 @@ import (
 	"mailmirror/internal/seal"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// go-imap's server locks itself out when a log-in fails.
+		goleak.IgnoreAnyFunction("github.com/emersion/go-imap/v2/imapserver.(*Conn).serve"))
+}
 
 // script is a server that does what a test says, to show what no well-behaved
 // server does on request.
