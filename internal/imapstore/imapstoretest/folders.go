@@ -97,6 +97,10 @@ func testOddFolders(t *testing.T, b Backend) {
 	s, number := fresh(t, b)
 	kept := map[mailbox.FolderName][]byte{}
 	for _, o := range corpus.FolderOddities() {
+		if why := b.Omit[o.Name]; why != "" {
+			t.Logf("left out: %s: %s", o.Name, why)
+			continue
+		}
 		name := mailbox.FolderName(o.Folder)
 		err := s.CreateFolder(t.Context(), name, nil)
 		want := b.Folder(o)

@@ -44,7 +44,8 @@ type Backend struct {
 	KeepsSpecialUse bool
 	// UnknownMailbox is one that the store does not have; "" where it has all.
 	UnknownMailbox mailbox.Number
-	// Omit names parts of the suite that the server cannot take, with the reason.
+	// Omit names parts of the suite, or odd folders, that the server cannot take,
+	// with the reason.
 	Omit map[string]string
 	// Small leaves out the messages of 100 MB and the folder of 50,000.
 	Small bool
@@ -206,9 +207,6 @@ func readCopy(ctx context.Context, s copier.Session) (reader.Copy, error) {
 	}
 	got := reader.Copy{}
 	for _, f := range folders {
-		if f.Name == "%49NBOX" && !f.Selectable {
-			continue // the level above "INBOX.INBOX.below", which the reader calls INBOX
-		}
 		folder := reader.Folder{Subscribed: f.Subscribed, NoSelect: !f.Selectable, Messages: map[reader.Message]int{}}
 		if f.Selectable {
 			c, err := s.Examine(ctx, f.Name)
