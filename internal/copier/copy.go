@@ -89,7 +89,7 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 	f.unconfirmedFrom = f.target.Counters.UIDNext
 
 	var delivered mailbox.UIDSet
-	for chunk := range chunks(uids, appendChunk) {
+	for chunk := range f.inOrder(uids) {
 		if f.transient != nil {
 			return nil
 		}
@@ -117,6 +117,7 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 			return err
 		})
 		if err != nil {
+			f.suspectOldest(err)
 			return err
 		}
 	}
@@ -146,6 +147,7 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 		flags = flags.System()
 	}
 	seen := &inspector{r: body}
+	f.sending = append(f.sending, uid)
 	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen},
 		func(a AppendResult) { f.answered(uid, size, seen, a) })
 	if err != nil {
@@ -160,6 +162,8 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 
 // answered takes in the target's answer to one append.
 func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a AppendResult) {
+	f.sending = f.sending[1:]
+	f.clearSuspicion(uid)
 	switch {
 	case a.Err == nil:
 		f.refusals = 0

@@ -26,6 +26,8 @@ type folderRun struct {
 	notThere []mailbox.UID
 	// refusals counts the refused messages since one was taken.
 	refusals int
+	// sending are the appended messages without an answer, the oldest first.
+	sending []mailbox.UID
 	// noKeywords are messages whose keywords the target refused.
 	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
@@ -340,7 +342,8 @@ func (f *folderRun) record(proven bool) {
 func (f *folderRun) lasting() []Difference {
 	var out []Difference
 	for d := range f.differences {
-		if f.source.UIDs.Contains(d.SourceUID) {
+		_, paired := f.pairs.Target(d.SourceUID)
+		if f.source.UIDs.Contains(d.SourceUID) && !(paired && d.Kind == Suspect) {
 			out = append(out, d)
 		}
 	}

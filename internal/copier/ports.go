@@ -228,6 +228,10 @@ const (
 	Refused DifferenceKind = "refused"
 	// Unreadable: the source has the message and will not hand it over.
 	Unreadable DifferenceKind = "unreadable"
+	// Suspect: the connection to the target was lost at this message, as
+	// often in a row as Detail says. It is appended last and alone, and counts as refused
+	// after the third time.
+	Suspect DifferenceKind = "suspect"
 	// Altered: the target hands back other bytes than it was given.
 	Altered DifferenceKind = "altered"
 	// Unchecked: appended, and not yet read back although its bytes are of the
@@ -249,7 +253,8 @@ const (
 type Difference struct {
 	Kind      DifferenceKind
 	SourceUID mailbox.UID
-	// Detail is the server's response code or our own words; never content.
+	// Detail is the server's response code or our own words; never content. Of
+	// a Suspect it is the number of losses.
 	Detail string
 }
 

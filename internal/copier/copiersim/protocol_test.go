@@ -29,6 +29,7 @@ type balky struct {
 	*storePort
 	full    bool // every append is over quota
 	damaged bool // messages that say so are withheld
+	fragile bool // the connection breaks at messages that say so
 }
 
 func (p *balky) Open(ctx context.Context, n mailbox.Number) (copier.Session, error) {
@@ -45,6 +46,17 @@ type balkySession struct {
 }
 
 func (s *balkySession) Append(ctx context.Context, m copier.Incoming, result func(copier.AppendResult)) error {
+	if s.p.fragile {
+		text, err := io.ReadAll(m.Body)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(text), "fragile") {
+			_ = s.Close()
+			return errCut
+		}
+		m.Body = strings.NewReader(string(text))
+	}
 	if s.p.full {
 		result(copier.AppendResult{Err: fault.Newf(fault.Transient, "over quota")})
 		return nil
@@ -223,6 +235,38 @@ func TestDamagedMessageStopsNoOther(t *testing.T) {
 		}
 		s.from.damaged = false
 		s.job.Retry = true
+		s.sync(copier.Equal)
+		s.equal()
+	})
+}
+
+const lossesAtMost = 4
+
+// TestMessageThatCostsTheConnection is tried last and alone, and given up after
+// the third time; no other message waits for it.
+func TestMessageThatCostsTheConnection(t *testing.T) {
+	play(t, func(s *scene) {
+		s.to.fragile = true
+		s.deposit(mailbox.Inbox, 1)
+		s.source.userPut(mailbox.Inbox, "fragile", "", at(2))
+		s.deposit(mailbox.Inbox, 3, 4, 5)
+		s.source.create("Work")
+		s.deposit("Work", 6)
+		// The first loss falls on whatever had no answer yet.
+		for range lossesAtMost {
+			s.sync(copier.Failed)
+			time.Sleep(fence)
+		}
+		if n := len(s.target.folders[mailbox.Inbox].messages); n != 4 {
+			s.Errorf("%d messages on the target, want the 4 others", n)
+		}
+		if r := s.sync(copier.Differing); r.Differences != 1 {
+			s.Errorf("%d differences, want 1", r.Differences)
+		}
+		if s.target.count("Work", text(6)) != 1 {
+			s.Error("the next folder was not reached")
+		}
+		s.to.fragile, s.job.Retry = false, true
 		s.sync(copier.Equal)
 		s.equal()
 	})
