@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,9 +273,19 @@ func (b *bench) report(out io.Writer) error {
 			return fmt.Errorf("write table: %w", err)
 		}
 	}
-	if b.json == "" {
-		return nil
+	if b.json != "" {
+		if err := b.writeFigures(); err != nil {
+			return err
+		}
 	}
+	if b.check && slices.ContainsFunc(b.targets(), func(t target) bool { return !t.met }) {
+		return errTargetMissed
+	}
+	return nil
+}
+
+// writeFigures writes every single result.
+func (b *bench) writeFigures() error {
 	data, err := json.MarshalIndent(b.results, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode figures: %w", err)

@@ -24,6 +24,7 @@ type options struct {
 	json      string // file for every single figure
 	idle      time.Duration
 	keep      bool
+	check     bool // a missed target is a failure
 }
 
 var allTools = []string{toolMailmirror, toolDsync, toolMbsync, toolCeiling}
@@ -45,6 +46,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	f.StringVar(&o.output, "o", "", "also write the table to this file")
 	f.StringVar(&o.json, "json", "", "write every single figure to this file")
 	f.DurationVar(&o.idle, "idle-wait", time.Minute, "longest wait for an idle machine before each measured section")
+	f.BoolVar(&o.check, "check", false, "end with exit code 1 where mailmirror misses a target")
 	f.BoolVar(&o.keep, "keep", false, "keep the scratch folder")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -172,6 +172,9 @@ func (b *bench) notes() string {
 	}
 	fmt.Fprintf(&out, "- Noise: of %d measured sections %d began on a machine that was not idle; at worst other programs used %.0f %% of the processors during one.\n",
 		measured, noisy, 100*worst)
+	if slices.Contains(b.tools, toolMailmirror) {
+		out.WriteString(targetLines(b.targets()))
+	}
 	return out.String()
 }
 

@@ -57,6 +57,43 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestTargets(t *testing.T) {
+	go1 := func(tool string, c benchCase, wall time.Duration, above int64) result {
+		return result{Tool: tool, Case: c, Usage: usage{Wall: wall, AboveIdle: above}}
+	}
+	good := []result{
+		go1(toolCeiling, caseInitial, 7*time.Second, 0), go1(toolMailmirror, caseInitial, 9*time.Second, 0), go1(toolDsync, caseInitial, 10*time.Second, 0),
+		go1(toolCeiling, caseUnchanged, 7*time.Second, 0), go1(toolMailmirror, caseUnchanged, 9*time.Second, 0),
+		go1(toolCeiling, caseMany, 7*time.Second, 0), go1(toolMailmirror, caseMany, 9*time.Second, 0),
+		go1(toolMailmirror, caseShared, 600*time.Millisecond, 0), go1(toolMailmirror, caseLarge, time.Second, 20e6),
+	}
+	missed := func(results []result) (out []string) {
+		for _, target := range (&bench{results: results}).targets() {
+			if !target.met {
+				out = append(out, target.what)
+			}
+		}
+		return out
+	}
+	if m := missed(good); len(m) > 0 {
+		t.Errorf("missed: %q", m)
+	}
+	for i, bad := range map[int]result{
+		1: go1(toolMailmirror, caseInitial, 10100*time.Millisecond, 0), // misses the ceiling's share and dsync
+		5: go1(toolMailmirror, caseMany, 11*time.Second, 0),
+		7: go1(toolMailmirror, caseShared, time.Second, 0),
+		8: go1(toolMailmirror, caseLarge, time.Second, 65e6),
+		4: {Tool: toolMailmirror, Case: caseUnchanged, Usage: usage{Wall: time.Second}, Differences: []string{"x"}},
+		6: {Tool: toolMailmirror, Case: caseMany, Failure: "failed"},
+	} {
+		results := append([]result(nil), good...)
+		results[i] = bad
+		if len(missed(results)) == 0 {
+			t.Errorf("result %d: %+v misses nothing", i, bad)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, args := range [][]string{
 		{"-rounds", "0"}, {"-mailboxes", "0"}, {"-parallel", "-1"}, {"-messages", "3"},
