@@ -37,7 +37,7 @@ demo: ## see it work: two stores, 50 mailboxes, until Ctrl-C (DEMO=once ends aft
 	@exec $(BIN)/mailmirror-demo -bin $(BIN) -dir $(DATA) $(if $(filter once,$(DEMO)),-once)
 
 test: ## everything: unit, race, simulation, conformance, integration, replay
-	@test/scripts/install-servers.sh test
+	@test/scripts/install-servers.sh bench
 	@$(MAKE) --no-print-directory build test-unit test-simulation test-integration
 
 test-unit: ## needs no server
