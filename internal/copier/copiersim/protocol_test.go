@@ -301,3 +301,34 @@ func TestTargetThatRefusesEverything(t *testing.T) {
 		}
 	})
 }
+
+// TestLostOnTheTargetComesBackWhole: a message that vanished from the target
+// between two syncs is copied again with its own date and flags, although only
+// the target's counters moved. (Found by seed 7 of the first simulation: it came
+// back without either.)
+func TestLostOnTheTargetComesBackWhole(t *testing.T) {
+	play(t, func(s *scene) {
+		s.source.userPut(mailbox.Inbox, text(1), `\Seen $Forwarded`, at(1))
+		s.deposit(mailbox.Inbox, 2)
+		s.sync(copier.Equal)
+		s.target.remove(mailbox.Inbox, 1)
+		s.sync(copier.Equal)
+		s.equal()
+	})
+}
+
+// TestAlteredWithoutUIDPLUS: what a target alters and tells no UID of is paired
+// and noted, and not copied for ever. (Found by seed 40.)
+func TestAlteredWithoutUIDPLUS(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat = features{keywords: true, altersNUL: true}
+		s.source.userPut(mailbox.Inbox, "Message-ID: <n>\r\n\r\nzero \x00\r\n", "", at(1))
+		s.deposit(mailbox.Inbox, 2)
+		if r := s.sync(copier.Differing); r.Messages.Appended != 2 || r.Differences != 1 {
+			s.Errorf("%d appended and %d differences, want 2 and 1", r.Messages.Appended, r.Differences)
+		}
+		if r := s.sync(copier.Differing); !r.Idle() {
+			s.Errorf("the second sync wrote: %+v", r.Messages)
+		}
+	})
+}
