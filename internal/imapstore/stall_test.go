@@ -60,6 +60,16 @@ func TestStalledServer(t *testing.T) {
 			},
 		},
 		"takes no data": {
+			deaf,
+			func(t *testing.T, s *Session) error {
+				err := stuffed(t, s)
+				if !errors.Is(err, errWriteTimeout) {
+					t.Errorf("cause: %v", err)
+				}
+				return err
+			},
+		},
+		"owes the word on a big message": {
 			func(*script) {},
 			func(t *testing.T, s *Session) error {
 				in := copier.Incoming{Folder: "INBOX", Size: 100 << 20, Body: io.LimitReader(&trickle{}, 100<<20)}
