@@ -2,6 +2,7 @@ package imapstore
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -126,6 +127,25 @@ func (s *script) examine(n int) {
 func (s *script) rest() string {
 	all, _ := io.ReadAll(s.r)
 	return string(all)
+}
+
+// piped is serve over a connection without any buffer: a write that the server
+// does not read is stuck from its first byte on.
+func piped(t *testing.T, play func(*script)) *Store {
+	t.Helper()
+	store := serve(t, play)
+	store.opts.Dial = func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			play(&script{t: t, Conn: server, r: bufio.NewReader(server)})
+			_ = server.Close()
+		}()
+		t.Cleanup(func() { <-done })
+		return client, nil
+	}
+	return store
 }
 
 func openScripted(t *testing.T, store *Store) *Session {

@@ -60,9 +60,10 @@ func TestStalledServer(t *testing.T) {
 			},
 		},
 		"takes no data": {
-			deaf,
+			func(*script) {},
 			func(t *testing.T, s *Session) error {
-				err := stuffed(t, s)
+				in := copier.Incoming{Folder: "INBOX", Size: 900_000, Body: io.LimitReader(&trickle{}, 900_000)}
+				err := s.Append(t.Context(), in, func(copier.AppendResult) {})
 				if !errors.Is(err, errWriteTimeout) {
 					t.Errorf("cause: %v", err)
 				}
@@ -79,15 +80,19 @@ func TestStalledServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			done := make(chan struct{})
-			store := patient(serve(t, func(s *script) {
+			start := serve
+			if name == "takes no data" {
+				start = piped
+			}
+			store := patient(start(t, func(s *script) {
 				s.login(standard)
 				c.play(s)
 				<-done
 			}), wait)
 			session := openScripted(t, store)
-			start := time.Now()
+			began := time.Now()
 			err := c.do(t, session)
-			took := time.Since(start)
+			took := time.Since(began)
 			if err == nil || took > 10*wait {
 				t.Errorf("%v after %v", err, took)
 			}
@@ -97,9 +102,9 @@ func TestStalledServer(t *testing.T) {
 			if !fault.Is(err, fault.Transient) {
 				t.Errorf("kind %v", fault.KindOf(err))
 			}
-			start = time.Now()
+			began = time.Now()
 			must(t, session.Close())
-			if took := time.Since(start); took > wait {
+			if took := time.Since(began); took > wait {
 				t.Errorf("close took %v", took)
 			}
 			close(done)
