@@ -1,6 +1,7 @@
 package imapstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -129,9 +130,17 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 		if eachErr != nil {
 			continue
 		}
+		s.body = nil
 		if eachErr = each(data); eachErr != nil && !fault.Is(eachErr, fault.Permanent) {
 			// Closing first makes the rest of the answer end at once.
 			_ = s.wire.fail(errAborted)
+		}
+		if s.body != nil && s.body.broken {
+			// The library's reader went on when the literal ended, and asking
+			// for more would read the same connection beside it. What is left
+			// of the answer is nothing.
+			_ = s.wire.fail(errAborted)
+			return nil, cmp.Or(eachErr, error(io.ErrUnexpectedEOF))
 		}
 	}
 	err := cmd.Close()
@@ -283,7 +292,7 @@ func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox
 			for try := 0; len(part) > 0; try++ {
 				var got mailbox.UIDSet
 				no, err := s.fetch(part, fetchHeader, 0, func(data *imapclient.FetchMessageData) error {
-					uid, body, ok := openBody(data)
+					uid, body, ok := s.openBody(data)
 					if !ok {
 						return nil
 					}
@@ -376,6 +385,8 @@ type body struct {
 	r    io.Reader
 	left int64
 	size int64
+	// broken is true once the literal ended before its size.
+	broken bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -387,6 +398,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	b.left -= int64(n)
+	b.broken = b.broken || (err != nil && b.left > 0)
 	switch {
 	case err == io.EOF && b.left > 0:
 		return n, io.ErrUnexpectedEOF
@@ -400,7 +412,7 @@ func (b *body) Read(p []byte) (int, error) {
 // where the body is missing, or NIL, which a server sends for a message that it
 // cannot read. The UID comes before any literal, or go-imap could not tell
 // which command the answer belongs to.
-func openBody(data *imapclient.FetchMessageData) (uid mailbox.UID, b *body, ok bool) {
+func (s *Session) openBody(data *imapclient.FetchMessageData) (uid mailbox.UID, b *body, ok bool) {
 	for item := data.Next(); item != nil; item = data.Next() {
 		switch item := item.(type) {
 		case imapclient.FetchItemDataUID:
@@ -410,7 +422,8 @@ func openBody(data *imapclient.FetchMessageData) (uid mailbox.UID, b *body, ok b
 				return uid, nil, false
 			}
 			size := item.Literal.Size()
-			return uid, &body{r: item.Literal, left: size, size: size}, true
+			s.body = &body{r: item.Literal, left: size, size: size}
+			return uid, s.body, true
 		}
 	}
 	return uid, nil, false
@@ -446,7 +459,7 @@ func (s *Session) bodies(part mailbox.UIDSet, each func(uid mailbox.UID, size in
 	for try := 0; len(part) > 0; try++ {
 		var got mailbox.UIDSet
 		no, err := s.fetch(part, fetchBody, 0, func(data *imapclient.FetchMessageData) error {
-			uid, b, ok := openBody(data)
+			uid, b, ok := s.openBody(data)
 			if !ok || uid <= last {
 				return nil // out of order is as good as not there
 			}

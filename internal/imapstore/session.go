@@ -24,6 +24,7 @@ type Session struct {
 	conn   *connection
 	wire   *wire
 	client *imapclient.Client
+	body   *body // the one being read, nil between messages
 	ns     *namespaces
 
 	// spelled is how the store spells the folders that List saw: what was
