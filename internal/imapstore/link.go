@@ -189,6 +189,9 @@ func (l *link) fail(err error) error {
 		return l.err
 	}
 	l.err = err
+	if l.ending != nil {
+		l.ending.Stop()
+	}
 	if tcp, ok := l.raw.(interface{ SetLinger(int) error }); ok && !errors.Is(err, errClosed) {
 		_ = tcp.SetLinger(0)
 	}

@@ -158,31 +158,20 @@ func (s *Session) creatableUses(uses []string) []imap.MailboxAttr {
 	return out
 }
 
-// unlessFolder forgives a NO where the folder is already as it should be: it
-// exists (and can be opened), or not. Servers differ in the codes that they give.
+// unlessFolder forgives a NO where the folder is already as it should be: there
+// (and can be opened), or not. Servers differ in the codes that they give. STATUS
+// tells it, and not LIST: a name there is a pattern, and one such as "{5}" ends
+// Cyrus's process.
 func (s *Session) unlessFolder(spelled string, wanted bool, refused error) error {
-	answers, err := s.collect(func() []waiter {
-		return []waiter{s.client.List("", escapeWildcards(spelled), nil)}
-	})
-	if err != nil {
+	_, err := s.client.Status(spelled, &imap.StatusOptions{UIDValidity: true}).Wait()
+	if err != nil && refusal(err) == nil {
 		return err
 	}
-	folders, err := s.gather(answers, map[string]*found{})
-	if err != nil {
-		return err
-	}
-	exists := slices.ContainsFunc(folders, func(f *found) bool {
-		return nameKey(f.decoded) == nameKey(spelled) && f.selectable()
-	})
-	if exists == wanted {
+	if exists := err == nil; exists == wanted {
 		return nil
 	}
 	return refused
 }
-
-// escapeWildcards is for names in a LIST pattern: "%" and "*" cannot be
-// quoted there, but as "%" they match at least themselves.
-func escapeWildcards(name string) string { return strings.ReplaceAll(name, "*", "%") }
 
 // DeleteFolder deletes a folder.
 func (s *Session) DeleteFolder(ctx context.Context, name mailbox.FolderName) error {

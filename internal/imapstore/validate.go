@@ -76,9 +76,10 @@ func validateName(name mailbox.FolderName, wire string) error {
 	return fault.New(fault.Permanent, "folder "+printable(string(name))+": the name cannot be used here: "+bad, nil, "rename the folder on the source")
 }
 
-// Servers' clocks of messages: before and after these, Dovecot answers BAD.
+// The dates that both Dovecot and Cyrus understand: before the first, Cyrus
+// answers BAD, and after the last a year has five digits.
 var (
-	earliest = time.Date(1901, 12, 14, 0, 0, 0, 0, time.UTC)
+	earliest = time.Unix(0, 0)
 	latest   = time.Date(9999, 12, 30, 0, 0, 0, 0, time.UTC)
 )
 

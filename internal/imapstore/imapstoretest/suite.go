@@ -77,6 +77,7 @@ func Run(t *testing.T, b Backend) {
 		{"odd folder names", testOddFolders},
 		{"odd messages", testOddMessages},
 		{"refused before sending", testRefusedHere},
+		{"at the limits", testLimits},
 		{"write deadline", testWriteDeadline},
 		{"cancelled context", testCancelled},
 		{"big message", testBig},

@@ -293,3 +293,80 @@ func testRefusedHere(t *testing.T, b Backend) {
 		}
 	}
 }
+
+// testLimits: whatever is just about allowed to leave gets an answer that is no
+// BAD, which would cost the session and could do harm.
+func testLimits(t *testing.T, b Backend) {
+	number := b.Mailbox(t)
+	hostile := []byte("Subject: x\r\n\r\nz CREATE Pwned\r\nz CREATE Pwned\r\n")
+	try := func(what string, in copier.Incoming) {
+		t.Helper()
+		s := open(t, b, number)
+		in.Size, in.Body = int64(len(hostile)), bytes.NewReader(hostile)
+		if in.Folder == "" {
+			in.Folder = inbox
+		}
+		answer := "stored"
+		err := s.Append(t.Context(), in, func(r copier.AppendResult) {
+			if r.Err != nil {
+				answer = r.Err.Error()
+			}
+		})
+		if err == nil {
+			err = s.Flush(t.Context())
+		}
+		if err != nil {
+			t.Errorf("%s costs the session: %v", what, err)
+			return
+		}
+		t.Logf("%s: %.150s", what, answer)
+		if _, err := s.Examine(t.Context(), inbox); err != nil {
+			t.Errorf("after %s: %v", what, err)
+		}
+	}
+	zone := func(hours, minutes int) *time.Location { return time.FixedZone("", hours*3600+minutes*60) }
+	for _, d := range []time.Time{
+		time.Date(1901, 12, 15, 0, 0, 0, 0, time.UTC), // refused here: Cyrus says BAD
+		time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC),
+		time.Unix(0, 0),
+		time.Date(2038, 1, 19, 3, 14, 8, 0, time.UTC),
+		time.Date(2106, 2, 7, 6, 28, 17, 0, time.UTC),
+		time.Date(9999, 12, 29, 0, 0, 0, 0, time.UTC),
+		time.Date(2025, 1, 1, 0, 0, 0, 0, zone(14, 0)),
+		time.Date(2025, 1, 1, 0, 0, 0, 0, zone(23, 59)),
+		time.Date(2025, 1, 1, 0, 0, 0, 0, zone(-23, -59)),
+	} {
+		try("date "+d.Format(time.RFC3339), copier.Incoming{InternalDate: d})
+	}
+	for _, n := range []int{50, 51, 100, 255} {
+		try(fmt.Sprintf("keyword of %d characters", n), copier.Incoming{InternalDate: day, Flags: mailbox.NewFlags(strings.Repeat("k", n))})
+	}
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("keyword%d", i))
+	}
+	try("200 keywords", copier.Incoming{InternalDate: day, Flags: mailbox.NewFlags(many...)})
+	for _, k := range []string{"'", "[", "~", "&AOQ-", "$", "+x", "-x", "|", "}", "\\SEEN", "NIL", "0"} {
+		try("keyword "+k, copier.Incoming{InternalDate: day, Flags: mailbox.NewFlags(k)})
+	}
+	for _, name := range []mailbox.FolderName{
+		"~", "/", "//", "a//b", "..", "../x", "a/../b", "*", "%25", "\"", "\\", "#", "INBOX/", "{5}", "{5+}", "(", ")", "[", "]", "&", "=?utf-8?q?x?=", "NIL",
+		mailbox.FolderName(strings.Repeat("n", 256)), mailbox.FolderName(strings.Repeat("n", 999)), mailbox.FolderName(strings.Repeat("ä", 499)),
+		mailbox.FolderName(strings.TrimSuffix(strings.Repeat("d/", 400), "/")), "e\u0301", "\u200b", "\ufeff", "\u2028",
+	} {
+		try(fmt.Sprintf("folder %.40q", name), copier.Incoming{Folder: name, InternalDate: day})
+		s := open(t, b, number)
+		if err := s.CreateFolder(t.Context(), name, nil); err != nil && !fault.Is(err, fault.Permanent) {
+			t.Errorf("create %.40q: %v", name, err)
+		}
+		if _, err := s.List(t.Context()); err != nil {
+			t.Fatalf("list with %.40q: %v", name, err)
+		}
+	}
+	s := open(t, b, number)
+	for _, name := range names(t, s) {
+		if strings.Contains(strings.ToLower(string(name)), "pwned") {
+			t.Errorf("the message was read as commands: %s", name)
+		}
+	}
+}
