@@ -132,7 +132,7 @@ func (f *folderRun) settle(ctx context.Context) error {
 }
 
 // dropStrangers forgets pairs whose messages cannot be the same, because their
-// dates differ and nobody saw the target alter one: the ledger is wrong, or a
+// sizes or dates differ and nobody saw the target alter one: the ledger is wrong, or a
 // store was restored from a backup and gave UIDs out again.
 func (f *folderRun) dropStrangers() (found bool) {
 	altered := map[mailbox.UID]bool{}
@@ -142,7 +142,7 @@ func (f *folderRun) dropStrangers() (found bool) {
 	for s, t := range f.pairs.All() {
 		a, knownA := f.source.Messages[s]
 		b, knownB := f.target.Messages[t]
-		if knownA && knownB && !altered[s] && !a.InternalDate.Equal(b.InternalDate) {
+		if knownA && knownB && !altered[s] && (a.Size != b.Size || !a.InternalDate.Equal(b.InternalDate)) {
 			f.pairs.DeleteSource(s)
 			found = true
 		}

@@ -27,6 +27,7 @@ func (l *workerLedger) db() *ledger { return l.k.w.ledger }
 // enter passes the gate and takes the lock; lost is true where the answer will
 // not reach the worker although the transaction commits.
 func (l *workerLedger) enter(ctx context.Context) (lost bool, err error) {
+	l.k.stall()
 	if err := l.k.gate(ctx); err != nil {
 		return false, err
 	}

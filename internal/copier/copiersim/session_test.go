@@ -42,6 +42,7 @@ type session struct {
 	k        *worker
 	s        *store
 	name     mailbox.FolderName
+	validity uint32 // of the open folder: a session never sees one that took its place
 	dead     bool
 	opened   time.Time
 	deadline time.Time
@@ -116,7 +117,7 @@ func (c *session) write(ctx context.Context) error {
 
 func (c *session) folder() (*folder, error) {
 	f := c.s.folders[c.name]
-	if f == nil {
+	if f == nil || f.validity != c.validity {
 		c.dead = true
 		return nil, fault.Newf(fault.Transient, "folder is gone")
 	}
@@ -144,7 +145,7 @@ func (c *session) Examine(ctx context.Context, name mailbox.FolderName) (mailbox
 	if f == nil {
 		return mailbox.Counters{}, fault.Newf(fault.Permanent, "no such folder")
 	}
-	c.name = name
+	c.name, c.validity = name, f.validity
 	return f.counters(c.s.feat), nil
 }
 
@@ -392,6 +393,7 @@ func (c *session) Expunge(ctx context.Context, uids mailbox.UIDSet) error {
 		if on := w.source.countLike(c.name, m); quiet && before <= on {
 			w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
 		}
+		c.stillThere(c.name, m)
 	}
 	return nil
 }
@@ -412,10 +414,26 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 		return err
 	}
 	defer c.leave()
-	if c.s.folders[name] != nil {
-		c.s.drop(name)
+	if f := c.s.folders[name]; f != nil {
+		delete(c.s.folders, name)
+		for _, m := range f.messages {
+			c.stillThere(name, m)
+			c.s.touch(name, m.content)
+		}
 	}
 	return nil
+}
+
+// stillThere checks, after m was removed from a folder of the target, that a
+// message which the source only moved is on the target at every moment.
+func (c *session) stillThere(from mailbox.FolderName, m *message) {
+	w := c.k.w
+	if w.source.touchedSince(m.content, c.opened) || c.s.touchedSince(m.content, c.opened) {
+		return
+	}
+	if on := w.source.total(m.content); on > 0 && c.s.total(m.content) == 0 {
+		w.violate("%s: message %q removed, the last of the target, although the source has %d of it", from, m.content, on)
+	}
 }
 
 func (c *session) RenameFolder(ctx context.Context, from, to mailbox.FolderName) error {

@@ -115,6 +115,7 @@ func (w *world) chaosPhase() {
 				w.target.userAct()
 			default:
 				w.faults["ledger lost"]++
+				w.forgets++
 				w.ledger.folders = map[mailbox.FolderName]*copier.FolderState{}
 			}
 			w.mu.Unlock()
@@ -133,14 +134,30 @@ func (w *world) quietPhase(t *testing.T) {
 	engine := newEngine(&workerLedger{k: k})
 	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings,
 		Source: &storePort{k: k, s: w.source}, Target: &storePort{k: k, s: w.target}}
-	if _, err := engine.Sync(t.Context(), job); err != nil {
+	first, err := engine.Sync(t.Context(), job)
+	if err != nil {
 		w.violate("sync in peace: %v", err)
 		return
 	}
 	w.compare()
+	w.checkDifferences(first)
 	again, err := engine.Sync(t.Context(), job)
 	if err != nil || !again.Idle() {
 		w.violate("second sync in peace: %+v, %v", again, err)
+	}
+	for _, s := range []*store{w.source, w.target} {
+		w.mu.Lock()
+		// As long as fewer came again than were lost, UIDNEXT tells.
+		for range w.rng.IntN(max(1, s.restore(mailbox.Inbox, 3))) {
+			content, date := w.content()
+			s.userPut(mailbox.Inbox, content, w.flags(), date)
+		}
+		w.mu.Unlock()
+		if _, err := engine.Sync(t.Context(), job); err != nil {
+			w.violate("sync after the %s came back from a backup: %v", s.name, err)
+			return
+		}
+		w.compare()
 	}
 	job.Force = true
 	if w.target.feat.refusesUrgent {
@@ -151,6 +168,36 @@ func (w *world) quietPhase(t *testing.T) {
 	forced, err := engine.Sync(t.Context(), job)
 	if err != nil || !forced.Idle() {
 		w.violate("forced sync in peace: %+v, %v", forced, err)
+	}
+}
+
+// checkDifferences holds the number of lasting differences to what the target
+// cannot keep. What was altered is known only to a ledger that was there when
+// it was appended.
+func (w *world) checkDifferences(r copier.Report) {
+	least, most := 0, 0
+	for _, f := range w.source.folders {
+		for _, m := range f.messages {
+			if w.target.feat.refusesPoison && strings.Contains(m.content, "poison") {
+				least, most = least+1, most+1
+				continue
+			}
+			if _, refused := (mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}).Storable(m.flags); refused != "" {
+				least, most = least+1, most+1
+			}
+			if w.target.kept(m.content) != m.content {
+				most++
+				if w.forgets == 0 {
+					least++
+				}
+			}
+		}
+	}
+	if n := r.Differences; !w.target.feat.refusesUrgent && (n < least || n > most) {
+		w.violate("%d lasting differences are shown, want %d to %d", n, least, most)
+	}
+	if (r.Outcome == copier.Differing) != (r.Differences > 0) {
+		w.violate("%d lasting differences and the outcome is %s", r.Differences, r.Outcome)
 	}
 }
 

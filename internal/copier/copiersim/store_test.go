@@ -168,6 +168,7 @@ func (s *store) rename(from, to mailbox.FolderName) {
 		if s.ever[next] == nil {
 			s.ever[next] = map[string]int{}
 		}
+		s.w.forgets++
 		for _, m := range s.folders[next].messages {
 			s.ever[next][m.content]++
 			s.touch(next, m.content)
@@ -196,13 +197,25 @@ func (s *store) userAct() {
 		content, date := s.w.content()
 		s.userPut(name, content, s.w.flags(), date)
 	case roll < 58: // a twin
+		if s == w.target {
+			w.forgets++ // it may be taken for a new twin of the source, unread
+		}
 		s.userPut(name, pick.content, pick.flags, pick.date)
 	case roll < 72:
 		s.remove(name, pick.uid)
 		s.touch(name, pick.content)
-	case roll < 88:
+	case roll < 82:
 		pick.flags = s.w.flags()
 		pick.modseq = f.bump()
+	case roll < 88: // moved, as saving or deleting a voice message does
+		if to := names[w.rng.IntN(len(names))]; to != name {
+			if s == w.target {
+				w.forgets++
+			}
+			s.remove(name, pick.uid)
+			s.touch(name, pick.content)
+			s.userPut(to, pick.content, pick.flags, pick.date)
+		}
 	case roll < 92:
 		if to := folderNames[w.rng.IntN(len(folderNames))]; s.folders[to] == nil {
 			s.create(to)
@@ -217,10 +230,59 @@ func (s *store) userAct() {
 		}
 	case roll < 98:
 		f.subscribed = !f.subscribed
-	default: // re-created with the same messages: a new UIDVALIDITY
+	default: // re-created with the same messages: a new UIDVALIDITY, and new UIDs
 		s.validity++
 		f.validity = 1000 + s.validity
+		w.rng.Shuffle(len(f.messages), func(i, j int) { f.messages[i], f.messages[j] = f.messages[j], f.messages[i] })
+		f.number()
+		w.forgets++
 	}
+}
+
+// number gives the messages new UIDs and mod-sequences in their order.
+func (f *folder) number() {
+	f.next, f.modseq = 1, 1
+	for _, m := range f.messages {
+		m.uid, m.modseq = f.next, f.bump()
+		f.next++
+	}
+}
+
+// restore sets a folder back to what it was before its last messages came, as
+// a backup does: the UIDVALIDITY stays, UIDs are given out again.
+func (s *store) restore(name mailbox.FolderName, atMost int) (lost int) {
+	f := s.folders[name]
+	lost = min(atMost, len(f.messages))
+	for range lost {
+		last := f.messages[len(f.messages)-1]
+		s.touch(name, last.content)
+		f.messages = f.messages[:len(f.messages)-1]
+		f.next = last.uid
+	}
+	f.modseq = 1
+	for _, m := range f.messages {
+		m.modseq = f.bump()
+	}
+	return lost
+}
+
+// total counts a content over all folders.
+func (s *store) total(content string) int {
+	n := 0
+	for name := range s.folders {
+		n += s.count(name, content)
+	}
+	return n
+}
+
+// touchedSince reports whether a content changed in number in any folder.
+func (s *store) touchedSince(content string, t time.Time) bool {
+	for key, at := range s.touched {
+		if _, c, _ := strings.Cut(key, "\x00"); c == content && !at.Before(t) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *store) drop(name mailbox.FolderName) {
@@ -234,7 +296,13 @@ func (s *store) drop(name mailbox.FolderName) {
 // some with the same header and size as others, some that servers dislike.
 func (w *world) content() (string, time.Time) {
 	date := time.Unix(1700000000+int64(w.rng.IntN(4)), 0)
+	zero := 97
+	if w.target.feat.altersNUL && !w.target.feat.uidplus {
+		zero = 70 // the pairing by order has only these
+	}
 	switch roll := w.rng.IntN(100); {
+	case roll >= zero && roll < 90:
+		return fmt.Sprintf("Message-ID: <n%d>\r\n\r\nzero \x00 %d\r\n", w.rng.IntN(1<<20), w.rng.IntN(10)), date
 	case roll < 70:
 		id := w.rng.IntN(1 << 20)
 		return fmt.Sprintf("Message-ID: <%d>\r\nSubject: m\r\n\r\nbody %d\r\n", id, id), date
@@ -245,7 +313,7 @@ func (w *world) content() (string, time.Time) {
 	case roll < 93:
 		return "", date
 	case roll < 97:
-		return fmt.Sprintf("Message-ID: <n%d>\r\n\r\nzero \x00 %d\r\n", w.rng.IntN(1000), w.rng.IntN(10)), date
+		return fmt.Sprintf("Message-ID: <n%d>\r\n\r\nzero \x00 %d\r\n", w.rng.IntN(1<<20), w.rng.IntN(10)), date
 	default:
 		return fmt.Sprintf("Message-ID: <p%d>\r\n\r\npoison\r\n", w.rng.IntN(1000)), date
 	}

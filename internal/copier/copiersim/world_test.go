@@ -32,6 +32,7 @@ type world struct {
 	begin      time.Time
 	story      func(string) // nil unless a single seed is looked at
 	steps      int
+	forgets    int // what makes the ledger forget which messages were altered
 	faults     map[string]int
 }
 
@@ -123,6 +124,17 @@ func (k *worker) gate(ctx context.Context) error {
 		return errCrashed
 	}
 	return ctx.Err()
+}
+
+// stall lets the worker lose its lease now and then just before it tells the
+// ledger something: the zombie that the epoch is there for.
+func (k *worker) stall() {
+	k.w.mu.Lock()
+	defer k.w.mu.Unlock()
+	if k.w.chaos && !k.crashed && k.w.rng.IntN(1000) < 15 {
+		k.w.faults["stall"]++
+		k.paused = time.Now().Add(leaseTTL + fence + time.Duration(k.w.rng.Int64N(int64(10*time.Second))))
+	}
 }
 
 func (k *worker) crash() {
