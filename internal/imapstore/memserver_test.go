@@ -23,15 +23,25 @@ import (
 // no CONDSTORE, answers nothing that its client could not read, and forgets
 // everything. What is worth knowing is learned from the real servers.
 func TestMemoryServer(t *testing.T) {
+	testMemoryServer(t, imap.CapSet{
+		imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUnselect: {}, imap.CapUIDPlus: {},
+		imap.CapESearch: {}, imap.CapSASLIR: {}, imap.CapListExtended: {}, imap.CapListStatus: {}, imap.CapLiteralPlus: {},
+	}, true)
+}
+
+// TestMemoryServerPoor runs it over a server that announces nothing at all.
+func TestMemoryServerPoor(t *testing.T) {
+	testMemoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}}, false)
+}
+
+func testMemoryServer(t *testing.T, caps imap.CapSet, uidPlus bool) {
+	t.Helper()
 	memory := imapmemserver.New()
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			return memory.NewSession(), nil, nil
 		},
-		Caps: imap.CapSet{
-			imap.CapIMAP4rev1: {}, imap.CapNamespace: {}, imap.CapUnselect: {}, imap.CapUIDPlus: {},
-			imap.CapESearch: {}, imap.CapSASLIR: {}, imap.CapListExtended: {}, imap.CapListStatus: {}, imap.CapLiteralPlus: {},
-		},
+		Caps:         caps,
 		InsecureAuth: true,
 		Logger:       log.New(io.Discard, "", 0),
 	})
@@ -64,7 +74,7 @@ func TestMemoryServer(t *testing.T) {
 			memory.AddUser(user)
 			return mailbox.Number(number)
 		},
-		UIDPlus: true, Small: true,
+		UIDPlus: uidPlus, Small: true,
 		Omit: map[string]string{
 			"permanent flags": "it announces no system flag as permanent, and keeps them all",
 			"folders":         "it renames a folder without those below it",

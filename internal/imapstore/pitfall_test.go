@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -402,6 +403,9 @@ func TestAnswersBeforeTheEnd(t *testing.T) {
 				s.send(tag + " NO [CANNOT] refused")
 			}
 		}
+		// Not closed before the client is: a reset would overtake the answers.
+		_ = s.Conn.(*net.TCPConn).CloseWrite()
+		s.rest()
 	})
 	session := openScripted(t, store)
 	var results []copier.AppendResult

@@ -117,3 +117,29 @@ func TestCyrus(t *testing.T) {
 		Folder:  func(o corpus.FolderOddity) corpus.Expect { return o.Cyrus },
 	})
 }
+
+// TestCyrusHidden runs over a Cyrus in its old spelling of names, with little
+// announced. It cannot hide what it does not announce by setting, so that only
+// some extensions go.
+func TestCyrusHidden(t *testing.T) {
+	c := servers.CyrusT(t, servers.CyrusOptions{
+		InboxPrefix: true, DotSeparator: true,
+		HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "ESEARCH", "UNSELECT", "SASL-IR"},
+	})
+	imapstoretest.Run(t, imapstoretest.Backend{
+		Store:       newStore(t, c, nil),
+		Mailbox:     numbers(),
+		Independent: &reader.Store{Addr: c.Addr(), Trusted: c.TrustedName(), Password: c.TrustedPassword()},
+		CondStore:   true, UIDPlus: true, Small: true,
+		Message: func(o corpus.Oddity) corpus.Expect { return o.Cyrus },
+		Folder: func(o corpus.FolderOddity) corpus.Expect {
+			if strings.Contains(o.Folder, ".") {
+				return corpus.Refused
+			}
+			if strings.Contains(o.Folder, "^") {
+				return corpus.Kept // here it stands for nothing else
+			}
+			return o.Cyrus
+		},
+	})
+}

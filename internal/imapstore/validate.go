@@ -60,8 +60,9 @@ func validateFlags(flags mailbox.Flags) error {
 func validateName(name mailbox.FolderName, wire string) error {
 	bad := ""
 	switch {
-	case name == "" || wire == "":
-		bad = "it is empty"
+	case slices.Contains(name.Components(), ""):
+		// Cyrus takes "INBOX." and "INBOX.." for the inbox itself.
+		bad = "it is empty, or one of its levels is"
 	case len(wire) > maxName:
 		bad = "it is too long"
 	case !utf8.ValidString(wire):

@@ -104,7 +104,7 @@ func testAppendRefused(t *testing.T, b Backend) {
 
 func testAppendBulk(t *testing.T, b Backend) {
 	s, number := fresh(t, b)
-	const count = 500
+	const count = 200
 	answered := 0
 	start := time.Now()
 	for i := range count {
