@@ -309,3 +309,52 @@ func TestLatency(t *testing.T) {
 	})
 	measure("close", 1, s.Close)
 }
+
+// TestServerKilled: a server that dies lets go of every session at once.
+func TestServerKilled(t *testing.T) {
+	d := servers.DovecotT(t, servers.DovecotOptions{})
+	store := newStore(t, d, nil)
+	s, err := store.Open(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		if err := s.Append(t.Context(), incoming(append(numbered(i), bytes.Repeat([]byte("x"), 5<<20)...)), func(copier.AppendResult) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Examine(t.Context(), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	var killed time.Time
+	err = s.Bodies(t.Context(), mailbox.UIDSet{{First: 1, Last: 5}}, func(uid mailbox.UID, _ int64, body io.Reader) error {
+		if uid == 2 {
+			if err := d.Kill9(); err != nil {
+				return err
+			}
+			killed = time.Now()
+		}
+		_, err := io.Copy(io.Discard, body)
+		return err
+	})
+	if err == nil || killed.IsZero() || time.Since(killed) > 2*time.Second {
+		t.Errorf("bodies: %v, %v after the kill", err, time.Since(killed))
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if _, err := store.Open(t.Context(), "1"); !fault.Is(err, fault.Transient) {
+		t.Errorf("open on a dead server: %v", err)
+	}
+	if err := d.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := store.Open(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+}

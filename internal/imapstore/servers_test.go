@@ -3,7 +3,10 @@
 package imapstore_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -142,4 +145,35 @@ func TestCyrusHidden(t *testing.T) {
 			return o.Cyrus
 		},
 	})
+}
+
+// TestDovecotTLS runs over both kinds of TLS, whose records and deadlines are
+// others than TCP's.
+func TestDovecotTLS(t *testing.T) {
+	certs := makeCertificates(t)
+	pool := x509.NewCertPool()
+	pem, err := os.ReadFile(certs.caFile)
+	if err != nil || !pool.AppendCertsFromPEM(pem) {
+		t.Fatalf("read authority: %v", err)
+	}
+	for _, mode := range []servers.TLSMode{servers.TLSImplicit, servers.TLSStartTLS} {
+		t.Run(string(mode), func(t *testing.T) {
+			d := servers.DovecotT(t, servers.DovecotOptions{TLS: &servers.TLSOptions{Mode: mode, CertFile: certs.good, KeyFile: certs.goodKey}})
+			b := imapstoretest.Backend{
+				Store: newStore(t, d, func(o *imapstore.Options) {
+					o.Security, o.CAFile = imapstore.Security(mode), certs.caFile
+				}),
+				Mailbox:   numbers(),
+				CondStore: true, UIDPlus: true,
+				Omit:    map[string]string{"big folder": "no matter of TLS", "odd folder names": "no matter of TLS", "at the limits": "no matter of TLS"},
+				Message: func(o corpus.Oddity) corpus.Expect { return o.Dovecot },
+				Folder:  func(o corpus.FolderOddity) corpus.Expect { return o.Dovecot },
+			}
+			if mode == servers.TLSImplicit {
+				b.Independent = &reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword(),
+					TLS: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}}
+			}
+			imapstoretest.Run(t, b)
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +184,8 @@ func testBig(t *testing.T, b Backend) {
 	s, _ := fresh(t, b)
 	d := corpus.Huge(7, 100<<20)
 	in := copier.Incoming{Folder: inbox, InternalDate: day, Size: d.Size, Body: d.Body()}
+	// Collected often, the heap shows what is held and not what is left behind.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	peak := watchHeap()
 	must(t, s.Append(t.Context(), in, func(r copier.AppendResult) { must(t, r.Err) }))
 	must(t, s.Flush(t.Context()))
@@ -205,7 +208,7 @@ func testBig(t *testing.T, b Backend) {
 		t.Error("other bytes came back")
 	}
 	t.Logf("heap grew by at most %.1f MB", float64(grown)/1e6)
-	if grown > 16<<20 {
+	if grown > 8<<20 {
 		t.Errorf("heap grew by %d bytes", grown)
 	}
 }
