@@ -280,8 +280,10 @@ func TestLatency(t *testing.T) {
 		}
 		trips := float64(time.Since(start)) / float64(trip)
 		t.Logf("%s: %.1f round trips", what, trips)
-		if trips > most {
-			t.Errorf("%s takes more than %.1f", what, most)
+		// A busy machine adds to every trip; work that is not pipelined takes ten
+		// times as many.
+		if trips > 5*most {
+			t.Errorf("%s takes more than %.1f", what, 5*most)
 		}
 	}
 	var s copier.Session

@@ -208,7 +208,9 @@ func testBig(t *testing.T, b Backend) {
 		t.Error("other bytes came back")
 	}
 	t.Logf("heap grew by at most %.1f MB", float64(grown)/1e6)
-	if grown > 8<<20 {
+	// On a busy machine the collector falls behind by some tens of megabytes; a
+	// message held in memory is more than this.
+	if grown > 64<<20 {
 		t.Errorf("heap grew by %d bytes", grown)
 	}
 }
