@@ -67,12 +67,8 @@ func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, 
 			return r, err
 		}
 	}
-	patient := s.opts.Timeouts.Connect
-	if patient > checkConnect {
-		patient = checkConnect
-	}
 	probe := &Store{opts: s.opts, tls: s.tls}
-	probe.opts.Timeouts.Connect = patient
+	probe.opts.Timeouts.Connect = min(s.opts.Timeouts.Connect, checkConnect)
 	if err := probe.checkSelf(ctx, &r, number == ""); err != nil {
 		return r, probe.explainCheck(ctx, err)
 	}
@@ -253,8 +249,8 @@ func advice(r CheckReport) []Advice {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Capabilities, n) })
 	}
 	var list []Advice
-	lacking := func(missing, effect string, any ...string) {
-		if !has(any...) {
+	lacking := func(missing, effect string, oneOf ...string) {
+		if !has(oneOf...) {
 			list = append(list, Advice{missing, effect})
 		}
 	}

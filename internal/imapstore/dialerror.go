@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -103,13 +105,9 @@ func certificateNames(cert *x509.Certificate) string {
 	if cert == nil || len(cert.DNSNames) == 0 {
 		return ""
 	}
-	names := ""
-	for i, n := range cert.DNSNames {
-		if i == 3 {
-			names += " …"
-			break
-		}
-		names += " " + printable(n)
+	names := slices.Clone(cert.DNSNames)
+	if len(names) > 3 {
+		names = append(names[:3], "…")
 	}
-	return " (" + names[1:] + ")"
+	return " (" + printable(strings.Join(names, " ")) + ")"
 }

@@ -120,6 +120,7 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 		options.BodySection = []*imap.FetchItemBodySection{{Specifier: imap.PartSpecifierHeader, Peek: true}}
 	case fetchBody:
 		options.BodySection = []*imap.FetchItemBodySection{{Peek: true}}
+	case fetchNone:
 	}
 	s.wire.expectFetch(kind)
 	defer s.wire.expectFetch(fetchNone)
@@ -139,7 +140,7 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 			// for more would read the same connection beside it. What is left
 			// of the answer is nothing.
 			_ = s.wire.fail(errAborted)
-			return nil, cmp.Or(eachErr, error(io.ErrUnexpectedEOF))
+			return nil, cmp.Or(eachErr, io.ErrUnexpectedEOF)
 		}
 	}
 	err := cmd.Close()

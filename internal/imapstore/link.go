@@ -60,12 +60,12 @@ func newLink(raw, nc net.Conn, timeouts Timeouts) *link {
 func (l *link) Read(p []byte) (int, error) {
 	for {
 		l.mu.Lock()
-		if l.err != nil {
-			defer l.mu.Unlock()
-			return 0, l.err
-		}
+		dead := l.err
 		l.armRead()
 		l.mu.Unlock()
+		if dead != nil {
+			return 0, dead
+		}
 		n, err := l.nc.Read(p)
 		l.in.Add(int64(n))
 		switch {

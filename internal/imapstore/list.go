@@ -308,9 +308,10 @@ type ignoreNo struct {
 
 func (c ignoreNo) Close() error {
 	err := c.waiter.Close()
-	if no := refusal(err); no != nil {
-		*c.refused = no
-		return nil
+	no := refusal(err)
+	if no == nil {
+		return err
 	}
-	return err
+	*c.refused = no
+	return nil
 }

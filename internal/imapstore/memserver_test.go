@@ -53,7 +53,7 @@ func testMemoryServer(t *testing.T, caps imap.CapSet, uidPlus bool) {
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		<-done
+		t.Logf("server: %v", <-done)
 	})
 	store, err := imapstore.New(imapstore.Options{
 		Name: "memory", Address: l.Addr().String(), Security: imapstore.SecurityNone,

@@ -2,6 +2,7 @@ package imapstore
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -130,7 +131,7 @@ func FuzzWire(f *testing.F) {
 		a, _ := io.ReadAll(io.LimitReader(whole, 1<<20))
 		pieces := wireOver(text, fetchKind(kind%4), true)
 		b, _ := io.ReadAll(io.LimitReader(iotestOneByteReader{pieces}, 1<<20))
-		if whole.cause() != errServerClosed || pieces.cause() != errServerClosed {
+		if !errors.Is(whole.cause(), errServerClosed) || !errors.Is(pieces.cause(), errServerClosed) {
 			// Given up on the way: what was buffered by then may differ.
 			if !bytes.HasPrefix(a, b) {
 				t.Errorf("%q: %q and then %q", text, a, b)
@@ -162,7 +163,7 @@ func TestWireSplitsByLiterals(t *testing.T) {
 	if len(w.collected) != 1 {
 		t.Errorf("collected %q", w.collected)
 	}
-	if w.cause() == errBadCommand {
+	if errors.Is(w.cause(), errBadCommand) {
 		t.Error("a literal was read as an answer")
 	}
 }

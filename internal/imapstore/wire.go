@@ -134,7 +134,7 @@ func (w *wire) takePermanent() []string {
 func (w *wire) noteCapabilities(list []byte) []byte {
 	caps := map[string]bool{}
 	shown := []byte("LITERAL-")
-	for _, c := range bytes.Fields(list) {
+	for c := range bytes.FieldsSeq(list) {
 		name := strings.ToUpper(string(c))
 		caps[name] = true
 		if name == "IMAP4REV2" || name == "LITERAL+" || name == "LITERAL-" {

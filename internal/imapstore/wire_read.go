@@ -286,7 +286,7 @@ func (w *wire) judgeStatus(args, line []byte) (action, []byte, bool) {
 			return drop, line, false
 		}
 		flags := []string{}
-		for _, f := range bytes.Fields(args[open+1 : closing]) {
+		for f := range bytes.FieldsSeq(args[open+1 : closing]) {
 			flags = append(flags, string(f))
 		}
 		w.smu.Lock()
