@@ -38,7 +38,9 @@ type stage struct {
 	cases   []benchCase
 	// settled stages are copied once, without being measured, before the cases.
 	settled bool
-	fill    func(context.Context, *servers.Dovecot, []string) (amount, error)
+	// shared servers show all mailboxes to the trusted user in one namespace.
+	shared bool
+	fill   func(context.Context, *servers.Dovecot, []string) (amount, error)
 }
 
 // bench is one run of the program.
@@ -90,12 +92,12 @@ func (b *bench) buildWork(ctx context.Context) error {
 		},
 	}}
 	if b.review > 0 {
-		b.stages = append(b.stages, &stage{
-			name: "review", numbers: mailboxNumbers(b.review), cases: reviewCases, settled: true,
-			fill: func(ctx context.Context, d *servers.Dovecot, numbers []string) (amount, error) {
-				return fill(ctx, d, numbers, smallWork())
-			},
-		})
+		small := func(ctx context.Context, d *servers.Dovecot, numbers []string) (amount, error) {
+			return fill(ctx, d, numbers, smallWork())
+		}
+		b.stages = append(b.stages,
+			&stage{name: "review", numbers: mailboxNumbers(b.review), cases: reviewCases, settled: true, fill: small},
+			&stage{name: "shared", numbers: mailboxNumbers(b.review), cases: sharedCases, settled: true, shared: true, fill: small})
 	}
 	if b.largeMB > 0 {
 		b.stages = append(b.stages, &stage{
@@ -133,9 +135,16 @@ func (b *bench) contend(ctx context.Context, name string, round int) error {
 		if err != nil {
 			return err
 		}
-		if err := t.available(); err != nil {
+		absent := ""
+		switch {
+		case t.available() != nil:
+			absent = "not installed"
+		case st.shared && !t.usesShared():
+			absent = "no way to use it"
+		}
+		if absent != "" {
 			for _, c := range st.cases {
-				b.add(result{Tool: name, Case: c, Round: round, Failure: "not installed", Absent: true})
+				b.add(result{Tool: name, Case: c, Round: round, Failure: absent, Absent: true})
 			}
 			continue
 		}
@@ -149,7 +158,7 @@ func (b *bench) contend(ctx context.Context, name string, round int) error {
 // onStage starts servers, lets the tool do the cases in order, and clears up.
 func (b *bench) onStage(ctx context.Context, st *stage, t tool, round int) (err error) {
 	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%s-%d", t.name(), st.name, round))
-	r, err := newRig(ctx, dir, st.seed, st.numbers, b.parallel)
+	r, err := newRig(ctx, dir, st, b.parallel)
 	if err != nil {
 		return fmt.Errorf("build servers for %s: %w", t.name(), err)
 	}
@@ -172,21 +181,31 @@ func (b *bench) onStage(ctx context.Context, st *stage, t tool, round int) (err 
 			return ctx.Err()
 		}
 		b.add(res)
-		if res.Failure != "" && !res.Absent {
+		if res.Failure != "" {
 			failure = "not run after a failure: " + string(c)
 		}
 	}
 	return nil
 }
 
+// prepare does what is not measured. A settled stage is copied, and looked at
+// once where it has a shared namespace: the servers build their lists of who
+// may see what at the first look.
 func (b *bench) prepare(ctx context.Context, st *stage, r *rig, t tool) error {
-	if err := t.prepare(ctx, r); err != nil {
+	if err := t.prepare(ctx, r); err != nil || !st.settled {
 		return err
 	}
-	if !st.settled {
-		return nil
+	if err := unmeasured(ctx, r, t, caseInitial); err != nil || !st.shared {
+		return err
 	}
-	s, err := t.section(ctx, r, caseInitial)
+	if err := r.lookShared(ctx); err != nil {
+		return err
+	}
+	return unmeasured(ctx, r, t, caseShared)
+}
+
+func unmeasured(ctx context.Context, r *rig, t tool, c benchCase) error {
+	s, err := t.section(ctx, r, c)
 	if err != nil {
 		return err
 	}
@@ -196,14 +215,15 @@ func (b *bench) prepare(ctx context.Context, st *stage, r *rig, t tool) error {
 
 // one measures one case and checks what it left.
 func (b *bench) one(ctx context.Context, r *rig, t tool, res *result) {
-	fail := func(err error) {
-		res.Failure = err.Error()
-		res.Absent = errors.Is(err, errNotOffered)
+	fail := func(err error) { res.Failure = err.Error() }
+	if res.Case == caseChange {
+		var err error
+		if r.changes, err = smallChange(ctx, r.source, r.mailboxes); err != nil {
+			fail(fmt.Errorf("make small change: %w", err))
+			return
+		}
 	}
 	s, err := t.section(ctx, r, res.Case)
-	if err == nil {
-		err = b.arrange(ctx, r, t, res.Case, &s)
-	}
 	if err != nil {
 		fail(err)
 		return
@@ -217,33 +237,6 @@ func (b *bench) one(ctx context.Context, r *rig, t tool, res *result) {
 	if res.Differences, err = r.differences(ctx); err != nil {
 		fail(fmt.Errorf("compare stores: %w", err))
 	}
-}
-
-// arrange brings the servers into the state that a case is about. The section
-// is made again where it depends on that state.
-func (b *bench) arrange(ctx context.Context, r *rig, t tool, c benchCase, s *section) (err error) {
-	switch c {
-	case caseChange:
-		if r.changes, err = smallChange(ctx, r.source, r.mailboxes); err != nil {
-			return fmt.Errorf("make small change: %w", err)
-		}
-	case caseShared:
-		if err := r.restartShared(ctx); err != nil {
-			return err
-		}
-		// One run that is not measured: the servers build their lists of who
-		// may see what at the first look, a tool may have to notice.
-		if err := r.lookShared(ctx); err != nil {
-			return err
-		}
-		if _, err := s.measure(ctx); err != nil {
-			return err
-		}
-	default:
-		return nil
-	}
-	*s, err = t.section(ctx, r, c)
-	return err
 }
 
 // add keeps a result and says so.

@@ -27,6 +27,8 @@ func (ceiling) how(parallel int) string {
 
 func (ceiling) available() error { return nil }
 
+func (ceiling) usesShared() bool { return true }
+
 func (ceiling) prepare(context.Context, *rig) error { return nil }
 
 func (ceiling) close() error { return nil }

@@ -26,6 +26,8 @@ func (dsync) available() error {
 	return err
 }
 
+func (dsync) usesShared() bool { return false }
+
 // prepare writes a configuration that is the target's own plus the access to
 // the source, and the lists of mailboxes.
 func (dsync) prepare(_ context.Context, r *rig) error {
@@ -56,10 +58,7 @@ func dsyncUsers(r *rig, i int) string {
 	return filepath.Join(r.toolDir(), fmt.Sprintf("mailboxes.%d", i))
 }
 
-func (dsync) section(ctx context.Context, r *rig, c benchCase) (section, error) {
-	if c == caseShared {
-		return section{}, errNotOffered
-	}
+func (dsync) section(ctx context.Context, r *rig, _ benchCase) (section, error) {
 	s := section{rig: r}
 	for i := range shares(r.mailboxes, r.parallel) {
 		s.commands = append(s.commands, exec.CommandContext(ctx, "doveadm", "-c", dsyncConfig(r),

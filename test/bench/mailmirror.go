@@ -46,6 +46,8 @@ func (m *mailmirror) available() error {
 	return err
 }
 
+func (*mailmirror) usesShared() bool { return true }
+
 func (m *mailmirror) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, m.program(), append(args, "--data", m.data, "--config", m.config)...)
 }

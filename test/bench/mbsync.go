@@ -27,6 +27,8 @@ func (mbsync) available() error {
 	return err
 }
 
+func (mbsync) usesShared() bool { return false }
+
 func (mbsync) prepare(_ context.Context, r *rig) error {
 	if err := os.MkdirAll(filepath.Join(r.toolDir(), "state"), 0o700); err != nil {
 		return fmt.Errorf("create folder: %w", err)
@@ -53,10 +55,7 @@ func (mbsync) prepare(_ context.Context, r *rig) error {
 
 func mbsyncConfig(r *rig) string { return filepath.Join(r.toolDir(), "mbsyncrc") }
 
-func (mbsync) section(ctx context.Context, r *rig, c benchCase) (section, error) {
-	if c == caseShared {
-		return section{}, errNotOffered
-	}
+func (mbsync) section(ctx context.Context, r *rig, _ benchCase) (section, error) {
 	s := section{rig: r}
 	for _, share := range shares(r.mailboxes, r.parallel) {
 		args := append([]string{"-q", "-c", mbsyncConfig(r)}, share...)

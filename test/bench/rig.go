@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 
 	"mailmirror/test/bench/bare"
 	"mailmirror/test/reader"
@@ -28,8 +26,8 @@ type rig struct {
 // newRig copies the seed's mail storage and starts both servers over it. The
 // storage is copied rather than filled again, so that every tool gets the same
 // files, UIDs and indexes.
-func newRig(ctx context.Context, dir, seed string, mailboxes []string, parallel int) (*rig, error) {
-	r := &rig{dir: dir, mailboxes: mailboxes, parallel: parallel}
+func newRig(ctx context.Context, dir string, st *stage, parallel int) (*rig, error) {
+	r := &rig{dir: dir, mailboxes: st.numbers, parallel: parallel}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create folder: %w", err)
 	}
@@ -37,11 +35,11 @@ func newRig(ctx context.Context, dir, seed string, mailboxes []string, parallel 
 	if err := os.MkdirAll(r.sourceDir(), 0o755); err != nil {
 		return nil, fmt.Errorf("create folder: %w", err)
 	}
-	cp := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", filepath.Join(seed, "mail"), r.sourceDir())
+	cp := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", filepath.Join(st.seed, "mail"), r.sourceDir())
 	if out, err := cp.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("copy storage: %w: %s", err, out)
 	}
-	if err := r.start(ctx, false); err != nil {
+	if err := r.start(ctx, st.shared); err != nil {
 		return nil, errors.Join(err, r.stop())
 	}
 	return r, nil
@@ -51,41 +49,18 @@ func (r *rig) sourceDir() string { return filepath.Join(r.dir, "source") }
 func (r *rig) targetDir() string { return filepath.Join(r.dir, "target") }
 func (r *rig) toolDir() string   { return filepath.Join(r.dir, "tool") }
 
-// start starts both servers, on the ports that they had before if any.
-func (r *rig) start(ctx context.Context, shared bool) error {
-	one := func(name, dir string, before *servers.Dovecot) (*servers.Dovecot, error) {
-		o := servers.DovecotOptions{Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared}
-		if before != nil {
-			_, port, err := net.SplitHostPort(before.Addr())
-			if err != nil {
-				return nil, fmt.Errorf("parse address: %w", err)
-			}
-			if o.Port, err = strconv.Atoi(port); err != nil {
-				return nil, fmt.Errorf("parse port: %w", err)
-			}
-		}
-		return servers.StartDovecot(ctx, o)
+// start starts both servers.
+func (r *rig) start(ctx context.Context, shared bool) (err error) {
+	one := func(name, dir string) (*servers.Dovecot, error) {
+		return servers.StartDovecot(ctx, servers.DovecotOptions{
+			Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared,
+		})
 	}
-	source, err := one("production", r.sourceDir(), r.source)
-	if err != nil {
+	if r.source, err = one("production", r.sourceDir()); err != nil {
 		return err
 	}
-	r.source = source
-	target, err := one("dr", r.targetDir(), r.target)
-	if err != nil {
-		return err
-	}
-	r.target = target
-	return nil
-}
-
-// restartShared starts both servers again, same ports and same mail, with all
-// mailboxes visible to the trusted user in one namespace.
-func (r *rig) restartShared(ctx context.Context) error {
-	if err := r.stop(); err != nil {
-		return err
-	}
-	return r.start(ctx, true)
+	r.target, err = one("dr", r.targetDir())
+	return err
 }
 
 // requireEmptyTarget is an error when anybody has used the target already. It
