@@ -53,11 +53,8 @@ func (b *bench) row(a amount, c benchCase, name string) string {
 		return fmt.Sprintf("| %s | %s | %s | | | | | | | | | |\n", c, name, f.failure)
 	}
 	rates := [3]string{"", "", fmt.Sprintf("%.2f", 1000*f.wall/float64(a.mailboxes))}
-	switch c {
-	case caseInitial:
+	if c == caseInitial || c == caseLarge {
 		rates[0], rates[1] = fmt.Sprintf("%.0f", float64(a.messages)/f.wall), fmt.Sprintf("%.1f", float64(a.bytes)/1e6/f.wall)
-	case caseLarge:
-		rates[1], rates[2] = fmt.Sprintf("%.1f", float64(a.bytes)/1e6/f.wall), ""
 	}
 	behind := ""
 	if name == toolMailmirror {

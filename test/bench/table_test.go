@@ -25,10 +25,11 @@ func TestTable(t *testing.T) {
 		options: options{rounds: 2, parallel: 4, tools: []string{toolCeiling, toolMbsync, toolDsync}},
 		stages:  []*stage{{cases: []benchCase{caseInitial}, amount: amount{mailboxes: 100, messages: 3000, bytes: 200e6}}},
 	}
-	for round, slow := range []time.Duration{1, 2} {
+	for round, slow := range []float64{1, 2} {
+		seconds := func(n float64) time.Duration { return time.Duration(n * slow * float64(time.Second)) }
 		b.results = append(b.results,
-			result{Tool: toolCeiling, Case: caseInitial, Round: round, Usage: usage{Wall: slow * 2 * time.Second, Idle: true}},
-			result{Tool: toolMbsync, Case: caseInitial, Round: round, Usage: usage{Wall: slow * 4 * time.Second, Tool: time.Second, Peak: 7e6},
+			result{Tool: toolCeiling, Case: caseInitial, Round: round, Usage: usage{Wall: seconds(2), Idle: true}},
+			result{Tool: toolMbsync, Case: caseInitial, Round: round, Usage: usage{Wall: seconds(4), Tool: time.Second, Peak: 7e6},
 				Differences: []string{"1 folder \"INBOX\": subscribed: true / false", "1 folder \"INBOX\": 1 / 0 times: 5 bytes | pipe"}},
 			result{Tool: toolDsync, Case: caseInitial, Round: round, Failure: "not installed", Absent: true})
 	}
