@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +82,11 @@ func (c *Conn) ReadAll() (Copy, error) {
 		if f.NoSelect {
 			continue
 		}
-		if f.Messages, err = c.ReadFolder(name); err != nil {
+		f.Messages, err = c.ReadFolder(name)
+		if no, ok := errors.AsType[*StatusError](err); ok && no.Status == "NO" && strings.Contains(no.Text, "Mailbox doesn't exist") {
+			// Dovecot lists with maildir what was deleted above other folders.
+			f.NoSelect = true
+		} else if err != nil {
 			return nil, fmt.Errorf("folder %s: %w", name, err)
 		}
 		folders[name] = f

@@ -2,6 +2,7 @@ package reader
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -109,6 +110,9 @@ func (n Namespace) Canonical(wire string) (name string, foreign bool) {
 	if n.Separator != "" {
 		parts = strings.Split(wire, n.Separator)
 	}
+	if n.Prefix != "" && len(parts) == 1 && strings.EqualFold(wire, "INBOX") {
+		return fmt.Sprintf("%%%X%s", wire[0], wire[1:]), false // "INBOX.INBOX" is not the inbox
+	}
 	for i, p := range parts {
 		parts[i] = strings.NewReplacer("%", "%25", "/", "%2F").Replace(DecodeName(p))
 	}
@@ -122,7 +126,7 @@ func (n Namespace) Wire(canonical string) string {
 	}
 	parts := strings.Split(canonical, "/")
 	for i, p := range parts {
-		parts[i] = EncodeName(strings.NewReplacer("%2F", "/", "%25", "%").Replace(p))
+		parts[i] = EncodeName(strings.NewReplacer("%2F", "/", "%25", "%", "%49", "I", "%69", "i").Replace(p))
 	}
 	return n.Prefix + strings.Join(parts, n.Separator)
 }

@@ -69,7 +69,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	ns := Namespace{Prefix: "INBOX.", Separator: ".", Others: []string{"users."}}
-	for wire, want := range map[string]string{"inbox": "INBOX", "INBOX.a.b": "a/b", "INBOX.a/b%": "a%2Fb%25"} {
+	for wire, want := range map[string]string{"inbox": "INBOX", "INBOX.a.b": "a/b", "INBOX.a/b%": "a%2Fb%25", "INBOX.INBOX": "%49NBOX", "INBOX.inbox": "%69nbox"} {
 		got, foreign := ns.Canonical(wire)
 		if got != want || foreign {
 			t.Errorf("%q: %q, want %q", wire, got, want)
