@@ -75,11 +75,12 @@ type found struct {
 	decoded    string // name in UTF-8; with unreadable behind it where it is not UTF-7
 	subscribed bool
 	told       bool // the counters are there
+	gone       bool // listed, and yet not there
 	counters   mailbox.Counters
 }
 
 func (f *found) selectable() bool {
-	return !f.has(`\Noselect`) && !f.has(`\NonExistent`) && !strings.HasSuffix(f.decoded, unreadable)
+	return !f.gone && !f.has(`\Noselect`) && !f.has(`\NonExistent`) && !strings.HasSuffix(f.decoded, unreadable)
 }
 
 func (f *found) folder(ns namespace) mailbox.Folder {
@@ -279,11 +280,10 @@ func (s *Session) missingStatus(folders []*found, byName map[string]*found) erro
 	const statusAhead = 100
 	missing := slices.DeleteFunc(slices.Clone(folders), func(f *found) bool { return f.told || !f.selectable() })
 	for part := range slices.Chunk(missing, statusAhead) {
-		var refused error
 		answers, err := s.collect(func() []waiter {
 			var commands []waiter
 			for _, f := range part {
-				commands = append(commands, ignoreNo{statusCommand{s.client.Status(f.decoded, s.statusOptions())}, &refused})
+				commands = append(commands, statusOf{statusCommand{s.client.Status(f.decoded, s.statusOptions())}, f, s.store})
 			}
 			return commands
 		})
@@ -293,25 +293,32 @@ func (s *Session) missingStatus(folders []*found, byName map[string]*found) erro
 		if _, err := s.gather(answers, byName); err != nil {
 			return err
 		}
-		if refused != nil {
-			s.store.opts.Logger.Debug("status refused", "store", s.store.opts.Name, "error", refused)
-		}
 	}
 	return nil
 }
 
-// ignoreNo makes a NO no error but a note.
-type ignoreNo struct {
+// statusOf asks for the counters of a listed folder. A NO is no error of the
+// list's.
+type statusOf struct {
 	waiter
-	refused *error
+	folder *found
+	store  *Store
 }
 
-func (c ignoreNo) Close() error {
+func (c statusOf) Close() error {
 	err := c.waiter.Close()
 	no := refusal(err)
 	if no == nil {
 		return err
 	}
-	*c.refused = no
+	c.folder.gone = nonExistent(no)
+	c.store.opts.Logger.Debug("status refused", "store", c.store.opts.Name, "error", err)
 	return nil
+}
+
+// nonExistent reports a NO that says that there is no such folder. Dovecot
+// gives no code with it on every command, but always these words. With maildir
+// it goes on listing a folder that was deleted while others stood below it.
+func nonExistent(no *imap.Error) bool {
+	return no.Code == imap.ResponseCodeNonExistent || strings.HasPrefix(no.Text, "Mailbox doesn't exist")
 }
