@@ -167,6 +167,7 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 	switch {
 	case a.Err == nil:
 		f.refusals = 0
+		f.accepted[uid]++
 		f.fresh[uid] = sent{size: size, odd: seen.odd()}
 		if seen.odd() {
 			f.differences[unchecked(uid)] = true

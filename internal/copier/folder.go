@@ -37,6 +37,8 @@ type folderRun struct {
 	// the order of their appends, and their lowest possible UID.
 	unconfirmed     []mailbox.UID
 	unconfirmedFrom mailbox.UID
+	// accepted counts how often the target took a message in this sync.
+	accepted map[mailbox.UID]int
 	// fresh holds what was given to the target since it was last looked at.
 	fresh map[mailbox.UID]sent
 	// confirmed is how many pairs the ledger was last told.
@@ -51,9 +53,15 @@ type folderRun struct {
 // folder makes one folder equal and puts the result into the pending update.
 // Expunges are held back: see finish.
 func (r *run) folder(ctx context.Context, name mailbox.FolderName) (*folderRun, error) {
-	f := &folderRun{run: r, name: name, state: r.state(name), fresh: map[mailbox.UID]sent{}, hold: true}
+	f := &folderRun{run: r, name: name, state: r.state(name), fresh: map[mailbox.UID]sent{},
+		accepted: map[mailbox.UID]int{}, hold: true}
 	if err := f.look(ctx); err != nil {
 		return f, err
+	}
+	if r.job.Force {
+		if err := f.pairAnew(ctx); err != nil {
+			return f, err
+		}
 	}
 	return f, f.settle(ctx)
 }
@@ -132,13 +140,10 @@ func (f *folderRun) settle(ctx context.Context) error {
 }
 
 // dropStrangers forgets pairs whose messages cannot be the same, because their
-// sizes or dates differ and nobody saw the target alter one: the ledger is wrong, or a
-// store was restored from a backup and gave UIDs out again.
+// dates or sizes differ and nobody saw the target alter one: the ledger is
+// wrong, or a store was restored from a backup and gave UIDs out again.
 func (f *folderRun) dropStrangers() (found bool) {
-	altered := map[mailbox.UID]bool{}
-	for d := range f.differences {
-		altered[d.SourceUID] = altered[d.SourceUID] || d.Kind == Altered
-	}
+	altered := f.alteredSources()
 	for s, t := range f.pairs.All() {
 		a, knownA := f.source.Messages[s]
 		b, knownB := f.target.Messages[t]
@@ -148,6 +153,15 @@ func (f *folderRun) dropStrangers() (found bool) {
 		}
 	}
 	return found
+}
+
+// alteredSources are the messages of which the target keeps something else.
+func (f *folderRun) alteredSources() map[mailbox.UID]bool {
+	altered := map[mailbox.UID]bool{}
+	for d := range f.differences {
+		altered[d.SourceUID] = altered[d.SourceUID] || d.Kind == Altered || d.Kind == Unchecked
+	}
+	return altered
 }
 
 // folderTrouble is an error that leaves the sessions usable, so that the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"io"
+	"slices"
 	"strconv"
 
 	"mailmirror/internal/fault"
@@ -109,36 +110,59 @@ func fetchInto(ctx context.Context, rd Reader, v *mirror.View, uids mailbox.UIDS
 // recognise pairs messages that are on both sides without the ledger knowing:
 // those of an open intent, those of a lost ledger, those that landed late.
 func (f *folderRun) recognise(ctx context.Context) error {
-	defer f.pairInOrder()
-	source := unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok })
-	target := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok })
+	if err := f.recogniseExactly(ctx); err != nil {
+		return err
+	}
+	if err := f.recogniseRedated(ctx); err != nil {
+		return err
+	}
+	f.pairInOrder()
+	return nil
+}
+
+func (f *folderRun) recogniseExactly(ctx context.Context) error {
+	s, t, err := f.fingerprints(ctx,
+		unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok }),
+		unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }))
+	if err != nil {
+		return err
+	}
+	f.match(s, t)
+	return nil
+}
+
+// fingerprints returns those of the given messages that may be the same, with
+// all that is needed to tell.
+func (f *folderRun) fingerprints(ctx context.Context, source, target mailbox.UIDSet) (s, t []mirror.Candidate, err error) {
 	if len(source) == 0 || len(target) == 0 {
-		return nil
+		return nil, nil, nil
 	}
 	if err := f.fetchSource(ctx, source.Minus(knownUIDs(f.source))); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := f.fetchTarget(ctx, target.Minus(knownUIDs(f.target))); err != nil {
-		return err
+		return nil, nil, err
 	}
-	s, t := mirror.Shared(candidates(f.source, source), candidates(f.target, target))
+	s, t = mirror.Shared(candidates(f.source, source), candidates(f.target, target))
 	if len(s) == 0 {
-		return nil
+		return nil, nil, nil
 	}
 	if err := addHeaders(ctx, f.run.source, s); err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := addHeaders(ctx, f.run.target, t); err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, t = mirror.Shared(s, t)
 	needSource, needTarget := mirror.Unsure(s, t)
 	if err := addBodies(ctx, f.run.source, s, needSource); err != nil {
-		return err
+		return nil, nil, err
 	}
-	if err := addBodies(ctx, f.run.target, t, needTarget); err != nil {
-		return err
-	}
+	return s, t, addBodies(ctx, f.run.target, t, needTarget)
+}
+
+// match pairs what has equal fingerprints.
+func (f *folderRun) match(s, t []mirror.Candidate) {
 	for _, p := range mirror.Match(s, t) {
 		f.pairs.Put(p.Source, p.Target)
 		// What arrived under an earlier sync's intent was never read back, and
@@ -148,16 +172,92 @@ func (f *folderRun) recognise(ctx context.Context) error {
 			f.fresh[p.Source] = sent{odd: true, recognised: true}
 		}
 	}
+}
+
+// pairAnew holds every pair of the ledger against the messages themselves and
+// forgets those that are none. A message that the target altered cannot be
+// recognised; of it the ledger is believed as long as its partner is nobody
+// else's.
+func (f *folderRun) pairAnew(ctx context.Context) error {
+	known := mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs)
+	s, t, err := f.fingerprints(ctx, f.source.UIDs, f.target.UIDs)
+	if err != nil {
+		return err
+	}
+	onTarget := make(map[mailbox.UID]mirror.Candidate, len(t))
+	for _, c := range t {
+		onTarget[c.UID] = c
+	}
+	f.pairs = mailbox.NewUIDMap(nil)
+	akin := map[mailbox.UID]bool{} // the same but for bytes of the body
+	for _, c := range s {
+		partner, _ := known.Target(c.UID)
+		p, ok := onTarget[partner]
+		if ok && p.Fingerprint == c.Fingerprint {
+			f.pairs.Put(c.UID, partner)
+		}
+		read := p.Body != [32]byte{} && c.Body != [32]byte{} // neither vanished meanwhile
+		p.Body = c.Body
+		akin[c.UID] = read && c.Identified && p.Fingerprint == c.Fingerprint
+	}
+	s = slices.DeleteFunc(s, func(c mirror.Candidate) bool { _, ok := f.pairs.Target(c.UID); return ok })
+	t = slices.DeleteFunc(t, func(c mirror.Candidate) bool { _, ok := f.pairs.Source(c.UID); return ok })
+	f.match(s, t)
+	altered := f.alteredSources()
+	for s, t := range known.All() {
+		if _, paired := f.pairs.Target(s); paired || !f.pairs.Put(s, t) {
+			continue
+		}
+		if akin[s] && !altered[s] {
+			f.altered(s, "bytes")
+		} else if !altered[s] {
+			f.pairs.DeleteSource(s)
+		}
+	}
+	return nil
+}
+
+// recogniseRedated pairs what a target that tells no UIDs has just taken and
+// given another date: the same bytes among those that arrived since.
+func (f *folderRun) recogniseRedated(ctx context.Context) error {
+	var given []mailbox.UID
+	for _, s := range f.unconfirmed {
+		if _, paired := f.pairs.Target(s); !paired {
+			given = append(given, s)
+		}
+	}
+	arrived := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }).From(f.unconfirmedFrom)
+	if len(given) == 0 || len(arrived) == 0 {
+		return nil
+	}
+	s, t := candidates(f.source, mailbox.NewUIDSet(given...)), candidates(f.target, arrived)
+	for _, list := range [][]mirror.Candidate{s, t} {
+		for i := range list {
+			list[i].Date = 0
+		}
+	}
+	s, t = mirror.Shared(s, t)
+	if err := addBodies(ctx, f.run.source, s, uidsOf(s)); err != nil {
+		return err
+	}
+	if err := addBodies(ctx, f.run.target, t, uidsOf(t)); err != nil {
+		return err
+	}
+	for _, p := range mirror.Match(s, t) {
+		f.pairs.Put(p.Source, p.Target)
+	}
 	return nil
 }
 
 // pairInOrder pairs what a target that tells no UIDs has altered, so that it
 // could not be recognised: as many as are left of those that were accepted, in
-// the same order, with the same dates.
+// the same order, with the same dates. That a message is altered is likely
+// where its bytes are odd, and certain, whatever was made of it, once the target
+// has accepted it twice.
 func (f *folderRun) pairInOrder() {
 	var waiting, arrived []mailbox.UID
 	for _, s := range f.unconfirmed {
-		if _, paired := f.pairs.Target(s); !paired && f.fresh[s].odd {
+		if _, paired := f.pairs.Target(s); !paired && (f.fresh[s].odd || f.accepted[s] > 1) {
 			waiting = append(waiting, s)
 		}
 	}
@@ -171,12 +271,15 @@ func (f *folderRun) pairInOrder() {
 		return
 	}
 	for i, s := range waiting {
-		if !f.source.Messages[s].InternalDate.Equal(f.target.Messages[arrived[i]].InternalDate) {
+		if f.accepted[s] < 2 && !f.source.Messages[s].InternalDate.Equal(f.target.Messages[arrived[i]].InternalDate) {
 			return
 		}
 	}
 	for i, s := range waiting {
 		f.pairs.Put(s, arrived[i])
+		given := f.fresh[s]
+		given.odd = true // its bytes are to be compared
+		f.fresh[s] = given
 	}
 }
 

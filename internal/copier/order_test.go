@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -28,22 +29,26 @@ func TestPairInOrder(t *testing.T) {
 		target   mirror.View
 		from     mailbox.UID
 		fresh    map[mailbox.UID]sent
+		accepted int
 		paired   []mailbox.Run
 		wantRuns []mailbox.Run
 	}{
-		{"both arrived", view(11, 1, 2), 11, odd, nil, []mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
-		{"one was there before", view(10, 9, 1, 2), 11, odd, nil, []mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
-		{"one arrived", view(11, 1), 11, odd, nil, nil},
-		{"a stranger came too", view(11, 1, 2, 2), 11, odd, nil, nil},
-		{"a stranger came first", view(11, 9, 1), 11, odd, nil, nil},
-		{"another order", view(11, 2, 1), 11, odd, nil, nil},
-		{"one was recognised", view(11, 1, 2), 11, odd, []mailbox.Run{{Source: 2, Target: 12, Length: 1}},
+		{"both arrived", view(11, 1, 2), 11, odd, 1, nil, []mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
+		{"one was there before", view(10, 9, 1, 2), 11, odd, 1, nil, []mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
+		{"one arrived", view(11, 1), 11, odd, 1, nil, nil},
+		{"a stranger came too", view(11, 1, 2, 2), 11, odd, 1, nil, nil},
+		{"a stranger came first", view(11, 9, 1), 11, odd, 1, nil, nil},
+		{"another order", view(11, 2, 1), 11, odd, 1, nil, nil},
+		{"one was recognised", view(11, 1, 2), 11, odd, 1, []mailbox.Run{{Source: 2, Target: 12, Length: 1}},
 			[]mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
-		{"none was altered", view(11, 1, 2), 11, map[mailbox.UID]sent{1: {}, 2: {}}, nil, nil},
+		{"none was altered", view(11, 1, 2), 11, map[mailbox.UID]sent{1: {}, 2: {}}, 1, nil, nil},
+		{"accepted twice, and never found again", view(11, 8, 9), 11, map[mailbox.UID]sent{1: {}, 2: {}}, 2, nil,
+			[]mailbox.Run{{Source: 1, Target: 11, Length: 2}}},
+		{"accepted twice, and a stranger came too", view(11, 8, 9, 9), 11, map[mailbox.UID]sent{1: {}, 2: {}}, 2, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := &folderRun{source: view(1, 1, 2), target: tt.target, pairs: mailbox.NewUIDMap(tt.paired),
-				fresh: tt.fresh, unconfirmed: []mailbox.UID{1, 2}, unconfirmedFrom: tt.from}
+				fresh: maps.Clone(tt.fresh), accepted: map[mailbox.UID]int{1: tt.accepted, 2: tt.accepted}, unconfirmed: []mailbox.UID{1, 2}, unconfirmedFrom: tt.from}
 			f.pairInOrder()
 			want := mailbox.NewUIDMap(tt.wantRuns)
 			if f.pairs.Len() != want.Len() {

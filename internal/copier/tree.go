@@ -36,7 +36,7 @@ func (r *run) mailbox(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := w.finish(ctx, plan.Delete); err != nil {
+	if err := w.finish(ctx, plan); err != nil {
 		return err
 	}
 	if err := r.subscribe(ctx, plan, refused); err != nil {
@@ -84,7 +84,7 @@ func (w *folderWork) note(name mailbox.FolderName, err error) error {
 // finish expunges and deletes. Where a folder could not be copied nothing goes,
 // since it may hold what was moved; but where it was for want of room, room is
 // made, and the folder tried once more.
-func (w *folderWork) finish(ctx context.Context, remove []mailbox.FolderName) error {
+func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 	if w.trouble != nil {
 		return w.trouble
 	}
@@ -93,7 +93,7 @@ func (w *folderWork) finish(ctx context.Context, remove []mailbox.FolderName) er
 			return err
 		}
 	}
-	if err := w.delete(ctx, remove); err != nil {
+	if err := w.delete(ctx, plan); err != nil {
 		return err
 	}
 	full := w.full
@@ -176,12 +176,17 @@ func (r *run) create(ctx context.Context, folders []mailbox.Folder) (refused map
 }
 
 // delete removes the folders that the source does not have.
-func (r *run) delete(ctx context.Context, names []mailbox.FolderName) error {
-	for _, name := range names {
+func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
+	for _, name := range plan.Delete {
 		err := r.write("delete target folder", func() error { return r.target.DeleteFolder(ctx, name) })
 		switch {
 		case err == nil:
 			r.report.Folders.Deleted++
+			r.drop(name)
+		case fault.Is(err, fault.Permanent) && plan.Levels[name]:
+			if err := r.empty(ctx, name); err != nil {
+				return fault.Wrap(err, "folder "+string(name))
+			}
 			r.drop(name)
 		case fault.Is(err, fault.Permanent):
 			r.refuseFolder(name, 0, FolderKept, err)
@@ -192,6 +197,30 @@ func (r *run) delete(ctx context.Context, names []mailbox.FolderName) error {
 	return nil
 }
 
+// empty makes a mere level of the hierarchy of a folder that has to stay because
+// of those below it.
+func (r *run) empty(ctx context.Context, name mailbox.FolderName) error {
+	for _, f := range r.targetList {
+		if f.Name == name && f.Subscribed {
+			if err := r.subscribeOne(ctx, name, false); err != nil {
+				return err
+			}
+		}
+	}
+	if _, _, err := r.target.Select(ctx, name); err != nil {
+		return fault.Wrap(err, "select target folder")
+	}
+	uids, err := r.target.UIDs(ctx)
+	if err != nil || len(uids) == 0 {
+		return fault.Wrap(err, "list the target's messages")
+	}
+	if err := r.write("expunge", func() error { return r.target.Expunge(ctx, uids) }); err != nil {
+		return err
+	}
+	r.work(name).Expunged += uids.Len()
+	return nil
+}
+
 // subscribe mirrors the subscriptions; a target that refuses one keeps its own.
 func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[mailbox.FolderName]bool) error {
 	set := func(names []mailbox.FolderName, subscribed bool) error {
@@ -199,12 +228,8 @@ func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[m
 			if refused[name] {
 				continue
 			}
-			err := r.write("subscribe target folder", func() error { return r.target.Subscribe(ctx, name, subscribed) })
-			if err != nil && !fault.Is(err, fault.Permanent) {
+			if err := r.subscribeOne(ctx, name, subscribed); err != nil {
 				return err
-			}
-			if err == nil {
-				r.report.Folders.Subscribed++
 			}
 		}
 		return nil
@@ -213,6 +238,17 @@ func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[m
 		return err
 	}
 	return set(plan.Unsubscribe, false)
+}
+
+func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscribed bool) error {
+	err := r.write("subscribe target folder", func() error { return r.target.Subscribe(ctx, name, subscribed) })
+	if err == nil {
+		r.report.Folders.Subscribed++
+	}
+	if fault.Is(err, fault.Permanent) {
+		return nil
+	}
+	return err
 }
 
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {

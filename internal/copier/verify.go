@@ -60,10 +60,14 @@ func Verify(ctx context.Context, job Job, deep bool) ([]FolderVerdict, error) {
 
 func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]FolderVerdict, error) {
 	on := map[mailbox.FolderName][2]*mailbox.Folder{}
+	var levels map[mailbox.FolderName]bool
 	for side, rd := range []Reader{source, target} {
 		list, err := rd.List(ctx)
 		if err != nil {
 			return nil, fault.Wrap(err, "list folders")
+		}
+		if side == 0 {
+			levels = mirror.Levels(list)
 		}
 		for _, f := range list {
 			if f.Selectable && (f.Name == mailbox.Inbox || !job.Exclude.Match(f.Name)) {
@@ -76,6 +80,9 @@ func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]F
 	var out []FolderVerdict
 	for _, name := range slices.Sorted(maps.Keys(on)) {
 		s, t := on[name][0], on[name][1]
+		if s == nil && levels[name] && mirror.Bare(*t) {
+			continue // where folders stand below a name, some servers make it one
+		}
 		v := FolderVerdict{Folder: name, Role: job.Greetings.Role(name), MissingFolder: t == nil, ExtraFolder: s == nil}
 		var have [2][]seenMessage
 		for side, rd := range []Reader{source, target} {

@@ -71,6 +71,9 @@ type TreePlan struct {
 	Unreadable []mailbox.FolderName
 	Pairs      []Pair               // by name, the inbox first
 	Delete     []mailbox.FolderName // children first
+	// Levels are the names that folders of the source stand below. Some servers
+	// delete no such folder: there it is enough that it is empty.
+	Levels map[mailbox.FolderName]bool
 }
 
 // Unchanged reports whether the plan has nothing to do or to look at.
@@ -132,17 +135,42 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 		}
 		plan.Pairs = append(plan.Pairs, Pair{Name: name, Source: s, Unchanged: k.proven(s.Counters, t.Counters)})
 	}
+	plan.Levels = Levels(in.Source)
 	for _, name := range sortedNames(target) {
-		if known[name].Kept && !in.Force {
-			continue
-		}
-		if t := target[name]; t.Selectable && !t.Unreadable && !source[name].Selectable && name != mailbox.Inbox {
+		t := target[name]
+		switch {
+		case known[name].Kept && !in.Force:
+		case !t.Selectable || t.Unreadable || source[name].Selectable || name == mailbox.Inbox:
+		case plan.Levels[name] && known[name].SourceValidity == 0 && Bare(t):
+			if t.Subscribed {
+				plan.Unsubscribe = append(plan.Unsubscribe, name)
+			}
+		default:
 			plan.Delete = append(plan.Delete, name)
 		}
 	}
 	slices.Reverse(plan.Delete)
 	return plan, nil
 }
+
+// Levels returns the names that folders stand below. Servers differ in what
+// such a name is by itself: nothing, a name that cannot be opened, or a folder
+// that came into being with the first one below it, as on Cyrus.
+func Levels(folders []mailbox.Folder) map[mailbox.FolderName]bool {
+	levels := map[mailbox.FolderName]bool{}
+	for _, f := range folders {
+		if !f.Selectable || f.Unreadable {
+			continue
+		}
+		for p := f.Name.Parent(); p != "" && !levels[p]; p = p.Parent() {
+			levels[p] = true
+		}
+	}
+	return levels
+}
+
+// Bare reports whether a folder is known to hold no messages.
+func Bare(f mailbox.Folder) bool { return f.Counters.UIDValidity != 0 && f.Counters.Messages == 0 }
 
 // Unchanged reports whether the counters of both sides prove that a mailbox
 // is as it was when it was last equal: the whole cost of most reviews.

@@ -69,7 +69,8 @@ func (s *server) rename(from, to mailbox.FolderName) bool {
 
 func (s *server) counters(name mailbox.FolderName) mailbox.Counters {
 	f := s.folders[name]
-	return mailbox.Counters{UIDValidity: f.validity, UIDNext: mailbox.UID(f.content + 1), HighestModSeq: uint64(f.content + 1)}
+	return mailbox.Counters{UIDValidity: f.validity, UIDNext: mailbox.UID(f.content + 1),
+		Messages: uint32(f.content), HighestModSeq: uint64(f.content + 1)}
 }
 
 func (s *server) list() []mailbox.Folder {

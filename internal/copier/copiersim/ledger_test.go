@@ -135,7 +135,10 @@ func (db *ledger) apply(u copier.FolderUpdate) {
 	}
 	s.SourceAt, s.TargetAt = u.SourceAt, u.TargetAt
 	s.Pairs = slices.DeleteFunc(slices.Clone(s.Pairs), func(r mailbox.Run) bool { return slices.Contains(u.RemovePairs, r) })
-	s.Pairs = append(s.Pairs, u.AddPairs...)
+	for _, r := range u.AddPairs { // replaced by its key, as in a table
+		s.Pairs = slices.DeleteFunc(s.Pairs, func(o mailbox.Run) bool { return o.Source == r.Source })
+		s.Pairs = append(s.Pairs, r)
+	}
 	slices.SortFunc(s.Pairs, func(a, b mailbox.Run) int { return int(a.Source) - int(b.Source) })
 	if u.CloseIntent {
 		s.Intent = nil

@@ -338,10 +338,11 @@ func (c *session) commit(q *waiting) copier.AppendResult {
 		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "keyword refused")}
 	}
 	content = c.s.kept(content)
-	altered := content != q.text
-	uid := c.s.put(name, content, q.m.Flags, q.m.InternalDate)
+	date := c.s.keptDate(q.m.InternalDate)
+	altered := content != q.text || !date.Equal(q.m.InternalDate)
+	uid := c.s.put(name, content, q.m.Flags, date)
 	w.tell("%s appends %s %d %v", c.k.name, name, uid, c.s.folders[name].find(uid))
-	if n, most := c.s.count(name, content), w.source.ever[name][q.text]+c.s.ever[name][content]; n > most && !altered {
+	if n, most := c.s.countLike(name, c.s.folders[name].find(uid)), w.source.ever[name][q.text]+c.s.ever[name][content]; n > most && !altered {
 		w.violate("%s: message %q is there %d times, and was only ever put there %d times", name, content, n, most)
 	}
 	if !c.s.feat.uidplus {
@@ -414,6 +415,9 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 		return err
 	}
 	defer c.leave()
+	if c.s.feat.keepsLevels && c.s.levels()[name] {
+		return fault.Newf(fault.Permanent, "folder has others below it")
+	}
 	if f := c.s.folders[name]; f != nil {
 		delete(c.s.folders, name)
 		for _, m := range f.messages {

@@ -133,7 +133,8 @@ func (w *world) quietPhase(t *testing.T) {
 	k := &worker{w: w, name: "last", cancel: func() {}}
 	engine := newEngine(&workerLedger{k: k})
 	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings,
-		Source: &storePort{k: k, s: w.source}, Target: &storePort{k: k, s: w.target}}
+		Source: &storePort{k: k, s: w.source}, Target: &storePort{k: k, s: w.target},
+		Retry: true} // as a compare does: chance may have cut three connections at one message
 	first, err := engine.Sync(t.Context(), job)
 	if err != nil {
 		w.violate("sync in peace: %v", err)
@@ -141,6 +142,7 @@ func (w *world) quietPhase(t *testing.T) {
 	}
 	w.compare()
 	w.checkDifferences(first)
+	job.Retry = false
 	again, err := engine.Sync(t.Context(), job)
 	if err != nil || !again.Idle() {
 		w.violate("second sync in peace: %+v, %v", again, err)
@@ -160,10 +162,13 @@ func (w *world) quietPhase(t *testing.T) {
 		w.compare()
 	}
 	job.Force = true
-	if w.target.feat.refusesUrgent {
+	if w.target.feat.refusesUrgent || w.target.feat.altersNUL || w.target.feat.redates {
 		// The first forced sync may set keywords that were given up together
-		// with a refused one.
-		_, _ = engine.Sync(t.Context(), job)
+		// with a refused one, and copy anew what the target altered and a ledger
+		// that was lost under a running sync knows no partner of.
+		if _, err := engine.Sync(t.Context(), job); err != nil {
+			w.violate("forced sync in peace: %v", err)
+		}
 	}
 	forced, err := engine.Sync(t.Context(), job)
 	if err != nil || !forced.Idle() {
@@ -185,7 +190,7 @@ func (w *world) checkDifferences(r copier.Report) {
 			if _, refused := (mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}).Storable(m.flags); refused != "" {
 				least, most = least+1, most+1
 			}
-			if w.target.kept(m.content) != m.content {
+			if w.target.kept(m.content) != m.content || !w.target.keptDate(m.date).Equal(m.date) {
 				most++
 				if w.forgets == 0 {
 					least++
@@ -212,6 +217,9 @@ func (w *world) compare() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		s, t := w.source.folders[name], w.target.folders[name]
+		if s == nil && len(t.messages) == 0 && w.source.levels()[name] {
+			continue // what a name that folders stand below is by itself differs
+		}
 		if s == nil || t == nil {
 			w.violate("%s: is on one side only", name)
 			continue
@@ -232,7 +240,7 @@ func (w *world) expected(f *folder) map[string]int {
 		if w.target.feat.refusesPoison && strings.Contains(c.content, "poison") {
 			continue
 		}
-		c.content = w.target.kept(c.content)
+		c.content, c.date = w.target.kept(c.content), w.target.keptDate(c.date)
 		c.flags, _ = mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}.Storable(c.flags)
 		if w.target.feat.refusesUrgent {
 			c.flags = c.flags.System() // which keywords are left depends on the order of changes

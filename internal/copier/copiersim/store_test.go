@@ -15,6 +15,8 @@ type features struct {
 	condstore, uidplus, keywords       bool
 	altersNUL, refusesPoison, noRename bool
 	refusesUrgent                      bool // announces any keyword and says NO to this one
+	redates                            bool // puts another date in place of some
+	keepsLevels                        bool // makes the folders above a new one, and deletes none of them
 }
 
 // message is one stored message; content is its whole text.
@@ -61,6 +63,9 @@ func (s *store) create(name mailbox.FolderName) *folder {
 	s.validity++
 	f := &folder{validity: 1000 + s.validity, next: 1, modseq: 1}
 	s.folders[name] = f
+	if p := name.Parent(); s.feat.keepsLevels && p != "" && s.folders[p] == nil {
+		s.create(p)
+	}
 	return f
 }
 
@@ -96,6 +101,15 @@ func (s *store) kept(content string) string {
 		return strings.ReplaceAll(content, "\x00", "\x80")
 	}
 	return content
+}
+
+// keptDate is a date as this store keeps it: Dovecot puts the time of arrival in
+// place of a date to come.
+func (s *store) keptDate(date time.Time) time.Time {
+	if s.feat.redates && date.Unix()%4 == 3 {
+		return date.Add(-time.Hour)
+	}
+	return date
 }
 
 func (s *store) remove(name mailbox.FolderName, uid mailbox.UID) {
@@ -141,7 +155,7 @@ func (s *store) lastTouched(name mailbox.FolderName, content string) time.Time {
 
 // userPut is what a user deposits; the content may be the twin of another.
 func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.Flags, date time.Time) {
-	content = s.kept(content)
+	content, date = s.kept(content), s.keptDate(date)
 	uid := s.put(name, content, flags, date)
 	s.touch(name, content)
 	s.w.tell("user on %s: puts %s %d %v", s.name, name, uid, s.folders[name].find(uid))
@@ -283,6 +297,15 @@ func (s *store) touchedSince(content string, t time.Time) bool {
 		}
 	}
 	return false
+}
+
+// levels are the names that folders stand below.
+func (s *store) levels() map[mailbox.FolderName]bool {
+	out := map[mailbox.FolderName]bool{}
+	for name := range s.folders {
+		out[name.Parent()] = true
+	}
+	return out
 }
 
 func (s *store) drop(name mailbox.FolderName) {
