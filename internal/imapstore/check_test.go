@@ -67,6 +67,7 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 // TestCheckFailures: each way to fail has a sentence of its own, as a Config
 // error with a hint.
 func TestCheckFailures(t *testing.T) {
+	t.Parallel()
 	certs := makeCertificates(t)
 	plain := servers.DovecotT(t, servers.DovecotOptions{Mailboxes: []string{"4001"}})
 	powerless := servers.DovecotT(t, servers.DovecotOptions{Mailboxes: []string{"4001"}, TrustedPlain: true})
@@ -162,6 +163,7 @@ func TestCheckFailures(t *testing.T) {
 }
 
 func TestCheckReport(t *testing.T) {
+	t.Parallel()
 	certs := makeCertificates(t)
 	for _, mode := range []servers.TLSMode{servers.TLSStartTLS, servers.TLSImplicit} {
 		d := servers.DovecotT(t, servers.DovecotOptions{

@@ -208,8 +208,8 @@ func TestForeignNamespaces(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := serve(t, func(s *script) {
 				s.send("* OK [CAPABILITY " + standard + "] ready")
-				s.answer("AUTHENTICATE", "* CAPABILITY "+standard)
-				s.answer("CAPABILITY", "* CAPABILITY "+standard)
+				tag := s.command("AUTHENTICATE")
+				s.send(tag + " OK [CAPABILITY " + standard + "] in")
 				s.answer("NAMESPACE", "* NAMESPACE "+c.namespace)
 				var lines []string
 				for _, f := range c.folders {

@@ -99,28 +99,33 @@ func manyBoxes(n int) []string {
 }
 
 func TestOverviewDovecot(t *testing.T) {
-	boxes := manyBoxes(60)
+	t.Parallel()
+	boxes := manyBoxes(40)
 	d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes})
 	testOverview(t, newStore(t, d, nil), append(boxes[:len(boxes)-1:len(boxes)-1], "70", "7000"))
 }
 
 func TestOverviewDovecotPrefix(t *testing.T) {
+	t.Parallel()
 	boxes := manyBoxes(10)
 	d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes, Separator: ".", Prefix: "INBOX."})
 	testOverview(t, newStore(t, d, nil), boxes)
 }
 
 func TestOverviewCyrus(t *testing.T) {
-	boxes := manyBoxes(60)
+	t.Parallel()
+	boxes := manyBoxes(40)
 	testOverview(t, newStore(t, servers.CyrusT(t, servers.CyrusOptions{}), nil), boxes)
 }
 
 func TestOverviewCyrusPrefix(t *testing.T) {
+	t.Parallel()
 	boxes := manyBoxes(10)
 	testOverview(t, newStore(t, servers.CyrusT(t, servers.CyrusOptions{InboxPrefix: true, DotSeparator: true}), nil), boxes)
 }
 
 func TestOverviewUnsupported(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]servers.DovecotOptions{
 		"no shared namespace": {},
 		"no LIST-STATUS":      {SharedNamespace: true, Mailboxes: []string{"7000"}, HideCapabilities: []string{"LIST-STATUS"}},

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/imapstore/imapstoretest"
 	"mailmirror/internal/mailbox"
@@ -69,6 +70,7 @@ func TestDovecot(t *testing.T) {
 // TestDovecotHidden runs over a Dovecot that announces little, has another
 // separator and a prefix, so that every fallback is taken.
 func TestDovecotHidden(t *testing.T) {
+	t.Parallel() // nothing in it measures time or memory
 	b := dovecotBackend(t, servers.DovecotOptions{
 		Separator: ".", Prefix: "INBOX.",
 		HideCapabilities: []string{"CONDSTORE", "QRESYNC", "UIDPLUS", "LITERAL+", "LIST-STATUS", "LIST-EXTENDED",
@@ -88,25 +90,23 @@ func TestDovecotHidden(t *testing.T) {
 
 // TestDovecotMixed hides one half of the extensions and logs in by separator.
 func TestDovecotMixed(t *testing.T) {
+	t.Parallel() // nothing in it measures time or memory
+	// Enough for every part of the suite; a server takes new ones slowly.
+	known := make([]string, 200)
+	for i := range known {
+		known[i] = fmt.Sprint(5001 + i)
+	}
 	d := servers.DovecotT(t, servers.DovecotOptions{
-		Mailboxes: []string{"probe"}, HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "NAMESPACE"},
+		Mailboxes: known, HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "NAMESPACE"},
 	})
-	b := imapstoretest.Backend{
+	imapstoretest.Run(t, imapstoretest.Backend{
 		Store:     newStore(t, d, func(o *imapstore.Options) { o.Login = imapstore.LoginSeparator }),
+		Mailbox:   numbers(),
 		CondStore: true, UIDPlus: true, Small: true, UnknownMailbox: "404",
 		Independent: &reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword(), Separator: "*"},
 		Message:     func(o corpus.Oddity) corpus.Expect { return o.Dovecot },
 		Folder:      func(o corpus.FolderOddity) corpus.Expect { return o.Dovecot },
-	}
-	next := numbers()
-	b.Mailbox = func(t *testing.T) mailbox.Number {
-		n := next(t)
-		if err := d.AddMailboxes(t.Context(), string(n)); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	imapstoretest.Run(t, b)
+	})
 }
 
 func TestCyrus(t *testing.T) {
@@ -121,10 +121,28 @@ func TestCyrus(t *testing.T) {
 	})
 }
 
+// TestCyrusUnknown: Cyrus logs a proxy in for a mailbox that does not exist.
+func TestCyrusUnknown(t *testing.T) {
+	t.Parallel()
+	c := servers.CyrusT(t, servers.CyrusOptions{Mailboxes: []string{"1"}})
+	store := newStore(t, c, nil)
+	for range 2 { // the namespace is known the second time
+		if _, err := store.Open(t.Context(), "404"); !fault.Is(err, fault.Permanent) {
+			t.Errorf("unknown mailbox: %v", err)
+		}
+		s, err := store.Open(t.Context(), "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Close()
+	}
+}
+
 // TestCyrusHidden runs over a Cyrus in its old spelling of names, with little
 // announced. It cannot hide what it does not announce by setting, so that only
 // some extensions go.
 func TestCyrusHidden(t *testing.T) {
+	t.Parallel() // nothing in it measures time or memory
 	c := servers.CyrusT(t, servers.CyrusOptions{
 		InboxPrefix: true, DotSeparator: true,
 		HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "ESEARCH", "UNSELECT", "SASL-IR"},
