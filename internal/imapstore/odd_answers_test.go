@@ -126,7 +126,7 @@ func TestPoorServer(t *testing.T) {
 	store := serve(t, func(s *script) {
 		s.Conn = dribble{s.Conn}
 		s.send("* OK hello")
-		s.answer("CAPABILITY", few)
+		s.capabilities = few
 		tag := s.command("AUTHENTICATE PLAIN")
 		s.send("+ ")
 		line, _ := s.r.ReadString('\n')
@@ -134,7 +134,7 @@ func TestPoorServer(t *testing.T) {
 			s.t.Errorf("credentials: %q", line)
 		}
 		s.send(tag + " OK in")
-		s.answer("CAPABILITY", few)
+		s.capabilities = few
 		s.answer(`LIST "" ""`, `* LIST (\Noselect) "." ""`)
 
 		s.answer(`LIST "" "*"`, `* LIST () "." INBOX`, `* LIST () "." a.b`)

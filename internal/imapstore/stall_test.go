@@ -104,7 +104,7 @@ func TestStalledServer(t *testing.T) {
 			}
 			began = time.Now()
 			must(t, session.Close())
-			if took := time.Since(began); took > wait {
+			if took := time.Since(began); took > 10*wait {
 				t.Errorf("close took %v", took)
 			}
 			close(done)
@@ -115,7 +115,7 @@ func TestStalledServer(t *testing.T) {
 // Time passes only while an answer is owed: not between operations, and not
 // while data keeps coming.
 func TestPatience(t *testing.T) {
-	const wait = 100 * time.Millisecond
+	const wait = 500 * time.Millisecond
 	idled := make(chan struct{})
 	store := patient(serve(t, func(s *script) {
 		s.login(standard)
