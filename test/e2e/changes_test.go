@@ -1,0 +1,230 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mailmirror/test/reader"
+)
+
+// voice is a small message with a name.
+func voice(name string, size int) reader.Deposit {
+	text := fmt.Sprintf("Message-ID: <%x@voice.example.com>\r\nSubject: %x\r\nFrom: <1@voice.example.com>\r\n\r\n", name, name)
+	if n := size - len(text) - 2; n > 0 {
+		text += strings.Repeat("v", n)
+	}
+	d := reader.Deposit{Folder: "INBOX", Date: time.Date(2025, 5, 6, 7, 8, 9, 0, time.UTC)}
+	d.Size, d.Body = reader.Bytes([]byte(text + "\r\n"))
+	return d
+}
+
+// voices are several.
+func voices(name string, n int) []reader.Deposit {
+	out := make([]reader.Deposit, n)
+	for i := range out {
+		out[i] = voice(fmt.Sprint(name, i), 300+i)
+	}
+	return out
+}
+
+// change is something that happens to a mailbox, on either side.
+type change struct {
+	name   string
+	source func(u *user)
+	target func(u *user)
+	// at most so much may be copied and expunged to make up for it; some
+	// where it depends on the server.
+	appended, expunged int
+	// force has to find it: no counter of the source tells.
+	force bool
+}
+
+const some = -1
+
+// changes makes every kind of change and mirrors each by itself.
+func (m *matrix) changes() {
+	for _, c := range m.changeList() {
+		begin := time.Now()
+		if c.source != nil {
+			m.source.use(c.source)
+		}
+		if c.target != nil {
+			m.target.use(c.target)
+		}
+		failed := m.t.Failed()
+		sync := m.sync
+		if c.force {
+			sync = m.force
+		}
+		report := sync()
+		m.judge(c.name)
+		if n := report.Messages.Appended + report.Greetings.Appended; c.appended != some && n > c.appended {
+			m.t.Errorf("%s: %d messages were copied, %d would have done", c.name, n, c.appended)
+		}
+		if n := report.Messages.Expunged + report.Greetings.Expunged; c.expunged != some && n > c.expunged {
+			m.t.Errorf("%s: %d messages were expunged, %d would have done", c.name, n, c.expunged)
+		}
+		m.settled(!m.from.noCount && !m.to.noCount)
+		m.t.Logf("%s: %.1f s", c.name, time.Since(begin).Seconds())
+		if m.t.Failed() && !failed {
+			m.t.Fatalf("the first failure came with: %s (%+v)", c.name, report)
+		}
+	}
+}
+
+func (m *matrix) changeList() []change {
+	list := []change{
+		{name: "the oddities go", source: func(u *user) {
+			folders, err := u.conn.Folders()
+			if err != nil {
+				u.t.Fatal(err)
+			}
+			names := slices.Sorted(maps.Keys(folders))
+			slices.Reverse(names)
+			for _, f := range names {
+				if !folders[f].NoSelect && !slices.Contains([]string{"INBOX", "Greetings", "Saved", "R&D", "two  blanks"}, f) {
+					u.do("DELETE %s", f)
+				}
+			}
+		}},
+		{name: "flags", source: func(u *user) {
+			u.put("Work", voices("work", 12)...)
+			u.do("SELECT %s", "INBOX")
+			u.do(`STORE 1:3 +FLAGS (\Seen \Answered)`)
+			u.do(`STORE 2 -FLAGS (\Seen)`)
+			u.do(`STORE 4 FLAGS (\Flagged)`)
+		}, appended: 12},
+		{name: "keywords", source: func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 1:3 +FLAGS ($Forwarded Custom)`)
+			u.do(`STORE 2 -FLAGS (custom)`)
+		}},
+		{name: "deleted and kept", source: func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 3:4 +FLAGS (\Deleted)`)
+		}},
+		{name: "expunge beside what is only marked", source: func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 3 -FLAGS (\Deleted)`)
+			u.do(`EXPUNGE`)
+			u.do(`STORE 7:8 +FLAGS (\Deleted)`)
+			u.do(`STORE 1 +FLAGS (\Deleted)`)
+			u.do(`STORE 7:8 -FLAGS (\Deleted)`)
+		}, expunged: 1},
+		{name: "new", source: func(u *user) { u.put("INBOX", voices("new", 3)...) }, appended: 3},
+		{name: "all at once", source: func(u *user) {
+			u.put("Work", voices("at once", 2)...)
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 5 +FLAGS (\Seen Custom)`)
+			u.do(`STORE 1,6 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		}, appended: 2, expunged: 2},
+		{name: "twins", source: func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do("COPY 1:2 %s", "Work")
+			u.do("COPY 1 %s", "Work")
+		}, appended: 3},
+		{name: "one of three twins goes", source: func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 1 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		}, expunged: 1},
+		{name: "folders", source: func(u *user) {
+			for _, f := range []string{"Projects", "Projects/Alpha", "Projects/Alpha/Deep", "Projects/Beta", "Lonely/Child"} {
+				u.put(f, voices(f, 2)...)
+			}
+			u.do("SUBSCRIBE %s", "Projects/Alpha")
+			u.do("CREATE %s", "Empty")
+		}, appended: 10},
+		{name: "unsubscribe", source: func(u *user) {
+			u.do("UNSUBSCRIBE %s", "Projects/Alpha")
+			u.do("SUBSCRIBE %s", "Projects/Beta")
+		}},
+		{name: "move", source: func(u *user) {
+			u.do("SELECT %s", "Projects/Beta")
+			u.do("COPY 1 %s", "Projects/Alpha")
+			u.do(`STORE 1 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		}, appended: 1, expunged: 1},
+		{name: "rename", source: func(u *user) { u.do("RENAME %s %s", "Empty", "Vacant") }},
+		{name: "rename with all below", source: func(u *user) { u.do("RENAME %s %s", "Projects", "Archive 2025") }, appended: m.renamed(8)},
+		{name: "rename below", source: func(u *user) { u.do("RENAME %s %s", "Archive 2025/Alpha", "Archive 2025/Gamma/Alpha") }, appended: m.renamed(5)},
+		{name: "rename above and below", source: func(u *user) {
+			u.do("RENAME %s %s", "Archive 2025/Beta", "Archive 2025/Delta")
+			u.do("RENAME %s %s", "Archive 2025", "Retired")
+		}, appended: some, expunged: some},
+		{name: "rename to another case", source: func(u *user) { u.do("RENAME %s %s", "Vacant", "VACANT") }},
+		{name: "names swapped", source: func(u *user) {
+			u.do("RENAME %s %s", "Retired/Delta", "Swap")
+			u.do("RENAME %s %s", "Lonely/Child", "Retired/Delta")
+			u.do("RENAME %s %s", "Swap", "Lonely/Child")
+		}, appended: some, expunged: some,
+			// Cyrus gives all folders of one second the same UIDVALIDITY, and a
+			// folder keeps its own when it takes another's name.
+			force: m.from.cyrus},
+		{name: "a folder goes, what is below it stays", source: func(u *user) {
+			if !m.from.cyrus { // Cyrus deletes no folder that has others below it
+				u.do("DELETE %s", "Retired/Gamma/Alpha")
+			}
+		}, expunged: some},
+		{name: "a folder goes with all below", source: func(u *user) {
+			u.do("DELETE %s", "Retired/Gamma/Alpha/Deep")
+			u.do("DELETE %s", "Retired/Delta")
+		}},
+		{name: "re-created with fewer messages", source: func(u *user) {
+			u.put("Again", voices("again", 6)...)
+			u.do("SELECT %s", "Again")
+			u.do("COPY 2:4 %s", "Work")
+			u.do("UNSELECT")
+			u.do("DELETE %s", "Again")
+			u.put("Again", voices("again", 4)...)
+		}, appended: 7},
+		{name: "re-created with the same and more", source: func(u *user) {
+			u.do("DELETE %s", "Again")
+			u.put("Again", append(voices("again", 4), voices("later", 2)...)...)
+			u.do("SUBSCRIBE %s", "Again")
+		}, appended: 2},
+		{name: "emptied", source: func(u *user) {
+			u.do("SELECT %s", "Again")
+			u.do(`STORE 1:* +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		}, expunged: 6},
+		{name: "written to on the target", target: func(u *user) {
+			u.put("Work", voices("stranger", 2)...)
+			u.put("Stranger", voices("stranger", 1)...)
+			u.do("SELECT %s", "INBOX")
+			u.do(`STORE 1:2 +FLAGS (\Flagged)`)
+			u.do(`STORE 3 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+			u.do("UNSUBSCRIBE %s", "Again")
+			u.do("DELETE %s", "VACANT")
+		}, appended: some, expunged: some},
+		{name: "re-created on the target", target: func(u *user) {
+			u.do("DELETE %s", "Work")
+			u.do("CREATE %s", "Work")
+		}, appended: some},
+		{name: "the inbox renamed", source: func(u *user) {
+			// Some servers do not do it: Dovecot with maildir or below a prefix,
+			// and Cyrus.
+			if !m.from.cyrus { // whose process ends at it
+				_, _ = u.conn.Command("RENAME INBOX " + reader.Quote(u.ns.Wire("Was inbox")))
+			}
+			u.put("INBOX", voices("after the rename", 1)...)
+		}, appended: some, expunged: some},
+	}
+	return list
+}
+
+// renamed is how many messages a rename may copy at the most: none, but from a
+// source that gives a renamed folder a new UIDVALIDITY.
+func (m *matrix) renamed(messages int) int {
+	if m.from.cyrus {
+		return messages
+	}
+	return 0
+}

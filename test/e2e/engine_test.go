@@ -1,0 +1,268 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/seal"
+	"mailmirror/test/faults"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// server is a store under test, of any kind.
+type server interface {
+	Addr() string
+	TrustedName() string
+	TrustedPassword() string
+}
+
+// side is one store of a mirror, behind a proxy that sees every command.
+type side struct {
+	t      *testing.T
+	number string
+	access reader.Store // past the proxy
+	proxy  *faults.Proxy
+	store  *imapstore.Store
+}
+
+// mirror is the copy engine over two real stores and a real ledger, with one
+// mailbox to keep equal: all that a worker does, without Temporal around it.
+type mirror struct {
+	t              *testing.T
+	source, target *side
+	ledger         *pgstore.Store
+	dsn            string
+	engine         *copier.Engine
+	job            copier.Job
+}
+
+func newMirror(t *testing.T, number string, source, target server) *mirror {
+	t.Helper()
+	m := &mirror{t: t, dsn: pgtest.DSN(t)}
+	m.source, m.target = newSide(t, number, "production", source), newSide(t, number, "dr", target)
+	ledger, err := pgstore.Open(t.Context(), m.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ledger.Close)
+	m.ledger = ledger
+	for _, name := range []string{"production", "dr"} {
+		if err := ledger.AddStore(t.Context(), control.Store{Name: name, IMAPAddress: "127.0.0.1:143", Security: control.SecurityNone,
+			Login: control.LoginAuthzid, TrustedName: "trusted"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ledger.AddLink(t.Context(), control.Link{Name: link, Source: "production", Target: "dr"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ledger.AddMailboxes(t.Context(), link, []mailbox.Number{mailbox.Number(number)}); err != nil {
+		t.Fatal(err)
+	}
+	m.job = copier.Job{Key: mailbox.Key{Link: link, Number: mailbox.Number(number)}, Generation: 1, Trigger: "operator",
+		Source: m.source.store, Target: m.target.store, Greetings: mailbox.DefaultGreetings}
+	m.engine = copier.NewEngine(ledger, wallClock{}, copier.Options{}, slog.New(slog.DiscardHandler))
+	return m
+}
+
+func newSide(t *testing.T, number, name string, s server) *side {
+	t.Helper()
+	p := proxy(t, s.Addr())
+	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: imapstore.SecurityNone,
+		Login: imapstore.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &side{t: t, number: number, proxy: p, store: store,
+		access: reader.Store{Addr: s.Addr(), Trusted: s.TrustedName(), Password: s.TrustedPassword()}}
+}
+
+// wallClock is the machine's clock.
+type wallClock struct{}
+
+func (wallClock) Now() time.Time { return time.Now() }
+
+func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sync makes the mailbox equal.
+func (m *mirror) sync() copier.Report {
+	m.t.Helper()
+	report, err := m.engine.Sync(m.t.Context(), m.job)
+	if err != nil {
+		m.t.Fatalf("sync: %v (hint: %s)", err, report.Hint)
+	}
+	return report
+}
+
+// force syncs and believes nothing that the ledger says.
+func (m *mirror) force() copier.Report {
+	m.t.Helper()
+	forced := *m
+	forced.job.Force = true
+	return forced.sync()
+}
+
+// review is what a full compare does with a mailbox.
+func (m *mirror) review() (copier.Report, bool) {
+	m.t.Helper()
+	states, err := m.ledger.ReviewStates(m.t.Context(), link, []mailbox.Number{m.job.Key.Number})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	report, unchanged, err := m.engine.Review(m.t.Context(), m.job, states[m.job.Key.Number].Folders)
+	if err != nil {
+		m.t.Fatalf("review: %v", err)
+	}
+	return report, unchanged
+}
+
+// settled proves that what was synced is left alone: a second sync writes
+// nothing, not even in vain. With mod-sequences on both sides a review sees by
+// the counters alone that there is nothing to do, but for what the target
+// refused, which a review tries again.
+func (m *mirror) settled(counters bool) {
+	m.t.Helper()
+	before := len(m.target.proxy.Commands())
+	if again := m.sync(); !again.Idle() {
+		m.t.Errorf("the sync of an equal mailbox changed it: %+v", again)
+	}
+	for _, c := range writes(m.target.proxy.Commands()[before:]) {
+		m.t.Errorf("the sync of an equal mailbox sent %.100q", c)
+	}
+	refused := false
+	for _, kinds := range m.recorded() {
+		refused = refused || len(kinds[copier.Refused])+len(kinds[copier.FolderRefused])+len(kinds[copier.Unreadable]) > 0
+	}
+	report, unchanged := m.review()
+	if counters && !refused && !unchanged {
+		m.t.Error("the counters do not prove an unchanged mailbox to be unchanged")
+	}
+	if !report.Idle() {
+		m.t.Errorf("the review of an equal mailbox changed it: %+v", report)
+	}
+}
+
+// writes leaves out of OnlyReads' list what opens a folder for writing and
+// writes nothing.
+func writes(commands []string) []string {
+	var out []string
+	for _, c := range faults.OnlyReads(commands) {
+		if !strings.HasPrefix(c, "SELECT ") && c != "CLOSE" {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// onlyRead proves that no command that could change something went to the
+// source.
+func (m *mirror) onlyRead() {
+	m.t.Helper()
+	for _, c := range faults.OnlyReads(m.source.proxy.Commands()) {
+		m.t.Errorf("the source was sent %.100q", c)
+	}
+}
+
+// sql runs statements on the ledger, as somebody with psql would.
+func (m *mirror) sql(statements ...string) {
+	m.t.Helper()
+	conn, err := pgx.Connect(m.t.Context(), m.dsn)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, s := range statements {
+		if _, err := conn.Exec(m.t.Context(), s); err != nil {
+			m.t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// user is somebody who uses a mailbox on a store directly.
+type user struct {
+	t    *testing.T
+	conn *reader.Conn
+	ns   reader.Namespace
+}
+
+// use lets a user do something and log out, so that no stale session is left.
+func (s *side) use(do func(u *user)) {
+	s.t.Helper()
+	conn, err := s.access.Open(s.t.Context(), s.number)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	ns, err := conn.Namespace()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	do(&user{s.t, conn, ns})
+	if err := conn.Logout(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// do sends a command; each %s in it stands for a folder by canonical name.
+func (u *user) do(command string, folders ...string) *reader.Reply {
+	u.t.Helper()
+	spelled := make([]any, len(folders))
+	for i, f := range folders {
+		spelled[i] = reader.Quote(u.ns.Wire(f))
+	}
+	command = fmt.Sprintf(command, spelled...)
+	reply, err := u.conn.Command(command)
+	if err != nil {
+		u.t.Fatalf("user: %s: %v", command, err)
+	}
+	return reply
+}
+
+// put deposits messages in a folder, which is made if need be.
+func (u *user) put(folder string, deposits ...reader.Deposit) {
+	u.t.Helper()
+	if err := u.conn.EnsureFolders(folder); err != nil {
+		u.t.Fatal(err)
+	}
+	for i := range deposits {
+		deposits[i].Folder = folder
+	}
+	stored, err := u.conn.AppendAll(deposits)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	for _, s := range stored {
+		if s.Err != nil {
+			u.t.Fatal(s.Err)
+		}
+	}
+}
+
+// number names a mailbox that no other test of the run uses on the servers
+// that they share.
+func mailboxNumber(i int) string { return fmt.Sprint(9000 + i) }
+
+var _ = []server{(*servers.Dovecot)(nil), (*servers.Cyrus)(nil)}
