@@ -29,6 +29,10 @@ func wholeFile(kind int16) *unix.Flock_t { return &unix.Flock_t{Type: kind} }
 // dyingPatience is how long an owner that was killed may take to let go.
 const dyingPatience = 10 * time.Second
 
+// killPatience is how long an owner that looks alive is waited for all the same:
+// on a busy machine a process that was killed runs on paper for a while.
+const killPatience = 3 * time.Second
+
 // takeLock locks the file at path or says who has it. An owner that is just
 // ending, because it was killed, is waited for.
 func takeLock(ctx context.Context, path string) (*dirLock, error) {
@@ -36,7 +40,7 @@ func takeLock(ctx context.Context, path string) (*dirLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	deadline := time.Now().Add(dyingPatience)
+	began := time.Now()
 	for {
 		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile(unix.F_WRLCK))
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
@@ -44,7 +48,11 @@ func takeLock(ctx context.Context, path string) (*dirLock, error) {
 		}
 		b, _ := os.ReadFile(path)
 		owner := strings.TrimSpace(string(b))
-		if ending(owner) && time.Now().Before(deadline) && sleep(ctx, nil, probeInterval) {
+		patience := killPatience
+		if ending(owner) {
+			patience = dyingPatience
+		}
+		if time.Since(began) < patience && sleep(ctx, nil, probeInterval) {
 			continue
 		}
 		f.Close()
