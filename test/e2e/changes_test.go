@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -12,13 +13,14 @@ import (
 	"mailmirror/test/reader"
 )
 
-// voice is a small message with a name.
+// voice is a small message with a name, that tells its date too.
 func voice(name string, size int) reader.Deposit {
 	text := fmt.Sprintf("Message-ID: <%x@voice.example.com>\r\nSubject: %x\r\nFrom: <1@voice.example.com>\r\n\r\n", name, name)
 	if n := size - len(text) - 2; n > 0 {
 		text += strings.Repeat("v", n)
 	}
-	d := reader.Deposit{Folder: "INBOX", Date: time.Date(2025, 5, 6, 7, 8, 9, 0, time.UTC)}
+	came := time.Duration(crc32.ChecksumIEEE([]byte(name))%(180*86400)) * time.Second
+	d := reader.Deposit{Folder: "INBOX", Date: time.Date(2025, 5, 6, 7, 8, 9, 0, time.UTC).Add(-came)}
 	d.Size, d.Body = reader.Bytes([]byte(text + "\r\n"))
 	return d
 }
