@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -97,11 +98,8 @@ func (f *folderRun) settle(ctx context.Context) error {
 		if err := f.complete(ctx); err != nil {
 			return err
 		}
-		if f.dropStrangers() {
-			if err := f.recognise(ctx); err != nil {
-				return err
-			}
-			if err := f.complete(ctx); err != nil {
+		if f.strangers() {
+			if err := f.startOver(ctx); err != nil {
 				return err
 			}
 		}
@@ -139,20 +137,36 @@ func (f *folderRun) settle(ctx context.Context) error {
 		"somebody else writes to this folder on the target, or the target does not keep what it is given")}
 }
 
-// dropStrangers forgets pairs whose messages cannot be the same, because their
+// strangers reports pairs whose messages cannot be the same, because their
 // dates or sizes differ and nobody saw the target alter one: the ledger is
 // wrong, or a store was restored from a backup and gave UIDs out again.
-func (f *folderRun) dropStrangers() (found bool) {
+func (f *folderRun) strangers() bool {
 	altered := f.alteredSources()
 	for s, t := range f.pairs.All() {
 		a, knownA := f.source.Messages[s]
 		b, knownB := f.target.Messages[t]
 		if knownA && knownB && !altered[s] && (a.Size != b.Size || !a.InternalDate.Equal(b.InternalDate)) {
-			f.pairs.DeleteSource(s)
-			found = true
+			return true
 		}
 	}
-	return found
+	return false
+}
+
+// startOver looks at everything and holds every pair against the messages:
+// where one pair is wrong no other can be believed, and what is expunged for a
+// wrong one is somebody's message.
+func (f *folderRun) startOver(ctx context.Context) error {
+	var err error
+	if f.source, err = view(ctx, f.run.source, f.source.Counters, nil); err != nil {
+		return fault.Wrap(err, "look at all of the source folder")
+	}
+	if f.target, err = view(ctx, f.run.target, f.target.Counters, nil); err != nil {
+		return fault.Wrap(err, "look at all of the target folder")
+	}
+	if err := f.pairAnew(ctx); err != nil {
+		return err
+	}
+	return f.checkFresh(ctx)
 }
 
 // alteredSources are the messages of which the target keeps something else.
@@ -201,7 +215,36 @@ func (f *folderRun) look(ctx context.Context) error {
 	if sourceBase != nil {
 		f.retryChangedKeywords()
 	}
+	if (sourceBase != nil && sourceNow != sourceBase.counters) || (targetBase != nil && targetNow != targetBase.counters) {
+		return f.sampleYoungest(ctx)
+	}
 	return nil
+}
+
+// sampleSize is how many of the youngest messages of a changed folder are
+// looked at again.
+const sampleSize = 8
+
+// sampleYoungest looks again at the youngest messages that the ledger knows. A
+// store that came back from a backup gives their UIDs out again, and once it
+// has more messages than before no counter tells; see strangers.
+func (f *folderRun) sampleYoungest(ctx context.Context) error {
+	runs := mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs).Runs()
+	uids := youngest(runs)
+	slices.SortFunc(runs, func(a, b mailbox.Run) int { return cmp.Compare(a.Target, b.Target) })
+	uids = append(uids, youngest(runs)...)
+	return f.fetchSource(ctx, mailbox.NewUIDSet(uids...).Minus(knownUIDs(f.source)))
+}
+
+// youngest returns the last source UIDs of the runs.
+func youngest(runs []mailbox.Run) []mailbox.UID {
+	var uids []mailbox.UID
+	for _, r := range slices.Backward(runs) {
+		for i := range min(r.Length, uint32(sampleSize-len(uids))) {
+			uids = append(uids, r.Source+mailbox.UID(r.Length-1-i))
+		}
+	}
+	return uids
 }
 
 // retryChangedKeywords gives messages whose keywords were refused another try

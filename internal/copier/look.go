@@ -214,7 +214,18 @@ func (f *folderRun) pairAnew(ctx context.Context) error {
 			f.pairs.DeleteSource(s)
 		}
 	}
+	f.readAlteredAgain()
 	return nil
+}
+
+// readAlteredAgain has checkFresh judge anew what the ledger calls altered.
+func (f *folderRun) readAlteredAgain() {
+	for d := range f.differences {
+		if _, paired := f.pairs.Target(d.SourceUID); paired && d.Kind == Altered {
+			delete(f.differences, d)
+			f.fresh[d.SourceUID] = sent{odd: true}
+		}
+	}
 }
 
 // recogniseRedated pairs what a target that tells no UIDs has just taken and

@@ -126,6 +126,13 @@ func (s *scene) deposit(name mailbox.FolderName, ids ...int) {
 	}
 }
 
+// mark has the source's inbox show a message as read.
+func (s *scene) mark(uid mailbox.UID) {
+	f := s.source.folders[mailbox.Inbox]
+	m := f.find(uid)
+	m.flags, m.modseq = `\Seen`, f.bump()
+}
+
 // TestMovedMessageStaysOnTheTarget: what was moved on the source is copied to
 // its new folder before it goes from the old one, or stays where it was.
 func TestMovedMessageStaysOnTheTarget(t *testing.T) {
@@ -211,6 +218,22 @@ func TestAlteredLedger(t *testing.T) {
 	})
 }
 
+// TestAlteredStaysKnown: a wrong pair has everything looked at anew, and what
+// the target once altered is still told afterwards.
+func TestAlteredStaysKnown(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.altersNUL = true
+		s.source.userPut(mailbox.Inbox, "Message-ID: <n>\r\n\r\nzero \x00\r\n", "", at(9))
+		s.deposit(mailbox.Inbox, 1, 2)
+		s.sync(copier.Differing)
+		s.ledger.folders[mailbox.Inbox].Pairs = []mailbox.Run{{Source: 1, Target: 1, Length: 1}, {Source: 2, Target: 3, Length: 1}, {Source: 3, Target: 2, Length: 1}}
+		s.source.folders[mailbox.Inbox].bump() // a flag was set and taken back
+		if r := s.sync(copier.Differing); !r.Idle() || r.Differences != 1 {
+			s.Errorf("%d differences and %+v, want 1 and no work", r.Differences, r.Messages)
+		}
+	})
+}
+
 // TestDamagedMessageStopsNoOther: one message that the source withholds is a
 // lasting difference; the rest of its folder goes on.
 func TestDamagedMessageStopsNoOther(t *testing.T) {
@@ -221,8 +244,7 @@ func TestDamagedMessageStopsNoOther(t *testing.T) {
 		for i := 3; i < 1200; i++ {
 			s.deposit(mailbox.Inbox, i)
 		}
-		s.source.folders[mailbox.Inbox].messages[0].flags = `\Seen`
-		s.source.folders[mailbox.Inbox].messages[0].modseq = s.source.folders[mailbox.Inbox].bump()
+		s.mark(1)
 		s.from.damaged = true
 		if r := s.sync(copier.Differing); r.Differences != 1 {
 			s.Errorf("%d differences, want 1", r.Differences)
