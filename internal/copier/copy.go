@@ -20,8 +20,7 @@ const refusalsInRow = 50
 
 // sent is what the target was given and has not handed back yet.
 type sent struct {
-	size int64
-	odd  bool // servers are known to alter such bytes
+	odd bool // servers are known to alter such bytes
 	// recognised messages were not given by this sync: where their bytes
 	// differ they are no partners.
 	recognised bool
@@ -168,7 +167,7 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 	case a.Err == nil:
 		f.refusals = 0
 		f.accepted[uid]++
-		f.fresh[uid] = sent{size: size, odd: seen.odd()}
+		f.fresh[uid] = sent{odd: seen.odd()}
 		if seen.odd() {
 			f.differences[unchecked(uid)] = true
 		}
@@ -209,14 +208,15 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 	for uid, given := range f.fresh {
 		delete(f.differences, unchecked(uid))
 		t, paired := f.pairs.Target(uid)
-		m, known := f.target.Messages[t]
-		if !paired || !known {
+		kept, known := f.target.Messages[t]
+		told, knownToo := f.source.Messages[uid]
+		if !paired || !known || !knownToo {
 			continue
 		}
 		switch {
-		case given.size != 0 && m.Size != given.size:
+		case kept.Size != told.Size: // or the source hands over another size than it tells
 			f.altered(uid, "size")
-		case !m.InternalDate.Equal(f.source.Messages[uid].InternalDate):
+		case !kept.InternalDate.Equal(told.InternalDate):
 			f.altered(uid, "internal date")
 		case given.odd:
 			odd, oddTarget = append(odd, uid), append(oddTarget, t)

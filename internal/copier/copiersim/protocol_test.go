@@ -30,6 +30,8 @@ type balky struct {
 	full    bool // every append is over quota
 	damaged bool // messages that say so are withheld
 	fragile bool // the connection breaks at messages that say so
+	// miscounts makes every message one byte larger than it is, until it is read.
+	miscounts bool
 }
 
 func (p *balky) Open(ctx context.Context, n mailbox.Number) (copier.Session, error) {
@@ -62,6 +64,16 @@ func (s *balkySession) Append(ctx context.Context, m copier.Incoming, result fun
 		return nil
 	}
 	return s.Session.Append(ctx, m, result)
+}
+
+func (s *balkySession) Messages(ctx context.Context, uids mailbox.UIDSet, since uint64) ([]mailbox.Message, error) {
+	messages, err := s.Session.Messages(ctx, uids, since)
+	for i := range messages {
+		if s.p.miscounts {
+			messages[i].Size++
+		}
+	}
+	return messages, err
 }
 
 func (s *balkySession) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(mailbox.UID, int64, io.Reader) error) error {
@@ -230,6 +242,27 @@ func TestAlteredStaysKnown(t *testing.T) {
 		s.source.folders[mailbox.Inbox].bump() // a flag was set and taken back
 		if r := s.sync(copier.Differing); !r.Idle() || r.Differences != 1 {
 			s.Errorf("%d differences and %+v, want 1 and no work", r.Differences, r.Messages)
+		}
+	})
+}
+
+// TestSizeThatIsNot: a source that tells another size than it hands over has its
+// messages copied once, and shows them as differing.
+func TestSizeThatIsNot(t *testing.T) {
+	play(t, func(s *scene) {
+		s.from.miscounts = true
+		s.deposit(mailbox.Inbox, 1, 2)
+		s.sync(copier.Differing)
+		if n := len(s.target.folders[mailbox.Inbox].messages); n != 2 {
+			s.Errorf("%d messages on the target, want 2", n)
+		}
+		s.mark(2)
+		if r := s.sync(copier.Differing); r.Messages.Appended+r.Messages.Expunged > 0 {
+			s.Errorf("the second sync copied again: %+v", r.Messages)
+		}
+		s.job.Force = true
+		if r := s.sync(copier.Differing); r.Messages.Appended+r.Messages.Expunged > 0 {
+			s.Errorf("the forced sync copied again: %+v", r.Messages)
 		}
 	})
 }
