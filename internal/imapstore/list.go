@@ -125,6 +125,11 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 				s.wire.replace = "NAMESPACE"
 				commands = append(commands, simpleCommand{s.client.Noop()})
 			}
+			if extended {
+				// Dovecot leaves \Subscribed out for an inbox that is not on
+				// disk before the LIST.
+				commands = append(commands, s.lsub(string(mailbox.Inbox)))
+			}
 			for _, p := range patterns {
 				commands = append(commands, s.client.List("", p, options))
 				if !extended {

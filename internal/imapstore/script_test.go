@@ -96,6 +96,11 @@ func (s *script) command(text string) (tag string) {
 		s.send(s.namespace, tag+" OK done")
 		return s.command(text)
 	}
+	if rest == `LSUB "" "INBOX"` && text != rest {
+		// Nor is anything else told of the inbox's subscription.
+		s.send(tag + " OK done")
+		return s.command(text)
+	}
 	if !strings.Contains(rest, text) {
 		s.t.Errorf("the client sends %q, want %q", rest, text)
 	}

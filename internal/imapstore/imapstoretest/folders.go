@@ -93,6 +93,23 @@ func testFolders(t *testing.T, b Backend) {
 	}
 }
 
+// testInboxSubscription: the first list of a mailbox whose inbox never held
+// anything tells its subscription like every other.
+func testInboxSubscription(t *testing.T, b Backend) {
+	s, number := fresh(t, b)
+	for _, on := range []bool{true, false} {
+		must(t, s.Subscribe(t.Context(), inbox, on))
+		s = open(t, b, number)
+		for _, list := range []string{"first", "second"} {
+			folders, err := s.List(t.Context())
+			must(t, err)
+			if f, _ := folderNamed(folders, inbox); f.Subscribed != on {
+				t.Errorf("the %s list says that the inbox is subscribed: %v, want %v", list, f.Subscribed, on)
+			}
+		}
+	}
+}
+
 func testOddFolders(t *testing.T, b Backend) {
 	s, number := fresh(t, b)
 	kept := map[mailbox.FolderName][]byte{}

@@ -74,6 +74,7 @@ func Run(t *testing.T, b Backend) {
 		{"flags", testFlags},
 		{"expunge", testExpunge},
 		{"folders", testFolders},
+		{"subscription of the inbox", testInboxSubscription},
 		{"odd folder names", testOddFolders},
 		{"odd messages", testOddMessages},
 		{"refused before sending", testRefusedHere},
