@@ -61,6 +61,12 @@ func (f Flags) Without(flag string) Flags {
 	return NewFlags(slices.DeleteFunc(f.List(), func(s string) bool { return strings.EqualFold(s, flag) })...)
 }
 
+// Unlike returns the flags that only one of the two sets holds.
+func (f Flags) Unlike(g Flags) Flags {
+	only := func(f, g Flags) []string { return slices.DeleteFunc(f.List(), g.Has) }
+	return NewFlags(append(only(f, g), only(g, f)...)...)
+}
+
 // Permanent says which flags a selected folder stores for good
 // (PERMANENTFLAGS, RFC 9051, section 7.1).
 type Permanent struct {

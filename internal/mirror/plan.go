@@ -38,10 +38,11 @@ type FlagChange struct {
 	Flags  mailbox.Flags
 }
 
-// FlagsRefused is a message whose flags the target's folder cannot all keep.
+// FlagsRefused is a message with flags that differ and that the target's folder
+// does not let anybody change.
 type FlagsRefused struct {
 	Source mailbox.UID
-	Flags  mailbox.Flags // those that are refused
+	Flags  mailbox.Flags // those that differ for good
 }
 
 // FolderPlan makes the target's folder equal to the source's. It is carried
@@ -94,14 +95,17 @@ func PlanFolder(in FolderInput) (FolderPlan, error) {
 		if knownS != knownT {
 			return FolderPlan{}, fault.Newf(fault.Conflict, "plan folder: source message %d and target message %d were not both looked at", s, t)
 		}
+		// What the folder does not let change stays on the target, too: to store
+		// the flags without it would be tried for ever.
 		want, refused := in.Permanent.Storable(sm.Flags)
+		have, stuck := in.Permanent.Storable(tm.Flags)
 		if in.NoKeywords.Contains(s) {
 			want = want.System()
 		}
-		if refused != "" {
-			plan.Refused = append(plan.Refused, FlagsRefused{Source: s, Flags: refused})
+		if differ := refused.Unlike(stuck); differ != "" {
+			plan.Refused = append(plan.Refused, FlagsRefused{Source: s, Flags: differ})
 		}
-		if want.Equal(tm.Flags) {
+		if want.Equal(have) {
 			continue
 		}
 		c, ok := changes[want]

@@ -91,7 +91,8 @@ func apply(source, target *box, p mailbox.Permanent, plan mirror.FolderPlan) {
 	for _, c := range plan.SetFlags {
 		for u := range c.Target.All() {
 			l := target.letters[u]
-			l.flags = c.Flags
+			_, stuck := p.Storable(l.flags)
+			l.flags = mailbox.NewFlags(append(c.Flags.List(), stuck.List()...)...)
 			target.letters[u] = l
 		}
 	}
@@ -218,7 +219,9 @@ func folderProperties(t *rapid.T) {
 		}
 	}
 	for _, r := range plan.Refused {
-		if _, refused := s.permanent.Storable(s.source.letters[r.Source].flags); refused != r.Flags {
+		p, _ := plan.Pairs.Target(r.Source)
+		differ := s.source.letters[r.Source].flags.Unlike(s.target.letters[p].flags)
+		if _, refused := s.permanent.Storable(differ); refused != r.Flags {
 			t.Fatalf("message %d: %q is called refused, %q is", r.Source, r.Flags, refused)
 		}
 	}
@@ -289,6 +292,9 @@ func TestPlanFolder(t *testing.T) {
 			flags: []mirror.FlagChange{{Target: mailbox.NewUIDSet(9), Flags: ""}, {Target: mailbox.NewUIDSet(7, 8), Flags: `\Seen`}}},
 		{name: "flags in another spelling", source: view(m(3, `\SEEN`)), target: view(m(7, `\Seen`)), pairs: pairs(3, 7, 1)},
 		{name: "a keyword that the target does not keep", source: view(m(3, `\Seen urgent`)), target: view(m(7, `\Seen`)), pairs: pairs(3, 7, 1),
+			refused: []mirror.FlagsRefused{{Source: 3, Flags: "urgent"}}},
+		{name: "a keyword that the target does not let go", source: view(m(3, `\Seen`), m(4, "Urgent")), target: view(m(7, "urgent"), m(8, "urgent")), pairs: pairs(3, 7, 2),
+			flags:   []mirror.FlagChange{{Target: mailbox.NewUIDSet(7), Flags: `\Seen`}},
 			refused: []mirror.FlagsRefused{{Source: 3, Flags: "urgent"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

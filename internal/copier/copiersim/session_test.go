@@ -151,7 +151,7 @@ func (c *session) Examine(ctx context.Context, name mailbox.FolderName) (mailbox
 
 func (c *session) Select(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, mailbox.Permanent, error) {
 	n, err := c.Examine(ctx, name)
-	return n, mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: c.s.feat.keywords}, err
+	return n, c.s.permanent(), err
 }
 
 func (c *session) Unselect(context.Context) error { c.name = ""; return nil }

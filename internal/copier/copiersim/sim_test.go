@@ -187,7 +187,7 @@ func (w *world) checkDifferences(r copier.Report) {
 				least, most = least+1, most+1
 				continue
 			}
-			if _, refused := (mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}).Storable(m.flags); refused != "" {
+			if w.target.keptFlags(m.flags) != m.flags {
 				least, most = least+1, most+1
 			}
 			if w.target.kept(m.content) != m.content || !w.target.keptDate(m.date).Equal(m.date) {
@@ -241,7 +241,7 @@ func (w *world) expected(f *folder) map[string]int {
 			continue
 		}
 		c.content, c.date = w.target.kept(c.content), w.target.keptDate(c.date)
-		c.flags, _ = mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: w.target.feat.keywords}.Storable(c.flags)
+		c.flags = w.target.keptFlags(c.flags)
 		if w.target.feat.refusesUrgent {
 			c.flags = c.flags.System() // which keywords are left depends on the order of changes
 		}

@@ -112,6 +112,16 @@ func (s *store) keptDate(date time.Time) time.Time {
 	return date
 }
 
+// permanent is what a folder of this store lets anybody change.
+func (s *store) permanent() mailbox.Permanent {
+	return mailbox.Permanent{Flags: `\Answered \Deleted \Seen`, Any: s.feat.keywords}
+}
+
+func (s *store) keptFlags(flags mailbox.Flags) mailbox.Flags {
+	keep, _ := s.permanent().Storable(flags)
+	return keep
+}
+
 func (s *store) remove(name mailbox.FolderName, uid mailbox.UID) {
 	f := s.folders[name]
 	if m := f.find(uid); m != nil {
@@ -156,7 +166,7 @@ func (s *store) lastTouched(name mailbox.FolderName, content string) time.Time {
 // userPut is what a user deposits; the content may be the twin of another.
 func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.Flags, date time.Time) {
 	content, date = s.kept(content), s.keptDate(date)
-	uid := s.put(name, content, flags, date)
+	uid := s.put(name, content, s.keptFlags(flags), date)
 	s.touch(name, content)
 	s.w.tell("user on %s: puts %s %d %v", s.name, name, uid, s.folders[name].find(uid))
 	if s.ever[name] == nil {
@@ -219,7 +229,7 @@ func (s *store) userAct() {
 		s.remove(name, pick.uid)
 		s.touch(name, pick.content)
 	case roll < 82:
-		pick.flags = s.w.flags()
+		pick.flags = s.keptFlags(s.w.flags())
 		pick.modseq = f.bump()
 	case roll < 88: // moved, as saving or deleting a voice message does
 		if to := names[w.rng.IntN(len(names))]; to != name {
