@@ -19,7 +19,7 @@ BENCH   ?=
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration test-matrix check lint generate bench clean
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -50,10 +50,6 @@ test-simulation: ## the copy engine over simulated stores; SEEDS=20000 for more
 test-integration: build ## on real Dovecot, Cyrus, PostgreSQL and Temporal
 	$(GO) test -tags integration -shuffle=on -timeout 40m -p 2 ./...
 	cd $(TEMPORAL_DIR) && $(GO) vet ./... && $(GO) test ./...
-
-test-matrix: build ## the engine between every pair of servers; not yet part of `make test`
-	@test/scripts/install-servers.sh test
-	$(GO) test -tags 'integration matrix' ./test/e2e -run TestMatrix -timeout 30m
 
 check: lint test ## what a change must pass
 

@@ -1,4 +1,4 @@
-//go:build integration && matrix
+//go:build integration
 
 package e2e
 
@@ -18,6 +18,7 @@ import (
 // accelerator and never the truth: whatever it says, both sides end equal, and
 // what need not be touched is not.
 func TestLedgerDamage(t *testing.T) {
+	t.Parallel()
 	production, dr := servers.DovecotT(t, servers.DovecotOptions{Name: "production"}), servers.DovecotT(t, servers.DovecotOptions{Name: "dr"})
 	for i, d := range []struct {
 		name string
@@ -54,6 +55,7 @@ func TestLedgerDamage(t *testing.T) {
 		}, forced: true, copies: true},
 	} {
 		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMirror(t, mailboxNumber(100+i), production, dr)
 			o := corpus.Options{Seed: uint64(i), Messages: 40, Greetings: 4, MinSize: 1 << 10, MaxSize: 4 << 10}
 			if err := corpus.Fill(t.Context(), m.source.access, []string{m.source.number}, o, 1, nil); err != nil {
@@ -107,8 +109,10 @@ func (m *mirror) touchedNothing(r copier.Report, when string) {
 // TestRestoredTarget puts back an older copy of the target's storage, as an
 // administrator does after a disk was lost, and then of the source's.
 func TestRestoredTarget(t *testing.T) {
+	t.Parallel()
 	for _, storage := range []string{"sdbox", "maildir"} {
 		t.Run(storage, func(t *testing.T) {
+			t.Parallel()
 			production := servers.DovecotT(t, servers.DovecotOptions{Name: "production", Storage: storage})
 			dr := servers.DovecotT(t, servers.DovecotOptions{Name: "dr", Storage: storage})
 			m := newMirror(t, mailboxNumber(200), production, dr)

@@ -1,4 +1,4 @@
-//go:build integration && matrix
+//go:build integration
 
 package e2e
 

@@ -1,4 +1,4 @@
-//go:build integration && matrix
+//go:build integration
 
 package e2e
 
@@ -87,19 +87,22 @@ func startStores(t *testing.T) map[string]store {
 }
 
 // TestMatrix mirrors the same odd mailbox from and to every kind of server,
-// makes every kind of change to it, and logs what which target keeps.
+// makes every kind of change to it, and logs what which target keeps. Every kind
+// is a source once and a target once; all 169 pairs would take half an hour. The
+// slow ones come first, so that none is left alone at the end.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	stores := startStores(t)
 	pairs := []struct {
 		source, target string
 		light          bool // without the oddities that are by themselves
 	}{
-		{"dovecot", "dovecot INBOX.", false}, {"dovecot", "cyrus", false}, {"cyrus", "dovecot", false},
-		{"dovecot", "dovecot maildir", false}, {"dovecot maildir", "dovecot mdbox", false}, {"cyrus", "cyrus INBOX.", true},
-		{"dovecot INBOX.", "dovecot", true}, {"dovecot", "no CONDSTORE", false}, {"dovecot", "no UIDPLUS", false},
-		{"dovecot", "no LITERAL+", true}, {"dovecot", "no LIST-STATUS", true}, {"dovecot", "no ESEARCH", true},
-		{"bare dovecot", "dovecot", true}, {"bare dovecot", "bare dovecot", false}, {"cyrus", "no UIDPLUS", true},
-		{"dovecot", "bare cyrus", true}, {"bare cyrus", "bare dovecot", true},
+		{"dovecot", "cyrus", false}, {"cyrus", "dovecot", false},
+		{"cyrus INBOX.", "bare cyrus", true}, {"bare cyrus", "bare dovecot", true}, {"dovecot INBOX.", "cyrus INBOX.", true},
+		{"bare dovecot", "no UIDPLUS", false}, {"no UIDPLUS", "dovecot maildir", false},
+		{"dovecot maildir", "dovecot mdbox", false}, {"dovecot mdbox", "no CONDSTORE", false},
+		{"no CONDSTORE", "no LITERAL+", true}, {"no LITERAL+", "no LIST-STATUS", true},
+		{"no LIST-STATUS", "no ESEARCH", true}, {"no ESEARCH", "dovecot INBOX.", false},
 	}
 	kept := newTable()
 	t.Run("pairs", func(t *testing.T) {
