@@ -1,0 +1,99 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// TestBigFolder mirrors a folder of 50,000 messages, finds it unchanged without
+// reading a message, and mirrors a small change of it by as little.
+func TestBigFolder(t *testing.T) {
+	t.Parallel()
+	const count = 50_000
+	dovecot := func(name string) *servers.Dovecot {
+		return servers.DovecotT(t, servers.DovecotOptions{Name: name, Storage: "mdbox", Extra: "mail_fsync = never\n"})
+	}
+	m := newMirror(t, mailboxNumber(300), dovecot("production"), dovecot("dr"))
+	begin := time.Now()
+	lap := func(what string) {
+		t.Logf("%s: %.1f s", what, time.Since(begin).Seconds())
+		begin = time.Now()
+	}
+	m.source.use(func(u *user) { u.putMany("INBOX", "big", count) })
+	lap("filled")
+	if r := m.sync(); r.Messages.Appended != count {
+		t.Errorf("%d messages were copied of %d", r.Messages.Appended, count)
+	}
+	lap("copied")
+
+	sent := m.listen()
+	if _, unchanged := m.review(); !unchanged {
+		t.Error("the counters do not prove an unchanged folder to be unchanged")
+	}
+	if c := sent(); len(c) > 10 {
+		t.Errorf("the review of an unchanged folder took %d commands: %q", len(c), c)
+	}
+	lap("reviewed")
+
+	m.source.use(func(u *user) {
+		u.put("INBOX", voices("later", 3)...)
+		u.do("SELECT %s", "INBOX")
+		u.do(`STORE 100:199,40000 +FLAGS (\Flagged Custom)`)
+		u.do(`STORE 7,25000:25004,50000 +FLAGS (\Deleted)`)
+		u.do("EXPUNGE")
+	})
+	sent = m.listen()
+	if r := m.sync(); r.Messages.Appended != 3 || r.Messages.FlagsChanged != 101 || r.Messages.Expunged != 7 {
+		t.Errorf("3 messages came, 101 were marked and 7 went, and the sync did %+v", r.Messages)
+	}
+	bodies := 0
+	for _, c := range sent() {
+		if strings.Contains(c, "BODY.PEEK[]") {
+			bodies++
+		}
+	}
+	if c := sent(); len(c) > 60 || bodies != 1 {
+		t.Errorf("the small change took %d commands, %d of them for bodies: %.5000q", len(c), bodies, c)
+	}
+	lap("changed")
+	m.wholly("after the change")
+	lap("compared")
+	m.onlyRead()
+}
+
+// listen returns what tells which commands both servers were sent since.
+func (m *mirror) listen() (since func() []string) {
+	source, target := len(m.source.proxy.Commands()), len(m.target.proxy.Commands())
+	return func() []string {
+		return slices.Concat(m.source.proxy.Commands()[source:], m.target.proxy.Commands()[target:])
+	}
+}
+
+// putMany deposits small messages of many names, a thousand with each command
+// (MULTIAPPEND, RFC 3502).
+func (u *user) putMany(folder, name string, count int) {
+	u.t.Helper()
+	for first := 0; first < count; first += 1000 {
+		var command strings.Builder
+		command.WriteString("APPEND " + reader.Quote(u.ns.Wire(folder)))
+		for i := first; i < min(first+1000, count); i++ {
+			d := voice(fmt.Sprint(name, i), 220+i%100)
+			fmt.Fprintf(&command, " \"%s\" {%d+}\r\n", d.Date.Format("02-Jan-2006 15:04:05 -0700"), d.Size)
+			if _, err := io.Copy(&command, d.Body()); err != nil {
+				u.t.Fatal(err)
+			}
+		}
+		if _, err := u.conn.Command(command.String()); err != nil {
+			u.t.Fatal(err)
+		}
+	}
+}

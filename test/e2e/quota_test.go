@@ -1,0 +1,120 @@
+//go:build integration
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mailmirror/internal/copier"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// TestOverQuota: a target without room for one folder takes the others, keeps
+// what it has, says what is missing and why, and becomes equal once there is
+// room: because the source makes some, or the target is given more.
+func TestOverQuota(t *testing.T) {
+	t.Parallel()
+	const room = 200 << 10
+	production := servers.DovecotT(t, servers.DovecotOptions{Name: "production"})
+	// Its folder outlives it: it comes back with more room.
+	o := servers.DovecotOptions{Name: "dr", Dir: t.TempDir(), QuotaBytes: room}
+	if err := os.Chmod(filepath.Dir(o.Dir), 0o755); err != nil { // the server's user has to get in
+		t.Fatal(err)
+	}
+	dr := servers.DovecotT(t, o)
+	m := newMirror(t, mailboxNumber(310), production, dr)
+	m.source.use(func(u *user) {
+		u.put("INBOX", voice("small", 400))
+		u.put("Work", voices("work", 5)...)
+		u.put("Archive", voices("archive", 5)...)
+	})
+	m.sync()
+	m.wholly("with room")
+
+	// The folders that come after the one without room still get theirs.
+	m.source.use(func(u *user) {
+		u.put("INBOX", voice("first", 500), voice("huge", room+1000), voice("last", 600))
+		u.put("Work", voices("more work", 3)...)
+		u.put("Zoo", voices("zoo", 2)...)
+		u.do("SELECT %s", "Archive")
+		u.do(`STORE 1:2 +FLAGS (\Deleted)`)
+		u.do("EXPUNGE")
+		u.do(`STORE 1 +FLAGS (\Flagged)`)
+	})
+	for range 2 { // it stays as it is, and nothing is doubled by trying
+		m.full()
+		j := m.read()
+		for name, v := range j {
+			if name != "INBOX" {
+				t.Errorf("folder %s had room and differs: %+v", name, v)
+			}
+		}
+		if v := j["INBOX"]; v.Extra > 0 || v.Missing < 1 || v.Missing > 2 {
+			t.Errorf("the inbox lacks the one message that is too large, and at most the one after it, and differs so: %+v", v)
+		}
+	}
+	m.source.use(func(u *user) {
+		u.do("SELECT %s", "INBOX")
+		u.do(`STORE 3 +FLAGS (\Deleted)`)
+		u.do("EXPUNGE")
+	})
+	m.sync()
+	m.wholly("after the source made room")
+
+	// Full of what the source deletes in the same sync: room is made first.
+	m.source.use(func(u *user) { u.put("Work", voice("filler", room*3/4)) })
+	m.sync()
+	m.source.use(func(u *user) {
+		u.do("SELECT %s", "Work")
+		u.do(`STORE 9 +FLAGS (\Deleted)`)
+		u.do("EXPUNGE")
+		u.put("INBOX", voice("instead", room*3/4))
+	})
+	m.sync()
+	m.wholly("after one large message took another's place")
+
+	// More room on the target.
+	m.source.use(func(u *user) { u.put("INBOX", voices("waiting", 4)...); u.put("INBOX", voice("larger", room/2)) })
+	m.full()
+	if err := dr.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	o.QuotaBytes = 10 * room
+	more := servers.DovecotT(t, o)
+	m.target.proxy.SetTarget(more.Addr())
+	m.target.access.Addr = more.Addr()
+	m.sync()
+	m.wholly("after the target was given more room")
+	m.settled(true)
+	m.onlyRead()
+}
+
+// full syncs a mailbox that has no room on the target.
+func (m *mirror) full() {
+	m.t.Helper()
+	report, err := m.engine.Sync(m.t.Context(), m.job)
+	if err == nil || report.Outcome != copier.Failed {
+		m.t.Fatalf("the sync to a target without room ended %s, %v", report.Outcome, err)
+	}
+	if !strings.Contains(strings.ToLower(report.Err), "quota") || !strings.Contains(report.Hint, "quota") || !strings.Contains(report.Err, "INBOX") {
+		m.t.Errorf("the operator is told %q, and advised %q", report.Err, report.Hint)
+	}
+}
+
+// read compares the two stores by the independent reader's eyes alone.
+func (m *mirror) read() map[string]verdict {
+	m.t.Helper()
+	var copies [2]reader.Copy
+	for i, s := range []*side{m.source, m.target} {
+		c, err := s.access.Read(m.t.Context(), s.number)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		copies[i] = c
+	}
+	return unlike(copies[0], copies[1])
+}
