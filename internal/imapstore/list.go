@@ -125,10 +125,10 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 				s.wire.replace = "NAMESPACE"
 				commands = append(commands, simpleCommand{s.client.Noop()})
 			}
-			if extended {
+			if extended && s.wire.has("IMAP4REV1") { // which alone has LSUB for sure
 				// Dovecot leaves \Subscribed out for an inbox that is not on
 				// disk before the LIST.
-				commands = append(commands, s.lsub(string(mailbox.Inbox)))
+				commands = append(commands, orNothing{s.lsub(string(mailbox.Inbox))})
 			}
 			for _, p := range patterns {
 				commands = append(commands, s.client.List("", p, options))
@@ -188,6 +188,17 @@ type statusCommand struct{ *imapclient.StatusCommand }
 
 func (c statusCommand) Close() error {
 	_, err := c.Wait()
+	return err
+}
+
+// orNothing is a command whose NO is as good as an empty answer.
+type orNothing struct{ waiter }
+
+func (c orNothing) Close() error {
+	err := c.waiter.Close()
+	if refusal(err) != nil {
+		return nil
+	}
 	return err
 }
 

@@ -63,6 +63,39 @@ func TestOddNamesInList(t *testing.T) {
 	}
 }
 
+// The inbox's subscription is asked for by itself, and a server that does not
+// tell it is none the worse for that.
+func TestInboxSubscription(t *testing.T) {
+	for _, c := range []struct {
+		name, caps string
+		lsub       []string // nil where it must not be asked
+		want       bool
+	}{
+		{"told", standard, []string{`* LSUB () "/" inbox`, "OK"}, true},
+		{"only what is below", standard, []string{`* LSUB (\Noselect) "/" INBOX`, "OK"}, false},
+		{"refused", standard, []string{"NO not here"}, false},
+		{"revision 2", strings.Replace(standard, "IMAP4rev1", "IMAP4rev2", 1), nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			store := serve(t, func(s *script) {
+				s.login(c.caps)
+				s.lsub = []string{`* LSUB () "/" INBOX`} // asked although it must not be
+				if n := len(c.lsub) - 1; n >= 0 {
+					s.answer("NAMESPACE", s.namespace)
+					tag := s.command(`LSUB "" "INBOX"`)
+					s.send(append(c.lsub[:n:n], tag+" "+c.lsub[n])...)
+				}
+				s.answer(`LIST "" "*"`, `* LIST () "/" INBOX`, `* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1)`)
+			})
+			folders, err := openScripted(t, store).List(t.Context())
+			must(t, err)
+			if len(folders) != 1 || folders[0].Subscribed != c.want {
+				t.Errorf("folders %+v, want the inbox subscribed: %v", folders, c.want)
+			}
+		})
+	}
+}
+
 // Two folders that would get one name are an error, not one folder.
 func TestDoubleNames(t *testing.T) {
 	store := serve(t, func(s *script) {

@@ -28,8 +28,9 @@ type script struct {
 	t *testing.T
 	net.Conn
 	r            *bufio.Reader
-	namespace    string // the last NAMESPACE response
-	capabilities string // the answer to a CAPABILITY that no test waits for; "" where one does
+	namespace    string   // the last NAMESPACE response
+	lsub         []string // the answer to a question about the inbox's subscription that no test waits for
+	capabilities string   // the answer to a CAPABILITY that no test waits for; "" where one does
 }
 
 // standard is what a scripted server announces unless a test says otherwise.
@@ -97,8 +98,7 @@ func (s *script) command(text string) (tag string) {
 		return s.command(text)
 	}
 	if rest == `LSUB "" "INBOX"` && text != rest {
-		// Nor is anything else told of the inbox's subscription.
-		s.send(tag + " OK done")
+		s.send(append(s.lsub, tag+" OK done")...)
 		return s.command(text)
 	}
 	if !strings.Contains(rest, text) {
