@@ -26,7 +26,9 @@ type Repository interface {
 	RemoveLink(ctx context.Context, name string) error
 
 	// AddMailboxes makes mailboxes participate, dirty from the start; those
-	// that do already are left as they are. It returns how many are new.
+	// that do already are left as they are. It returns how many are new. What
+	// CheckWriters refuses is refused, and then none is added; from that check
+	// until they are added nobody adds others.
 	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 	RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 	Mailbox(ctx context.Context, key mailbox.Key) (Mailbox, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,15 +17,52 @@ import (
 
 // AddMailboxes implements control.Repository. Adding again changes nothing.
 func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
-	n, err := s.q.InsertMailboxes(ctx, sqlcgen.InsertMailboxesParams{Link: link, Numbers: strs(list)})
-	if violates(err, foreignKeyViolation, "mailboxes_link") {
-		return 0, unknownLink(link)
+	op := "add mailboxes to link " + link
+	var added int64
+	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		// From here on nobody else adds mailboxes, and what others added before
+		// is seen.
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		if err := checkWriters(ctx, q, link, list); err != nil {
+			return err
+		}
+		var err error
+		added, err = q.InsertMailboxes(ctx, sqlcgen.InsertMailboxesParams{Link: link, Numbers: strs(list)})
+		return err
+	})
+	return int(added), err
+}
+
+// checkWriters asks control.CheckWriters about mailboxes that are to be added.
+func checkWriters(ctx context.Context, q *sqlcgen.Queries, name string, list []mailbox.Number) error {
+	rows, err := q.ListLinks(ctx)
+	if err != nil {
+		return err
 	}
-	if err == nil && n == 0 {
-		// With nothing to insert no foreign key was looked at.
-		return 0, s.requireLink(ctx, link)
+	links := linksOf(rows)
+	i := slices.IndexFunc(links, func(l control.Link) bool { return l.Name == name })
+	if i < 0 {
+		return unknownLink(name)
 	}
-	return int(n), classify("add mailboxes to link "+link, err)
+	rivals := control.Rivals(links[i], links)
+	if len(rivals) == 0 {
+		return nil
+	}
+	names := make([]string, len(rivals))
+	for i, l := range rivals {
+		names[i] = l.Name
+	}
+	found, err := q.MailboxesAmong(ctx, sqlcgen.MailboxesAmongParams{Links: names, Numbers: strs(list)})
+	if err != nil {
+		return err
+	}
+	members := make(map[mailbox.Key]bool, len(found))
+	for _, m := range found {
+		members[mailbox.Key{Link: m.Link, Number: mailbox.Number(m.Number)}] = true
+	}
+	return control.CheckWriters(links[i], list, rivals, func(key mailbox.Key) bool { return members[key] })
 }
 
 // RemoveMailboxes implements control.Repository and returns how many there

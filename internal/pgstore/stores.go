@@ -124,11 +124,7 @@ func (s *Store) Link(ctx context.Context, name string) (control.Link, error) {
 // Links implements control.Repository; they come by name.
 func (s *Store) Links(ctx context.Context) ([]control.Link, error) {
 	rows, err := s.q.ListLinks(ctx)
-	links := make([]control.Link, len(rows))
-	for i, row := range rows {
-		links[i] = linkOf(row)
-	}
-	return links, classify("list links", err)
+	return linksOf(rows), classify("list links", err)
 }
 
 // RemoveLink implements control.Repository. A link under which a sync may
@@ -160,6 +156,14 @@ func linkOf(row sqlcgen.Link) control.Link {
 	return control.Link{
 		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
 	}
+}
+
+func linksOf(rows []sqlcgen.Link) []control.Link {
+	links := make([]control.Link, len(rows))
+	for i, row := range rows {
+		links[i] = linkOf(row)
+	}
+	return links
 }
 
 // patterns gives back nil for a list that was stored empty.

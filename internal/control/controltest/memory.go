@@ -189,6 +189,14 @@ func (m *Memory) RemoveLink(_ context.Context, name string) error {
 func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	l, ok := m.links[link]
+	if !ok {
+		return 0, unknown("link", link)
+	}
+	member := func(key mailbox.Key) bool { _, ok := m.mailboxes[key]; return ok }
+	if err := control.CheckWriters(l, numbers, control.Rivals(l, m.sortedLinks()), member); err != nil {
+		return 0, err
+	}
 	added := 0
 	for _, n := range numbers {
 		key := mailbox.Key{Link: link, Number: n}

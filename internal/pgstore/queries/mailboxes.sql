@@ -1,3 +1,13 @@
+-- LockLinks lets one transaction at a time add mailboxes, among links that stay
+-- as they are meanwhile. It is in the way of nothing that a sync or a compare
+-- does.
+-- name: LockLinks :exec
+LOCK TABLE links IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: MailboxesAmong :many
+SELECT link, number FROM mailboxes
+WHERE link = ANY (@links::text[]) AND number = ANY (@numbers::text[]);
+
 -- name: InsertMailboxes :one
 WITH added AS (
     INSERT INTO mailboxes (link, number)

@@ -237,6 +237,53 @@ func (q *Queries) LiveLeases(ctx context.Context, arg LiveLeasesParams) ([]LiveL
 	return items, nil
 }
 
+const LockLinks = `-- name: LockLinks :exec
+LOCK TABLE links IN SHARE ROW EXCLUSIVE MODE
+`
+
+// LockLinks lets one transaction at a time add mailboxes, among links that stay
+// as they are meanwhile. It is in the way of nothing that a sync or a compare
+// does.
+func (q *Queries) LockLinks(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, LockLinks)
+	return err
+}
+
+const MailboxesAmong = `-- name: MailboxesAmong :many
+SELECT link, number FROM mailboxes
+WHERE link = ANY ($1::text[]) AND number = ANY ($2::text[])
+`
+
+type MailboxesAmongParams struct {
+	Links   []string
+	Numbers []string
+}
+
+type MailboxesAmongRow struct {
+	Link   string
+	Number string
+}
+
+func (q *Queries) MailboxesAmong(ctx context.Context, arg MailboxesAmongParams) ([]MailboxesAmongRow, error) {
+	rows, err := q.db.Query(ctx, MailboxesAmong, arg.Links, arg.Numbers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MailboxesAmongRow
+	for rows.Next() {
+		var i MailboxesAmongRow
+		if err := rows.Scan(&i.Link, &i.Number); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const MarkDirty = `-- name: MarkDirty :one
 UPDATE mailboxes
 SET dirty_generation = dirty_generation + 1,

@@ -1,0 +1,98 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// CheckWriters refuses numbers that would get a second writer on the target of
+// l, or run in a circle. A mailbox has one writer at most on every store, and
+// is never its own source, not even over several links.
+//
+// rivals are the Rivals of l, and member tells whether a number takes part in
+// one of them. The answer holds as long as no mailbox is added to a rival, so
+// it is asked for where none can be until the numbers are added.
+func CheckWriters(l Link, numbers []mailbox.Number, rivals []Link, member func(mailbox.Key) bool) error {
+	var faults []error
+	for _, n := range numbers {
+		if err := checkDirection(l, n, rivals, member); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if extra := len(faults) - maxListedFaults; extra > 0 {
+		faults = append(faults[:maxListedFaults], fmt.Errorf("and %d more", extra))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fault.New(fault.Conflict, "add mailboxes to link "+l.Name, err,
+			"nothing was added; a mailbox is mirrored to a store by one link and in one direction only")
+	}
+	return nil
+}
+
+// Rivals lists those of all links that could share a writer or a circle with
+// l. Most installations have none, and then no other mailbox is looked at.
+func Rivals(l Link, links []Link) []Link {
+	var rivals []Link
+	for _, o := range links {
+		if o.Name != l.Name && connected(l, o, links) {
+			rivals = append(rivals, o)
+		}
+	}
+	return rivals
+}
+
+func connected(l, o Link, links []Link) bool {
+	if o.Target == l.Target {
+		return true
+	}
+	// A circle through l has to come back from l's target to l's source.
+	return reaches(l.Target, l.Source, links) && reaches(o.Target, l.Source, links)
+}
+
+func reaches(from, to string, links []Link) bool {
+	seen := map[string]bool{}
+	queue := []string{from}
+	for len(queue) > 0 {
+		store := queue[0]
+		queue = queue[1:]
+		if store == to {
+			return true
+		}
+		if seen[store] {
+			continue
+		}
+		seen[store] = true
+		for _, l := range links {
+			if l.Source == store {
+				queue = append(queue, l.Target)
+			}
+		}
+	}
+	return false
+}
+
+// checkDirection walks upstream from the link's source: since a mailbox has
+// one writer per store, there is one way up at most.
+func checkDirection(l Link, n mailbox.Number, rivals []Link, member func(mailbox.Key) bool) error {
+	for _, o := range rivals {
+		if o.Target == l.Target && member(mailbox.Key{Link: o.Name, Number: n}) {
+			return fmt.Errorf("mailbox %s is mirrored to store %s by link %s already", n, l.Target, o.Name)
+		}
+	}
+	store, path := l.Source, ""
+	for range rivals {
+		i := slices.IndexFunc(rivals, func(o Link) bool { return o.Target == store && member(mailbox.Key{Link: o.Name, Number: n}) })
+		if i < 0 {
+			return nil
+		}
+		path = rivals[i].Name
+		if store = rivals[i].Source; store == l.Target {
+			return fmt.Errorf("mailbox %s is mirrored from store %s by link %s: it would be mirrored back to where it comes from", n, l.Target, path)
+		}
+	}
+	return nil
+}
