@@ -149,11 +149,16 @@ func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
 	return int(n), classify("count mailboxes of link "+link, err)
 }
 
+// compareSilence is how long a compare that is recorded as running may go
+// without progress until it counts as dead. Only a mailbox of many gigabytes
+// without a message confirmed takes longer.
+const compareSilence = 10 * time.Minute
+
 // DueMailboxes lists mailboxes that are dirty, whose next attempt is due and
 // that nobody is writing to, the longest due first, at most limit (0 means
-// all).
+// all). New ones that a running compare is about to copy are left to it.
 func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
-	rows, err := s.q.DueMailboxes(ctx, int64(limit))
+	rows, err := s.q.DueMailboxes(ctx, sqlcgen.DueMailboxesParams{MaxSilence: compareSilence, MaxRows: int64(limit)})
 	keys := make([]mailbox.Key, len(rows))
 	for i, row := range rows {
 		keys[i] = mailbox.Key{Link: row.Link, Number: mailbox.Number(row.Number)}

@@ -4,6 +4,7 @@ package pgstore_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
 )
 
 func TestMailboxes(t *testing.T) {
@@ -197,6 +200,66 @@ func TestDueMailboxes(t *testing.T) {
 	want("2", "1", "3") // the lease has expired by now
 	must(t, s.Release(ctx, lease, false))
 	want("2", "1", "3")
+}
+
+// TestDueMailboxesWhileACompareRuns: a compare copies the new mailboxes that it
+// found, so nothing else is started for them, unless there is another reason to
+// or nothing is heard of the compare any more.
+func TestDueMailboxesWhileACompareRuns(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	s, err := pgstore.Open(t.Context(), dsn)
+	must(t, err)
+	t.Cleanup(s.Close)
+	addLink(t, s)
+	ctx := t.Context()
+	add := func(numbers ...mailbox.Number) {
+		t.Helper()
+		_, err := s.AddMailboxes(ctx, link, numbers)
+		must(t, err)
+	}
+	want := func(when string, numbers ...mailbox.Number) {
+		t.Helper()
+		keys, err := s.DueMailboxes(ctx, 0)
+		must(t, err)
+		var got []mailbox.Number
+		for _, k := range keys {
+			got = append(got, k.Number)
+		}
+		slices.Sort(got)
+		equal(t, "due mailboxes "+when, got, numbers)
+	}
+	start := func(run string) {
+		t.Helper()
+		must(t, s.StartCompare(ctx, control.CompareRun{RunID: run, Link: link, StartedAt: time.Now()}))
+	}
+
+	must(t, s.AddLink(ctx, control.Link{Name: "elsewhere", Source: "dr", Target: "prod"}))
+	must(t, s.StartCompare(ctx, control.CompareRun{RunID: "elsewhere", Link: "elsewhere", StartedAt: time.Now()}))
+	add("dirty", "failed", "new")
+	want("while another link is compared", "dirty", "failed", "new")
+	start("first")
+	want("as a compare begins")
+	add("late")
+	want("after one was added", "late")
+	_, err = s.MarkDirty(ctx, keyOf("dirty"))
+	must(t, err)
+	want("after a change", "dirty", "late")
+	failed := report("failed", 1)
+	failed.Outcome, failed.ErrKind, failed.Err = copier.Failed, "transient", "no"
+	must(t, s.RecordFailure(ctx, failed, 0))
+	want("after a failure", "dirty", "failed", "late")
+	must(t, s.FinishCompare(ctx, "first"))
+	want("after the compare", "dirty", "failed", "late", "new")
+
+	// A compare that died without a word is forgotten after a while, and one
+	// that reports progress is not, however long ago it began.
+	start("second")
+	want("as another begins", "dirty", "failed")
+	sql(t, dsn, "UPDATE compare_runs SET updated_at = now() - interval '11 minutes'")
+	want("after the compare died", "dirty", "failed", "late", "new")
+	must(t, s.AddCompareProgress(ctx, "second", 0, control.CompareProgress{Reviewed: 1}))
+	want("since the compare is alive", "dirty", "failed")
 }
 
 // TestManyMailboxes adds and pages through more than anyone has.

@@ -39,23 +39,42 @@ func (q *Queries) DeleteMailboxes(ctx context.Context, arg DeleteMailboxesParams
 }
 
 const DueMailboxes = `-- name: DueMailboxes :many
+WITH comparing AS MATERIALIZED (
+    SELECT r.link, max(r.started_at)::timestamptz AS started_at
+    FROM compare_runs r
+    WHERE r.finished_at IS NULL
+        AND greatest(r.updated_at, (SELECT max(p.updated_at) FROM compare_pages p WHERE p.run_id = r.run_id))
+            > clock_timestamp() - $2::interval
+    GROUP BY r.link
+)
 SELECT m.link, m.number
 FROM mailboxes m
 JOIN leases l ON l.link = m.link AND l.number = m.number
+LEFT JOIN comparing c ON c.link = m.link AND c.started_at >= m.created_at
 WHERE m.dirty_generation > m.clean_generation
     AND m.next_attempt_at <= clock_timestamp()
     AND (l.clean OR l.expires_at <= clock_timestamp())
+    AND (c.link IS NULL OR m.last_review_at IS NOT NULL OR m.failures > 0 OR m.dirty_generation > 1)
 ORDER BY m.next_attempt_at, m.link, m.number
 LIMIT nullif($1::bigint, 0)
 `
+
+type DueMailboxesParams struct {
+	MaxRows    int64
+	MaxSilence time.Duration
+}
 
 type DueMailboxesRow struct {
 	Link   string
 	Number string
 }
 
-func (q *Queries) DueMailboxes(ctx context.Context, maxRows int64) ([]DueMailboxesRow, error) {
-	rows, err := q.db.Query(ctx, DueMailboxes, maxRows)
+// DueMailboxes leaves to a compare that is under way what it is going to copy
+// for the first time: mailboxes that were there when it began and that are due
+// for no other reason than that they are new. A compare of which nothing was
+// heard for max_silence counts as dead, and holds up nobody.
+func (q *Queries) DueMailboxes(ctx context.Context, arg DueMailboxesParams) ([]DueMailboxesRow, error) {
+	rows, err := q.db.Query(ctx, DueMailboxes, arg.MaxRows, arg.MaxSilence)
 	if err != nil {
 		return nil, err
 	}
