@@ -105,7 +105,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 		Checker:    &checker{p.stores},
 		Verifier:   &verifier{stores: p.stores, atOnce: cfg.Worker.Mailboxes},
 		Sealer:     p.keys,
-	}, control.Options{CompareInterval: cfg.Compare.Interval, SweepInterval: cfg.Sweep.Interval})}, nil
+	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
 }
 
 func (b *backend) Control() *control.Control { return b.control }

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,6 +77,7 @@ func (s *system) seed() {
 		Outcome: copier.Failed, Generation: 4, ErrKind: string(fault.Permanent), Err: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target",
 	}}
 	s.repo.PutHistory(entry, failed)
+	s.schedule("ahead")
 	s.runner.OnCompare = func(string) (string, bool, error) { return "run-1", true, nil }
 	s.checker.Reports = map[string]control.StoreReport{"prod": {
 		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),
@@ -90,5 +92,21 @@ func (s *system) seed() {
 			{Folder: "Old", Role: mailbox.RoleMessages, Trouble: "extra"},
 		}},
 		"1006": {ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target"},
+	}
+}
+
+// schedule makes Temporal tell something of every link's compare schedule.
+func (s *system) schedule(how string) {
+	answer, ok := map[string]control.Schedule{
+		"ahead":   {NextCompare: clock.Add(3 * time.Hour)},
+		"overdue": {NextCompare: clock.Add(3 * time.Hour), WaitingSince: clock.Add(-time.Hour)},
+		"paused":  {Paused: true},
+		"none":    {},
+	}[how]
+	s.runner.OnSchedule = func(context.Context, string) (control.Schedule, error) {
+		if !ok {
+			return answer, fault.New(fault.Transient, "ask Temporal", errors.New("connection refused"), "is Temporal running?")
+		}
+		return answer, nil
 	}
 }

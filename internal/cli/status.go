@@ -91,12 +91,25 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 	if l.States.Differing > 0 {
 		next = append(next, counted(l.States.Differing, "mailbox")+" with lasting differences; see: mailmirror errors "+l.Link.Name)
 	}
-	switch {
-	case l.Next.CompareRunning:
-	case l.Next.CompareOverdue:
-		next = append(next, "next compare is overdue since "+c.moment(l.Next.CompareBy)+"; is a worker running?")
-	default:
-		next = append(next, "next compare by "+c.moment(l.Next.CompareBy))
+	if line := c.nextCompare(l.Next); line != "" {
+		next = append(next, line)
 	}
 	return next
+}
+
+func (c *cli) nextCompare(n control.Next) string {
+	switch {
+	case n.CompareUnknown != "":
+		return "next compare not known: " + n.CompareUnknown
+	case n.CompareRunning:
+		return ""
+	case n.CompareOverdue:
+		return "next compare is overdue since " + c.moment(n.CompareBy) + "; is a worker running?"
+	case n.ComparePaused:
+		return "no compare by itself: the schedule is paused in Temporal"
+	case n.CompareBy.IsZero():
+		return "no compare by itself: Temporal has no schedule for it; a worker that starts makes it"
+	default:
+		return "next compare at " + c.moment(n.CompareBy)
+	}
 }

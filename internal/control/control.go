@@ -44,9 +44,8 @@ type Ports struct {
 // Options are the settings that Control needs for telling what comes next, and
 // the clock. Zero values mean the defaults of the configuration, and time.Now.
 type Options struct {
-	CompareInterval time.Duration
-	SweepInterval   time.Duration
-	Now             func() time.Time
+	SweepInterval time.Duration
+	Now           func() time.Time
 }
 
 // Control carries out what an operator asks for. It is safe for concurrent use.
@@ -61,7 +60,6 @@ type Control struct {
 
 // New returns a Control over the given ports.
 func New(p Ports, o Options) *Control {
-	o.CompareInterval = cmp.Or(o.CompareInterval, 4*time.Hour)
 	o.SweepInterval = cmp.Or(o.SweepInterval, time.Minute)
 	if o.Now == nil {
 		o.Now = time.Now

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -17,18 +18,24 @@ type LinkOverview struct {
 type Next struct {
 	// CompareRunning is true while a full compare is under way.
 	CompareRunning bool `json:"compare_running"`
-	// CompareBy is the latest moment at which the next compare should begin:
-	// one interval after the last one began, or after the link was added.
-	CompareBy time.Time `json:"compare_by"`
+	// CompareBy is when the next compare starts, or should have started where
+	// no worker took it up; zero where none is going to, or where that is not
+	// known.
+	CompareBy time.Time `json:"compare_by,omitzero"`
 	// CompareOverdue is true where that moment is past and none runs.
 	CompareOverdue bool `json:"compare_overdue"`
+	// ComparePaused is true where somebody paused the schedule.
+	ComparePaused bool `json:"compare_paused"`
+	// CompareUnknown says why Temporal could not be asked; "" where it was.
+	CompareUnknown string `json:"compare_unknown,omitempty"`
 	// SweepWithin is how long a mailbox that is due waits at most to be started.
 	SweepWithin time.Duration `json:"sweep_within_ns"`
 	// RetryAt is the next attempt at a mailbox that keeps failing.
 	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
-// Status tells how links stand; "" means every link.
+// Status tells how links stand; "" means every link. What Temporal does not
+// tell is left open: how the mailboxes stand is in the database.
 func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, error) {
 	if link != "" {
 		if _, err := c.repo.Link(ctx, link); err != nil {
@@ -39,9 +46,16 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
+	asking, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	schedules := scheduleReader{runner: c.runner}
 	overviews := make([]LinkOverview, 0, len(statuses))
 	for _, s := range statuses {
-		o := LinkOverview{LinkStatus: s, Next: c.next(s)}
+		schedule, unknown := schedules.read(asking, s.Link.Name)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		o := LinkOverview{LinkStatus: s, Next: c.next(s, schedule, unknown)}
 		if s.States.Parked > 0 {
 			if o.Next.RetryAt, err = c.nextRetry(ctx, s.Link.Name); err != nil {
 				return nil, err
@@ -52,15 +66,47 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	return overviews, nil
 }
 
-func (c *Control) next(s LinkStatus) Next {
-	n := Next{SweepWithin: c.options.SweepInterval, CompareBy: s.Link.CreatedAt.Add(c.options.CompareInterval)}
-	if last := s.LastCompare; last != nil {
-		n.CompareRunning = last.FinishedAt.IsZero()
-		n.CompareBy = last.StartedAt.Add(c.options.CompareInterval)
+func (c *Control) next(s LinkStatus, schedule Schedule, unknown error) Next {
+	n := Next{
+		SweepWithin:    c.options.SweepInterval,
+		CompareRunning: s.LastCompare != nil && s.LastCompare.FinishedAt.IsZero(),
 	}
-	// The schedule spreads its starts a little; a minute late is not overdue.
-	n.CompareOverdue = !n.CompareRunning && c.options.Now().After(n.CompareBy.Add(time.Minute))
+	if unknown != nil {
+		n.CompareUnknown = unknown.Error()
+		if hint := fault.HintOf(unknown); hint != "" {
+			n.CompareUnknown += "; " + hint
+		}
+		return n
+	}
+	n.ComparePaused, n.CompareBy = schedule.Paused, schedule.NextCompare
+	if !schedule.WaitingSince.IsZero() {
+		n.CompareBy = schedule.WaitingSince
+	}
+	// A start takes its moment; a minute late is not overdue.
+	late := !n.CompareBy.IsZero() && c.options.Now().After(n.CompareBy.Add(time.Minute))
+	n.CompareOverdue = late && !n.CompareRunning
 	return n
+}
+
+// patience is how long a Status waits for Temporal, for all links together.
+const patience = 5 * time.Second
+
+// scheduleReader reads schedules. A Temporal that does not answer is asked
+// once, not for every link again.
+type scheduleReader struct {
+	runner Runner
+	away   error
+}
+
+func (r *scheduleReader) read(ctx context.Context, link string) (Schedule, error) {
+	if r.away != nil {
+		return Schedule{}, r.away
+	}
+	schedule, err := r.runner.Schedule(ctx, link)
+	if fault.Is(err, fault.Transient) {
+		r.away = err
+	}
+	return schedule, err
 }
 
 func (c *Control) nextRetry(ctx context.Context, link string) (time.Time, error) {

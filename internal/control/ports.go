@@ -58,9 +58,22 @@ type Runner interface {
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 	// WaitSync waits until no MailboxSync of the mailbox runs.
 	WaitSync(ctx context.Context, key mailbox.Key) error
+	// Schedule tells what the compare schedule of a link is going to do.
+	Schedule(ctx context.Context, link string) (Schedule, error)
 	// EnsureSchedules creates or updates the schedules of a link.
 	EnsureSchedules(ctx context.Context, link string) error
 	RemoveSchedules(ctx context.Context, link string) error
+}
+
+// Schedule is the compare schedule of a link as Temporal has it.
+type Schedule struct {
+	// NextCompare is when the next compare starts; zero where none is going to.
+	NextCompare time.Time
+	// Paused is true where somebody paused the schedule.
+	Paused bool
+	// WaitingSince is when a compare was started that no worker took up yet;
+	// zero where none waits.
+	WaitingSince time.Time
 }
 
 // StateCounts counts mailboxes by state.

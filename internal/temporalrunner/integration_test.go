@@ -18,6 +18,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
@@ -58,6 +59,7 @@ func TestOnTemporal(t *testing.T) {
 		"compare":                       testCompare,
 		"scheduled and asked for":       testScheduled,
 		"schedules":                     testSchedules,
+		"a start waits for a worker":    testWaiting,
 		"sweep":                         testSweep,
 		"remove":                        testRemove,
 		"a failed compare says its why": testFailedCompare,
@@ -395,7 +397,21 @@ func testScheduled(t *testing.T, b *bench) {
 }
 
 func testSchedules(t *testing.T, b *bench) {
-	must(t, b.EnsureSchedules(t.Context(), b.link))
+	next := func() control.Schedule {
+		t.Helper()
+		s, err := b.Schedule(t.Context(), b.link)
+		must(t, err)
+		return s
+	}
+	if s := next(); s != (control.Schedule{}) {
+		t.Errorf("before there is one: %+v", s)
+	}
+	b.opts.CompareEvery = 30 * time.Minute
+	must(t, temporalrunner.New(b.client, b.opts).EnsureSchedules(t.Context(), b.link))
+	// The interval is the schedule's, not that of whoever asks.
+	if s := next(); s.Paused || !s.WaitingSince.IsZero() || time.Until(s.NextCompare) <= 0 || time.Until(s.NextCompare) > 36*time.Minute {
+		t.Errorf("next compare in %s: %+v", time.Until(s.NextCompare), s)
+	}
 	handle := b.client.ScheduleClient().GetHandle(t.Context(), workflows.CompareID(b.link))
 	must(t, handle.Pause(t.Context(), client.SchedulePauseOptions{Note: "maintenance"}))
 	changed := b.opts
@@ -411,6 +427,9 @@ func testSchedules(t *testing.T, b *bench) {
 	if !d.Schedule.State.Paused {
 		t.Error("the schedule did not stay paused")
 	}
+	if s := next(); !s.Paused || !s.NextCompare.IsZero() {
+		t.Errorf("while it is paused: %+v", s)
+	}
 	if d.Schedule.Policy.Overlap != enums.SCHEDULE_OVERLAP_POLICY_SKIP || d.Schedule.Policy.CatchupWindow != time.Hour {
 		t.Errorf("policy %+v", d.Schedule.Policy)
 	}
@@ -419,6 +438,33 @@ func testSchedules(t *testing.T, b *bench) {
 	if _, err := handle.Describe(t.Context()); err == nil {
 		t.Error("the schedule is still there")
 	}
+}
+
+// A compare that the schedule started waits for a worker, and the schedule
+// tells since when.
+func testWaiting(t *testing.T, b *bench) {
+	must(t, b.EnsureSchedules(t.Context(), b.link))
+	handle := b.client.ScheduleClient().GetHandle(t.Context(), workflows.CompareID(b.link))
+	begin := time.Now().Add(-time.Second)
+	must(t, handle.Trigger(t.Context(), client.ScheduleTriggerOptions{}))
+	await := func(waiting bool) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			s, err := b.Schedule(t.Context(), b.link)
+			must(t, err)
+			if waiting == s.WaitingSince.After(begin) && waiting != s.WaitingSince.IsZero() {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("want waiting %v: %+v", waiting, s)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	await(true)
+	b.work(t)
+	await(false)
 }
 
 func testSweep(t *testing.T, b *bench) {

@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
 	"mailmirror/workflows"
 )
 
@@ -82,6 +84,42 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
 		},
 	})
+}
+
+// Schedule implements control.Runner. A schedule that does not exist starts
+// nothing, and is no error.
+func (r *Runner) Schedule(ctx context.Context, link string) (control.Schedule, error) {
+	op := "ask Temporal for the schedule of link " + link
+	d, err := r.client.ScheduleClient().GetHandle(ctx, workflows.CompareID(link)).Describe(ctx)
+	switch {
+	case is[*serviceerror.NotFound](err):
+		return control.Schedule{}, nil
+	case is[*serviceerror.DeadlineExceeded](err), errors.Is(err, context.DeadlineExceeded):
+		// The client tries to connect for as long as it may.
+		return control.Schedule{}, fault.New(fault.Transient, op, errors.New("no answer"), "is Temporal running, and is its address right?")
+	case err != nil:
+		return control.Schedule{}, classify(op, err)
+	}
+	s := control.Schedule{Paused: d.Schedule.State != nil && d.Schedule.State.Paused, WaitingSince: waitingSince(d.Info)}
+	// Temporal goes on telling what a paused schedule would do.
+	if next := d.Info.NextActionTimes; !s.Paused && len(next) > 0 {
+		s.NextCompare = next[0]
+	}
+	return s, nil
+}
+
+// waitingSince is when the schedule started a workflow that is still running.
+// What it starts ends once the compare is on its way, which takes a worker a
+// moment.
+func waitingSince(info client.ScheduleInfo) time.Time {
+	for _, running := range info.RunningWorkflows {
+		for _, action := range info.RecentActions {
+			if started := action.StartWorkflowResult; started != nil && started.WorkflowID == running.WorkflowID {
+				return action.ActualTime
+			}
+		}
+	}
+	return time.Time{}
 }
 
 // RemoveSchedules deletes the schedules of a link and asks a compare of it that

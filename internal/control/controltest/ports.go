@@ -18,6 +18,7 @@ type Runner struct {
 	OnWaitCompare  func(ctx context.Context, link, runID string) error
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
+	OnSchedule     func(ctx context.Context, link string) (control.Schedule, error)
 	SchedulesFault error
 	mu             sync.Mutex
 	schedules      map[string]bool
@@ -55,6 +56,14 @@ func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
 		return nil
 	}
 	return r.OnWaitSync(ctx, key)
+}
+
+// Schedule implements control.Runner.
+func (r *Runner) Schedule(ctx context.Context, link string) (control.Schedule, error) {
+	if r.OnSchedule == nil {
+		return control.Schedule{}, nil
+	}
+	return r.OnSchedule(ctx, link)
 }
 
 // EnsureSchedules implements control.Runner.
