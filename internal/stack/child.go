@@ -184,12 +184,12 @@ func (p *process) awaitReady(ctx context.Context, notified <-chan struct{}) erro
 	defer cancel()
 	answer := make(chan error, 1)
 	if p.child.Ready != nil {
-		go func() { answer <- p.child.Ready(ctx) }()
-		defer func() { cancel(); <-answer }() // the probe does not outlive us
+		var probe sync.WaitGroup
+		probe.Go(func() { answer <- p.child.Ready(ctx) })
+		defer func() { cancel(); probe.Wait() }() // the probe does not outlive us
 	}
 	select {
 	case err := <-answer:
-		answer <- nil // for the deferred receive
 		if err != nil && ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
@@ -203,9 +203,9 @@ func (p *process) awaitReady(ctx context.Context, notified <-chan struct{}) erro
 	}
 }
 
-// stop ends the process in its own way and at last by SIGKILL, sooner when ctx
-// ends, and returns when it is gone.
-func (p *process) stop(ctx context.Context) {
+// stop ends the process in its own way and at last by SIGKILL, sooner when
+// hurry is closed, and returns when it is gone.
+func (p *process) stop(hurry <-chan struct{}) {
 	for _, sig := range p.child.StopSignals {
 		p.signal(p.pid, sig)
 		timer := time.NewTimer(p.child.Grace)
@@ -214,7 +214,7 @@ func (p *process) stop(ctx context.Context) {
 			timer.Stop()
 			return
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-hurry:
 			timer.Stop()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,10 +45,10 @@ type Supervisor struct {
 // supervised is a child with its keeper.
 type supervised struct {
 	child Child
-	// stopping is closed to ask the keeper to stop the child; stopCtx then says
-	// how long it may be patient.
+	// stopping is closed to ask the keeper to stop the child; hurry, set before,
+	// is closed when it has been patient long enough.
 	stopping chan struct{}
-	stopCtx  context.Context
+	hurry    <-chan struct{}
 	// kept is closed when the keeper has ended, and the process with it.
 	kept chan struct{}
 
@@ -124,7 +125,7 @@ func (s *Supervisor) Start(ctx context.Context, child Child) error {
 	s.mu.Lock()
 	s.children = append(s.children, k)
 	s.mu.Unlock()
-	go s.keep(k, p)
+	go s.keep(context.WithoutCancel(ctx), k, p) // it lives until Stop
 	return nil
 }
 
@@ -160,19 +161,19 @@ func (s *Supervisor) run(ctx context.Context, k *supervised) (*process, error) {
 		return nil, err
 	}
 	if err := p.awaitReady(ctx, notified); err != nil {
-		p.stop(ctx)
+		p.stop(ctx.Done())
 		return nil, err
 	}
 	k.set(p.pid, p.begun)
-	s.logger.Info("child ready", "child", k.child.Name, "pid", p.pid,
+	s.logger.InfoContext(ctx, "child ready", "child", k.child.Name, "pid", p.pid,
 		"after", time.Since(p.begun).Round(time.Millisecond))
 	return p, nil
 }
 
 // keep watches over a child until it is told to stop.
-func (s *Supervisor) keep(k *supervised, p *process) {
+func (s *Supervisor) keep(ctx context.Context, k *supervised, p *process) {
 	defer close(k.kept)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a start that hangs must not delay Stop
 		select {
@@ -185,8 +186,8 @@ func (s *Supervisor) keep(k *supervised, p *process) {
 	for {
 		select {
 		case <-k.stopping:
-			p.stop(k.stopCtx)
-			s.logger.Info("child stopped", "child", k.child.Name, "pid", p.pid, "status", p.status)
+			p.stop(k.hurry)
+			s.logger.InfoContext(ctx, "child stopped", "child", k.child.Name, "pid", p.pid, "status", p.status)
 			_ = os.Remove(pidFile(s.runDir, k.child.Name)) // a stale one is recognised anyway
 			return
 		case <-p.ended:
@@ -206,15 +207,14 @@ func (s *Supervisor) keep(k *supervised, p *process) {
 // revive starts a dead child again, as often as it takes; false means that
 // Stop was called before it served.
 func (s *Supervisor) revive(ctx context.Context, k *supervised, dead *process, uptime time.Duration, failures *int) (*process, bool) {
-	why := []any{"child", k.child.Name, "pid", dead.pid, "status", dead.status, "uptime", uptime.Round(time.Millisecond)}
-	message := "child died"
-	for {
+	next := func() time.Duration {
 		*failures++
-		delay := backOff(*failures)
-		s.logger.Warn(message, append(why, "restart_in", delay.Round(time.Millisecond))...)
-		if !sleep(ctx, k.stopping, delay) {
-			return nil, false
-		}
+		return backOff(*failures)
+	}
+	delay := next()
+	s.logger.WarnContext(ctx, "child died", "child", k.child.Name, "pid", dead.pid, "status", dead.status,
+		"uptime", uptime.Round(time.Millisecond), "restart_in", delay.Round(time.Millisecond))
+	for sleep(ctx, k.stopping, delay) {
 		p, err := s.run(ctx, k)
 		if err == nil {
 			k.mu.Lock()
@@ -223,10 +223,13 @@ func (s *Supervisor) revive(ctx context.Context, k *supervised, dead *process, u
 			return p, true
 		}
 		if ctx.Err() != nil {
-			return nil, false
+			break
 		}
-		message, why = "child did not start again", []any{"child", k.child.Name, "error", err}
+		delay = next()
+		s.logger.WarnContext(ctx, "child did not start again", "child", k.child.Name, "error", err,
+			"restart_in", delay.Round(time.Millisecond))
 	}
+	return nil, false
 }
 
 // Stop stops all children, the last started first, and ends the supervisor.
@@ -236,9 +239,8 @@ func (s *Supervisor) Stop(ctx context.Context) {
 	children := s.children
 	s.children = nil
 	s.mu.Unlock()
-	for i := len(children) - 1; i >= 0; i-- {
-		k := children[i]
-		k.stopCtx = ctx
+	for _, k := range slices.Backward(children) {
+		k.hurry = ctx.Done()
 		close(k.stopping)
 		<-k.kept
 	}
