@@ -297,7 +297,9 @@ func checkAccess(t *testing.T, info Info) {
 	if err := connect(tcp); err == nil {
 		t.Error("over TCP a wrong password is good enough")
 	}
-	os.Unsetenv("PGPASSWORD")
+	if err := os.Unsetenv("PGPASSWORD"); err != nil {
+		t.Fatal(err)
+	}
 	if err := connect(tcp + "?passfile=" + (layout{info.DataDir}).passfile()); err != nil {
 		t.Errorf("over TCP with the password file: %v", err)
 	}
@@ -331,7 +333,7 @@ func logMemory(t *testing.T, info Info) {
 	for _, child := range info.Children {
 		members := []int{child.PID}
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", child.PID, child.PID))
-		for _, field := range strings.Fields(string(children)) {
+		for field := range strings.FieldsSeq(string(children)) {
 			pid, _ := strconv.Atoi(field)
 			members = append(members, pid)
 		}

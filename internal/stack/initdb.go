@@ -45,7 +45,7 @@ host    all       all   127.0.0.1/32  scram-sha-256
 
 // initialise makes the cluster unless it exists. It is made under another name
 // and renamed when complete, so a kill in the middle leaves nothing half done.
-func (c *cluster) initialise(ctx context.Context) error {
+func (c *cluster) initialise(ctx context.Context) (err error) {
 	if _, err := os.Stat(filepath.Join(c.dataDir(), "PG_VERSION")); err == nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (c *cluster) initialise(ctx context.Context) error {
 	if err := writeFile(passwordFile, []byte(password+"\n")); err != nil {
 		return err
 	}
-	defer os.Remove(passwordFile)
+	defer func() { err = errors.Join(err, os.Remove(passwordFile)) }()
 	if c.user.switching {
 		if err := os.Chown(passwordFile, c.user.uid, c.user.gid); err != nil {
 			return err
@@ -98,14 +98,15 @@ func configure(dataDir string) error {
 	if err != nil {
 		return fmt.Errorf("find own user name: %w", err)
 	}
-	users := "# MAP  SYSTEM-USER  ROLE\n"
+	var users strings.Builder
+	users.WriteString("# MAP  SYSTEM-USER  ROLE\n")
 	for _, name := range slices.Compact([]string{"root", self.Username}) {
-		users += fmt.Sprintf("mailmirror %q %s\n", name, postgresRole)
+		fmt.Fprintf(&users, "mailmirror %q %s\n", name, postgresRole)
 	}
 	return errors.Join(
 		appendFile(filepath.Join(dataDir, "postgresql.conf"), clusterSettings),
 		overwriteFile(filepath.Join(dataDir, "pg_hba.conf"), accessRules),
-		overwriteFile(filepath.Join(dataDir, "pg_ident.conf"), users),
+		overwriteFile(filepath.Join(dataDir, "pg_ident.conf"), users.String()),
 	)
 }
 

@@ -3,6 +3,7 @@ package stack
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -28,9 +29,7 @@ func helpers() map[string]func(args []string) int {
 		"broken":     helperBroken,
 		"supervisor": helperSupervisor,
 	}
-	for name, f := range integrationHelpers() {
-		h[name] = f
-	}
+	maps.Copy(h, integrationHelpers())
 	return h
 }
 

@@ -56,7 +56,7 @@ func (c *cluster) removeStaleLock(path string) error {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
 	if err != nil {
-		return nil // PostgreSQL's to complain about
+		return nil //nolint:nilerr // a file without a pid is PostgreSQL's to complain about
 	}
 	if argv, err := commandLine(pid); err == nil && slices.Contains(argv, c.dataDir()) {
 		return fault.New(fault.Conflict, "start postgres",

@@ -108,8 +108,9 @@ func (r pidRecord) stop() error {
 	if err != nil {
 		return fmt.Errorf("open process %d: %w", r.PID, err)
 	}
-	defer unix.Close(fd)
-	if !r.alive() { // looked at after the pidfd was opened: the answer is about that process
+	defer func() { _ = unix.Close(fd) }() // nothing is written by it
+	// Looked at after the pidfd was opened, the answer is about that process.
+	if !r.alive() {
 		return nil
 	}
 	grace := time.Duration(r.GraceSeconds * float64(time.Second))

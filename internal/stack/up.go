@@ -148,6 +148,7 @@ func Up(ctx context.Context, o Options) (*Stack, error) {
 
 // makeDirs makes the data directory and the folders that belong to us alone.
 func makeDirs(l layout) error {
+	//nolint:gosec // PostgreSQL, as another user, passes through to its own folder
 	if err := os.MkdirAll(l.dir, 0o711); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@
 package sdnotify
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,8 +24,8 @@ func send(state string) error {
 	if err != nil {
 		return fmt.Errorf("notify supervisor: %w", err)
 	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte(state)); err != nil {
+	_, err = conn.Write([]byte(state))
+	if err := errors.Join(err, conn.Close()); err != nil {
 		return fmt.Errorf("notify supervisor: %w", err)
 	}
 	return nil
