@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -61,7 +60,7 @@ func (c *cli) names(position int, ask func(context.Context, *control.Control) []
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 		defer cancel()
-		backend, err := c.env.Open(ctx, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		backend, err := c.env.Open(ctx, cfg, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return nil, directive
 		}

@@ -160,15 +160,15 @@ func paint(cell string) string {
 // pairs writes "name: value" lines, aligned, leaving out empty values.
 func pairs(w io.Writer, namesAndValues ...any) {
 	width := 0
-	for i := 0; i < len(namesAndValues); i += 2 {
-		width = max(width, len(namesAndValues[i].(string)))
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		width = max(width, len(pair[0].(string)))
 	}
-	for i := 0; i < len(namesAndValues); i += 2 {
-		value := strings.ReplaceAll(clean(fmt.Sprint(namesAndValues[i+1])), "\n", "; ")
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		value := strings.ReplaceAll(clean(fmt.Sprint(pair[1])), "\n", "; ")
 		if value == "" {
 			continue
 		}
-		fmt.Fprintf(w, "%-*s  %s\n", width+1, namesAndValues[i].(string)+":", value)
+		fmt.Fprintf(w, "%-*s  %s\n", width+1, pair[0].(string)+":", value)
 	}
 }
 

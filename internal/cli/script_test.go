@@ -95,8 +95,8 @@ func (s *system) open(context.Context, config.Config, *slog.Logger) (cli.Backend
 	return s, nil
 }
 
-func (s *system) up(_ context.Context, c config.Config, p stack.Ports, log *slog.Logger, ready func(stack.Info)) error {
-	log.Info("stack started")
+func (s *system) up(ctx context.Context, c config.Config, p stack.Ports, log *slog.Logger, ready func(stack.Info)) error {
+	log.InfoContext(ctx, "stack started")
 	ready(stack.Info{
 		DataDir: c.DataDir, PID: 42, DatabaseDSN: "postgres://mm:geheim@db/mm", TemporalAddress: fmt.Sprintf("127.0.0.1:%d", p.TemporalFrontend),
 		TemporalNamespace: "default", WebUIURL: fmt.Sprintf("http://127.0.0.1:%d", p.TemporalUI), Ports: p,

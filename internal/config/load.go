@@ -45,9 +45,8 @@ func Load(s Sources) (Config, error) {
 	if path != "" {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			var pathErr *fs.PathError
-			if errors.As(err, &pathErr) {
-				err = pathErr.Err
+			if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+				err = pathErr.Err // the path is named below
 			}
 			faults = append(faults, fmt.Errorf("%s: %w", path, err))
 		}
@@ -187,6 +186,7 @@ func keyLines(content []byte) map[string]int {
 			lines[table] = line
 		case unstable.KeyValue:
 			inlineLines(node.Value(), join(table, name), line, lines)
+		default: // comments; an expression is of no other kind
 		}
 	}
 	return lines

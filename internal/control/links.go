@@ -42,7 +42,7 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 		// The caller may have given up already; taking the link back must not
 		// fail for that reason.
 		if undo := c.repo.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
-			return Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %v)", op, err, undo)
+			return Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %w)", op, err, undo)
 		}
 		return Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
 	}
@@ -73,7 +73,7 @@ func (c *Control) RemoveLink(ctx context.Context, name string) error {
 	}
 	if err := c.repo.RemoveLink(ctx, name); err != nil {
 		if undo := c.runner.EnsureSchedules(context.WithoutCancel(ctx), name); undo != nil {
-			return fmt.Errorf("%w (and its schedules are gone: %v)", err, undo)
+			return fmt.Errorf("%w (and its schedules are gone: %w)", err, undo)
 		}
 		return err
 	}

@@ -48,12 +48,11 @@ func ReadNumbers(r io.Reader) ([]mailbox.Number, error) {
 		first[n] = line
 		numbers = append(numbers, n)
 	}
-	if err := scanner.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			faults = append(faults, fmt.Errorf("line %d: is longer than any mailbox number", line+1))
-		} else {
-			return nil, fault.New(fault.Config, op, err, "")
-		}
+	switch err := scanner.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		faults = append(faults, fmt.Errorf("line %d: is longer than any mailbox number", line+1))
+	case err != nil:
+		return nil, fault.New(fault.Config, op, err, "")
 	}
 	if len(faults) == 0 && len(numbers) == 0 {
 		faults = append(faults, errors.New("there is none in it"))

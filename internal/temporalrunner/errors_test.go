@@ -49,13 +49,22 @@ func TestWorkflowFaultKeepsTheKindOfTheActivity(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Transient, fault.Permanent, fault.Conflict, fault.Config} {
 		app := temporal.NewApplicationErrorWithOptions("log in: refused", string(kind), temporal.ApplicationErrorOptions{
 			Details: []any{"check the password"}})
-		err := applicationFault("compare", app.(*temporal.ApplicationError))
+		err := applicationFault("compare", asApplicationError(t, app))
 		if fault.KindOf(err) != kind || fault.HintOf(err) != "check the password" || err.Error() != "compare: log in: refused" {
 			t.Errorf("got %v of kind %s, hint %q", err, fault.KindOf(err), fault.HintOf(err))
 		}
 	}
 	foreign := temporal.NewApplicationError("terminated by hand", "SomethingElse")
-	if err := applicationFault("compare", foreign.(*temporal.ApplicationError)); !fault.Is(err, fault.Permanent) {
+	if err := applicationFault("compare", asApplicationError(t, foreign)); !fault.Is(err, fault.Permanent) {
 		t.Errorf("got kind %s", fault.KindOf(err))
 	}
+}
+
+func asApplicationError(t *testing.T, err error) *temporal.ApplicationError {
+	t.Helper()
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok {
+		t.Fatalf("%v is no error of an application", err)
+	}
+	return app
 }
