@@ -19,12 +19,13 @@ import (
 
 // cluster is a private PostgreSQL server in a directory of its own.
 type cluster struct {
-	bin    string
-	owner  *syscall.Credential // nil: as the test's own user
-	dir    string
-	sync   bool
-	cmd    *exec.Cmd
-	exited chan error
+	bin   string
+	owner *syscall.Credential // nil: as the test's own user
+	dir   string
+	sync  bool
+	cmd   *exec.Cmd
+	// exited is closed when the server has ended.
+	exited chan struct{}
 }
 
 // startTimeout bounds the time until the server takes connections.
@@ -90,8 +91,8 @@ func (c *cluster) start() error {
 		return err
 	}
 	started, ready := make(chan error, 1), make(chan error, 1)
-	c.exited = make(chan error, 1)
-	go func(cmd *exec.Cmd, exited chan<- error) {
+	c.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan<- struct{}) {
 		runtime.LockOSThread()
 		if err := cmd.Start(); err != nil {
 			started <- err
@@ -100,7 +101,8 @@ func (c *cluster) start() error {
 		started <- nil
 		ready <- awaitReady(stderr)
 		_, _ = io.Copy(io.Discard, stderr) // until the server closes it
-		exited <- cmd.Wait()
+		_ = cmd.Wait()                     // an immediate shutdown ends with status 2
+		close(exited)
 	}(c.cmd, c.exited)
 	if err := <-started; err != nil {
 		return fmt.Errorf("start postgres: %w", err)
@@ -122,7 +124,7 @@ func (c *cluster) crash() error {
 	if err := c.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
 		return err
 	}
-	_ = <-c.exited // an immediate shutdown ends with status 2
+	<-c.exited
 	return nil
 }
 
@@ -137,15 +139,6 @@ func awaitReady(log io.Reader) error {
 		}
 	}
 	return fmt.Errorf("it ended:\n%s", strings.Join(seen, "\n"))
-}
-
-// stop ends the server at once and removes its directory.
-func (c *cluster) stop() error {
-	err := c.cmd.Process.Signal(syscall.SIGQUIT)
-	if err == nil {
-		_ = <-c.exited // an immediate shutdown ends with status 2
-	}
-	return errors.Join(err, os.RemoveAll(c.dir))
 }
 
 // binaries finds the directory of initdb and postgres: Debian keeps them by
