@@ -124,10 +124,10 @@ func identityOddities() []Oddity {
 	}
 }
 
-func repeat(n int, make func() reader.Deposit) []reader.Deposit {
+func repeat(n int, deposit func() reader.Deposit) []reader.Deposit {
 	var all []reader.Deposit
 	for range n {
-		all = append(all, make())
+		all = append(all, deposit())
 	}
 	return all
 }

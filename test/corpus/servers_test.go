@@ -44,8 +44,7 @@ func testOddities(t *testing.T, s reader.Store, number func(i int) string, expec
 					t.Fatal(err)
 				}
 				want[m]++
-				var no *reader.StatusError
-				if errors.As(results[j].Err, &no) {
+				if no, ok := errors.AsType[*reader.StatusError](results[j].Err); ok {
 					refused++
 					t.Logf("refused: %v", no)
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,8 +95,11 @@ func (s *system) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // stop ends the system in order and waits for it.
 func (s *system) stop() error {
-	if err := s.up.Process.Signal(syscall.SIGTERM); err != nil {
-		return nil // it ended already
+	switch err := s.up.Process.Signal(syscall.SIGTERM); {
+	case errors.Is(err, os.ErrProcessDone):
+		return nil
+	case err != nil:
+		return fmt.Errorf("stop mailmirror up: %w", err)
 	}
 	select {
 	case err := <-s.done:

@@ -11,7 +11,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -57,7 +56,7 @@ func record(ctx context.Context, bin, out, prefix string) (err error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return err
 	}
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := slog.New(slog.DiscardHandler)
 	running, err := stack.Up(ctx, stack.Options{DataDir: dir, BinDir: bin, NoWorker: true, Logger: quiet})
 	if err != nil {
 		return err
