@@ -245,7 +245,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 	_, busy := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
 	case ctx.Err() != nil && err != nil:
-		return nil // not the mailbox's failure; the page ends anyway
+		return nil //nolint:nilerr // not the mailbox's failure; the page ends anyway
 	case err == nil && unchanged:
 		p.tally.unchanged(report)
 	case err == nil:

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -153,7 +154,7 @@ func (t *tally) unchanged(report copier.Report) {
 func (t *tally) unrecorded() []control.Reviewed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.found[:len(t.found):len(t.found)]
+	return slices.Clip(t.found)
 }
 
 // recorded notes that a batch is committed.

@@ -5,6 +5,7 @@ package activitytest
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -123,11 +124,7 @@ func (w *World) Compare(runID string) (Compare, bool) {
 	if !ok {
 		return Compare{}, false
 	}
-	copied := Compare{Run: c.Run, Pages: map[int]control.CompareProgress{}}
-	for i, p := range c.Pages {
-		copied.Pages[i] = p
-	}
-	return copied, true
+	return Compare{Run: c.Run, Pages: maps.Clone(c.Pages)}, true
 }
 
 // Calls returns how often a method of activities.Records was called.

@@ -327,8 +327,7 @@ func (r *run) failed(err error) Report {
 	r.report.Outcome = Failed
 	r.report.Finished = r.clock.Now()
 	r.report.ErrKind, r.report.Err, r.report.Hint = string(fault.KindOf(err)), err.Error(), fault.HintOf(err)
-	var held *LeaseHeldError
-	if errors.As(err, &held) {
+	if _, held := errors.AsType[*LeaseHeldError](err); held {
 		r.report.ErrKind = string(fault.Conflict)
 	}
 	return r.report

@@ -105,7 +105,7 @@ func (w *world) chaosPhase() {
 		})
 	}
 	all.Go(func() {
-		time.Sleep(10)
+		time.Sleep(10 * time.Nanosecond) // after the workers
 		for (realTime{}).Sleep(ctx, w.delay(6*time.Second)) == nil {
 			w.mu.Lock()
 			switch roll := w.rng.IntN(100); {

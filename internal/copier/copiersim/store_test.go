@@ -178,7 +178,7 @@ func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.F
 func (s *store) rename(from, to mailbox.FolderName) {
 	prefix := from + "/"
 	for _, name := range slices.Sorted(maps.Keys(s.folders)) {
-		next := name
+		var next mailbox.FolderName
 		switch {
 		case name == from:
 			next = to
