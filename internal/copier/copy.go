@@ -89,35 +89,18 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 
 	var delivered mailbox.UIDSet
 	for chunk := range f.inOrder(uids) {
-		if f.transient != nil {
-			return nil
-		}
-		err := f.run.write("copy messages", func() error {
-			each := func(uid mailbox.UID, size int64, body io.Reader) error {
-				delivered.Add(uid)
-				return f.append(ctx, uid, size, body)
-			}
-			err := f.run.source.Bodies(ctx, chunk, each)
-			if withheld, ok := errors.AsType[*WithheldError](err); ok {
-				// Once more, by itself: it may only have lost its way among
-				// the others.
-				err = f.run.source.Bodies(ctx, withheld.UIDs, each)
-			}
-			// Whatever became of the source, the target's answers are worth
-			// having: without them the outcome of the appends is unknown.
-			if flushErr := f.run.target.Flush(ctx); flushErr != nil {
-				return flushErr
-			}
-			if withheld, ok := errors.AsType[*WithheldError](err); ok {
-				delivered = delivered.Union(withheld.UIDs)
-				f.leaveOut(withheld)
+		for len(chunk) > 0 {
+			if f.transient != nil {
 				return nil
 			}
-			return err
-		})
-		if err != nil {
-			f.suspectOldest(err)
-			return err
+			got, err := f.copyChunk(ctx, chunk)
+			if err != nil {
+				f.suspectOldest(err)
+				return err
+			}
+			delivered = delivered.Union(got)
+			// What was refused together with others goes again by itself.
+			chunk, f.refusedWithOthers = f.refusedWithOthers, nil
 		}
 	}
 	if vanished := uids.Minus(delivered); len(vanished) > 0 {
@@ -125,6 +108,35 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 		f.sourceMoved = true
 	}
 	return nil
+}
+
+// copyChunk reads messages from the source, appends them and takes in all the
+// answers. It returns the messages that the source had.
+func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet) (delivered mailbox.UIDSet, err error) {
+	err = f.run.write("copy messages", func() error {
+		each := func(uid mailbox.UID, size int64, body io.Reader) error {
+			delivered.Add(uid)
+			return f.append(ctx, uid, size, body)
+		}
+		err := f.run.source.Bodies(ctx, chunk, each)
+		if withheld, ok := errors.AsType[*WithheldError](err); ok {
+			// Once more, by itself: it may only have lost its way among
+			// the others.
+			err = f.run.source.Bodies(ctx, withheld.UIDs, each)
+		}
+		// Whatever became of the source, the target's answers are worth
+		// having: without them the outcome of the appends is unknown.
+		if flushErr := f.run.target.Flush(ctx); flushErr != nil {
+			return flushErr
+		}
+		if withheld, ok := errors.AsType[*WithheldError](err); ok {
+			delivered = delivered.Union(withheld.UIDs)
+			f.leaveOut(withheld)
+			return nil
+		}
+		return err
+	})
+	return delivered, err
 }
 
 // leaveOut notes messages that the source has and will not hand over.
@@ -147,7 +159,8 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 	}
 	seen := &inspector{r: body}
 	f.sending = append(f.sending, uid)
-	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen},
+	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen,
+		Alone: f.oneByOne || f.alone.Contains(uid)},
 		func(a AppendResult) { f.answered(uid, size, seen, a) })
 	if err != nil {
 		return err
@@ -180,6 +193,9 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 		w.Appended++
 		w.Bytes += size
 		f.run.progress()
+	case a.WithOthers:
+		f.alone.Add(uid)
+		f.refusedWithOthers.Add(uid)
 	case fault.Is(a.Err, fault.Permanent) && f.withoutKeywords(uid, a.Err):
 		// The next look finds it missing and tries it without.
 	case fault.Is(a.Err, fault.Permanent):

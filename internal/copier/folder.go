@@ -29,6 +29,12 @@ type folderRun struct {
 	refusals int
 	// sending are the appended messages without an answer, the oldest first.
 	sending []mailbox.UID
+	// oneByOne is true where an earlier sync ended in the middle of an append:
+	// if a message was the reason, this one shall find out which.
+	oneByOne bool
+	// alone are messages that the target refused together with others, and
+	// refusedWithOthers those of them that are to be appended again.
+	alone, refusedWithOthers mailbox.UIDSet
 	// noKeywords are messages whose keywords the target refused.
 	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
@@ -269,6 +275,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 		*s = FolderState{Name: f.name, SourceValidity: source.UIDValidity, TargetValidity: target.UIDValidity}
 		f.run.pending.Drop = append(f.run.pending.Drop, f.name)
 	}
+	f.oneByOne = s.Intent != nil
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
 	f.confirmed = f.pairs.Len()
 	f.differences = make(map[Difference]bool, len(s.Differences))

@@ -90,7 +90,8 @@ type Session interface {
 	// Append hands one message to the store and returns once its last byte is
 	// written. Its answer comes by result, called in the order of the Appends,
 	// from within a later Append or Flush. An adapter keeps a bounded number
-	// of bytes and messages without an answer.
+	// of bytes and messages without an answer. It may have several messages
+	// stored by one command, unless they are to be Alone.
 	//
 	// An error means that the session is lost and that the outcome of every
 	// Append without an answer is unknown. A NO of the server is no such
@@ -140,6 +141,9 @@ type Incoming struct {
 	InternalDate time.Time
 	Size         int64 // bytes that Body yields
 	Body         io.Reader
+	// Alone keeps the message from being stored together with others: what
+	// becomes of it shall be its own doing.
+	Alone bool
 }
 
 // AppendResult is a store's answer to one Append.
@@ -150,6 +154,9 @@ type AppendResult struct {
 	// Err is the server's NO, as a Permanent error, or Transient where the
 	// response code says that it may pass (over quota, in use, unavailable).
 	Err error
+	// WithOthers is true where the NO was to several messages at once
+	// (MULTIAPPEND): none of them is stored, and any may be the reason.
+	WithOthers bool
 }
 
 // Lease is the permission to write to one mailbox of one link. It is the

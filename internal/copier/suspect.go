@@ -37,9 +37,11 @@ func (f *folderRun) inOrder(uids mailbox.UIDSet) iter.Seq[mailbox.UIDSet] {
 	}
 }
 
-// suspectOldest notes at which message a connection was lost.
+// suspectOldest notes at which message a connection was lost. Among messages
+// that were to be stored together any may be the reason: nobody is suspected,
+// and the next sync sends one by one.
 func (f *folderRun) suspectOldest(cause error) {
-	if len(f.sending) == 0 || !fault.Is(cause, fault.Transient) {
+	if len(f.sending) == 0 || !fault.Is(cause, fault.Transient) || !(f.oneByOne || f.alone.Contains(f.sending[0])) {
 		return
 	}
 	uid := f.sending[0]

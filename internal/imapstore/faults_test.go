@@ -54,8 +54,12 @@ func numbered(i int) []byte {
 // what is on the server afterwards are whole messages and nothing else, no
 // answer is made up, and the error says that the session is over.
 func TestAppendCut(t *testing.T) {
-	for name, hide := range map[string][]string{"LITERAL+": nil, "synchronising": {"LITERAL+"}} {
+	for name, hide := range map[string][]string{"together": nil, "LITERAL+": {"MULTIAPPEND"}, "synchronising": {"LITERAL+"}} {
 		d := servers.DovecotT(t, servers.DovecotOptions{HideCapabilities: hide})
+		together, nth := name == "together", 4
+		if together {
+			nth = 1 // command, of eight messages
+		}
 		independent := reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword()}
 		box := 0
 		for what, f := range map[string]faults.Fault{
@@ -66,8 +70,8 @@ func TestAppendCut(t *testing.T) {
 			"closed after the literal":     faults.AfterLiteral(4, faults.FIN),
 			"reset after the literal":      faults.AfterLiteral(4, faults.RST),
 			"stalled after the literal":    faults.AfterLiteral(4, faults.Stall),
-			"stored and not confirmed":     faults.AfterCommand("APPEND", 4, faults.LoseAnswer),
-			"closed after the command":     faults.AfterCommand("APPEND", 4, faults.FIN),
+			"stored and not confirmed":     faults.AfterCommand("APPEND", nth, faults.LoseAnswer),
+			"closed after the command":     faults.AfterCommand("APPEND", nth, faults.FIN),
 			"server silent after greeting": faults.AfterPattern(faults.ToClient, "APPENDUID", 1, faults.Stall),
 		} {
 			t.Run(name+", "+what, func(t *testing.T) {
@@ -122,6 +126,9 @@ func TestAppendCut(t *testing.T) {
 				}
 				if count < confirmed {
 					t.Errorf("%d confirmed and %d stored", confirmed, count)
+				}
+				if together && count != 0 && count != len(sent) {
+					t.Errorf("%d stored of %d that belong together", count, len(sent))
 				}
 				if len(stored) != 1 {
 					t.Errorf("folders: %v", stored)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"mailmirror/internal/mailbox"
 )
 
 // scanner reads the few kinds of response that go-imap does not get: LIST,
@@ -195,4 +197,38 @@ func scanStatus(s *scanner) (name string, items map[string]uint64, ok bool) {
 		return s.value()
 	})
 	return name, items, !s.bad
+}
+
+// cutPrefixFold is bytes.CutPrefix without regard to the case of ASCII letters;
+// prefix is in upper case.
+func cutPrefixFold(b []byte, prefix string) ([]byte, bool) {
+	if len(b) < len(prefix) || indexFold(b[:len(prefix)], prefix) != 0 {
+		return b, false
+	}
+	return b[len(prefix):], true
+}
+
+// scanUIDs reads a uid-set (RFC 4315, section 4) in its order. One of more UIDs
+// than an APPEND of ours has messages is none.
+func scanUIDs(set []byte) ([]mailbox.UID, bool) {
+	var uids []mailbox.UID
+	for part := range bytes.SplitSeq(set, []byte(",")) {
+		from, to, isRange := bytes.Cut(part, []byte(":"))
+		first, err := strconv.ParseUint(string(from), 10, 32)
+		last := first
+		if err == nil && isRange {
+			last, err = strconv.ParseUint(string(to), 10, 32)
+		}
+		if err != nil || first == 0 || last == 0 {
+			return nil, false
+		}
+		first, last = min(first, last), max(first, last)
+		if last-first >= maxBatchMessages || len(uids) >= maxBatchMessages {
+			return nil, false
+		}
+		for uid := first; uid <= last; uid++ {
+			uids = append(uids, mailbox.UID(uid))
+		}
+	}
+	return uids, true
 }

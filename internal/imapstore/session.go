@@ -32,8 +32,9 @@ type Session struct {
 	spelled map[mailbox.FolderName]string
 	open    string // as go-imap names it; "" where no folder is open
 
-	pending      []pendingAppend // APPENDs without an answer, oldest first
+	pending      []*pendingAppend // APPENDs without an answer, oldest first
 	pendingBytes int64
+	batch        *pendingAppend // the last of pending, while it takes more messages; else nil
 }
 
 // start makes a logged-in session ready for use.
@@ -70,6 +71,9 @@ func (s *Session) run(ctx context.Context, op string, f func() error) error {
 	}
 	stop := s.wire.bind(ctx)
 	defer stop()
+	if err := s.endBatch(op); err != nil {
+		return err
+	}
 	s.wire.await(true)
 	defer s.wire.await(false)
 	return s.classify(op, f())

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+
+	"mailmirror/internal/mailbox"
 )
 
 // wire is the net.Conn that go-imap gets: a link with a reader of responses
@@ -21,12 +23,22 @@ type wire struct {
 	collected [][]byte
 	permanent []string
 	awaiting  *goAhead
+	appended  map[string]appendUID // by tag
+	batch     string               // tag of the APPEND that has not ended; "" where none
 
 	// Of the writing goroutine alone.
 	literal *literal
 	replace string
 	text    []byte
 	buf     []byte
+	used    int // bytes of buf that are not sent yet
+}
+
+// appendUID is what APPENDUID tells (RFC 4315, section 3): the UIDs of an
+// APPEND's messages, in their order.
+type appendUID struct {
+	validity uint32
+	uids     []mailbox.UID
 }
 
 // fetchKind says which FETCH responses the session waits for. All others are
@@ -62,7 +74,9 @@ type goAhead struct {
 	ch  chan bool // one value: true for "+", false for a tagged answer instead
 }
 
-func newWire(l *link) *wire { return &wire{link: l, caps: map[string]bool{}} }
+func newWire(l *link) *wire {
+	return &wire{link: l, caps: map[string]bool{}, appended: map[string]appendUID{}}
+}
 
 // Read hands go-imap what it may see of the server's responses.
 func (w *wire) Read(p []byte) (int, error) { return w.responses.read(w, p) }
@@ -114,6 +128,16 @@ func (w *wire) stopCollecting() [][]byte {
 	got := w.collected
 	w.collect, w.collected = false, nil
 	return got
+}
+
+// takeAppended returns the APPENDUID of a command and forgets it; nothing where
+// the server sent none.
+func (w *wire) takeAppended(tag string) (validity uint32, uids []mailbox.UID) {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	a := w.appended[tag]
+	delete(w.appended, tag)
+	return a.validity, a.uids
 }
 
 // takePermanent returns the last PERMANENTFLAGS and forgets them; nil where

@@ -3,6 +3,7 @@ package imapstore
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -245,12 +246,37 @@ func (w *wire) judgeTagged(tag, rest, line []byte) (action, []byte, bool) {
 		w.awaiting = nil
 		g.ch <- false
 	}
+	early := w.batch != "" && w.batch == string(tag)
 	w.smu.Unlock()
+	if early {
+		_ = w.fail(errEarlyAnswer)
+	}
 	kind, args, _ := bytes.Cut(rest, []byte(" "))
 	if bytes.EqualFold(kind, []byte("BAD")) {
 		w.refuseBad()
 	}
+	if list, ok := cutPrefixFold(args, "[APPENDUID "); ok {
+		if list, text, found := bytes.Cut(list, []byte("]")); found {
+			// go-imap knows that of a single message only.
+			w.noteAppended(string(tag), list)
+			return pass, slices.Concat(tag, []byte(" "), kind, []byte(" "), bytes.TrimLeft(text, " "), []byte(".\r\n")), false
+		}
+	}
 	return w.judgeStatus(args, line)
+}
+
+// noteAppended keeps an APPENDUID for the session; one that cannot be read is
+// none.
+func (w *wire) noteAppended(tag string, list []byte) {
+	validity, set, _ := bytes.Cut(list, []byte(" "))
+	v, err := strconv.ParseUint(string(validity), 10, 32)
+	uids, ok := scanUIDs(set)
+	if err != nil || !ok {
+		return
+	}
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	w.appended[tag] = appendUID{validity: uint32(v), uids: uids}
 }
 
 // refuseBad drops the connection at once: what the server did not understand

@@ -25,6 +25,8 @@ var errBodySize = errors.New("the message is not as long as announced")
 type literal struct {
 	size int64
 	body io.Reader
+	more bool // the command stays open for another message
+	tag  string
 	done bool
 	err  error // of body; the link is dead then
 }
@@ -70,74 +72,128 @@ const unaskedMax = 1 << 20
 // announcement of the literal kills the link before anything else is written:
 // not one byte that is not of the message may complete it.
 func (w *wire) sendAppend(head []byte, lit *literal) error {
-	if w.buf == nil {
-		w.buf = make([]byte, writeBuffer)
-	}
+	tag, _, _ := bytes.Cut(head, []byte(" "))
+	lit.tag = string(tag)
 	// A message that the server may find too big is announced first: sent
 	// unasked, it would cost the connection (RFC 7888, section 4).
 	sync := lit.size > unaskedMax || !w.has("LITERAL+") && (!w.has("LITERAL-") || lit.size > literalMinusMax)
-	announce := "{" + strconv.FormatInt(lit.size, 10) + "+}\r\n"
-	if sync {
-		announce = "{" + strconv.FormatInt(lit.size, 10) + "}\r\n"
+	if err := w.putHead(head, lit, sync); err != nil {
+		return err
 	}
-	if len(head)+len(announce)+2 > len(w.buf) {
-		lit.err = errors.New("the command before the message is too long")
-		return w.fail(lit.err)
-	}
-	used := copy(w.buf, head)
-	used += copy(w.buf[used:], announce)
 	if sync {
-		tag, _, _ := bytes.Cut(head, []byte(" "))
-		goOn, err := w.announce(string(tag), w.buf[:used])
+		goOn, err := w.announce(lit.tag)
 		if err != nil || !goOn {
 			// Refused with a tagged answer: the command is over, and neither
 			// the literal nor the CRLF after it is sent.
 			return err
 		}
-		used = 0
 	}
+	if lit.more {
+		w.setBatch(lit.tag)
+		return w.putBody(lit)
+	}
+	if err := w.putBody(lit); err != nil {
+		return err
+	}
+	return w.endAppend()
+}
+
+// setBatch says which APPEND is still open. A server that answers it before its
+// end may take what is yet to come for commands.
+func (w *wire) setBatch(tag string) {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	w.batch = tag
+}
+
+// appendMore writes a further message of an APPEND (RFC 3502): arguments are
+// its flags and date.
+func (w *wire) appendMore(arguments []byte, lit *literal) error {
+	lit.done = true
+	if err := w.putHead(arguments, lit, false); err != nil {
+		return err
+	}
+	return w.putBody(lit)
+}
+
+// endAppend ends the command and sends what of it was not sent yet.
+func (w *wire) endAppend() error {
+	if w.used+2 > len(w.buf) {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.setBatch("")
+	w.used += copy(w.buf[w.used:], "\r\n")
+	return w.flush()
+}
+
+func (w *wire) putHead(head []byte, lit *literal, sync bool) error {
+	if w.buf == nil {
+		w.buf = make([]byte, writeBuffer)
+	}
+	announcement := "{" + strconv.FormatInt(lit.size, 10) + "+}\r\n"
+	if sync {
+		announcement = "{" + strconv.FormatInt(lit.size, 10) + "}\r\n"
+	}
+	need := len(head) + len(announcement)
+	if need+2 > len(w.buf) {
+		lit.err = errors.New("the command before the message is too long")
+		return w.fail(lit.err)
+	}
+	if w.used+need > len(w.buf) {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.used += copy(w.buf[w.used:], head)
+	w.used += copy(w.buf[w.used:], announcement)
+	return nil
+}
+
+// putBody writes a message but for its last bytes, which wait for what comes
+// after it: a message that is longer than announced is never complete.
+func (w *wire) putBody(lit *literal) error {
 	for left := lit.size; left > 0; {
-		piece := w.buf[used:min(int64(len(w.buf)), int64(used)+left)]
-		n, err := io.ReadFull(lit.body, piece)
+		if w.used == len(w.buf) {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+		n, err := io.ReadFull(lit.body, w.buf[w.used:min(int64(len(w.buf)), int64(w.used)+left)])
 		if err != nil {
 			lit.err = fmt.Errorf("%w: %w", errBodySize, err)
 			return w.fail(lit.err)
 		}
 		left -= int64(n)
-		used += n
-		if left > 0 {
-			if _, err := w.link.Write(w.buf[:used]); err != nil {
-				return err
-			}
-			used = 0
-		}
+		w.used += n
 	}
 	var extra [1]byte
 	if n, _ := io.ReadFull(lit.body, extra[:]); n > 0 {
 		lit.err = errBodySize
 		return w.fail(lit.err)
 	}
-	if used+2 > len(w.buf) {
-		if _, err := w.link.Write(w.buf[:used]); err != nil {
-			return err
-		}
-		used = 0
-	}
-	used += copy(w.buf[used:], "\r\n")
+	return nil
+}
+
+// flush sends what is in the buffer.
+func (w *wire) flush() error {
+	used := w.used
+	w.used = 0
 	_, err := w.link.Write(w.buf[:used])
 	return err
 }
 
-// announce writes the line that announces a synchronising literal and waits
-// for the server's word on it.
-func (w *wire) announce(tag string, line []byte) (bool, error) {
+// announce sends the line that announces a synchronising literal and waits for
+// the server's word on it.
+func (w *wire) announce(tag string) (bool, error) {
 	g := &goAhead{tag: tag, ch: make(chan bool, 1)}
 	w.smu.Lock()
 	w.awaiting = g
 	w.smu.Unlock()
 	w.await(true)
 	defer w.await(false)
-	if _, err := w.link.Write(line); err != nil {
+	if err := w.flush(); err != nil {
 		return false, err
 	}
 	select {

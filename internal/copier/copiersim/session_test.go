@@ -25,16 +25,21 @@ func (p *storePort) Open(ctx context.Context, _ mailbox.Number) (copier.Session,
 	return &session{k: p.k, s: p.s, opened: time.Now(), deadline: time.Now().Add(time.Hour)}, nil
 }
 
-// waiting is an append that the server has received and whose answer the
-// client has not read. The server commits it at its own pace, whether the
+// waiting is an append command that the server has received and whose answer
+// the client has not read. The server commits it at its own pace, whether the
 // client is alive, paused or gone.
 type waiting struct {
-	m      copier.Incoming
+	messages []incoming
+	at       time.Time // when the server commits it
+	done     bool
+	lost     bool // the connection went before the server had it whole
+}
+
+// incoming is one message of an append command, with its answer once committed.
+type incoming struct {
+	copier.Incoming
 	text   string
 	result func(copier.AppendResult)
-	at     time.Time // when the server commits it
-	done   bool
-	lost   bool // the connection went before the server had it whole
 	answer copier.AppendResult
 }
 
@@ -47,7 +52,8 @@ type session struct {
 	opened   time.Time
 	deadline time.Time
 	queue    []*waiting
-	serverAt time.Time // when the server has done all that it received
+	batch    []incoming // of the command that the client has not ended
+	serverAt time.Time  // when the server has done all that it received
 }
 
 var errCut = fault.Newf(fault.Transient, "connection reset")
@@ -83,6 +89,7 @@ func (c *session) cut() {
 		return
 	}
 	c.dead = true
+	c.batch = nil // a command without its end stores nothing
 	c.k.w.tell("%s loses its %s connection with %d appends", c.k.name, c.s.name, len(c.queue))
 	kept := c.k.w.rng.IntN(len(c.queue) + 1)
 	for i, q := range c.queue {
@@ -267,13 +274,24 @@ func (c *session) Append(ctx context.Context, m copier.Incoming, result func(cop
 	if err := c.write(ctx); err != nil {
 		return err
 	}
-	c.receive(&waiting{m: m, text: string(text), result: result})
+	c.batch = append(c.batch, incoming{Incoming: m, text: string(text), result: result})
+	if !c.s.feat.multiappend || m.Alone || len(c.batch) > 3 {
+		c.endBatch()
+	}
 	full := len(c.queue) > 4
 	c.leave()
 	if full {
 		return c.answer(ctx, 1)
 	}
 	return nil
+}
+
+// endBatch ends the append command.
+func (c *session) endBatch() {
+	if len(c.batch) > 0 {
+		c.receive(&waiting{messages: c.batch})
+		c.batch = nil
+	}
 }
 
 // receive queues an append at the server, which takes its time now and then.
@@ -298,12 +316,25 @@ func (c *session) receive(q *waiting) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !q.lost {
-			q.answer, q.done = c.commit(q), true
+			c.commit(q.messages)
+			q.done = true
 		}
 	})
 }
 
-func (c *session) Flush(ctx context.Context) error { return c.answer(ctx, 0) }
+func (c *session) Flush(ctx context.Context) error {
+	c.k.w.mu.Lock()
+	open := len(c.batch) > 0
+	c.k.w.mu.Unlock()
+	if open {
+		if err := c.write(ctx); err != nil {
+			return err
+		}
+		c.endBatch()
+		c.leave()
+	}
+	return c.answer(ctx, 0)
+}
 
 // answer reads answers until at most keep appends are without one.
 func (c *session) answer(ctx context.Context, keep int) error {
@@ -315,34 +346,54 @@ func (c *session) answer(ctx context.Context, keep int) error {
 		}
 		c.queue = c.queue[1:]
 		c.leave()
-		q.result(q.answer)
+		for _, m := range q.messages {
+			m.result(m.answer)
+		}
 	}
 	return nil
 }
 
-// commit stores one message, and checks that nothing is doubled by it.
-func (c *session) commit(q *waiting) copier.AppendResult {
-	w, name, content := c.k.w, q.m.Folder, q.text
-	f := c.s.folders[name]
-	if f == nil {
-		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "no such folder")}
+// commit stores the messages of one command, all or none.
+func (c *session) commit(messages []incoming) {
+	for _, m := range messages {
+		if err := c.refusal(m); err != nil {
+			for i := range messages {
+				messages[i].answer = copier.AppendResult{Err: err, WithOthers: len(messages) > 1}
+			}
+			return
+		}
 	}
-	if f.refusesAll {
+	for i, m := range messages {
+		messages[i].answer = c.store(m)
+	}
+}
+
+// refusal is why the server does not take a message; nil where it does.
+func (c *session) refusal(m incoming) error {
+	f := c.s.folders[m.Folder]
+	switch {
+	case f == nil:
+		return fault.Newf(fault.Permanent, "no such folder")
+	case f.refusesAll:
 		c.s.refused++
-		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "no right to append")}
+		return fault.Newf(fault.Permanent, "no right to append")
+	case c.s.feat.refusesPoison && strings.Contains(m.text, "poison"):
+		return fault.Newf(fault.Permanent, "message refused")
+	case c.s.feat.refusesUrgent && m.Flags.Has("urgent"):
+		return fault.Newf(fault.Permanent, "keyword refused")
 	}
-	if c.s.feat.refusesPoison && strings.Contains(content, "poison") {
-		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "message refused")}
-	}
-	if c.s.feat.refusesUrgent && q.m.Flags.Has("urgent") {
-		return copier.AppendResult{Err: fault.Newf(fault.Permanent, "keyword refused")}
-	}
-	content = c.s.kept(content)
-	date := c.s.keptDate(q.m.InternalDate)
-	altered := content != q.text || !date.Equal(q.m.InternalDate)
-	uid := c.s.put(name, content, q.m.Flags, date)
+	return nil
+}
+
+// store stores one message, and checks that nothing is doubled by it.
+func (c *session) store(m incoming) copier.AppendResult {
+	w, name, f := c.k.w, m.Folder, c.s.folders[m.Folder]
+	content := c.s.kept(m.text)
+	date := c.s.keptDate(m.InternalDate)
+	altered := content != m.text || !date.Equal(m.InternalDate)
+	uid := c.s.put(name, content, m.Flags, date)
 	w.tell("%s appends %s %d %v", c.k.name, name, uid, c.s.folders[name].find(uid))
-	if n, most := c.s.countLike(name, c.s.folders[name].find(uid)), w.source.ever[name][q.text]+c.s.ever[name][content]; n > most && !altered {
+	if n, most := c.s.countLike(name, c.s.folders[name].find(uid)), w.source.ever[name][m.text]+c.s.ever[name][content]; n > most && !altered {
 		w.violate("%s: message %q is there %d times, and was only ever put there %d times", name, content, n, most)
 	}
 	if !c.s.feat.uidplus {

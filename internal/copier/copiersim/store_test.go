@@ -15,6 +15,7 @@ type features struct {
 	condstore, uidplus, keywords       bool
 	altersNUL, refusesPoison, noRename bool
 	refusesUrgent                      bool // announces any keyword and says NO to this one
+	multiappend                        bool // takes several messages by one command
 	redates                            bool // puts another date in place of some
 	keepsLevels                        bool // makes the folders above a new one, and deletes none of them
 }

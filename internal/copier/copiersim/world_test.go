@@ -41,7 +41,7 @@ func newWorld(seed uint64) *world {
 	w.source = newStore(w, "source", features{condstore: w.chance(80), uidplus: true, keywords: true})
 	w.target = newStore(w, "target", features{condstore: w.chance(80), uidplus: w.chance(75), keywords: w.chance(85),
 		altersNUL: w.chance(30), refusesPoison: w.chance(30), noRename: w.chance(15), refusesUrgent: w.chance(15),
-		redates: w.chance(20), keepsLevels: w.chance(20)})
+		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50)})
 	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}}
 	return w
 }

@@ -69,6 +69,7 @@ func Run(t *testing.T, b Backend) {
 		{"reading sets no flag", testPeek},
 		{"append", testAppend},
 		{"append refused", testAppendRefused},
+		{"append together", testAppendTogether},
 		{"append in bulk", testAppendBulk},
 		{"append of a wrong length", testAppendWrongLength},
 		{"flags", testFlags},

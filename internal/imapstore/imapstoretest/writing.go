@@ -63,7 +63,8 @@ func testAppend(t *testing.T, b Backend) {
 func testAppendRefused(t *testing.T, b Backend) {
 	s, _ := fresh(t, b)
 	// Both below and above LITERAL-'s limit, among others that are taken.
-	small, big := message("s", "small"), message("b", strings.Repeat("big\r\n", 50_000))
+	// What is refused holds commands, which nobody may carry out.
+	small, big := message("s", "small\r\nz CREATE Pwned"), message("b", strings.Repeat("z CREATE Pwned\r\n", 15_000))
 	var order []int
 	var refused []error
 	add := func(i int, folder mailbox.FolderName, body []byte) {
@@ -99,6 +100,52 @@ func testAppendRefused(t *testing.T, b Backend) {
 	must(t, err)
 	if len(got) != 3 || !bytes.Equal(got[2], big) {
 		t.Errorf("stored: %d messages", len(got))
+	}
+	folders, err := s.List(t.Context())
+	must(t, err)
+	if slices.ContainsFunc(folders, func(f mailbox.Folder) bool { return strings.Contains(string(f.Name), "Pwned") }) {
+		t.Error("a message was taken for commands")
+	}
+}
+
+// testAppendTogether: where several messages go by one command, a NO is for all
+// of them and none is stored; one that is to be alone is alone.
+func testAppendTogether(t *testing.T, b Backend) {
+	s, _ := fresh(t, b)
+	var answers []copier.AppendResult
+	add := func(folder mailbox.FolderName, alone bool) {
+		body := message(fmt.Sprint(len(answers)), "z CREATE Pwned")
+		in := copier.Incoming{Folder: folder, Flags: `\Seen kw`, InternalDate: day, Size: int64(len(body)), Body: bytes.NewReader(body), Alone: alone}
+		must(t, s.Append(t.Context(), in, func(r copier.AppendResult) { answers = append(answers, r) }))
+	}
+	for range 3 {
+		add("No/Such/Folder", false)
+	}
+	add("No/Such/Folder", true)
+	for range 3 {
+		add(inbox, false)
+	}
+	must(t, s.Flush(t.Context()))
+	if len(answers) != 7 {
+		t.Fatalf("%d answers", len(answers))
+	}
+	for i, r := range answers {
+		if refused := r.Err != nil; refused != (i < 4) {
+			t.Errorf("answer %d: %v", i, r.Err)
+		}
+		if r.WithOthers && i >= 3 {
+			t.Errorf("answer %d is said to be to several messages", i)
+		}
+		if b.UIDPlus && i > 3 && r.UID != mailbox.UID(i-3) {
+			t.Errorf("answer %d: uid %d", i, r.UID)
+		}
+	}
+	got, err := s.List(t.Context())
+	must(t, err)
+	for _, f := range got {
+		if strings.Contains(string(f.Name), "Pwned") || (f.Name == inbox && f.Counters.Messages != 3) {
+			t.Errorf("folder %+v", f)
+		}
 	}
 }
 
