@@ -24,6 +24,9 @@ type Options struct {
 	// ConfirmEvery is after how many appended messages the ledger is told.
 	// Default 500.
 	ConfirmEvery int
+	// InTurn does one after the other what is done on both stores at once by
+	// default, so that a simulation can be repeated.
+	InTurn bool
 	// Looks is how often a folder is planned anew before a mailbox that keeps
 	// changing is left to the next sync. Default 4.
 	Looks int
@@ -130,6 +133,11 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 	job.Retry = true
 	r := newRun(e, job)
 	defer r.close()
+	if len(known) == 0 {
+		// Nothing can be proven; the lease comes before the first look, then.
+		report, err = r.sync(ctx)
+		return report, false, err
+	}
 	if err := r.open(ctx); err != nil {
 		return r.failed(err), false, err
 	}
@@ -182,21 +190,24 @@ func newRun(e *Engine, job Job) *run {
 
 // open logs in to both sides where that is not done yet.
 func (r *run) open(ctx context.Context) error {
-	if r.source == nil {
-		s, err := r.job.Source.Open(ctx, r.job.Key.Number)
-		if err != nil {
-			return err
-		}
-		r.source = s
+	if r.source != nil && r.target != nil {
+		return nil
 	}
-	if r.target == nil {
-		t, err := r.job.Target.Open(ctx, r.job.Key.Number)
-		if err != nil {
+	return r.both(
+		func() error {
+			s, err := r.job.Source.Open(ctx, r.job.Key.Number)
+			if err == nil {
+				r.source = s
+			}
 			return err
-		}
-		r.target = t
-	}
-	return nil
+		},
+		func() error {
+			t, err := r.job.Target.Open(ctx, r.job.Key.Number)
+			if err == nil {
+				r.target = t
+			}
+			return err
+		})
 }
 
 // close ends the sessions; the target's first, since it is the one that writes.
@@ -211,17 +222,17 @@ func (r *run) close() {
 	}
 }
 
-// list reads both folder lists, the target's first: what is on the target and
-// on no later list of the source was deleted there, and did not just come.
+// list reads both folder lists.
 func (r *run) list(ctx context.Context) error {
-	var err error
-	if r.targetList, err = r.target.List(ctx); err != nil {
-		return fault.Wrap(err, "list target folders")
-	}
-	if r.sourceList, err = r.source.List(ctx); err != nil {
-		return fault.Wrap(err, "list source folders")
-	}
-	return nil
+	return r.both(
+		func() (err error) {
+			r.sourceList, err = r.source.List(ctx)
+			return fault.Wrap(err, "list source folders")
+		},
+		func() (err error) {
+			r.targetList, err = r.target.List(ctx)
+			return fault.Wrap(err, "list target folders")
+		})
 }
 
 // sync runs the protocol under the lease.

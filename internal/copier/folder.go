@@ -196,15 +196,19 @@ func (t *folderTrouble) Unwrap() error { return t.error }
 // look views both sides for the first time and takes over from the ledger
 // what still holds.
 func (f *folderRun) look(ctx context.Context) error {
-	sourceNow, err := f.run.source.Examine(ctx, f.name)
+	var sourceNow, targetNow mailbox.Counters
+	err := f.both(
+		func() (err error) {
+			sourceNow, err = f.run.source.Examine(ctx, f.name)
+			return fault.Wrap(err, "examine source folder")
+		},
+		func() (err error) {
+			targetNow, f.permanent, err = f.run.target.Select(ctx, f.name)
+			return fault.Wrap(err, "select target folder")
+		})
 	if err != nil {
-		return fault.Wrap(err, "examine source folder")
+		return err
 	}
-	targetNow, permanent, err := f.run.target.Select(ctx, f.name)
-	if err != nil {
-		return fault.Wrap(err, "select target folder")
-	}
-	f.permanent = permanent
 	f.takeOver(sourceNow, targetNow)
 
 	var sourceBase, targetBase *base
@@ -212,11 +216,17 @@ func (f *folderRun) look(ctx context.Context) error {
 		sourceBase = newBase(f.state.SourceAt, f.knownSources())
 		targetBase = newBase(f.state.TargetAt, f.knownTargets())
 	}
-	if f.source, err = view(ctx, f.run.source, sourceNow, sourceBase); err != nil {
-		return fault.Wrap(err, "look at source folder")
-	}
-	if f.target, err = view(ctx, f.run.target, targetNow, targetBase); err != nil {
-		return fault.Wrap(err, "look at target folder")
+	err = f.both(
+		func() (err error) {
+			f.source, err = view(ctx, f.run.source, sourceNow, sourceBase)
+			return fault.Wrap(err, "look at source folder")
+		},
+		func() (err error) {
+			f.target, err = view(ctx, f.run.target, targetNow, targetBase)
+			return fault.Wrap(err, "look at target folder")
+		})
+	if err != nil {
+		return err
 	}
 	if sourceBase != nil {
 		f.retryChangedKeywords()

@@ -28,7 +28,7 @@ var (
 var named = []uint64{}
 
 func newEngine(l copier.Ledger) *copier.Engine {
-	return copier.NewEngine(l, realTime{}, copier.Options{LeaseTTL: leaseTTL, Fence: fence, ConfirmEvery: 5}, slog.New(slog.DiscardHandler))
+	return copier.NewEngine(l, realTime{}, copier.Options{LeaseTTL: leaseTTL, Fence: fence, ConfirmEvery: 5, InTurn: true}, slog.New(slog.DiscardHandler))
 }
 
 func TestSimulation(t *testing.T) {
