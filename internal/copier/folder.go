@@ -405,8 +405,9 @@ func (f *folderRun) record(proven bool) {
 		u.CloseIntent = true
 		f.state.Intent = nil
 	}
-	u.SetDifferences, u.Differences = true, f.lasting()
-	f.state.Pairs, f.state.Differences = runs, u.Differences
+	lasting := f.lasting()
+	u.RemoveDifferences, u.AddDifferences = diffDifferences(f.state.Differences, lasting)
+	f.state.Pairs, f.state.Differences = runs, lasting
 	f.confirmed = f.pairs.Len()
 	f.state.SourceAt, f.state.TargetAt = u.SourceAt, u.TargetAt
 	f.run.pending.Folders = append(f.run.pending.Folders, u)
@@ -421,15 +422,7 @@ func (f *folderRun) lasting() []Difference {
 			out = append(out, d)
 		}
 	}
-	slices.SortFunc(out, func(a, b Difference) int {
-		if a.SourceUID != b.SourceUID {
-			return int(int64(a.SourceUID) - int64(b.SourceUID))
-		}
-		if a.Kind < b.Kind {
-			return -1
-		}
-		return 1
-	})
+	sortDifferences(out)
 	return out
 }
 

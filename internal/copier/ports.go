@@ -285,9 +285,9 @@ type FolderUpdate struct {
 	// OpenIntent replaces the folder's intent; CloseIntent removes it.
 	OpenIntent  *Intent
 	CloseIntent bool
-	// Differences replaces the folder's list where SetDifferences is true.
-	SetDifferences bool
-	Differences    []Difference
+	// RemoveDifferences and AddDifferences change the folder's list, in which a
+	// message has one of each kind: one that is added takes the other's place.
+	RemoveDifferences, AddDifferences []Difference
 }
 
 // Clock is the time as the engine sees it.

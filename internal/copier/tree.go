@@ -253,10 +253,11 @@ func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscri
 
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {
 	state := r.state(name)
-	*state = FolderState{Name: name, SourceValidity: sourceValidity,
-		Differences: []Difference{{Kind: kind, Detail: err.Error()}}}
+	refused := []Difference{{Kind: kind, Detail: err.Error()}}
+	remove, add := diffDifferences(state.Differences, refused)
+	*state = FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
 	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: sourceValidity,
-		SetDifferences: true, Differences: state.Differences})
+		RemoveDifferences: remove, AddDifferences: add})
 }
 
 // state returns what the ledger knows of a folder, or a new state.

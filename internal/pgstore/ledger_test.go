@@ -26,9 +26,8 @@ func initialCopy() copier.Update {
 	return copier.Update{Folders: []copier.FolderUpdate{
 		{
 			Name: mailbox.Inbox, SourceValidity: math.MaxUint32, TargetValidity: 2, SourceAt: at(math.MaxUint32), TargetAt: at(2),
-			AddPairs:       []mailbox.Run{{Source: 1, Target: 101, Length: 10}, {Source: 20, Target: 5, Length: 3}},
-			SetDifferences: true,
-			Differences: []copier.Difference{
+			AddPairs: []mailbox.Run{{Source: 1, Target: 101, Length: 10}, {Source: 20, Target: 5, Length: 3}},
+			AddDifferences: []copier.Difference{
 				{Kind: copier.Altered, SourceUID: 11, Detail: "bare LF\x00\xff"},
 				{Kind: copier.Refused, SourceUID: 11, Detail: "LIMIT"},
 			},
@@ -83,7 +82,7 @@ func TestSaveAndBegin(t *testing.T) {
 
 	// A run grows, one goes, one comes; the intent is confirmed in part.
 	inbox := initialCopy().Folders[0]
-	inbox.SetDifferences, inbox.Differences = false, nil
+	inbox.AddDifferences = nil
 	inbox.SourceAt, inbox.TargetAt = mailbox.Counters{}, mailbox.Counters{}
 	inbox.RemovePairs = []mailbox.Run{{Source: 1, Target: 101, Length: 10}, {Source: 20, Target: 5, Length: 3}}
 	inbox.AddPairs = []mailbox.Run{{Source: 1, Target: 101, Length: 12}, {Source: 30, Target: 1, Length: 1}}
@@ -97,10 +96,13 @@ func TestSaveAndBegin(t *testing.T) {
 	want[1].Intent = other.OpenIntent
 	equal(t, "states", known(t, s, one), want)
 
-	// Differences are replaced, the intent closed.
+	// One difference goes, one gets another detail, one comes and one is not
+	// touched; the intent is closed.
 	inbox.RemovePairs, inbox.AddPairs = nil, nil
-	inbox.SetDifferences = true
-	inbox.Differences = []copier.Difference{
+	inbox.AddDifferences = []copier.Difference{{Kind: copier.Unreadable, SourceUID: 12, Detail: "withheld"}}
+	save(t, s, one, copier.Update{Folders: []copier.FolderUpdate{inbox, other}})
+	inbox.RemoveDifferences = []copier.Difference{{Kind: copier.Altered, SourceUID: 11}, {Kind: copier.Altered, SourceUID: 99}}
+	inbox.AddDifferences = []copier.Difference{
 		{Kind: copier.Refused, SourceUID: 11, Detail: "other"}, {Kind: copier.FlagsRefused, SourceUID: 1, Detail: "$x"},
 		{Kind: copier.FlagsRefused, SourceUID: 1, Detail: "$x"},
 	}
@@ -108,6 +110,7 @@ func TestSaveAndBegin(t *testing.T) {
 	save(t, s, one, copier.Update{Folders: []copier.FolderUpdate{inbox, other}})
 	want[0].Differences = []copier.Difference{
 		{Kind: copier.FlagsRefused, SourceUID: 1, Detail: "$x"}, {Kind: copier.Refused, SourceUID: 11, Detail: "other"},
+		{Kind: copier.Unreadable, SourceUID: 12, Detail: "withheld"},
 	}
 	want[1].Intent = nil
 	equal(t, "states", known(t, s, one), want)
@@ -117,7 +120,7 @@ func TestSaveAndBegin(t *testing.T) {
 		save(t, s, one, initialCopy())
 		*side = 77
 		inbox.AddPairs = []mailbox.Run{{Source: 5, Target: 5, Length: 1}}
-		inbox.SetDifferences = false
+		inbox.RemoveDifferences, inbox.AddDifferences = nil, nil
 		save(t, s, one, copier.Update{Folders: []copier.FolderUpdate{inbox}})
 		equal(t, "folder started anew", known(t, s, one)[0], copier.FolderState{
 			Name: mailbox.Inbox, SourceValidity: inbox.SourceValidity, TargetValidity: inbox.TargetValidity, Pairs: inbox.AddPairs,
@@ -136,7 +139,7 @@ func TestSaveAndBegin(t *testing.T) {
 	// Several updates of one folder are applied in their order.
 	later := initialCopy().Folders[0]
 	later.RemovePairs, later.AddPairs = later.AddPairs[:1], []mailbox.Run{{Source: 40, Target: 40, Length: 1}}
-	later.Differences = nil
+	later.RemoveDifferences, later.AddDifferences = later.AddDifferences, nil
 	latest := later
 	latest.RemovePairs, latest.AddPairs = later.AddPairs, []mailbox.Run{{Source: 1, Target: 101, Length: 2}}
 	latest.OpenIntent = &copier.Intent{TargetUIDNext: 3, Sources: mailbox.NewUIDSet(4)}

@@ -141,28 +141,26 @@ func (w *ledgerWriter) pairs(ctx context.Context, updates []copier.FolderUpdate)
 	}
 }
 
+// differences removes and adds lasting differences, each known by its message
+// and kind.
 func (w *ledgerWriter) differences(ctx context.Context, updates []copier.FolderUpdate) {
-	var folders []string
-	up := sqlcgen.UpsertDifferencesParams{
-		Link: w.link, Number: w.number, OfFolders: []string{}, SourceUids: []int64{}, Kinds: []string{}, Details: []string{},
-	}
+	down := sqlcgen.DeleteDifferencesParams{Link: w.link, Number: w.number}
+	up := sqlcgen.UpsertDifferencesParams{Link: w.link, Number: w.number}
 	for _, f := range updates {
-		if !f.SetDifferences {
-			continue
+		for _, d := range f.RemoveDifferences {
+			down.OfFolders = append(down.OfFolders, string(f.Name))
+			down.SourceUids = append(down.SourceUids, int64(d.SourceUID))
+			down.Kinds = append(down.Kinds, string(d.Kind))
 		}
-		folders = append(folders, string(f.Name))
-		for _, d := range f.Differences {
+		for _, d := range f.AddDifferences {
 			up.OfFolders = append(up.OfFolders, string(f.Name))
 			up.SourceUids = append(up.SourceUids, int64(d.SourceUID))
 			up.Kinds = append(up.Kinds, string(d.Kind))
 			up.Details = append(up.Details, plain(d.Detail))
 		}
 	}
-	if len(folders) > 0 {
-		w.do(w.q.DeleteOtherDifferences(ctx, sqlcgen.DeleteOtherDifferencesParams{
-			Link: w.link, Number: w.number, Folders: folders,
-			OfFolders: up.OfFolders, SourceUids: up.SourceUids, Kinds: up.Kinds,
-		}))
+	if len(down.OfFolders) > 0 {
+		w.do(w.q.DeleteDifferences(ctx, down))
 	}
 	if len(up.OfFolders) > 0 {
 		w.do(w.q.UpsertDifferences(ctx, up))

@@ -147,7 +147,10 @@ func (db *ledger) apply(u copier.FolderUpdate) {
 		i := *u.OpenIntent
 		s.Intent = &i
 	}
-	if u.SetDifferences {
-		s.Differences = slices.Clone(u.Differences)
+	for _, d := range slices.Concat(u.RemoveDifferences, u.AddDifferences) {
+		s.Differences = slices.DeleteFunc(slices.Clone(s.Differences), func(o copier.Difference) bool {
+			return o.SourceUID == d.SourceUID && o.Kind == d.Kind
+		})
 	}
+	s.Differences = append(s.Differences, u.AddDifferences...)
 }

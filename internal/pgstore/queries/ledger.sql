@@ -123,21 +123,20 @@ FROM (
 JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
 ON CONFLICT (folder_id) DO UPDATE SET target_uidnext = excluded.target_uidnext, sources = excluded.sources;
 
--- DeleteOtherDifferences deletes the differences of some folders but for those
--- that are still so, which keep the time since when they are.
--- name: DeleteOtherDifferences :exec
+-- name: DeleteDifferences :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = @link AND number = @number
+)
 DELETE FROM differences d
-USING ledger_folders f
-WHERE f.link = @link AND f.number = @number AND f.folder = ANY (@folders::text[]) AND d.folder_id = f.id
-    AND NOT EXISTS (
-        SELECT FROM (
-            SELECT unnest(@of_folders::text[]) AS folder,
-                unnest(@source_uids::bigint[]) AS source_uid,
-                unnest(@kinds::text[]) AS kind
-        ) u
-        WHERE u.folder = f.folder AND u.source_uid = d.source_uid AND u.kind = d.kind
-    );
+USING f, (
+    SELECT unnest(@of_folders::text[]) AS folder,
+        unnest(@source_uids::bigint[]) AS source_uid,
+        unnest(@kinds::text[]) AS kind
+) u
+WHERE f.folder = u.folder AND d.folder_id = f.id AND d.source_uid = u.source_uid AND d.kind = u.kind;
 
+-- UpsertDifferences keeps the time since when a difference is, where it only
+-- gets another detail.
 -- name: UpsertDifferences :exec
 INSERT INTO differences (folder_id, source_uid, kind, detail)
 SELECT DISTINCT ON (f.id, u.source_uid, u.kind) f.id, u.source_uid, u.kind, u.detail

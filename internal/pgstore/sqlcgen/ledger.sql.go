@@ -28,39 +28,34 @@ func (q *Queries) CloseIntents(ctx context.Context, arg CloseIntentsParams) erro
 	return err
 }
 
-const DeleteOtherDifferences = `-- name: DeleteOtherDifferences :exec
+const DeleteDifferences = `-- name: DeleteDifferences :exec
+WITH f AS MATERIALIZED (
+    SELECT id, folder FROM ledger_folders WHERE link = $4 AND number = $5
+)
 DELETE FROM differences d
-USING ledger_folders f
-WHERE f.link = $1 AND f.number = $2 AND f.folder = ANY ($3::text[]) AND d.folder_id = f.id
-    AND NOT EXISTS (
-        SELECT FROM (
-            SELECT unnest($4::text[]) AS folder,
-                unnest($5::bigint[]) AS source_uid,
-                unnest($6::text[]) AS kind
-        ) u
-        WHERE u.folder = f.folder AND u.source_uid = d.source_uid AND u.kind = d.kind
-    )
+USING f, (
+    SELECT unnest($1::text[]) AS folder,
+        unnest($2::bigint[]) AS source_uid,
+        unnest($3::text[]) AS kind
+) u
+WHERE f.folder = u.folder AND d.folder_id = f.id AND d.source_uid = u.source_uid AND d.kind = u.kind
 `
 
-type DeleteOtherDifferencesParams struct {
-	Link       string
-	Number     string
-	Folders    []string
+type DeleteDifferencesParams struct {
 	OfFolders  []string
 	SourceUids []int64
 	Kinds      []string
+	Link       string
+	Number     string
 }
 
-// DeleteOtherDifferences deletes the differences of some folders but for those
-// that are still so, which keep the time since when they are.
-func (q *Queries) DeleteOtherDifferences(ctx context.Context, arg DeleteOtherDifferencesParams) error {
-	_, err := q.db.Exec(ctx, DeleteOtherDifferences,
-		arg.Link,
-		arg.Number,
-		arg.Folders,
+func (q *Queries) DeleteDifferences(ctx context.Context, arg DeleteDifferencesParams) error {
+	_, err := q.db.Exec(ctx, DeleteDifferences,
 		arg.OfFolders,
 		arg.SourceUids,
 		arg.Kinds,
+		arg.Link,
+		arg.Number,
 	)
 	return err
 }
@@ -467,6 +462,8 @@ type UpsertDifferencesParams struct {
 	Number     string
 }
 
+// UpsertDifferences keeps the time since when a difference is, where it only
+// gets another detail.
 func (q *Queries) UpsertDifferences(ctx context.Context, arg UpsertDifferencesParams) error {
 	_, err := q.db.Exec(ctx, UpsertDifferences,
 		arg.OfFolders,
