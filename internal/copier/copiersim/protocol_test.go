@@ -342,6 +342,28 @@ func TestRefusedMessageIsTriedAgain(t *testing.T) {
 	})
 }
 
+// TestRefusedTogether: where the target takes several messages by one command
+// and refuses it for the sake of one, only that one stays behind; and one that
+// is refused for its keywords is mirrored without them.
+func TestRefusedTogether(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.multiappend, s.target.feat.refusesPoison, s.target.feat.refusesUrgent = true, true, true
+		s.deposit(mailbox.Inbox, 1, 2)
+		s.source.userPut(mailbox.Inbox, "Message-ID: <p>\r\n\r\npoison", "", at(3))
+		s.source.userPut(mailbox.Inbox, text(4), "urgent", at(4))
+		s.deposit(mailbox.Inbox, 5, 6, 7, 8, 9)
+		if r := s.sync(copier.Differing); r.Differences != 2 || r.Messages.Appended != 8 {
+			s.Errorf("%d differences, %d messages appended; want 2 and 8", r.Differences, r.Messages.Appended)
+		}
+		if n := len(s.target.folders[mailbox.Inbox].messages); n != 8 {
+			s.Errorf("%d messages on the target, want 8", n)
+		}
+		if r := s.sync(copier.Differing); r.Messages.Appended != 0 {
+			s.Errorf("%d messages appended again", r.Messages.Appended)
+		}
+	})
+}
+
 // TestTargetThatRefusesEverything is left after some messages: it is not the
 // messages then.
 func TestTargetThatRefusesEverything(t *testing.T) {
