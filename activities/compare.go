@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 )
 
@@ -42,7 +43,8 @@ type PlanInput struct {
 	Link string `json:"link"`
 	// After is the last mailbox of the page before; "" from the start.
 	After mailbox.Number `json:"after,omitempty"`
-	// PageSize is how many mailboxes a page has, Pages how many pages to plan.
+	// PageSize is how many mailboxes with work a page has at most, Pages how
+	// many pages to plan.
 	PageSize int `json:"page_size"`
 	Pages    int `json:"pages"`
 }
@@ -53,33 +55,63 @@ type Page struct {
 	Last  mailbox.Number `json:"last"`
 }
 
+// settledPerDue is how many mailboxes that were equal when last looked at make
+// a page as long as one that is to be copied, where one command tells of all:
+// the more mailboxes are asked for by it, the cheaper is each.
+const settledPerDue = 100
+
 // PlanPages cuts the mailboxes of a link into pages. Only their ends go into
 // the workflow's history. Fewer pages than asked for mean that there are no
 // more.
 func (a *Activities) PlanPages(ctx context.Context, in PlanInput) ([]Page, error) {
+	settled := 1
+	if a.offersOverview(ctx, in.Link) {
+		settled = settledPerDue
+	}
 	var pages []Page
 	for after := in.After; len(pages) < in.Pages; {
-		numbers, err := a.ports.Records.NumbersPage(ctx, in.Link, after, in.PageSize)
+		last, err := a.ports.Records.PageEnd(ctx, in.Link, after, in.PageSize, settled)
 		if err != nil {
 			return nil, applicationError(err, 0)
 		}
-		if len(numbers) == 0 {
+		if last == "" {
 			break
 		}
-		last := numbers[len(numbers)-1]
 		pages = append(pages, Page{After: after, Last: last})
-		if len(numbers) < in.PageSize {
-			break
-		}
 		after = last
 	}
 	return pages, nil
 }
 
+// planLook bounds the look at the stores that planning takes.
+const planLook = 5 * time.Second
+
+// offersOverview reports whether both stores of a link show all mailboxes at
+// once. It matters for the size of pages only: a store that does not answer
+// counts as one that does not.
+func (a *Activities) offersOverview(ctx context.Context, link string) bool {
+	ctx, cancel := context.WithTimeout(ctx, planLook)
+	defer cancel()
+	stores, err := a.ports.Links.Stores(ctx, link)
+	if err != nil {
+		return false
+	}
+	for _, s := range []copier.Store{stores.Source, stores.Target} {
+		o, can := s.(copier.Overviewer)
+		if !can {
+			return false
+		}
+		if offers, err := o.OffersOverview(ctx); err != nil || !offers {
+			return false
+		}
+	}
+	return true
+}
+
 // numbers lists the mailboxes of a page as they are now; those that joined the
 // link since it was planned are among them.
 func (a *Activities) numbers(ctx context.Context, link string, page Page) ([]mailbox.Number, error) {
-	const chunk = 500
+	const chunk = 5000
 	var all []mailbox.Number
 	for after := page.After; ; {
 		numbers, err := a.ports.Records.NumbersPage(ctx, link, after, chunk)

@@ -45,6 +45,10 @@ type Records interface {
 	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
 	// those after `after`.
 	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
+	// PageEnd returns the last mailbox of the page that begins behind `after`,
+	// "" where there is none. A page holds size mailboxes; settled ones, equal
+	// when they were last looked at, count only one in perDue.
+	PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error)
 	CountMailboxes(ctx context.Context, link string) (int, error)
 	// DueMailboxes lists mailboxes with work due now, the longest waiting first.
 	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)

@@ -183,6 +183,8 @@ type overviewer struct {
 	calls atomic.Int64
 }
 
+func (o *overviewer) OffersOverview(context.Context) (bool, error) { return o.err == nil, o.err }
+
 func (o *overviewer) Overview(_ context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error) {
 	o.calls.Add(1)
 	if o.err != nil {

@@ -15,12 +15,12 @@ const finalWrite = 5 * time.Second
 
 // cursor is what the heartbeats of a page carry: which of its mailboxes are
 // done, and what was done so far. Mailboxes are worked on in ascending order,
-// so that Also, the ones done out of order, stays short.
+// so that But, those that were passed or are under way, stays short.
 type cursor struct {
 	trace
-	// After: every mailbox up to this one is done.
-	After    mailbox.Number          `json:"after,omitempty"`
-	Also     []mailbox.Number        `json:"also,omitempty"`
+	// UpTo: every mailbox up to this one is done, but those of But.
+	UpTo     mailbox.Number          `json:"up_to,omitempty"`
+	But      []mailbox.Number        `json:"but,omitempty"`
 	Progress control.CompareProgress `json:"progress"`
 }
 
@@ -47,12 +47,12 @@ func newTally(numbers []mailbox.Number) *tally {
 func (t *tally) restore(c cursor) {
 	t.finished = c.Progress
 	for _, n := range t.numbers {
-		if n <= c.After {
+		if n <= c.UpTo {
 			t.done[n] = true
 		}
 	}
-	for _, n := range c.Also {
-		t.done[n] = true
+	for _, n := range c.But {
+		delete(t.done, n)
 	}
 }
 
@@ -65,14 +65,15 @@ func (t *tally) cursor() cursor {
 	for _, now := range t.live {
 		c.Progress = c.Progress.Add(copied(now.Messages, now.Greetings))
 	}
-	i := 0
-	for ; i < len(t.numbers) && t.done[t.numbers[i]]; i++ {
-		c.After = t.numbers[i]
+	last := len(t.numbers)
+	for last > 0 && !t.done[t.numbers[last-1]] {
+		last--
 	}
-	for _, n := range t.numbers[i:] {
-		if t.done[n] {
-			c.Also = append(c.Also, n)
+	for _, n := range t.numbers[:last] {
+		if !t.done[n] {
+			c.But = append(c.But, n)
 		}
+		c.UpTo = n
 	}
 	return c
 }

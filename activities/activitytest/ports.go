@@ -116,6 +116,34 @@ func (w *World) NumbersPage(_ context.Context, link string, after mailbox.Number
 	return numbers[:min(limit, len(numbers))], nil
 }
 
+// PageEnd implements activities.Records.
+func (w *World) PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error) {
+	if err := w.called("PageEnd"); err != nil {
+		return "", err
+	}
+	numbers, err := w.NumbersPage(ctx, link, after, size*perDue)
+	if err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var last mailbox.Number
+	cost := 0
+	for _, n := range numbers {
+		switch w.boxes[mailbox.Key{Link: link, Number: n}].State {
+		case control.StateEqual, control.StateDiffering:
+			cost++
+		default:
+			cost += perDue
+		}
+		if cost > size*perDue {
+			break
+		}
+		last = n
+	}
+	return last, nil
+}
+
 // CountMailboxes implements activities.Records.
 func (w *World) CountMailboxes(_ context.Context, link string) (int, error) {
 	if err := w.called("CountMailboxes"); err != nil {

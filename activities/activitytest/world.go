@@ -74,6 +74,15 @@ func (w *World) Add(link string, numbers ...mailbox.Number) {
 	}
 }
 
+// Settle makes mailboxes of the link ones that were equal when last looked at.
+func (w *World) Settle(link string, numbers ...mailbox.Number) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range numbers {
+		w.boxes[mailbox.Key{Link: link, Number: n}].State = control.StateEqual
+	}
+}
+
 // Remove ends the participation of a mailbox.
 func (w *World) Remove(key mailbox.Key) {
 	w.mu.Lock()

@@ -20,10 +20,13 @@ type Store interface {
 // Overviewer is a Store whose trusted server sees many mailboxes in one
 // namespace, so that one command reviews hundreds of them.
 type Overviewer interface {
+	// OffersOverview reports whether the store shows such a namespace now.
+	OffersOverview(ctx context.Context) (bool, error)
 	// Overview lists the folders, with counters, of the given mailboxes. A
 	// mailbox that the namespace does not show is absent from the answer,
 	// which then proves nothing about it. errors.ErrUnsupported is returned by
-	// a store that offers no such namespace.
+	// a store that offers no such namespace, or one of so many mailboxes that
+	// those asked for are sooner asked by themselves.
 	Overview(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error)
 }
 

@@ -75,8 +75,11 @@ type Store struct {
 	// personal is asked once and then believed of every mailbox: asking again
 	// would cost each session a round trip. List notices when it has changed.
 	personal *namespaces
-	// noOverview is when the store was last found to offer no overview.
-	noOverview time.Time
+	// overviewLearned is when it was last seen whether the store offers an
+	// overview, overviewSize how many mailboxes that last told of.
+	overviewLearned time.Time
+	overviewOffered bool
+	overviewSize    int
 	// lastActed is when the trusted account last acted for a mailbox.
 	lastActed time.Time
 }

@@ -7,32 +7,65 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"mailmirror/internal/mailbox"
 )
 
-// noOverviewFor is how long a store that offers no overview is believed.
-const noOverviewFor = 10 * time.Minute
+// overviewBelieved is how long a store is believed to offer an overview, or
+// none, and to show as many mailboxes as it did.
+const overviewBelieved = 10 * time.Minute
+
+// worthwhile is up to how many times as many mailboxes as are asked for a store
+// may show. Its answer tells of all of them, at an eighth or less of what a
+// log-in to each costs on Dovecot and Cyrus.
+const worthwhile = 8
+
+// OffersOverview implements copier.Overviewer. What it found out is believed
+// for ten minutes.
+func (s *Store) OffersOverview(ctx context.Context) (bool, error) {
+	s.mu.Lock()
+	known, offers := time.Since(s.overviewLearned) < overviewBelieved, s.overviewOffered
+	s.mu.Unlock()
+	if known {
+		return offers, nil
+	}
+	session, err := s.open(ctx, "")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = session.Close() }()
+	_, ok := session.overviewNamespace()
+	return ok, nil
+}
 
 // Overview implements copier.Overviewer: it logs in as the trusted account
-// itself and lists the folders of the given mailboxes in the namespace of other
-// users' mailboxes (RFC 2342) with their counters. It needs LIST-EXTENDED and
-// LIST-STATUS: without them a command per mailbox would be no cheaper than the
-// log-ins that it saves.
+// itself and lists the namespace of other users' mailboxes (RFC 2342) with the
+// counters of all folders. It needs LIST-EXTENDED and LIST-STATUS: without them
+// a command per mailbox would be no cheaper than the log-ins that it saves.
+//
+// The store tells of all its mailboxes, since asking for some costs Dovecot a
+// look at each of the others for every line of patterns. Where they are many
+// times those that are asked for the answer is errors.ErrUnsupported, from the
+// second time on.
 //
 // A folder is what Session.List says it is, but for two things that the
 // namespace cannot tell: Subscribed is always false, and SpecialUse is always
 // empty. A folder that the trusted account may not see is not there.
 func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error) {
 	s.mu.Lock()
-	unsupported := time.Since(s.noOverview) < noOverviewFor
+	unsupported := time.Since(s.overviewLearned) < overviewBelieved &&
+		(!s.overviewOffered || s.overviewSize > worthwhile*len(numbers))
 	s.mu.Unlock()
 	if unsupported {
 		return nil, errors.ErrUnsupported
 	}
+	wanted := make(map[mailbox.Number]bool, len(numbers))
 	for _, n := range numbers {
 		if err := n.Validate(); err != nil {
 			return nil, err
 		}
+		wanted[n] = true
 	}
 	session, err := s.open(ctx, "")
 	if err != nil {
@@ -41,36 +74,39 @@ func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mai
 	defer func() { _ = session.Close() }()
 	ns, ok := session.overviewNamespace()
 	if !ok {
-		s.mu.Lock()
-		s.noOverview = time.Now()
-		s.mu.Unlock()
 		return nil, errors.ErrUnsupported
 	}
-	return session.overview(ctx, ns, numbers)
+	folders, err := session.overview(ctx, ns)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.overviewSize = countMailboxes(ns, folders)
+	s.mu.Unlock()
+	return groupByMailbox(ns, wanted, folders), nil
 }
 
 // overviewNamespace is the one in which the trusted account sees mailboxes.
-func (s *Session) overviewNamespace() (namespace, bool) {
-	if !s.wire.has("LIST-EXTENDED") || !s.wire.has("LIST-STATUS") {
-		return namespace{}, false
-	}
-	for _, ns := range s.ns.others {
-		if ns.prefix != "" && ns.separator != 0 {
-			return ns, true
+func (s *Session) overviewNamespace() (found namespace, ok bool) {
+	if s.wire.has("LIST-EXTENDED") && s.wire.has("LIST-STATUS") {
+		for _, ns := range s.ns.others {
+			if ns.prefix != "" && ns.separator != 0 {
+				found, ok = ns, true
+				break
+			}
 		}
 	}
-	return namespace{}, false
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	s.store.overviewLearned, s.store.overviewOffered = time.Now(), ok
+	return found, ok
 }
 
-func (s *Session) overview(ctx context.Context, ns namespace, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error) {
-	var folders []*found
-	err := s.run(ctx, "list folders of many mailboxes", func() error {
+// overview lists all that the namespace shows.
+func (s *Session) overview(ctx context.Context, ns namespace) (folders []*found, err error) {
+	err = s.run(ctx, "list folders of all mailboxes", func() error {
 		answers, err := s.collect(func() []waiter {
-			var commands []waiter
-			for _, patterns := range overviewPatterns(ns, numbers) {
-				commands = append(commands, s.listMany(patterns))
-			}
-			return commands
+			return []waiter{s.client.List("", ns.prefix+"*", &imap.ListOptions{ReturnStatus: s.statusOptions()})}
 		})
 		if err != nil {
 			return err
@@ -81,51 +117,19 @@ func (s *Session) overview(ctx context.Context, ns namespace, numbers []mailbox.
 		}
 		return s.missingStatus(folders, byName)
 	})
-	if err != nil {
-		return nil, err
-	}
-	wanted := make(map[mailbox.Number]bool, len(numbers))
-	for _, n := range numbers {
-		wanted[n] = true
-	}
-	return groupByMailbox(ns, wanted, folders), nil
+	return folders, err
 }
 
-// overviewPatterns gives each mailbox two patterns, itself and all below it,
-// and bundles them into commands. On Dovecot and Cyrus with a thousand
-// mailboxes this was as fast as any other form or faster, for pages of 50 to
-// 500: one wildcard for all costs the whole store on every page, and a command
-// per mailbox costs Cyrus ten times as much.
-func overviewPatterns(ns namespace, numbers []mailbox.Number) [][]string {
-	var all [][]string
-	var part []string
-	size := 0
-	for _, n := range numbers {
-		if strings.ContainsRune(string(n), ns.separator) {
-			continue // cannot be told from a folder
+// countMailboxes counts those that a listed namespace shows.
+func countMailboxes(ns namespace, folders []*found) int {
+	owners := map[string]bool{}
+	for _, f := range folders {
+		if rest, ok := strings.CutPrefix(f.decoded, ns.prefix); ok {
+			owner, _, _ := strings.Cut(rest, string(ns.separator))
+			owners[owner] = true
 		}
-		root := encodeUTF7(ns.prefix + string(n))
-		own, below := quote(root), quote(root+encodeUTF7(string(ns.separator))+"*")
-		if size += len(own) + len(below) + 2; size > maxSetBytes && len(part) > 0 {
-			all = append(all, part)
-			part, size = nil, len(own)+len(below)+2
-		}
-		part = append(part, own, below)
 	}
-	if len(part) > 0 {
-		all = append(all, part)
-	}
-	return all
-}
-
-// listMany sends a LIST with several patterns (RFC 5258), which go-imap cannot.
-func (s *Session) listMany(patterns []string) waiter {
-	items := "MESSAGES UIDNEXT UIDVALIDITY"
-	if s.wire.has("CONDSTORE") {
-		items += " HIGHESTMODSEQ"
-	}
-	s.wire.replace = `LIST "" (` + strings.Join(patterns, " ") + `) RETURN (STATUS (` + items + `))`
-	return simpleCommand{s.client.Noop()}
+	return len(owners)
 }
 
 // groupByMailbox turns names below the shared namespace into the folders of

@@ -90,6 +90,29 @@ func testOverview(t *testing.T, store *imapstore.Store, boxes []string) {
 	}
 }
 
+// A store that shows many more mailboxes than are asked for is not asked again:
+// to log in to those few costs less.
+func TestOverviewOfFew(t *testing.T) {
+	t.Parallel()
+	boxes := manyBoxes(20)
+	d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes})
+	store := newStore(t, d, nil)
+	fillBoxes(t, store, boxes)
+	if offers, err := store.OffersOverview(t.Context()); err != nil || !offers {
+		t.Errorf("offers an overview: %v, %v", offers, err)
+	}
+	few := []mailbox.Number{"7000", "7001"}
+	if got, err := store.Overview(t.Context(), few); err != nil || len(got) != 2 {
+		t.Errorf("first overview: %d mailboxes, %v", len(got), err)
+	}
+	if _, err := store.Overview(t.Context(), few); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("second overview: %v", err)
+	}
+	if got, err := store.Overview(t.Context(), []mailbox.Number{"7000", "7001", "7002"}); err != nil || len(got) != 3 {
+		t.Errorf("overview of more: %d mailboxes, %v", len(got), err)
+	}
+}
+
 func manyBoxes(n int) []string {
 	var boxes []string
 	for i := range n {
@@ -131,6 +154,9 @@ func TestOverviewUnsupported(t *testing.T) {
 		"no LIST-STATUS":      {SharedNamespace: true, Mailboxes: []string{"7000"}, HideCapabilities: []string{"LIST-STATUS"}},
 	} {
 		store := newStore(t, servers.DovecotT(t, o), nil)
+		if offers, err := store.OffersOverview(t.Context()); err != nil || offers {
+			t.Errorf("%s: offers an overview: %v, %v", name, offers, err)
+		}
 		for range 2 {
 			if _, err := store.Overview(t.Context(), []mailbox.Number{"7000"}); !errors.Is(err, errors.ErrUnsupported) {
 				t.Errorf("%s: %v", name, err)

@@ -143,6 +143,14 @@ func (s *Store) NumbersPage(ctx context.Context, link string, after mailbox.Numb
 	return numbers(rows), classify("list mailboxes of link "+link, err)
 }
 
+// PageEnd returns the last mailbox of the page behind `after`, "" where there
+// is none. A page holds size mailboxes; those that were equal, but for lasting
+// differences, when they were last looked at count one in perDue.
+func (s *Store) PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error) {
+	last, err := s.q.PageEnd(ctx, sqlcgen.PageEndParams{Link: link, After: string(after), DueCost: int64(perDue), Budget: int64(size) * int64(perDue)})
+	return mailbox.Number(last), classify("plan page of link "+link, err)
+}
+
 // CountMailboxes counts the mailboxes of a link.
 func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
 	n, err := s.q.CountMailboxes(ctx, link)

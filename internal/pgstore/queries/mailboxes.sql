@@ -55,6 +55,19 @@ WHERE link = @link AND number > @after
 ORDER BY number
 LIMIT nullif(@max_rows::bigint, 0);
 
+-- PageEnd adds up what the mailboxes of a page cost: one that is settled 1,
+-- any other due_cost.
+-- name: PageEnd :one
+SELECT coalesce(max(page.number), '')::text AS last
+FROM (
+    SELECT m.number, sum(CASE WHEN m.state IN ('equal', 'differing') THEN 1 ELSE @due_cost::bigint END) OVER (ORDER BY m.number) AS cost
+    FROM mailboxes m
+    WHERE m.link = @link AND m.number > @after
+    ORDER BY m.number
+    LIMIT @budget::bigint
+) page
+WHERE page.cost <= @budget::bigint;
+
 -- name: CountMailboxes :one
 SELECT count(*) FROM mailboxes WHERE link = @link;
 

@@ -362,6 +362,39 @@ func (q *Queries) NumbersPage(ctx context.Context, arg NumbersPageParams) ([]str
 	return items, nil
 }
 
+const PageEnd = `-- name: PageEnd :one
+SELECT coalesce(max(page.number), '')::text AS last
+FROM (
+    SELECT m.number, sum(CASE WHEN m.state IN ('equal', 'differing') THEN 1 ELSE $1::bigint END) OVER (ORDER BY m.number) AS cost
+    FROM mailboxes m
+    WHERE m.link = $2 AND m.number > $3
+    ORDER BY m.number
+    LIMIT $4::bigint
+) page
+WHERE page.cost <= $4::bigint
+`
+
+type PageEndParams struct {
+	DueCost int64
+	Link    string
+	After   string
+	Budget  int64
+}
+
+// PageEnd adds up what the mailboxes of a page cost: one that is settled 1,
+// any other due_cost.
+func (q *Queries) PageEnd(ctx context.Context, arg PageEndParams) (string, error) {
+	row := q.db.QueryRow(ctx, PageEnd,
+		arg.DueCost,
+		arg.Link,
+		arg.After,
+		arg.Budget,
+	)
+	var last string
+	err := row.Scan(&last)
+	return last, err
+}
+
 const RecordFailed = `-- name: RecordFailed :execrows
 UPDATE mailboxes
 SET failures = failures + 1,
