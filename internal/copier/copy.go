@@ -253,8 +253,8 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 	}
 	for i, uid := range odd {
 		g, ok := given[uid]
-		if k, there := kept[oddTarget[i]]; ok && there && g != k {
-			if recognised[uid] {
+		if k, there := kept[oddTarget[i]]; ok && there && g.exact != k.exact {
+			if recognised[uid] && g.kin != k.kin {
 				f.pairs.DeleteSource(uid)
 				continue
 			}

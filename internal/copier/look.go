@@ -2,8 +2,6 @@ package copier
 
 import (
 	"context"
-	"crypto/sha256"
-	"io"
 	"slices"
 	"strconv"
 
@@ -113,6 +111,9 @@ func (f *folderRun) recognise(ctx context.Context) error {
 	if err := f.recogniseExactly(ctx); err != nil {
 		return err
 	}
+	if err := f.recogniseAltered(ctx); err != nil {
+		return err
+	}
 	if err := f.recogniseRedated(ctx); err != nil {
 		return err
 	}
@@ -203,6 +204,9 @@ func (f *folderRun) pairAnew(ctx context.Context) error {
 	s = slices.DeleteFunc(s, func(c mirror.Candidate) bool { _, ok := f.pairs.Target(c.UID); return ok })
 	t = slices.DeleteFunc(t, func(c mirror.Candidate) bool { _, ok := f.pairs.Source(c.UID); return ok })
 	f.match(s, t)
+	if err := f.recogniseAltered(ctx); err != nil {
+		return err
+	}
 	altered := f.alteredSources()
 	for s, t := range known.All() {
 		if _, paired := f.pairs.Target(s); paired || !f.pairs.Put(s, t) {
@@ -341,26 +345,10 @@ func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mai
 	}
 	for i := range list {
 		if d, ok := digests[list[i].UID]; ok {
-			list[i].Body = d
+			list[i].Body = d.exact
 		}
 	}
 	return nil
-}
-
-func bodyDigests(ctx context.Context, rd Reader, uids mailbox.UIDSet) (map[mailbox.UID][32]byte, error) {
-	digests := map[mailbox.UID][32]byte{}
-	if len(uids) == 0 {
-		return digests, nil
-	}
-	err := rd.Bodies(ctx, uids, func(uid mailbox.UID, _ int64, body io.Reader) error {
-		h := sha256.New()
-		if _, err := io.Copy(h, body); err != nil {
-			return err
-		}
-		digests[uid] = [32]byte(h.Sum(nil))
-		return nil
-	})
-	return digests, err
 }
 
 func uidsOf(list []mirror.Candidate) mailbox.UIDSet {
