@@ -57,6 +57,7 @@ var table = map[string]row{
 	"internal/copier": {layer: pure, std: []string{"log/slog"},
 		inside: []string{"internal/mailbox", "internal/mirror", "internal/fault"},
 		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
+	"internal/quota":     {layer: pure},
 	"internal/directory": {layer: pure, inside: []string{"internal/fault"}},
 	"internal/alert":     {layer: pure},
 
@@ -67,6 +68,8 @@ var table = map[string]row{
 	"internal/control": {layer: orchestration,
 		inside: append([]string{"internal/seal"}, purePackages...),
 		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
+	"internal/throttle": {layer: orchestration, inside: []string{"internal/quota"},
+		never: []string{imap, postgres, temporal}},
 	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault"},
 		never: []string{imap, postgres, temporal}},
 	"activities": {layer: orchestration,
@@ -87,7 +90,7 @@ var table = map[string]row{
 		outside: []string{ldap},
 		never:   []string{temporal, postgres, imap, cobra}},
 	"internal/pgstore": {layer: adapter,
-		inside:  append([]string{"internal/control", "internal/pgstore/sqlcgen"}, purePackages...),
+		inside:  append([]string{"internal/control", "internal/pgstore/sqlcgen", "internal/throttle"}, purePackages...),
 		outside: []string{postgres, "github.com/pressly/goose"},
 		never:   []string{"net/http", imap, ldap, temporal, cobra}},
 	"internal/pgstore/sqlcgen": {layer: adapter, outside: []string{postgres}},
@@ -148,4 +151,4 @@ var table = map[string]row{
 	"test/scripts": {layer: helper, anything: true},
 }
 
-var purePackages = []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/copier", "internal/directory", "internal/alert"}
+var purePackages = []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/copier", "internal/quota", "internal/directory", "internal/alert"}
