@@ -7,6 +7,8 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
+
+	"mailmirror/internal/control"
 )
 
 // Ports are the adapters behind the activities.
@@ -15,6 +17,7 @@ type Ports struct {
 	Links   Links
 	Records Records
 	Starter Starter
+	Keeper  Keeper
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -29,6 +32,8 @@ type Settings struct {
 	Report time.Duration
 	// Pace decides when a mailbox that failed is tried again.
 	Pace Pace
+	// Retention is how long records are kept.
+	Retention control.Retention
 }
 
 // Activities is what a worker registers. It is safe for concurrent use.
@@ -36,6 +41,7 @@ type Activities struct {
 	ports  Ports
 	report time.Duration
 	pace   Pace
+	keep   control.Retention
 	// gate holds one token per mailbox that is being worked on.
 	gate chan struct{}
 }
@@ -52,6 +58,7 @@ func New(ports Ports, settings Settings) *Activities {
 		ports:  ports,
 		report: settings.Report,
 		pace:   settings.Pace.withDefaults(),
+		keep:   settings.Retention,
 		gate:   make(chan struct{}, settings.Mailboxes),
 	}
 }

@@ -15,6 +15,8 @@ type BeginInput struct {
 	Link    string    `json:"link"`
 	Trigger string    `json:"trigger"`
 	Started time.Time `json:"started"`
+	// Kind is control.RunCompare where it is empty.
+	Kind control.RunKind `json:"kind,omitempty"`
 }
 
 // BeginCompare records a compare and returns how many mailboxes it is about.
@@ -23,7 +25,7 @@ func (a *Activities) BeginCompare(ctx context.Context, in BeginInput) (int, erro
 	if err != nil {
 		return 0, applicationError(err, 0)
 	}
-	run := control.CompareRun{RunID: in.RunID, Link: in.Link, Trigger: in.Trigger, StartedAt: in.Started, Mailboxes: count}
+	run := control.CompareRun{RunID: in.RunID, Link: in.Link, Kind: in.Kind, Trigger: in.Trigger, StartedAt: in.Started, Mailboxes: count}
 	if err := a.ports.Records.StartCompare(ctx, run); err != nil {
 		return 0, applicationError(err, 0)
 	}

@@ -36,6 +36,11 @@ type Links interface {
 type LinkStores struct {
 	Source, Target     copier.Store
 	Exclude, Greetings mailbox.Patterns
+	// Admit, where not nil, waits until one connection to each store may be
+	// opened, and returns what says that they are closed.
+	Admit func(context.Context) (leave func(), err error)
+	// Pace, where not nil, waits until so many bytes more may be copied.
+	Pace func(ctx context.Context, bytes int) error
 }
 
 // Records is what the activities need of the database.

@@ -36,6 +36,10 @@ type ReviewInput struct {
 // It may be repeated at any time. Its heartbeats say which mailboxes are done,
 // so that the next attempt takes up where this one ended.
 func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.CompareProgress, error) {
+	return a.reviewPage(ctx, in, false)
+}
+
+func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) (control.CompareProgress, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
@@ -47,7 +51,7 @@ func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.Co
 	if err != nil {
 		return control.CompareProgress{}, pageError(ctx, err)
 	}
-	p := &pageReview{Activities: a, in: in, stores: stores, tally: newTally(numbers)}
+	p := &pageReview{Activities: a, in: in, rebuild: rebuild, stores: stores, tally: newTally(numbers)}
 	p.tally.trace = inherited(ctx)
 	if activity.HasHeartbeatDetails(ctx) {
 		var c cursor
@@ -75,6 +79,10 @@ type pageReview struct {
 	in     ReviewInput
 	stores LinkStores
 	tally  *tally
+	// rebuild is true where the ledger is to be believed in nothing; see
+	// RebuildPage. held are the mailboxes that another sync was at.
+	rebuild bool
+	held    heldList
 }
 
 // run reviews what is left of the page. The error is the database's or the
@@ -121,6 +129,9 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	}
 	if p.tally.trace.suspect() {
 		return p.pass(ctx, numbers)
+	}
+	if p.rebuild {
+		return p.rebuildAll(ctx, numbers, states, fail)
 	}
 	look, err := p.overview(ctx, numbers)
 	if err != nil {
@@ -214,6 +225,13 @@ func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (ov
 		return overviews{}, err
 	}
 	defer p.leave()
+	if p.stores.Admit != nil {
+		leave, err := p.stores.Admit(ctx)
+		if err != nil {
+			return overviews{}, context.Cause(ctx)
+		}
+		defer leave()
+	}
 	var look overviews
 	var sourceErr, targetErr error
 	var group sync.WaitGroup
@@ -242,7 +260,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 		}
 		return err
 	})
-	_, busy := errors.AsType[*copier.LeaseHeldError](err)
+	held, busy := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil //nolint:nilerr // not the mailbox's failure; the page ends anyway
@@ -250,6 +268,8 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 		p.tally.unchanged(report)
 	case err == nil:
 		p.tally.synced(report)
+	case busy && p.held.add(job.Key.Number, held.Wait):
+		// rebuildAll comes back to it
 	case busy:
 		p.tally.busy(job.Key.Number)
 	default:

@@ -212,7 +212,7 @@ func due(box control.Mailbox) bool {
 func newJob(stores LinkStores, key mailbox.Key, generation int64, trigger, runID string) copier.Job {
 	return copier.Job{
 		Key: key, Source: stores.Source, Target: stores.Target, Greetings: stores.Greetings, Exclude: stores.Exclude,
-		Generation: generation, Trigger: trigger, RunID: runID,
+		Generation: generation, Trigger: trigger, RunID: runID, Admit: stores.Admit, Pace: stores.Pace,
 	}
 }
 

@@ -62,15 +62,20 @@ type CompareView struct {
 // the compare, under the link's one id, is on its way; and whoever wants to
 // wait for a compare knows its id, whoever started it.
 func ScheduledCompare(ctx workflow.Context, in CompareState) (started bool, err error) {
+	return startDue(ctx, FullCompare, in, CompareID(in.Link), CompareSummary(in.Link))
+}
+
+// startDue starts a compare or a rebuild under its one id, unless it is running.
+func startDue(ctx workflow.Context, due any, in CompareState, id, summary string) (started bool, err error) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            CompareID(in.Link),
+		WorkflowID:            id,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_ABANDON,
 		TypedSearchAttributes: CompareAttributes(in.Link),
-		StaticSummary:         CompareSummary(in.Link),
+		StaticSummary:         summary,
 	})
-	err = workflow.ExecuteChildWorkflow(ctx, FullCompare, in).GetChildWorkflowExecution().Get(ctx, nil)
+	err = workflow.ExecuteChildWorkflow(ctx, due, in).GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-		workflow.GetLogger(ctx).Info("compare left out, one is running", "link", in.Link)
+		workflow.GetLogger(ctx).Info("left out, one is running", "workflow_id", id)
 		return false, nil
 	}
 	return err == nil, err
@@ -80,7 +85,14 @@ func ScheduledCompare(ctx workflow.Context, in CompareState) (started bool, err 
 // few pages at a time, and returns what it found and did. A page costs this
 // workflow three events, a mailbox none.
 func FullCompare(ctx workflow.Context, state CompareState) (control.CompareProgress, error) {
-	c := &compare{CompareState: state, runID: workflow.GetInfo(ctx).FirstRunID}
+	var a *activities.Activities
+	return (&compare{CompareState: state, self: FullCompare, page: a.ReviewPage}).whole(ctx)
+}
+
+// whole runs a compare from its begin, or from where the run before continued,
+// to its end.
+func (c *compare) whole(ctx workflow.Context) (control.CompareProgress, error) {
+	c.runID = workflow.GetInfo(ctx).FirstRunID
 	err := workflow.SetQueryHandler(ctx, QueryProgress, func() (CompareView, error) { return c.view(), nil })
 	if err != nil {
 		return control.CompareProgress{}, err
@@ -101,6 +113,9 @@ func FullCompare(ctx workflow.Context, state CompareState) (control.CompareProgr
 // compare is one run of a FullCompare.
 type compare struct {
 	CompareState
+	// self is the workflow, page the activity for a page of mailboxes.
+	self, page any
+	kind       control.RunKind
 	// runID is that of the first run, which names the compare.
 	runID   string
 	running int
@@ -109,7 +124,7 @@ type compare struct {
 func (c *compare) run(ctx workflow.Context) error {
 	var a *activities.Activities
 	if !c.Begun {
-		input := activities.BeginInput{RunID: c.runID, Link: c.Link, Trigger: c.Trigger, Started: workflow.Now(ctx)}
+		input := activities.BeginInput{RunID: c.runID, Link: c.Link, Trigger: c.Trigger, Started: workflow.Now(ctx), Kind: c.kind}
 		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "record the compare"), a.BeginCompare, input).Get(ctx, &c.Mailboxes)
 		if err != nil {
 			return err
@@ -149,7 +164,7 @@ func (c *compare) run(ctx workflow.Context) error {
 		case c.Complete && len(c.Planned) == 0:
 			return nil
 		case stopping:
-			return workflow.NewContinueAsNewError(ctx, FullCompare, c.CompareState)
+			return workflow.NewContinueAsNewError(ctx, c.self, c.CompareState)
 		}
 	}
 }
@@ -177,11 +192,10 @@ func (c *compare) nextPage(ctx workflow.Context) (activities.Page, bool, error) 
 }
 
 func (c *compare) start(ctx workflow.Context, page activities.Page) workflow.Future {
-	var a *activities.Activities
 	input := activities.ReviewInput{RunID: c.runID, Link: c.Link, Trigger: c.Trigger, Index: c.Started, Page: page}
 	c.Started++
 	c.running++
-	return workflow.ExecuteActivity(storeWork(ctx, "up to mailbox "+string(page.Last)), a.ReviewPage, input)
+	return workflow.ExecuteActivity(storeWork(ctx, "up to mailbox "+string(page.Last)), c.page, input)
 }
 
 // ended takes in the answer of a page.

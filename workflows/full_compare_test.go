@@ -36,6 +36,8 @@ type link struct {
 	mu      sync.Mutex
 	indexes []int
 	begun   int
+	kind    control.RunKind
+	rebuilt int
 	ended   []string
 	// page answers ReviewPage; nil finds everything unchanged.
 	page func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error)
@@ -45,9 +47,14 @@ func number(i int) mailbox.Number { return mailbox.Number(fmt.Sprintf("%04d", i)
 
 func (l *link) expect(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(steps.BeginCompare, mock.Anything, mock.Anything).Return(
-		func(context.Context, activities.BeginInput) (int, error) { l.begun++; return l.total, nil }).Maybe()
+		func(_ context.Context, in activities.BeginInput) (int, error) {
+			l.begun++
+			l.kind = in.Kind
+			return l.total, nil
+		}).Maybe()
 	env.OnActivity(steps.PlanPages, mock.Anything, mock.Anything).Return(l.plan).Maybe()
 	env.OnActivity(steps.ReviewPage, mock.Anything, mock.Anything).Return(l.review).Maybe()
+	env.OnActivity(steps.RebuildPage, mock.Anything, mock.Anything).Return(l.rebuild).Maybe()
 	env.OnActivity(steps.FinishCompare, mock.Anything, mock.Anything).Return(
 		func(_ context.Context, runID string) error { l.ended = append(l.ended, runID); return nil }).Maybe()
 }

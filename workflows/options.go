@@ -45,6 +45,16 @@ func bookkeeping(ctx workflow.Context, summary string) workflow.Context {
 	})
 }
 
+// purging is for the one activity of a Retention. One that does not succeed in
+// an hour is left to the next day's.
+func purging(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: time.Hour,
+		HeartbeatTimeout:       heartbeatTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 10 * time.Second, MaximumInterval: 5 * time.Minute},
+	})
+}
+
 // sweeping is for the one activity of a sweep. The next sweep is a minute away,
 // so that one which fails is hardly worth repeating.
 func sweeping(ctx workflow.Context) workflow.Context {

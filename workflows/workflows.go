@@ -17,6 +17,9 @@ const (
 	TypeFullCompare      = "FullCompare"
 	TypeScheduledCompare = "ScheduledCompare"
 	TypeSweep            = "Sweep"
+	TypeLedgerRebuild    = "LedgerRebuild"
+	TypeScheduledRebuild = "ScheduledRebuild"
+	TypeRetention        = "Retention"
 )
 
 const (
@@ -48,6 +51,9 @@ const (
 // SweepID is the id of the sweep's schedule; its runs append the time.
 const SweepID = "sweep"
 
+// RetentionID is the id of the schedule of Retention; its runs append the time.
+const RetentionID = "retention"
+
 // SyncID is the id of the one MailboxSync of a mailbox.
 func SyncID(key mailbox.Key) string { return "mailbox-sync/" + key.Link + "/" + string(key.Number) }
 
@@ -57,6 +63,12 @@ func CompareID(link string) string { return "full-compare/" + link }
 // ScheduledCompareID is the id from which the runs of a link's compare schedule
 // get theirs, by appending the time.
 func ScheduledCompareID(link string) string { return "scheduled-compare/" + link }
+
+// RebuildID is the id of the one LedgerRebuild of a link, and of its schedule.
+func RebuildID(link string) string { return "ledger-rebuild/" + link }
+
+// ScheduledRebuildID is to RebuildID what ScheduledCompareID is to CompareID.
+func ScheduledRebuildID(link string) string { return "scheduled-rebuild/" + link }
 
 // SyncAttributes are the search attributes that a MailboxSync starts with.
 func SyncAttributes(key mailbox.Key) temporal.SearchAttributes {
@@ -77,6 +89,9 @@ func SyncSummary(key mailbox.Key) string {
 // CompareSummary is the line that the Web UI shows for a FullCompare.
 func CompareSummary(link string) string { return "Compare every mailbox of link " + link }
 
+// RebuildSummary is the line that the Web UI shows for a LedgerRebuild.
+func RebuildSummary(link string) string { return "Rebuild the ledger of link " + link }
+
 // Register makes the workflows known to a worker.
 //
 // The versioning behaviour takes effect only where the worker is given
@@ -92,6 +107,9 @@ func Register(r worker.WorkflowRegistry) {
 		TypeFullCompare:      FullCompare,
 		TypeScheduledCompare: ScheduledCompare,
 		TypeSweep:            Sweep,
+		TypeLedgerRebuild:    LedgerRebuild,
+		TypeScheduledRebuild: ScheduledRebuild,
+		TypeRetention:        Retention,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,

@@ -17,11 +17,20 @@ var (
 	_ activities.Engine  = (*World)(nil)
 	_ activities.Links   = (*World)(nil)
 	_ activities.Records = (*World)(nil)
+	_ activities.Keeper  = (*World)(nil)
 )
 
 // Stores implements activities.Links.
 func (w *World) Stores(context.Context, string) (activities.LinkStores, error) {
 	return w.LinkStores, nil
+}
+
+// Retain implements activities.Keeper.
+func (w *World) Retain(_ context.Context, _ time.Time, keep control.Retention) (control.Retained, error) {
+	if w.OnRetain == nil {
+		return control.Retained{}, nil
+	}
+	return w.OnRetain(keep)
 }
 
 // Sync implements activities.Engine.

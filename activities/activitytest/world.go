@@ -26,6 +26,8 @@ type World struct {
 	// Differs says whether a review finds a mailbox changed; nil means that
 	// those are that are dirty.
 	Differs func(number mailbox.Number) bool
+	// OnRetain stands for the purge of records; nil does nothing.
+	OnRetain func(keep control.Retention) (control.Retained, error)
 	// LinkStores is what Stores returns.
 	LinkStores activities.LinkStores
 
@@ -61,7 +63,7 @@ func New() *World {
 
 // Ports returns the world as the ports of activities.
 func (w *World) Ports(starter activities.Starter) activities.Ports {
-	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter}
+	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w}
 }
 
 // Add makes mailboxes participate, dirty.

@@ -22,6 +22,7 @@ type parts struct {
 	temporal client.Client
 	runner   *temporalrunner.Runner
 	options  temporalrunner.Options
+	shares   *shares
 	stores   *stores
 }
 
@@ -69,15 +70,20 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dial
 		SweepEvery:   cfg.Sweep.Interval,
 		Debounce:     cfg.Worker.Debounce,
 		PageSize:     cfg.Worker.PageSize,
+		Grace:        cfg.Worker.Grace,
 	}
 	p.runner = temporalrunner.New(p.temporal, p.options)
-	p.stores = newStores(p.repo, p.keys, log)
+	p.shares = newShares(p.repo, cfg, log)
+	p.stores = newStores(p.repo, p.keys, p.shares, log)
 	return p, nil
 }
 
 func (p *parts) close() {
 	if p.temporal != nil {
 		p.temporal.Close()
+	}
+	if p.shares != nil {
+		p.shares.close()
 	}
 	if p.repo != nil {
 		p.repo.Close()

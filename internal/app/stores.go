@@ -17,9 +17,10 @@ import (
 // is kept as long as its configuration is the same, since it remembers what it
 // learned about its server.
 type stores struct {
-	repo *pgstore.Store
-	keys *seal.Ring
-	log  *slog.Logger
+	repo   *pgstore.Store
+	keys   *seal.Ring
+	shares *shares
+	log    *slog.Logger
 
 	mu   sync.Mutex
 	open map[string]openStore
@@ -30,8 +31,8 @@ type openStore struct {
 	store   *imapstore.Store
 }
 
-func newStores(repo *pgstore.Store, keys *seal.Ring, log *slog.Logger) *stores {
-	return &stores{repo: repo, keys: keys, log: log, open: map[string]openStore{}}
+func newStores(repo *pgstore.Store, keys *seal.Ring, shares *shares, log *slog.Logger) *stores {
+	return &stores{repo: repo, keys: keys, shares: shares, log: log, open: map[string]openStore{}}
 }
 
 // Stores implements activities.Links.
@@ -60,7 +61,12 @@ func (s *stores) linkStores(l control.Link, source, target control.Store) (activ
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings}, nil
+	pace, err := s.shares.pace(l)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
+		Admit: s.shares.admit(source, target), Pace: pace}, nil
 }
 
 // imap returns the adapter of a store as it is configured now.

@@ -32,6 +32,13 @@ func (v *verifier) Verify(ctx context.Context, r control.VerifyRequest, each fun
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if both.Admit != nil {
+				leave, err := both.Admit(ctx)
+				if err != nil {
+					return err
+				}
+				defer leave()
+			}
 			job := copier.Job{Key: mailbox.Key{Link: r.Link.Name, Number: number},
 				Source: both.Source, Target: both.Target, Exclude: both.Exclude, Greetings: both.Greetings}
 			verdicts, err := copier.Verify(ctx, job, r.Deep)

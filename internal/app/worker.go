@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/config"
+	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/temporalclient"
@@ -44,9 +45,10 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	}
 	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
-		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner},
+		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes,
-			Pace: activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum}},
+			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
+			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
 	w := &Worker{parts: p, fatal: make(chan error, 1)}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, func(err error) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,7 +46,8 @@ failed, 3 where lasting differences remain. Ctrl-C ends only the waiting.`,
 }
 
 func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start control.CompareStart) error {
-	show := c.newDisplay("compare "+start.Link, "mailboxes")
+	what := string(cmp.Or(start.Kind, control.RunCompare))
+	show := c.newDisplay(what+" "+start.Link, "mailboxes")
 	var t tracker
 	run, err := ctl.WaitCompare(ctx, start, show.every(), func(run control.CompareRun) {
 		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
@@ -56,7 +58,7 @@ func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start contr
 	show.close()
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &waitingEnded{"compare", "look at it with: mailmirror status " + start.Link}
+			return &waitingEnded{what, "look at it with: mailmirror status " + start.Link}
 		}
 		return err
 	}
@@ -74,7 +76,7 @@ func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start contr
 
 func (c *cli) writeCompare(w io.Writer, r control.CompareRun) {
 	took := max(r.FinishedAt.Sub(r.StartedAt), 0)
-	fmt.Fprintf(w, "compare of link %s ended after %s: %s reviewed\n", r.Link, span(took), counted(r.Reviewed, "mailbox"))
+	fmt.Fprintf(w, "%s of link %s ended after %s: %s reviewed\n", cmp.Or(r.Kind, control.RunCompare), r.Link, span(took), counted(r.Reviewed, "mailbox"))
 	t := c.newTable(">UNCHANGED", ">SYNCED", ">DIFFERING", ">FAILED", ">BUSY")
 	t.row(r.Unchanged, r.Synced, r.Differing, r.Failed, r.Busy)
 	t.write(w)

@@ -13,6 +13,7 @@ import (
 
 func (c *cli) historyCommand() *cobra.Command {
 	var limit int
+	var archive bool
 	cmd := &cobra.Command{
 		Use:               "history LINK [NUMBER]",
 		Short:             "What was done, newest first: syncs that changed something or failed",
@@ -25,7 +26,7 @@ func (c *cli) historyCommand() *cobra.Command {
 			return nil
 		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			entries, err := ctl.History(ctx, args[0], mailbox.Number(first(args[1:])), limit)
+			entries, err := ctl.History(ctx, args[0], mailbox.Number(first(args[1:])), limit, archive)
 			if err != nil {
 				return err
 			}
@@ -45,6 +46,7 @@ func (c *cli) historyCommand() *cobra.Command {
 			})
 		}),
 	}
+	cmd.Flags().BoolVar(&archive, "archive", false, "show what was moved to the archive, too")
 	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of entries")
 	return cmd
 }

@@ -8,21 +8,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/quota"
 )
 
 func (c *cli) linkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "link",
-		Short: "Links from a source store to a target store: add, list, show, remove",
+		Short: "Links from a source store to a target store: add, edit, list, show, remove",
 	}
 	group(cmd)
-	cmd.AddCommand(c.linkAdd(), c.linkList(), c.linkShow(), c.linkRemove())
+	cmd.AddCommand(c.linkAdd(), c.linkEdit(), c.linkList(), c.linkShow(), c.linkRemove())
 	return cmd
 }
 
 func (c *cli) linkAdd() *cobra.Command {
 	var l control.Link
 	var exclude []string
+	var bandwidth bandwidthFlags
 	cmd := &cobra.Command{
 		Use:               "add NAME --source STORE --target STORE",
 		Short:             "Mirror from one store to another",
@@ -31,6 +33,7 @@ func (c *cli) linkAdd() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			l.Name, l.Exclude = args[0], exclude
+			l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone = quota.Rate(bandwidth.rate), bandwidth.given(), bandwidth.timezone
 			added, err := ctl.AddLink(ctx, l)
 			if err != nil {
 				return err
@@ -45,6 +48,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	f.StringVar(&l.Source, "source", "", "`store` to mirror from; it is only read")
 	f.StringVar(&l.Target, "target", "", "`store` to mirror to")
 	f.StringArrayVar(&exclude, "exclude", nil, "folder `pattern` that is not mirrored, may be repeated")
+	bandwidth.register(cmd)
 	for _, name := range []string{"source", "target"} {
 		_ = cmd.MarkFlagRequired(name)
 		_ = cmd.RegisterFlagCompletionFunc(name, c.storeNames(-1))
@@ -91,7 +95,7 @@ func (c *cli) linkShow() *cobra.Command {
 			}
 			return c.show(l, func(w io.Writer) {
 				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,
-					"exclude", strings.Join(l.Exclude, ", "), "added", c.moment(l.CreatedAt))
+					"exclude", strings.Join(l.Exclude, ", "), "bandwidth", bandwidthText(l), "added", c.moment(l.CreatedAt))
 			})
 		}),
 	}

@@ -94,7 +94,22 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 	if line := c.nextCompare(l.Next); line != "" {
 		next = append(next, line)
 	}
+	if line := c.lastRebuild(l.LastRebuild); line != "" {
+		next = append(next, line)
+	}
 	return next
+}
+
+func (c *cli) lastRebuild(run *control.CompareRun) string {
+	switch {
+	case run == nil:
+		return ""
+	case run.FinishedAt.IsZero():
+		return fmt.Sprintf("ledger is being rebuilt since %s: %d of %d mailboxes", c.moment(run.StartedAt), run.Reviewed, run.Mailboxes)
+	default:
+		return fmt.Sprintf("ledger rebuilt %s (%s, took %s): %d failed", c.moment(run.FinishedAt), c.ago(run.FinishedAt),
+			span(run.FinishedAt.Sub(run.StartedAt)), run.Failed)
+	}
 }
 
 func (c *cli) nextCompare(n control.Next) string {

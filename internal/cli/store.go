@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type storeFlags struct {
 	imap, security, caFile, login, separator string
 	trustedName, passwordFile, minimum       string
 	greetings                                []string
+	maxConnections                           int
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
@@ -43,6 +45,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.passwordFile, "trusted-password-file", "", "`file` with its password; - reads standard input")
 	s.StringArrayVar(&f.greetings, "greetings", nil, "folder `pattern` of greetings, may be repeated (default \"Greetings\")")
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
+	s.IntVar(&f.maxConnections, "max-connections", 0, "`number` of connections that all workers together hold at most; 0 for no bound")
 	_ = cmd.RegisterFlagCompletionFunc("imap-security", fixed("none", "starttls", "tls"))
 	_ = cmd.RegisterFlagCompletionFunc("login", fixed("authzid", "separator"))
 	_ = cmd.MarkFlagFilename("ca-file", "pem", "crt")
@@ -70,7 +73,7 @@ func (c *cli) storeAdd() *cobra.Command {
 			s, err := ctl.AddStore(ctx, control.Store{
 				Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
 				Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
-				Greetings: f.greetings, MinimumRelease: f.minimum,
+				Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
 			}, password)
 			if err != nil {
 				return err
@@ -159,6 +162,9 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	}
 	if given("minimum-release") {
 		e.MinimumRelease = &f.minimum
+	}
+	if given("max-connections") {
+		e.MaxConnections = &f.maxConnections
 	}
 	return e, nil
 }
@@ -272,11 +278,15 @@ func (c *cli) storeShow() *cobra.Command {
 				return err
 			}
 			return c.show(s, func(w io.Writer) {
+				most := ""
+				if s.MaxConnections > 0 {
+					most = strconv.Itoa(s.MaxConnections)
+				}
 				pairs(w,
 					"name", s.Name, "imap", s.IMAPAddress, "imap security", s.Security, "ca file", s.CAFile,
 					"login", s.Login, "separator", s.Separator, "trusted name", s.TrustedName,
 					"greetings", strings.Join(s.Greetings, ", "), "minimum release", s.MinimumRelease,
-					"added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
+					"max connections", most, "added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
 				)
 			})
 		}),

@@ -21,21 +21,24 @@ sync: exit code 1 where the sync failed, 3 where lasting differences remain.`,
 		Args:              takes(2, 2),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			key := mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])}
-			generation, err := ctl.Sync(ctx, key)
-			if err != nil {
-				return err
-			}
-			if !wait {
-				return c.show(map[string]any{"link": key.Link, "number": key.Number, "generation": generation}, func(io.Writer) {
-					c.say("sync of mailbox %s started; look at it with: mailmirror mailbox show %s %s", key.Number, key.Link, key.Number)
-				})
-			}
-			return c.waitSync(ctx, ctl, key, generation)
+			return c.syncNow(ctx, ctl, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])}, wait)
 		}),
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it ends and show how the mailbox stands")
 	return cmd
+}
+
+func (c *cli) syncNow(ctx context.Context, ctl *control.Control, key mailbox.Key, wait bool) error {
+	generation, err := ctl.Sync(ctx, key)
+	if err != nil {
+		return err
+	}
+	if !wait {
+		return c.show(map[string]any{"link": key.Link, "number": key.Number, "generation": generation}, func(io.Writer) {
+			c.say("sync of mailbox %s started; look at it with: mailmirror mailbox show %s %s", key.Number, key.Link, key.Number)
+		})
+	}
+	return c.waitSync(ctx, ctl, key, generation)
 }
 
 func (c *cli) waitSync(ctx context.Context, ctl *control.Control, key mailbox.Key, generation int64) error {

@@ -29,7 +29,9 @@ type Config struct {
 	Compare  Compare
 	Sweep    Sweep
 	Lease    Lease
-	Retry    Retry
+	// Retention is how long the record of what was done is kept.
+	Retention Retention
+	Retry     Retry
 
 	// File is the configuration file that was read, absolute, so that a process
 	// that this one starts elsewhere can read it too; "" where there is none.
@@ -82,6 +84,9 @@ type Worker struct {
 	PageSize int
 	// Debounce is how long a sync waits for more changes to come.
 	Debounce time.Duration
+	// Grace is how long a worker that is told to stop waits for its work to
+	// break off in good order.
+	Grace time.Duration
 }
 
 // Compare is the full compare of every mailbox.
@@ -99,6 +104,10 @@ type Lease struct {
 	Fence time.Duration
 }
 
+// Retention is how long history stays with the live one, and how long in the
+// archive after it was recorded, before it is dropped.
+type Retention struct{ History, Archive time.Duration }
+
 // Retry is how a mailbox that keeps failing is tried again: after Initial,
 // then after twice as long each time, up to Maximum.
 type Retry struct{ Initial, Maximum time.Duration }
@@ -107,11 +116,13 @@ type Retry struct{ Initial, Maximum time.Duration }
 func Defaults() Config {
 	return Config{
 		Log:     Log{Level: "info", Format: "text"},
-		Worker:  Worker{Mailboxes: 8, PageSize: 200, Debounce: 2 * time.Second},
+		Worker:  Worker{Mailboxes: 8, PageSize: 200, Debounce: 2 * time.Second, Grace: 15 * time.Second},
 		Compare: Compare{Interval: 4 * time.Hour},
 		Sweep:   Sweep{Interval: time.Minute},
 		Lease:   Lease{TTL: 15 * time.Second, Fence: 2 * time.Second},
-		Retry:   Retry{Initial: 30 * time.Second, Maximum: time.Hour},
+		// Three months, of which two are whole at any time, and two years.
+		Retention: Retention{History: 90 * 24 * time.Hour, Archive: 730 * 24 * time.Hour},
+		Retry:     Retry{Initial: 30 * time.Second, Maximum: time.Hour},
 	}
 }
 

@@ -39,10 +39,13 @@ func (c *Config) settings() []setting {
 		count("worker.mailboxes", &c.Worker.Mailboxes),
 		count("worker.page_size", &c.Worker.PageSize),
 		duration("worker.debounce", &c.Worker.Debounce),
+		duration("worker.grace", &c.Worker.Grace),
 		duration("compare.interval", &c.Compare.Interval),
 		duration("sweep.interval", &c.Sweep.Interval),
 		duration("lease.ttl", &c.Lease.TTL),
 		duration("lease.fence", &c.Lease.Fence),
+		duration("retention.history", &c.Retention.History),
+		duration("retention.archive", &c.Retention.Archive),
 		duration("retry.initial", &c.Retry.Initial),
 		duration("retry.maximum", &c.Retry.Maximum),
 	}

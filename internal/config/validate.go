@@ -23,10 +23,16 @@ func (c Config) Validate() error {
 	v.within("worker.mailboxes", c.Worker.Mailboxes, 1, 1000)
 	v.within("worker.page_size", c.Worker.PageSize, 1, 1000)
 	v.between("worker.debounce", c.Worker.Debounce, 0, 10*time.Minute)
+	v.between("worker.grace", c.Worker.Grace, time.Second, 10*time.Minute)
 	v.between("compare.interval", c.Compare.Interval, time.Minute, 30*24*time.Hour)
 	v.between("sweep.interval", c.Sweep.Interval, time.Second, 24*time.Hour)
 	v.between("lease.ttl", c.Lease.TTL, 2*time.Second, 5*time.Minute)
 	v.between("lease.fence", c.Lease.Fence, 0, 5*time.Minute)
+	v.between("retention.history", c.Retention.History, 24*time.Hour, 3650*24*time.Hour)
+	v.between("retention.archive", c.Retention.Archive, 24*time.Hour, 36500*24*time.Hour)
+	if c.Retention.Archive < c.Retention.History {
+		v.fault("retention.archive", "%s is below retention.history (%s)", spell(c.Retention.Archive), spell(c.Retention.History))
+	}
 	v.between("retry.initial", c.Retry.Initial, time.Second, 24*time.Hour)
 	v.between("retry.maximum", c.Retry.Maximum, time.Second, 7*24*time.Hour)
 	if c.Retry.Maximum < c.Retry.Initial {

@@ -21,6 +21,7 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 	if err := l.Exclude.Validate(); err != nil {
 		faults = append(faults, err)
 	}
+	faults = append(faults, bandwidthFaults(l)...)
 	if err := malformed(op, faults); err != nil {
 		return Link{}, err
 	}

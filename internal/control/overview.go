@@ -123,16 +123,21 @@ func (c *Control) nextRetry(ctx context.Context, link string) (time.Time, error)
 	return next, nil
 }
 
-// History lists what was done, newest first. A link that is gone keeps its
-// history, so an unknown name is an error only where there is none.
-func (c *Control) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]HistoryEntry, error) {
+// History lists what was done, newest first, with archive what was archived too.
+// A link that is gone keeps its history, so an unknown name is an error only
+// where there is none.
+func (c *Control) History(ctx context.Context, link string, number mailbox.Number, limit int, archive bool) ([]HistoryEntry, error) {
 	op := "show history of link " + link
 	if number != "" {
 		if err := checkNumbers(op, []mailbox.Number{number}); err != nil {
 			return nil, err
 		}
 	}
-	entries, err := c.repo.History(ctx, link, number, limit)
+	read := c.repo.History
+	if archive {
+		read = c.repo.HistoryWithArchive
+	}
+	entries, err := read(ctx, link, number, limit)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func TestStatusSaysWhereTemporalCannotBeAsked(t *testing.T) {
 func TestHistoryOutlivesItsLink(t *testing.T) {
 	w := newWorld(t)
 	w.link(t, "dr", "prod", "site")
-	if h, err := w.History(t.Context(), "dr", "", 10); err != nil || len(h) != 0 {
+	if h, err := w.History(t.Context(), "dr", "", 10, false); err != nil || len(h) != 0 {
 		t.Errorf("a new link: %v, %v", h, err)
 	}
 	w.repo.PutHistory(control.HistoryEntry{ID: 1}, control.HistoryEntry{ID: 2})
@@ -109,10 +109,10 @@ func TestHistoryOutlivesItsLink(t *testing.T) {
 	if err := w.RemoveLink(t.Context(), "dr"); err != nil {
 		t.Fatal(err)
 	}
-	if h, err := w.History(t.Context(), "dr", "1", 10); err != nil || len(h) != 1 {
+	if h, err := w.History(t.Context(), "dr", "1", 10, false); err != nil || len(h) != 1 {
 		t.Errorf("a removed link: %v, %v", h, err)
 	}
-	if _, err := w.History(t.Context(), "never", "", 10); !fault.Is(err, fault.Config) {
+	if _, err := w.History(t.Context(), "never", "", 10, false); !fault.Is(err, fault.Config) {
 		t.Errorf("a link that never was: %v", err)
 	}
 }

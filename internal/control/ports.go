@@ -21,6 +21,8 @@ type Repository interface {
 	AddLink(ctx context.Context, l Link) error
 	Link(ctx context.Context, name string) (Link, error)
 	Links(ctx context.Context) ([]Link, error)
+	// SetBandwidth replaces the bandwidth of the link.
+	SetBandwidth(ctx context.Context, l Link) error
 	// RemoveLink forgets the link with its mailboxes, ledger and leases;
 	// history stays.
 	RemoveLink(ctx context.Context, name string) error
@@ -42,6 +44,8 @@ type Repository interface {
 	Status(ctx context.Context, link string) ([]LinkStatus, error) // "" means every link
 	// History lists newest first; number "" means the whole link.
 	History(ctx context.Context, link string, number mailbox.Number, limit int) ([]HistoryEntry, error)
+	// HistoryWithArchive lists what was moved to the archive, too.
+	HistoryWithArchive(ctx context.Context, link string, number mailbox.Number, limit int) ([]HistoryEntry, error)
 	// Errors lists current failures and lasting differences, mailbox by mailbox.
 	Errors(ctx context.Context, link string) ([]ErrorEntry, error)
 	CompareRun(ctx context.Context, runID string) (CompareRun, error)
@@ -54,6 +58,9 @@ type Runner interface {
 	StartCompare(ctx context.Context, link string) (runID string, started bool, err error)
 	// WaitCompare waits for the end of a compare.
 	WaitCompare(ctx context.Context, link, runID string) error
+	// StartRebuild and WaitRebuild do the same for a rebuild of the ledger.
+	StartRebuild(ctx context.Context, link string) (runID string, started bool, err error)
+	WaitRebuild(ctx context.Context, link, runID string) error
 	// Sync starts, or wakes, the MailboxSync of one mailbox.
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 	// WaitSync waits until no MailboxSync of the mailbox runs.
@@ -95,12 +102,26 @@ type LinkStatus struct {
 	// Lag is now minus the oldest change that was seen and is not mirrored.
 	Lag         time.Duration `json:"lag_ns"`
 	LastCompare *CompareRun   `json:"last_compare,omitempty"`
+	// LastRebuild is the last rebuild of the link's ledger.
+	LastRebuild *CompareRun `json:"last_rebuild,omitempty"`
 }
 
-// CompareRun is one full compare, running or ended.
+// RunKind says what a run over all mailboxes of a link is for.
+type RunKind string
+
+const (
+	// RunCompare is a full compare.
+	RunCompare RunKind = "compare"
+	// RunRebuild is a rebuild of the ledger.
+	RunRebuild RunKind = "rebuild"
+)
+
+// CompareRun is one full compare or rebuild, running or ended.
 type CompareRun struct {
-	RunID      string    `json:"run_id"`
-	Link       string    `json:"link"`
+	RunID string `json:"run_id"`
+	Link  string `json:"link"`
+	// Kind is RunCompare where it is empty.
+	Kind       RunKind   `json:"kind,omitempty"`
 	Trigger    string    `json:"trigger"`
 	StartedAt  time.Time `json:"started_at"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`

@@ -29,6 +29,7 @@ type StoreEdit struct {
 	Password       *seal.Secret
 	Greetings      *mailbox.Patterns
 	MinimumRelease *string
+	MaxConnections *int
 }
 
 // AddStore records a store; nothing is connected to. Empty fields of s get
@@ -153,6 +154,7 @@ func (e StoreEdit) apply(s Store) Store {
 	set(&s.TrustedName, e.TrustedName)
 	set(&s.Greetings, e.Greetings)
 	set(&s.MinimumRelease, e.MinimumRelease)
+	set(&s.MaxConnections, e.MaxConnections)
 	return s
 }
 
@@ -206,6 +208,9 @@ func storeFaults(s Store) []error {
 	}
 	note(s.Greetings.Validate())
 	note(checkRelease(s.MinimumRelease))
+	if s.MaxConnections < 0 {
+		note(fmt.Errorf("max connections %d: want 0, for no bound, or more", s.MaxConnections))
+	}
 	return faults
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/quota"
 )
 
 // Security is how a connection is protected.
@@ -42,18 +43,27 @@ type Store struct {
 	Greetings      mailbox.Patterns `json:"greetings"`
 	// MinimumRelease is the oldest release of the server that the operator
 	// accepts, compared by number ("2.3.19"); "" accepts every one.
-	MinimumRelease string    `json:"minimum_release,omitempty"`
+	MinimumRelease string `json:"minimum_release,omitempty"`
+	// MaxConnections is how many connections to the store all processes together
+	// hold at most; 0 is as many as they need.
+	MaxConnections int       `json:"max_connections,omitempty"`
 	CreatedAt      time.Time `json:"created_at"`
 	UpdatedAt      time.Time `json:"updated_at"`
 }
 
 // Link is a directed pair of stores.
 type Link struct {
-	Name      string           `json:"name"`
-	Source    string           `json:"source"`
-	Target    string           `json:"target"`
-	Exclude   mailbox.Patterns `json:"exclude,omitempty"`
-	CreatedAt time.Time        `json:"created_at"`
+	Name    string           `json:"name"`
+	Source  string           `json:"source"`
+	Target  string           `json:"target"`
+	Exclude mailbox.Patterns `json:"exclude,omitempty"`
+	// Bandwidth bounds what is copied, bytes per second, but in the windows, in
+	// which another rate holds: see quota.ParseWindow. They are meant in the time
+	// zone, "" is UTC.
+	Bandwidth         quota.Rate `json:"bandwidth,omitempty"`
+	BandwidthWindows  []string   `json:"bandwidth_windows,omitempty"`
+	BandwidthTimezone string     `json:"bandwidth_timezone,omitempty"`
+	CreatedAt         time.Time  `json:"created_at"`
 }
 
 // MailboxState is what the operator sees of a mailbox's standing.

@@ -18,6 +18,8 @@ type CompareStart struct {
 	RunID string `json:"run_id"`
 	// Started is false where one was running already, which then serves.
 	Started bool `json:"started"`
+	// Kind says what was started; RunCompare where it is empty.
+	Kind RunKind `json:"kind,omitempty"`
 }
 
 // Compare starts a full compare of a link.
@@ -35,9 +37,12 @@ func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error
 // once in every interval, from one goroutine. The end of ctx ends the waiting,
 // not the compare.
 func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every time.Duration, progress func(CompareRun)) (CompareRun, error) {
-	op := "wait for compare of link " + start.Link
+	op, wait := "wait for compare of link "+start.Link, c.runner.WaitCompare
+	if start.Kind == RunRebuild {
+		op, wait = "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- c.runner.WaitCompare(ctx, start.Link, start.RunID) }()
+	go func() { ended <- wait(ctx, start.Link, start.RunID) }()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {

@@ -157,6 +157,9 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 	if f.noKeywords.Contains(uid) {
 		flags = flags.System()
 	}
+	if f.job.Pace != nil {
+		body = &paced{ctx: ctx, wait: f.job.Pace, r: body}
+	}
 	seen := &inspector{r: body}
 	f.sending = append(f.sending, uid)
 	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen,

@@ -77,6 +77,11 @@ type Job struct {
 	Force bool
 	// Retry tries again the messages and folders that the target refused.
 	Retry bool
+	// Admit, where not nil, waits until one connection to each store may be
+	// opened, and returns what says that they are closed.
+	Admit func(context.Context) (leave func(), err error)
+	// Pace, where not nil, waits until so many bytes more may be copied.
+	Pace func(ctx context.Context, bytes int) error
 	// Progress, where not nil, is called from the job's own goroutine with
 	// the work done so far, often.
 	Progress func(Progress)
@@ -138,6 +143,9 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 		report, err = r.sync(ctx)
 		return report, false, err
 	}
+	if err := r.admit(ctx); err != nil {
+		return r.failed(err), false, err
+	}
 	if err := r.open(ctx); err != nil {
 		return r.failed(err), false, err
 	}
@@ -180,6 +188,8 @@ type run struct {
 	}
 	// unknown is true while the outcome of a write is not known.
 	unknown bool
+	// leave says that the connections are closed; nil where nobody asked.
+	leave func()
 }
 
 func newRun(e *Engine, job Job) *run {
@@ -220,6 +230,10 @@ func (r *run) close() {
 		_ = r.source.Close()
 		r.source = nil
 	}
+	if r.leave != nil {
+		r.leave()
+		r.leave = nil
+	}
 }
 
 // list reads both folder lists.
@@ -237,6 +251,9 @@ func (r *run) list(ctx context.Context) error {
 
 // sync runs the protocol under the lease.
 func (r *run) sync(ctx context.Context) (Report, error) {
+	if err := r.admit(ctx); err != nil {
+		return r.failed(err), err
+	}
 	lease, states, err := r.ledger.Begin(ctx, r.job.Key, r.opts.LeaseTTL, r.opts.Fence)
 	if err != nil {
 		return r.failed(err), err

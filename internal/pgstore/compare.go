@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -17,6 +18,7 @@ import (
 func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error {
 	err := s.q.InsertCompareRun(ctx, sqlcgen.InsertCompareRunParams{
 		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int64(run.Mailboxes), StartedAt: run.StartedAt,
+		Kind: string(cmp.Or(run.Kind, control.RunCompare)),
 	})
 	if violates(err, foreignKeyViolation, "compare_runs_link") {
 		return unknownLink(run.Link)
@@ -75,10 +77,14 @@ func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, 
 	if err != nil {
 		return nil, classify(op, err)
 	}
-	last := make(map[string]*control.CompareRun, len(compares))
+	type lastOf struct {
+		link string
+		kind control.RunKind
+	}
+	last := make(map[lastOf]*control.CompareRun, len(compares))
 	for _, row := range compares {
 		run := compareOf(row)
-		last[row.Link] = &run
+		last[lastOf{row.Link, run.Kind}] = &run
 	}
 	status := make([]control.LinkStatus, len(rows))
 	for i, row := range rows {
@@ -92,7 +98,8 @@ func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, 
 				New: int(row.New), Equal: int(row.Equal), Differing: int(row.Differing),
 				Dirty: int(row.Dirty), Parked: int(row.Parked),
 			},
-			Messages: row.Messages, Greetings: row.Greetings, Lag: max(row.Lag, 0), LastCompare: last[row.Name],
+			Messages: row.Messages, Greetings: row.Greetings, Lag: max(row.Lag, 0),
+			LastCompare: last[lastOf{row.Name, control.RunCompare}], LastRebuild: last[lastOf{row.Name, control.RunRebuild}],
 		}
 	}
 	return status, nil
@@ -100,7 +107,7 @@ func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, 
 
 func compareOf(row sqlcgen.CompareTotal) control.CompareRun {
 	return control.CompareRun{
-		RunID: row.RunID, Link: row.Link, Trigger: row.Trigger, StartedAt: row.StartedAt,
+		RunID: row.RunID, Link: row.Link, Kind: control.RunKind(row.Kind), Trigger: row.Trigger, StartedAt: row.StartedAt,
 		FinishedAt: orZero(row.FinishedAt), Mailboxes: int(row.Mailboxes), UpdatedAt: row.UpdatedAt,
 		CompareProgress: control.CompareProgress{
 			Reviewed: int(row.Reviewed), Unchanged: int(row.Unchanged), Synced: int(row.Synced),

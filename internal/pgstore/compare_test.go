@@ -24,7 +24,7 @@ func TestCompareRun(t *testing.T) {
 	t.Parallel()
 	s := seeded(t)
 	ctx := t.Context()
-	run := control.CompareRun{RunID: "r1", Link: link, Trigger: "operator", Mailboxes: 700, StartedAt: time.Now().Add(-time.Minute)}
+	run := control.CompareRun{RunID: "r1", Kind: control.RunCompare, Link: link, Trigger: "operator", Mailboxes: 700, StartedAt: time.Now().Add(-time.Minute)}
 	must(t, s.StartCompare(ctx, run))
 	again := run
 	again.Mailboxes, again.Trigger = 1, "schedule"

@@ -7,9 +7,12 @@ import (
 )
 
 // MigrateDown takes every migration back.
-func MigrateDown(ctx context.Context, s *Store) error {
+func MigrateDown(ctx context.Context, s *Store) error { return MigrateTo(ctx, s, 0) }
+
+// MigrateTo brings the schema to a version, by going down from what it is.
+func MigrateTo(ctx context.Context, s *Store, version int64) error {
 	return s.withProvider(func(p *goose.Provider) error {
-		_, err := p.DownTo(ctx, 0)
+		_, err := p.DownTo(ctx, version)
 		return err
 	})
 }

@@ -1,7 +1,9 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
@@ -13,15 +15,55 @@ import (
 // link that was removed is still there, so an unknown name is a Config fault
 // only where nothing is known of it.
 func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
-	var rows []sqlcgen.History
+	rows, err := s.liveHistory(ctx, link, number, limit)
+	return s.historyOf(ctx, link, number, rows, err)
+}
+
+// HistoryWithArchive implements control.Repository.
+func (s *Store) HistoryWithArchive(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+	// The archive comes first: what moves there in between is seen twice and
+	// not missed.
+	rows, err := s.archivedHistory(ctx, link, number, limit)
+	if err != nil {
+		return nil, classify("read archive of link "+link, err)
+	}
+	live, err := s.liveHistory(ctx, link, number, limit)
+	rows = append(live, rows...)
+	slices.SortStableFunc(rows, func(a, b sqlcgen.History) int {
+		return cmp.Or(b.StartedAt.Compare(a.StartedAt), cmp.Compare(b.ID, a.ID))
+	})
+	rows = slices.CompactFunc(rows, func(a, b sqlcgen.History) bool { return a.ID == b.ID })
+	if limit > 0 {
+		rows = rows[:min(limit, len(rows))]
+	}
+	return s.historyOf(ctx, link, number, rows, err)
+}
+
+func (s *Store) liveHistory(ctx context.Context, link string, number mailbox.Number, limit int) ([]sqlcgen.History, error) {
+	if number == "" {
+		return s.q.ListLinkHistory(ctx, sqlcgen.ListLinkHistoryParams{Link: link, MaxRows: int64(limit)})
+	}
+	return s.q.ListMailboxHistory(ctx, sqlcgen.ListMailboxHistoryParams{Link: link, Number: string(number), MaxRows: int64(limit)})
+}
+
+func (s *Store) archivedHistory(ctx context.Context, link string, number mailbox.Number, limit int) ([]sqlcgen.History, error) {
+	var rows []sqlcgen.HistoryArchive
 	var err error
 	if number == "" {
-		rows, err = s.q.ListLinkHistory(ctx, sqlcgen.ListLinkHistoryParams{Link: link, MaxRows: int64(limit)})
+		rows, err = s.q.ListLinkArchive(ctx, sqlcgen.ListLinkArchiveParams{Link: link, MaxRows: int64(limit)})
 	} else {
-		rows, err = s.q.ListMailboxHistory(ctx, sqlcgen.ListMailboxHistoryParams{
-			Link: link, Number: string(number), MaxRows: int64(limit),
-		})
+		rows, err = s.q.ListMailboxArchive(ctx, sqlcgen.ListMailboxArchiveParams{Link: link, Number: string(number), MaxRows: int64(limit)})
 	}
+	same := make([]sqlcgen.History, len(rows))
+	for i, row := range rows {
+		same[i] = sqlcgen.History(row)
+	}
+	return same, err
+}
+
+// historyOf turns rows into entries, and tells an empty history from that of a
+// link or mailbox that there never was.
+func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Number, rows []sqlcgen.History, err error) ([]control.HistoryEntry, error) {
 	if err != nil {
 		return nil, classify("read history of link "+link, err)
 	}

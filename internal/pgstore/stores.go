@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/quota"
 )
 
 // AddStore implements control.Repository. The times of s are not used: the
@@ -21,7 +22,7 @@ func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
-		MinimumRelease: store.MinimumRelease,
+		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 	})
 	if violates(err, uniqueViolation, "") {
 		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
@@ -38,7 +39,7 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
-		MinimumRelease: store.MinimumRelease,
+		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 	})
 	if err == nil && n == 0 {
 		return unknownStore(store.Name)
@@ -98,6 +99,7 @@ func (s *Store) AddLink(ctx context.Context, link control.Link) error {
 	op := "add link " + link.Name
 	err := s.q.InsertLink(ctx, sqlcgen.InsertLinkParams{
 		Name: link.Name, Source: link.Source, Target: link.Target, Exclude: listOrEmpty(link.Exclude),
+		Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows), BandwidthTimezone: link.BandwidthTimezone,
 	})
 	switch {
 	case violates(err, uniqueViolation, ""):
@@ -110,6 +112,18 @@ func (s *Store) AddLink(ctx context.Context, link control.Link) error {
 		return fault.New(fault.Config, op+": source and target are the same store", nil, "")
 	}
 	return classify(op, err)
+}
+
+// SetBandwidth implements control.Repository.
+func (s *Store) SetBandwidth(ctx context.Context, link control.Link) error {
+	n, err := s.q.SetBandwidth(ctx, sqlcgen.SetBandwidthParams{
+		Name: link.Name, Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows),
+		BandwidthTimezone: link.BandwidthTimezone,
+	})
+	if err == nil && n == 0 {
+		return unknownLink(link.Name)
+	}
+	return classify("change bandwidth of link "+link.Name, err)
 }
 
 // Link implements control.Repository.
@@ -148,13 +162,14 @@ func storeOf(row sqlcgen.Store) control.Store {
 		Name: row.Name, IMAPAddress: row.ImapAddress, Security: control.Security(row.ImapSecurity), CAFile: row.CaFile,
 		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
 		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
-		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		MaxConnections: int(row.MaxConnections), CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 }
 
 func linkOf(row sqlcgen.Link) control.Link {
 	return control.Link{
 		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
+		Bandwidth: quota.Rate(row.Bandwidth), BandwidthWindows: orNil(row.BandwidthWindows), BandwidthTimezone: row.BandwidthTimezone,
 	}
 }
 
@@ -168,6 +183,14 @@ func linksOf(rows []sqlcgen.Link) []control.Link {
 
 // patterns gives back nil for a list that was stored empty.
 func patterns(list []string) mailbox.Patterns {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// orNil gives back nil for a list that was stored empty.
+func orNil(list []string) []string {
 	if len(list) == 0 {
 		return nil
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	// PageSize is how many mailboxes one activity of a compare reviews, default
 	// 250; Pages how many of them are under way at a time, default 4.
 	PageSize, Pages int
+	// Grace is how long a worker that stops waits for its activities to break
+	// off in good order: the engine gives its leases back, pages write down what
+	// they know. Default 15 s.
+	Grace time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -46,6 +50,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Debounce, time.Second)
 	setDefault(&o.PageSize, 250)
 	setDefault(&o.Pages, 4)
+	setDefault(&o.Grace, 15*time.Second)
 	return o
 }
 
@@ -77,25 +82,37 @@ func New(c client.Client, opts Options) *Runner {
 // compare in the database too, is that of its first run: it stays while the
 // workflow continues as new.
 func (r *Runner) StartCompare(ctx context.Context, link string) (runID string, started bool, err error) {
-	id := workflows.CompareID(link)
+	return r.startOver(ctx, workflows.TypeFullCompare, workflows.CompareID(link), workflows.CompareSummary(link),
+		r.compareState(link, activities.TriggerCompare))
+}
+
+// StartRebuild does the same for a rebuild of the ledger of a link.
+func (r *Runner) StartRebuild(ctx context.Context, link string) (runID string, started bool, err error) {
+	return r.startOver(ctx, workflows.TypeLedgerRebuild, workflows.RebuildID(link), workflows.RebuildSummary(link),
+		r.compareState(link, activities.TriggerRebuild))
+}
+
+// startOver starts a workflow over all mailboxes of a link, of which one runs at
+// a time under one id.
+func (r *Runner) startOver(ctx context.Context, workflow, id, summary string, state workflows.CompareState) (runID string, started bool, err error) {
 	run, err := r.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                                       id,
 		TaskQueue:                                r.opts.TaskQueue,
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    workflows.CompareAttributes(link),
-		StaticSummary:                            workflows.CompareSummary(link),
-	}, workflows.TypeFullCompare, r.compareState(link, activities.TriggerCompare))
+		TypedSearchAttributes:                    workflows.CompareAttributes(state.Link),
+		StaticSummary:                            summary,
+	}, workflow, state)
 	if err == nil {
 		return run.GetRunID(), true, nil
 	}
 	running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
 	if !exists {
-		return "", false, classify("start compare of link "+link, err)
+		return "", false, classify("start "+id, err)
 	}
 	described, err := r.client.DescribeWorkflowExecution(ctx, id, running.RunId)
 	if err != nil {
-		return "", false, classify("find the running compare of link "+link, err)
+		return "", false, classify("find the running "+id, err)
 	}
 	return described.GetWorkflowExecutionInfo().GetFirstRunId(), false, nil
 }
@@ -110,6 +127,12 @@ func (r *Runner) compareState(link, trigger string) workflows.CompareState {
 func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
 	err := r.client.GetWorkflow(ctx, workflows.CompareID(link), runID).Get(ctx, nil)
 	return classify("compare link "+link, err)
+}
+
+// WaitRebuild waits for the end of a rebuild, as WaitCompare does.
+func (r *Runner) WaitRebuild(ctx context.Context, link, runID string) error {
+	err := r.client.GetWorkflow(ctx, workflows.RebuildID(link), runID).Get(ctx, nil)
+	return classify("rebuild ledger of link "+link, err)
 }
 
 // Sync wakes the MailboxSync of a mailbox, starting it where none is running.

@@ -11,10 +11,6 @@ import (
 )
 
 const (
-	// stopTimeout is how long a worker that stops waits for its activities to
-	// break off in good order: the engine gives its leases back, pages write
-	// down what they know.
-	stopTimeout = 15 * time.Second
 	// cancelDelay bounds how long an activity that sends heartbeats all the time
 	// goes without asking Temporal whether it is cancelled. By default that
 	// would be four fifths of the heartbeat timeout.
@@ -28,9 +24,10 @@ const (
 // NewWorker returns a worker for everything that a Runner of these options
 // starts. onFatal is called when the worker cannot go on.
 func NewWorker(c client.Client, opts Options, a *activities.Activities, onFatal func(error)) worker.Worker {
-	w := worker.New(c, opts.withDefaults().TaskQueue, worker.Options{
+	opts = opts.withDefaults()
+	w := worker.New(c, opts.TaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: activitySlots,
-		WorkerStopTimeout:                  stopTimeout,
+		WorkerStopTimeout:                  opts.Grace,
 		MaxHeartbeatThrottleInterval:       cancelDelay,
 		OnFatalError:                       onFatal,
 	})

@@ -44,7 +44,7 @@ func TestReplayNoticesAChange(t *testing.T) {
 	for _, file := range histories(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
-			for _, name := range []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep} {
+			for _, name := range workflowTypes() {
 				replayer.RegisterWorkflowWithOptions(func(workflow.Context, any) (any, error) { return nil, nil },
 					workflow.RegisterOptions{Name: name})
 			}
@@ -53,6 +53,11 @@ func TestReplayNoticesAChange(t *testing.T) {
 			}
 		})
 	}
+}
+
+func workflowTypes() []string {
+	return []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep,
+		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention}
 }
 
 // TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.
@@ -65,7 +70,7 @@ func TestEveryWorkflowHasAHistory(t *testing.T) {
 		}
 		all.Write(text)
 	}
-	for _, name := range []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep} {
+	for _, name := range workflowTypes() {
 		if !regexp.MustCompile(`"workflowType":\s*\{\s*"name":\s*"` + name + `"`).Match(all.Bytes()) {
 			t.Errorf("no history of %s", name)
 		}

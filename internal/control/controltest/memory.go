@@ -26,6 +26,7 @@ type Memory struct {
 	links     map[string]control.Link
 	mailboxes map[mailbox.Key]control.Mailbox
 	history   []control.HistoryEntry
+	archive   []control.HistoryEntry
 	errors    []control.ErrorEntry
 	runs      map[string]control.CompareRun
 	lag       map[string]time.Duration
@@ -60,6 +61,13 @@ func (m *Memory) PutHistory(entries ...control.HistoryEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.history = append(m.history, entries...)
+}
+
+// PutArchive adds to the archive of the history.
+func (m *Memory) PutArchive(entries ...control.HistoryEntry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.archive = append(m.archive, entries...)
 }
 
 // PutErrors adds to the errors.
@@ -171,6 +179,19 @@ func (m *Memory) Links(context.Context) ([]control.Link, error) {
 
 func (m *Memory) sortedLinks() []control.Link {
 	return slices.SortedFunc(maps.Values(m.links), func(a, b control.Link) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// SetBandwidth implements control.Repository.
+func (m *Memory) SetBandwidth(_ context.Context, l control.Link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, ok := m.links[l.Name]
+	if !ok {
+		return unknown("link", l.Name)
+	}
+	old.Bandwidth, old.BandwidthWindows, old.BandwidthTimezone = l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone
+	m.links[l.Name] = old
+	return nil
 }
 
 // RemoveLink implements control.Repository.
@@ -301,8 +322,12 @@ func (m *Memory) status(l control.Link) control.LinkStatus {
 		}
 	}
 	for _, r := range m.runs {
-		if r.Link == l.Name && (s.LastCompare == nil || r.StartedAt.After(s.LastCompare.StartedAt)) {
-			s.LastCompare = &r
+		last := &s.LastCompare
+		if r.Kind == control.RunRebuild {
+			last = &s.LastRebuild
+		}
+		if r.Link == l.Name && (*last == nil || r.StartedAt.After((*last).StartedAt)) {
+			*last = &r
 		}
 	}
 	return s
@@ -312,13 +337,24 @@ func (m *Memory) status(l control.Link) control.LinkStatus {
 func (m *Memory) History(_ context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return among(m.history, link, number, limit), nil
+}
+
+// HistoryWithArchive implements control.Repository.
+func (m *Memory) HistoryWithArchive(_ context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return among(slices.Concat(m.archive, m.history), link, number, limit), nil
+}
+
+func among(entries []control.HistoryEntry, link string, number mailbox.Number, limit int) []control.HistoryEntry {
 	var found []control.HistoryEntry
-	for _, h := range slices.Backward(m.history) {
+	for _, h := range slices.Backward(entries) {
 		if h.Key.Link == link && (number == "" || h.Key.Number == number) && len(found) < limit {
 			found = append(found, h)
 		}
 	}
-	return found, nil
+	return found
 }
 
 // Errors implements control.Repository.

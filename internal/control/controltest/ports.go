@@ -15,6 +15,7 @@ import (
 // is nil does nothing.
 type Runner struct {
 	OnCompare      func(link string) (runID string, started bool, err error)
+	OnRebuild      func(link string) (runID string, started bool, err error)
 	OnWaitCompare  func(ctx context.Context, link, runID string) error
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
@@ -40,6 +41,19 @@ func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
 		return nil
 	}
 	return r.OnWaitCompare(ctx, link, runID)
+}
+
+// StartRebuild implements control.Runner.
+func (r *Runner) StartRebuild(_ context.Context, link string) (string, bool, error) {
+	if r.OnRebuild == nil {
+		return "rebuild-of-" + link, true, nil
+	}
+	return r.OnRebuild(link)
+}
+
+// WaitRebuild implements control.Runner.
+func (r *Runner) WaitRebuild(ctx context.Context, link, runID string) error {
+	return r.WaitCompare(ctx, link, runID)
 }
 
 // Sync implements control.Runner.

@@ -23,6 +23,16 @@ SELECT * FROM history WHERE link = @link AND number = @number
 ORDER BY started_at DESC, id DESC
 LIMIT nullif(@max_rows::bigint, 0);
 
+-- name: ListLinkArchive :many
+SELECT * FROM history_archive WHERE link = @link
+ORDER BY started_at DESC, id DESC
+LIMIT nullif(@max_rows::bigint, 0);
+
+-- name: ListMailboxArchive :many
+SELECT * FROM history_archive WHERE link = @link AND number = @number
+ORDER BY started_at DESC, id DESC
+LIMIT nullif(@max_rows::bigint, 0);
+
 -- ListFailures gives the mailboxes whose last sync failed; link '' means all.
 -- name: ListFailures :many
 SELECT link, number, error_kind, error, hint, failing_since, failures, next_attempt_at
@@ -59,8 +69,9 @@ ORDER BY l.name;
 -- name: LastCompares :many
 SELECT t.*
 FROM links l
+CROSS JOIN (VALUES ('compare'), ('rebuild')) kinds (kind)
 CROSS JOIN LATERAL (
-    SELECT r.run_id FROM compare_runs r WHERE r.link = l.name
+    SELECT r.run_id FROM compare_runs r WHERE r.link = l.name AND r.kind = kinds.kind
     ORDER BY r.started_at DESC, r.run_id DESC
     LIMIT 1
 ) last
@@ -71,8 +82,8 @@ WHERE @link::text = '' OR l.name = @link;
 SELECT * FROM compare_totals WHERE run_id = @run_id;
 
 -- name: InsertCompareRun :exec
-INSERT INTO compare_runs (run_id, link, trigger, mailboxes, started_at)
-VALUES (@run_id, @link, @trigger, @mailboxes, @started_at)
+INSERT INTO compare_runs (run_id, link, trigger, mailboxes, started_at, kind)
+VALUES (@run_id, @link, @trigger, @mailboxes, @started_at, @kind)
 ON CONFLICT (run_id) DO NOTHING;
 
 -- name: FinishCompareRun :execrows

@@ -1,14 +1,14 @@
 -- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release)
+    greetings, minimum_release, max_connections)
 VALUES (@name, @imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
-    @greetings, @minimum_release);
+    @greetings, @minimum_release, @max_connections);
 
 -- name: UpdateStore :execrows
 UPDATE stores
 SET imap_address = @imap_address, imap_security = @imap_security, ca_file = @ca_file, login = @login,
     separator = @separator, trusted_name = @trusted_name, sealed_password = @sealed_password,
-    greetings = @greetings, minimum_release = @minimum_release, updated_at = now()
+    greetings = @greetings, minimum_release = @minimum_release, max_connections = @max_connections, updated_at = now()
 WHERE name = @name;
 
 -- name: GetStore :one
@@ -24,7 +24,13 @@ DELETE FROM stores WHERE name = @name;
 SELECT name FROM links WHERE source = @store OR target = @store ORDER BY name;
 
 -- name: InsertLink :exec
-INSERT INTO links (name, source, target, exclude) VALUES (@name, @source, @target, @exclude);
+INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone)
+VALUES (@name, @source, @target, @exclude, @bandwidth, @bandwidth_windows, @bandwidth_timezone);
+
+-- name: SetBandwidth :execrows
+UPDATE links
+SET bandwidth = @bandwidth, bandwidth_windows = @bandwidth_windows, bandwidth_timezone = @bandwidth_timezone
+WHERE name = @name;
 
 -- name: GetLink :one
 SELECT * FROM links WHERE name = @name;

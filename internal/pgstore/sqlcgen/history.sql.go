@@ -24,7 +24,7 @@ func (q *Queries) FinishCompareRun(ctx context.Context, runID string) (int64, er
 }
 
 const GetCompareRun = `-- name: GetCompareRun :one
-SELECT run_id, link, trigger, mailboxes, started_at, finished_at, updated_at, reviewed, unchanged, synced, differing, failed, busy, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, due_messages, due_bytes FROM compare_totals WHERE run_id = $1
+SELECT run_id, link, trigger, mailboxes, started_at, finished_at, updated_at, reviewed, unchanged, synced, differing, failed, busy, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, due_messages, due_bytes, kind FROM compare_totals WHERE run_id = $1
 `
 
 func (q *Queries) GetCompareRun(ctx context.Context, runID string) (CompareTotal, error) {
@@ -54,13 +54,14 @@ func (q *Queries) GetCompareRun(ctx context.Context, runID string) (CompareTotal
 		&i.GreetingsExpunged,
 		&i.DueMessages,
 		&i.DueBytes,
+		&i.Kind,
 	)
 	return i, err
 }
 
 const InsertCompareRun = `-- name: InsertCompareRun :exec
-INSERT INTO compare_runs (run_id, link, trigger, mailboxes, started_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO compare_runs (run_id, link, trigger, mailboxes, started_at, kind)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (run_id) DO NOTHING
 `
 
@@ -70,6 +71,7 @@ type InsertCompareRunParams struct {
 	Trigger   string
 	Mailboxes int64
 	StartedAt time.Time
+	Kind      string
 }
 
 func (q *Queries) InsertCompareRun(ctx context.Context, arg InsertCompareRunParams) error {
@@ -79,6 +81,7 @@ func (q *Queries) InsertCompareRun(ctx context.Context, arg InsertCompareRunPara
 		arg.Trigger,
 		arg.Mailboxes,
 		arg.StartedAt,
+		arg.Kind,
 	)
 	return err
 }
@@ -164,10 +167,11 @@ func (q *Queries) InsertHistory(ctx context.Context, arg InsertHistoryParams) (i
 }
 
 const LastCompares = `-- name: LastCompares :many
-SELECT t.run_id, t.link, t.trigger, t.mailboxes, t.started_at, t.finished_at, t.updated_at, t.reviewed, t.unchanged, t.synced, t.differing, t.failed, t.busy, t.messages_appended, t.messages_bytes, t.messages_flags_changed, t.messages_expunged, t.greetings_appended, t.greetings_bytes, t.greetings_flags_changed, t.greetings_expunged, t.due_messages, t.due_bytes
+SELECT t.run_id, t.link, t.trigger, t.mailboxes, t.started_at, t.finished_at, t.updated_at, t.reviewed, t.unchanged, t.synced, t.differing, t.failed, t.busy, t.messages_appended, t.messages_bytes, t.messages_flags_changed, t.messages_expunged, t.greetings_appended, t.greetings_bytes, t.greetings_flags_changed, t.greetings_expunged, t.due_messages, t.due_bytes, t.kind
 FROM links l
+CROSS JOIN (VALUES ('compare'), ('rebuild')) kinds (kind)
 CROSS JOIN LATERAL (
-    SELECT r.run_id FROM compare_runs r WHERE r.link = l.name
+    SELECT r.run_id FROM compare_runs r WHERE r.link = l.name AND r.kind = kinds.kind
     ORDER BY r.started_at DESC, r.run_id DESC
     LIMIT 1
 ) last
@@ -208,6 +212,7 @@ func (q *Queries) LastCompares(ctx context.Context, link string) ([]CompareTotal
 			&i.GreetingsExpunged,
 			&i.DueMessages,
 			&i.DueBytes,
+			&i.Kind,
 		); err != nil {
 			return nil, err
 		}
@@ -385,6 +390,65 @@ func (q *Queries) ListFailures(ctx context.Context, link string) ([]ListFailures
 	return items, nil
 }
 
+const ListLinkArchive = `-- name: ListLinkArchive :many
+SELECT id, link, number, started_at, run_id, trigger, finished_at, outcome, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, folders_created, folders_deleted, folders_renamed, folders_subscribed, differences, source_messages, source_greetings, generation, error_kind, error, hint FROM history_archive WHERE link = $1
+ORDER BY started_at DESC, id DESC
+LIMIT nullif($2::bigint, 0)
+`
+
+type ListLinkArchiveParams struct {
+	Link    string
+	MaxRows int64
+}
+
+func (q *Queries) ListLinkArchive(ctx context.Context, arg ListLinkArchiveParams) ([]HistoryArchive, error) {
+	rows, err := q.db.Query(ctx, ListLinkArchive, arg.Link, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []HistoryArchive
+	for rows.Next() {
+		var i HistoryArchive
+		if err := rows.Scan(
+			&i.ID,
+			&i.Link,
+			&i.Number,
+			&i.StartedAt,
+			&i.RunID,
+			&i.Trigger,
+			&i.FinishedAt,
+			&i.Outcome,
+			&i.MessagesAppended,
+			&i.MessagesBytes,
+			&i.MessagesFlagsChanged,
+			&i.MessagesExpunged,
+			&i.GreetingsAppended,
+			&i.GreetingsBytes,
+			&i.GreetingsFlagsChanged,
+			&i.GreetingsExpunged,
+			&i.FoldersCreated,
+			&i.FoldersDeleted,
+			&i.FoldersRenamed,
+			&i.FoldersSubscribed,
+			&i.Differences,
+			&i.SourceMessages,
+			&i.SourceGreetings,
+			&i.Generation,
+			&i.ErrorKind,
+			&i.Error,
+			&i.Hint,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListLinkHistory = `-- name: ListLinkHistory :many
 SELECT id, link, number, started_at, run_id, trigger, finished_at, outcome, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, folders_created, folders_deleted, folders_renamed, folders_subscribed, differences, source_messages, source_greetings, generation, error_kind, error, hint FROM history WHERE link = $1
 ORDER BY started_at DESC, id DESC
@@ -405,6 +469,66 @@ func (q *Queries) ListLinkHistory(ctx context.Context, arg ListLinkHistoryParams
 	var items []History
 	for rows.Next() {
 		var i History
+		if err := rows.Scan(
+			&i.ID,
+			&i.Link,
+			&i.Number,
+			&i.StartedAt,
+			&i.RunID,
+			&i.Trigger,
+			&i.FinishedAt,
+			&i.Outcome,
+			&i.MessagesAppended,
+			&i.MessagesBytes,
+			&i.MessagesFlagsChanged,
+			&i.MessagesExpunged,
+			&i.GreetingsAppended,
+			&i.GreetingsBytes,
+			&i.GreetingsFlagsChanged,
+			&i.GreetingsExpunged,
+			&i.FoldersCreated,
+			&i.FoldersDeleted,
+			&i.FoldersRenamed,
+			&i.FoldersSubscribed,
+			&i.Differences,
+			&i.SourceMessages,
+			&i.SourceGreetings,
+			&i.Generation,
+			&i.ErrorKind,
+			&i.Error,
+			&i.Hint,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListMailboxArchive = `-- name: ListMailboxArchive :many
+SELECT id, link, number, started_at, run_id, trigger, finished_at, outcome, messages_appended, messages_bytes, messages_flags_changed, messages_expunged, greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged, folders_created, folders_deleted, folders_renamed, folders_subscribed, differences, source_messages, source_greetings, generation, error_kind, error, hint FROM history_archive WHERE link = $1 AND number = $2
+ORDER BY started_at DESC, id DESC
+LIMIT nullif($3::bigint, 0)
+`
+
+type ListMailboxArchiveParams struct {
+	Link    string
+	Number  string
+	MaxRows int64
+}
+
+func (q *Queries) ListMailboxArchive(ctx context.Context, arg ListMailboxArchiveParams) ([]HistoryArchive, error) {
+	rows, err := q.db.Query(ctx, ListMailboxArchive, arg.Link, arg.Number, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []HistoryArchive
+	for rows.Next() {
+		var i HistoryArchive
 		if err := rows.Scan(
 			&i.ID,
 			&i.Link,

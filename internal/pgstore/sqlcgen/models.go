@@ -38,6 +38,7 @@ type CompareRun struct {
 	StartedAt  time.Time
 	FinishedAt *time.Time
 	UpdatedAt  time.Time
+	Kind       string
 }
 
 type CompareTotal struct {
@@ -64,6 +65,17 @@ type CompareTotal struct {
 	GreetingsExpunged     int64
 	DueMessages           int64
 	DueBytes              int64
+	Kind                  string
+}
+
+type ConnectionShare struct {
+	Store     string
+	Holder    string
+	Held      int64
+	InUse     int64
+	Wanted    int64
+	Turn      time.Time
+	ExpiresAt time.Time
 }
 
 type Difference struct {
@@ -75,6 +87,66 @@ type Difference struct {
 }
 
 type History struct {
+	ID                    int64
+	Link                  string
+	Number                string
+	StartedAt             time.Time
+	RunID                 string
+	Trigger               string
+	FinishedAt            time.Time
+	Outcome               string
+	MessagesAppended      int64
+	MessagesBytes         int64
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
+	GreetingsBytes        int64
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	FoldersCreated        int64
+	FoldersDeleted        int64
+	FoldersRenamed        int64
+	FoldersSubscribed     int64
+	Differences           int64
+	SourceMessages        int64
+	SourceGreetings       int64
+	Generation            int64
+	ErrorKind             string
+	Error                 string
+	Hint                  string
+}
+
+type HistoryArchive struct {
+	ID                    int64
+	Link                  string
+	Number                string
+	StartedAt             time.Time
+	RunID                 string
+	Trigger               string
+	FinishedAt            time.Time
+	Outcome               string
+	MessagesAppended      int64
+	MessagesBytes         int64
+	MessagesFlagsChanged  int64
+	MessagesExpunged      int64
+	GreetingsAppended     int64
+	GreetingsBytes        int64
+	GreetingsFlagsChanged int64
+	GreetingsExpunged     int64
+	FoldersCreated        int64
+	FoldersDeleted        int64
+	FoldersRenamed        int64
+	FoldersSubscribed     int64
+	Differences           int64
+	SourceMessages        int64
+	SourceGreetings       int64
+	Generation            int64
+	ErrorKind             string
+	Error                 string
+	Hint                  string
+}
+
+type HistoryRest struct {
 	ID                    int64
 	Link                  string
 	Number                string
@@ -143,11 +215,19 @@ type LedgerRun struct {
 }
 
 type Link struct {
-	Name      string
-	Source    string
-	Target    string
-	Exclude   []string
-	CreatedAt time.Time
+	Name              string
+	Source            string
+	Target            string
+	Exclude           []string
+	CreatedAt         time.Time
+	Bandwidth         int64
+	BandwidthWindows  []string
+	BandwidthTimezone string
+}
+
+type LinkPace struct {
+	Link   string
+	FreeAt time.Time
 }
 
 type Mailbox struct {
@@ -185,4 +265,5 @@ type Store struct {
 	MinimumRelease string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	MaxConnections int64
 }

@@ -34,7 +34,7 @@ func (q *Queries) DeleteStore(ctx context.Context, name string) (int64, error) {
 }
 
 const GetLink = `-- name: GetLink :one
-SELECT name, source, target, exclude, created_at FROM links WHERE name = $1
+SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone FROM links WHERE name = $1
 `
 
 func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
@@ -46,12 +46,15 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 		&i.Target,
 		&i.Exclude,
 		&i.CreatedAt,
+		&i.Bandwidth,
+		&i.BandwidthWindows,
+		&i.BandwidthTimezone,
 	)
 	return i, err
 }
 
 const GetStore = `-- name: GetStore :one
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at FROM stores WHERE name = $1
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, max_connections FROM stores WHERE name = $1
 `
 
 func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
@@ -70,19 +73,24 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 		&i.MinimumRelease,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.MaxConnections,
 	)
 	return i, err
 }
 
 const InsertLink = `-- name: InsertLink :exec
-INSERT INTO links (name, source, target, exclude) VALUES ($1, $2, $3, $4)
+INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type InsertLinkParams struct {
-	Name    string
-	Source  string
-	Target  string
-	Exclude []string
+	Name              string
+	Source            string
+	Target            string
+	Exclude           []string
+	Bandwidth         int64
+	BandwidthWindows  []string
+	BandwidthTimezone string
 }
 
 func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
@@ -91,15 +99,18 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 		arg.Source,
 		arg.Target,
 		arg.Exclude,
+		arg.Bandwidth,
+		arg.BandwidthWindows,
+		arg.BandwidthTimezone,
 	)
 	return err
 }
 
 const InsertStore = `-- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release)
+    greetings, minimum_release, max_connections)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10)
+    $9, $10, $11)
 `
 
 type InsertStoreParams struct {
@@ -113,6 +124,7 @@ type InsertStoreParams struct {
 	SealedPassword []byte
 	Greetings      []string
 	MinimumRelease string
+	MaxConnections int64
 }
 
 func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error {
@@ -127,6 +139,7 @@ func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error 
 		arg.SealedPassword,
 		arg.Greetings,
 		arg.MinimumRelease,
+		arg.MaxConnections,
 	)
 	return err
 }
@@ -156,7 +169,7 @@ func (q *Queries) LinksOfStore(ctx context.Context, store string) ([]string, err
 }
 
 const ListLinks = `-- name: ListLinks :many
-SELECT name, source, target, exclude, created_at FROM links ORDER BY name
+SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone FROM links ORDER BY name
 `
 
 func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
@@ -174,6 +187,9 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 			&i.Target,
 			&i.Exclude,
 			&i.CreatedAt,
+			&i.Bandwidth,
+			&i.BandwidthWindows,
+			&i.BandwidthTimezone,
 		); err != nil {
 			return nil, err
 		}
@@ -186,7 +202,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 }
 
 const ListStores = `-- name: ListStores :many
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at FROM stores ORDER BY name
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, max_connections FROM stores ORDER BY name
 `
 
 func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
@@ -211,6 +227,7 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 			&i.MinimumRelease,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.MaxConnections,
 		); err != nil {
 			return nil, err
 		}
@@ -222,12 +239,38 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 	return items, nil
 }
 
+const SetBandwidth = `-- name: SetBandwidth :execrows
+UPDATE links
+SET bandwidth = $1, bandwidth_windows = $2, bandwidth_timezone = $3
+WHERE name = $4
+`
+
+type SetBandwidthParams struct {
+	Bandwidth         int64
+	BandwidthWindows  []string
+	BandwidthTimezone string
+	Name              string
+}
+
+func (q *Queries) SetBandwidth(ctx context.Context, arg SetBandwidthParams) (int64, error) {
+	result, err := q.db.Exec(ctx, SetBandwidth,
+		arg.Bandwidth,
+		arg.BandwidthWindows,
+		arg.BandwidthTimezone,
+		arg.Name,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const UpdateStore = `-- name: UpdateStore :execrows
 UPDATE stores
 SET imap_address = $1, imap_security = $2, ca_file = $3, login = $4,
     separator = $5, trusted_name = $6, sealed_password = $7,
-    greetings = $8, minimum_release = $9, updated_at = now()
-WHERE name = $10
+    greetings = $8, minimum_release = $9, max_connections = $10, updated_at = now()
+WHERE name = $11
 `
 
 type UpdateStoreParams struct {
@@ -240,6 +283,7 @@ type UpdateStoreParams struct {
 	SealedPassword []byte
 	Greetings      []string
 	MinimumRelease string
+	MaxConnections int64
 	Name           string
 }
 
@@ -254,6 +298,7 @@ func (q *Queries) UpdateStore(ctx context.Context, arg UpdateStoreParams) (int64
 		arg.SealedPassword,
 		arg.Greetings,
 		arg.MinimumRelease,
+		arg.MaxConnections,
 		arg.Name,
 	)
 	if err != nil {

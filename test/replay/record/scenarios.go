@@ -152,6 +152,33 @@ var scenarios = []scenario{
 		return r.scheduled(ctx)
 	}, completed},
 
+	{"ledger-rebuild", func(ctx context.Context, r *rig) (string, error) {
+		r.copies()
+		r.world.Add(r.link, activitytest.Numbers(9)...)
+		runID, _, err := r.StartRebuild(ctx, r.link)
+		if err != nil {
+			return "", err
+		}
+		return workflows.RebuildID(r.link), r.WaitRebuild(ctx, r.link, runID)
+	}, completed},
+	{"scheduled-rebuild", func(ctx context.Context, r *rig) (string, error) {
+		id := workflows.ScheduledRebuildID(r.link)
+		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeScheduledRebuild, workflows.CompareState{
+			Link: r.link, Trigger: activities.TriggerRebuild, PageSize: 2, Window: 2})
+		if err != nil {
+			return "", err
+		}
+		return id, run.Get(ctx, nil)
+	}, completed},
+	{"retention", func(ctx context.Context, r *rig) (string, error) {
+		id := "retention-of-" + r.link
+		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeRetention)
+		if err != nil {
+			return "", err
+		}
+		return id, run.Get(ctx, nil)
+	}, completed},
+
 	{"sweep", func(ctx context.Context, r *rig) (string, error) {
 		r.world.Add(r.link, activitytest.Numbers(3)...)
 		id := "sweep-of-" + r.link

@@ -1,0 +1,30 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/control"
+)
+
+// Keeper keeps the records of the database as long as is wanted.
+type Keeper interface {
+	// Retain makes room for what is going to be recorded, moves what is old to
+	// the archive, and drops what is older still, by the time now. It may end
+	// anywhere and be repeated at any time.
+	Retain(ctx context.Context, now time.Time, keep control.Retention) (control.Retained, error)
+}
+
+// PurgeRecords archives and drops what is older than the settings say.
+func (a *Activities) PurgeRecords(ctx context.Context) (control.Retained, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	stop := a.beat(beats, func() any { return nil })
+	defer stop()
+	done, err := a.ports.Keeper.Retain(ctx, time.Now(), a.keep)
+	if err != nil {
+		return done, pageError(ctx, err)
+	}
+	return done, nil
+}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/quota"
+)
+
+// bandwidthFlags are the bandwidth of a link on the command line.
+type bandwidthFlags struct {
+	rate     rateValue
+	windows  []string
+	timezone string
+}
+
+func (f *bandwidthFlags) register(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.Var(&f.rate, "bandwidth", "`rate` at which all workers together copy at most, such as 2MB/s; unlimited for no bound")
+	s.StringArrayVar(&f.windows, "bandwidth-window", nil, "`window` in which another rate holds, such as \"Mon-Fri 08:00-18:00 1MB/s\", may be repeated; empty for none")
+	s.StringVar(&f.timezone, "timezone", "", "time `zone` of the windows, such as Europe/Berlin (default UTC)")
+}
+
+// bandwidthText is empty where nothing bounds the link.
+func bandwidthText(l control.Link) string {
+	if l.Bandwidth == 0 && len(l.BandwidthWindows) == 0 {
+		return ""
+	}
+	return l.BandwidthSettings()
+}
+
+// given returns the windows without the empty one that clears them.
+func (f *bandwidthFlags) given() []string {
+	if len(f.windows) == 1 && f.windows[0] == "" {
+		return nil
+	}
+	return f.windows
+}
+
+// rateValue is a flag that takes a quota.Rate.
+type rateValue quota.Rate
+
+var _ pflag.Value = (*rateValue)(nil)
+
+func (v *rateValue) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return quota.Rate(*v).String()
+}
+
+func (v *rateValue) Type() string { return "rate" }
+
+func (v *rateValue) Set(s string) error {
+	rate, err := quota.ParseRate(s)
+	*v = rateValue(rate)
+	return err
+}
+
+func (c *cli) linkEdit() *cobra.Command {
+	var f bandwidthFlags
+	cmd := &cobra.Command{
+		Use:   "edit NAME [flags]",
+		Short: "Change the bandwidth of a link; what is not given stays",
+		Example: `  mailmirror link edit dr --bandwidth 5MB/s \
+      --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: c.linkNames(0),
+	}
+	f.register(cmd)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		given := cmd.Flags().Changed
+		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") {
+			return &usageError{cmd, errors.New("nothing to change is given")}
+		}
+		return nil
+	}
+	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+		var e control.LinkEdit
+		given := cmd.Flags().Changed
+		if given("bandwidth") {
+			e.Bandwidth = new(quota.Rate(f.rate))
+		}
+		if given("bandwidth-window") {
+			e.BandwidthWindows = new(f.given())
+		}
+		if given("timezone") {
+			e.BandwidthTimezone = &f.timezone
+		}
+		l, err := ctl.EditLink(ctx, args[0], e)
+		if err != nil {
+			return err
+		}
+		return c.show(l, func(io.Writer) { c.say("link %s changed: bandwidth %s", l.Name, l.BandwidthSettings()) })
+	})
+	return cmd
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+)
+
+func (c *cli) ledgerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ledger",
+		Short: "The record of which message is which: rebuild it from the stores",
+	}
+	group(cmd)
+	cmd.AddCommand(c.ledgerRebuild())
+	return cmd
+}
+
+func (c *cli) ledgerRebuild() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "rebuild LINK [NUMBER]",
+		Short: "Make the ledger anew from both stores, while the mirror keeps working",
+		Long: `Looks at every message of every mailbox on both stores, whatever the ledger
+says, and makes the ledger what they say, as the daily schedule does by itself.
+Useful after the database was restored from a backup, or altered by hand. What
+is equal is neither copied nor deleted.
+
+With NUMBER it is one mailbox, as by sync. With --wait it ends with the rebuild:
+exit code 1 where a mailbox failed, 3 where lasting differences remain. Ctrl-C
+ends only the waiting.`,
+		Args:              takes(1, 2),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			if len(args) == 2 {
+				// A sync that an operator asks for looks at everything.
+				return c.syncNow(ctx, ctl, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])}, wait)
+			}
+			start, err := ctl.Rebuild(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if wait {
+				return c.waitCompare(ctx, ctl, start)
+			}
+			return c.show(start, func(io.Writer) {
+				if start.Started {
+					c.say("rebuild of the ledger of link %s started; watch it with: mailmirror ledger rebuild %s --wait", start.Link, start.Link)
+				} else {
+					c.say("a rebuild of the ledger of link %s is running already; watch it with: mailmirror ledger rebuild %s --wait", start.Link, start.Link)
+				}
+			})
+		}),
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until it ends")
+	return cmd
+}

@@ -1,0 +1,19 @@
+package control
+
+import (
+	"context"
+
+	"mailmirror/internal/fault"
+)
+
+// Rebuild starts a rebuild of a link's ledger: of every mailbox everything is
+// looked at on both stores, and the ledger is made what they say. WaitCompare
+// waits for it.
+func (c *Control) Rebuild(ctx context.Context, link string) (CompareStart, error) {
+	op := "rebuild ledger of link " + link
+	if _, err := c.repo.Link(ctx, link); err != nil {
+		return CompareStart{}, err
+	}
+	runID, started, err := c.runner.StartRebuild(ctx, link)
+	return CompareStart{Link: link, RunID: runID, Started: started, Kind: RunRebuild}, fault.Wrap(err, op)
+}

@@ -1,0 +1,134 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"mailmirror/test/corpus"
+	"mailmirror/test/faults"
+	"mailmirror/test/servers"
+)
+
+// spawn starts one more worker, with settings of its own.
+func (r *rig) spawn(env ...string) *exec.Cmd {
+	r.t.Helper()
+	log, err := os.OpenFile(filepath.Join(r.data, "worker.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer log.Close()
+	worker := exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
+	worker.Env, worker.Stderr = append(slices.Clone(r.env), env...), log
+	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := worker.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { kill(worker) })
+	return worker
+}
+
+// kill ends a worker without notice. It may have ended before.
+func kill(worker *exec.Cmd) {
+	if worker.ProcessState == nil {
+		_ = worker.Process.Kill()
+		_ = worker.Wait()
+	}
+}
+
+// TestManyWorkers lets three workers share an initial copy, kills one of them at
+// random moments and starts another, and stops others in good order. Nothing is
+// lost or doubled.
+func TestManyWorkers(t *testing.T) {
+	const kills = 12
+	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	all := numbers(6001, 72)
+	r.fill(all, corpus.Options{Seed: 11, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})
+	r.add(all)
+	rng := rand.New(rand.NewPCG(3, 4))
+	env := []string{"MAILMIRROR_WORKER_GRACE=20s", "MAILMIRROR_WORKER_PAGE_SIZE=6"}
+	workers := []*exec.Cmd{r.spawn(env...), r.spawn(env...), r.spawn(env...)}
+	r.run("compare", link)
+	stopped := 0
+	for i := range kills {
+		// Bytes at the target's door are the clock.
+		moment := r.toDR.Inject(faults.AfterBytes(faults.ToServer, int64(50_000+rng.IntN(700_000)), faults.FIN))
+		await(t, moment, fmt.Sprintf("bytes before kill %d", i+1))
+		victim := rng.IntN(len(workers))
+		if i%3 == 2 {
+			// One that is told to stop ends by itself, and well.
+			_ = workers[victim].Process.Signal(syscall.SIGTERM)
+			ended := make(chan error, 1)
+			go func() { ended <- workers[victim].Wait() }()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Errorf("a worker that was told to stop: %v", err)
+				}
+				stopped++
+			case <-time.After(90 * time.Second):
+				t.Fatal("a worker that was told to stop did not in 90 s")
+			}
+		} else {
+			kill(workers[victim])
+		}
+		workers[victim] = r.spawn(env...)
+		if i == kills/2 {
+			// Work for the others to go on with.
+			more := numbers(6101, 24)
+			r.fill(more, corpus.Options{Seed: 12, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})
+			r.add(more)
+			all = append(all, more...)
+		}
+	}
+	r.toDR.Clear()
+	r.settle(4 * time.Minute)
+	r.equal(all)
+	r.neverDoubled(all)
+	r.onlyRead()
+	t.Logf("%d kills and %d stops survived", kills-stopped, stopped)
+}
+
+// TestConnectionBound: two workers, each of which would open more by itself,
+// never have more connections to a store than it allows, though one is killed
+// and another takes its place.
+func TestConnectionBound(t *testing.T) {
+	const most = 3
+	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	all := numbers(7001, 60)
+	r.fill(all, corpus.Options{Seed: 13, Messages: 12, Greetings: 2, MinSize: 2 << 10, MaxSize: 20 << 10})
+	doors := map[string]*counter{"production": newCounter(t, r.toProduction.Addr()), "dr": newCounter(t, r.toDR.Addr())}
+	for name, door := range doors {
+		r.run("store", "edit", name, "--imap", door.addr(), "--max-connections", fmt.Sprint(most))
+	}
+	r.add(all)
+	env := []string{"MAILMIRROR_WORKER_MAILBOXES=8", "MAILMIRROR_WORKER_PAGE_SIZE=10"}
+	workers := []*exec.Cmd{r.spawn(env...), r.spawn(env...)}
+	r.run("compare", link)
+	for i := range 4 {
+		moment := r.toDR.Inject(faults.AfterBytes(faults.ToServer, 300_000, faults.FIN))
+		await(t, moment, fmt.Sprintf("bytes before kill %d", i+1))
+		kill(workers[i%2])
+		workers[i%2] = r.spawn(env...)
+	}
+	r.toDR.Clear()
+	r.settle(4 * time.Minute)
+	r.equal(all)
+	r.neverDoubled(all)
+	for name, door := range doors {
+		if n := door.seen(); n > most || n < 2 {
+			t.Errorf("%s had up to %d connections, want some and no more than %d", name, n, most)
+		}
+	}
+	// To wait for a connection is no failure: nothing of it is in the history
+	// but what the kills and cuts did.
+	r.onlyRead()
+}
