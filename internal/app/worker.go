@@ -62,7 +62,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 
 // ensureSchedules makes the schedules what the configuration says.
 func (p *parts) ensureSchedules(ctx context.Context) error {
-	if err := p.runner.EnsureSweep(ctx); err != nil {
+	if err := p.runner.EnsureCommonSchedules(ctx); err != nil {
 		return err
 	}
 	links, err := p.repo.Links(ctx)

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/activities"
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/workflows"
@@ -23,51 +21,22 @@ func (r *Runner) EnsureSchedules(ctx context.Context, link string) error {
 	if err := r.Prepare(ctx); err != nil {
 		return err
 	}
-	err := r.ensure(ctx, client.ScheduleOptions{
-		ID: workflows.CompareID(link),
-		Spec: client.ScheduleSpec{
-			Intervals: []client.ScheduleIntervalSpec{{Every: r.opts.CompareEvery}},
-			Jitter:    r.opts.CompareJitter,
-		},
-		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
-		// A compare that was due while Temporal was down is made good, unless
-		// the next one is as near.
-		CatchupWindow: max(r.opts.CompareEvery/2, 10*time.Second),
-		Action: &client.ScheduleWorkflowAction{
-			ID:                    workflows.ScheduledCompareID(link),
-			Workflow:              workflows.TypeScheduledCompare,
-			TaskQueue:             r.opts.TaskQueue,
-			Args:                  []any{r.compareState(link, activities.TriggerSchedule)},
-			TypedSearchAttributes: temporal.NewSearchAttributes(workflows.LinkAttribute.ValueSet(link)),
-			StaticSummary:         "Start the due compare of link " + link,
-		},
-	})
-	return classify("keep schedules of link "+link, err)
+	return r.ensureAll(ctx, r.linkSchedules(link))
 }
 
-// EnsureSweep does the same for the schedule of the sweep, of which there is
-// one for all links.
-func (r *Runner) EnsureSweep(ctx context.Context) error {
-	err := r.ensure(ctx, client.ScheduleOptions{
-		ID:      workflows.SweepID,
-		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: r.opts.SweepEvery}}},
-		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
-		// Sweeps that were missed need not be made good: one finds everything.
-		CatchupWindow: 10 * time.Second, // the least that Temporal allows
-		Action: &client.ScheduleWorkflowAction{
-			ID:            workflows.SweepID,
-			Workflow:      workflows.TypeSweep,
-			TaskQueue:     r.opts.TaskQueue,
-			Args:          []any{activities.SweepInput{Limit: r.opts.SweepLimit, Window: sweepWindow}},
-			StaticSummary: "Start what is due and not running",
-		},
-	})
-	return classify("keep schedule of the sweep", err)
+// EnsureCommonSchedules does the same for the schedules that serve all links.
+func (r *Runner) EnsureCommonSchedules(ctx context.Context) error {
+	return r.ensureAll(ctx, r.commonSchedules())
 }
 
-// sweepWindow is how many workflows a sweep is starting at a time: enough to
-// hide the round trip, too few to crowd out what is running.
-const sweepWindow = 8
+func (r *Runner) ensureAll(ctx context.Context, schedules []schedule) error {
+	for _, s := range schedules {
+		if err := r.ensure(ctx, r.options(s, s.spec)); err != nil {
+			return classify("keep schedule "+s.id, err)
+		}
+	}
+	return nil
+}
 
 // ensure creates a schedule or updates the one that exists.
 func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) error {
@@ -125,11 +94,13 @@ func waitingSince(info client.ScheduleInfo) time.Time {
 // RemoveSchedules deletes the schedules of a link and asks a compare of it that
 // is running to stop. What is gone already is no error.
 func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
-	err := r.client.ScheduleClient().GetHandle(ctx, workflows.CompareID(link)).Delete(ctx)
-	if err != nil && !is[*serviceerror.NotFound](err) {
-		return classify("remove schedules of link "+link, err)
+	for _, s := range r.linkSchedules(link) {
+		err := r.client.ScheduleClient().GetHandle(ctx, s.id).Delete(ctx)
+		if err != nil && !is[*serviceerror.NotFound](err) {
+			return classify("remove schedule "+s.id, err)
+		}
 	}
-	err = r.client.CancelWorkflow(ctx, workflows.CompareID(link), "")
+	err := r.client.CancelWorkflow(ctx, workflows.CompareID(link), "")
 	if err != nil && !is[*serviceerror.NotFound](err) {
 		return classify("stop compare of link "+link, err)
 	}
