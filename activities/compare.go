@@ -49,6 +49,8 @@ type PlanInput struct {
 	// many pages to plan.
 	PageSize int `json:"page_size"`
 	Pages    int `json:"pages"`
+	// Kind is that of the run: in a rebuild every mailbox is work.
+	Kind control.RunKind `json:"kind,omitempty"`
 }
 
 // Page is a range of mailboxes by number: those after After up to Last.
@@ -67,7 +69,7 @@ const settledPerDue = 100
 // more.
 func (a *Activities) PlanPages(ctx context.Context, in PlanInput) ([]Page, error) {
 	settled := 1
-	if a.offersOverview(ctx, in.Link) {
+	if in.Kind != control.RunRebuild && a.offersOverview(ctx, in.Link) {
 		settled = settledPerDue
 	}
 	var pages []Page
@@ -97,6 +99,13 @@ func (a *Activities) offersOverview(ctx context.Context, link string) bool {
 	stores, err := a.ports.Links.Stores(ctx, link)
 	if err != nil {
 		return false
+	}
+	if stores.Admit != nil {
+		leave, err := stores.Admit(ctx)
+		if err != nil {
+			return false
+		}
+		defer leave()
 	}
 	for _, s := range []copier.Store{stores.Source, stores.Target} {
 		o, can := s.(copier.Overviewer)

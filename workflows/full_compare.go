@@ -173,7 +173,7 @@ func (c *compare) run(ctx workflow.Context) error {
 func (c *compare) nextPage(ctx workflow.Context) (activities.Page, bool, error) {
 	if len(c.Planned) == 0 && !c.Complete {
 		var a *activities.Activities
-		input := activities.PlanInput{Link: c.Link, After: c.After, PageSize: c.PageSize, Pages: planAhead}
+		input := activities.PlanInput{Link: c.Link, After: c.After, PageSize: c.PageSize, Pages: planAhead, Kind: c.kind}
 		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "plan pages"), a.PlanPages, input).Get(ctx, &c.Planned)
 		if err != nil {
 			return activities.Page{}, false, err

@@ -48,6 +48,13 @@ func (r *Runner) linkSchedules(link string) []schedule {
 			workflow: workflows.TypeScheduledCompare, runs: workflows.ScheduledCompareID(link),
 			input: r.compareState(link, activities.TriggerSchedule),
 		},
+		{
+			id: workflows.RebuildID(link), link: link, what: "rebuild the ledger of link " + link,
+			// At night, as it reads the headers of both stores.
+			spec: control.ScheduleSpec{At: []string{"01:30"}}, jitter: rebuildJitter,
+			workflow: workflows.TypeScheduledRebuild, runs: workflows.ScheduledRebuildID(link),
+			input: r.compareState(link, activities.TriggerRebuild),
+		},
 	}
 }
 
@@ -62,6 +69,11 @@ func (r *Runner) commonSchedules() []schedule {
 			workflow: workflows.TypeSweep, runs: workflows.SweepID,
 			input: activities.SweepInput{Limit: r.opts.SweepLimit, Window: sweepWindow},
 		},
+		{
+			id: workflows.RetentionID, what: "archive and drop what was recorded long ago",
+			spec: control.ScheduleSpec{At: []string{"00:30"}}, catchup: retentionCatchup,
+			workflow: workflows.TypeRetention, runs: workflows.RetentionID,
+		},
 	}
 }
 
@@ -71,6 +83,11 @@ const (
 	sweepWindow = 8
 	// shortestCatchup is the least that Temporal allows.
 	shortestCatchup = 10 * time.Second
+	// rebuildJitter spreads the rebuilds of many links over the night's first
+	// hours.
+	rebuildJitter = time.Hour
+	// retentionCatchup: a purge is due on any day, however late.
+	retentionCatchup = 23 * time.Hour
 	// plainCatchup is for schedules without an interval.
 	plainCatchup = time.Hour
 )
@@ -79,7 +96,10 @@ const (
 // still running is not overtaken: the run that is due meanwhile is skipped.
 func (r *Runner) options(s schedule, spec control.ScheduleSpec) client.ScheduleOptions {
 	action := &client.ScheduleWorkflowAction{
-		ID: s.runs, Workflow: s.workflow, TaskQueue: r.opts.TaskQueue, Args: []any{s.input}, StaticSummary: s.what,
+		ID: s.runs, Workflow: s.workflow, TaskQueue: r.opts.TaskQueue, StaticSummary: s.what,
+	}
+	if s.input != nil {
+		action.Args = []any{s.input}
 	}
 	if s.link != "" {
 		action.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.LinkAttribute.ValueSet(s.link))

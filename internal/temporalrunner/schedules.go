@@ -91,8 +91,8 @@ func waitingSince(info client.ScheduleInfo) time.Time {
 	return time.Time{}
 }
 
-// RemoveSchedules deletes the schedules of a link and asks a compare of it that
-// is running to stop. What is gone already is no error.
+// RemoveSchedules deletes the schedules of a link and asks a compare or rebuild
+// of it that is running to stop. What is gone already is no error.
 func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
 	for _, s := range r.linkSchedules(link) {
 		err := r.client.ScheduleClient().GetHandle(ctx, s.id).Delete(ctx)
@@ -100,9 +100,11 @@ func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
 			return classify("remove schedule "+s.id, err)
 		}
 	}
-	err := r.client.CancelWorkflow(ctx, workflows.CompareID(link), "")
-	if err != nil && !is[*serviceerror.NotFound](err) {
-		return classify("stop compare of link "+link, err)
+	for _, id := range []string{workflows.CompareID(link), workflows.RebuildID(link)} {
+		err := r.client.CancelWorkflow(ctx, id, "")
+		if err != nil && !is[*serviceerror.NotFound](err) {
+			return classify("stop "+id, err)
+		}
 	}
 	return nil
 }
