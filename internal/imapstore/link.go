@@ -53,6 +53,10 @@ type link struct {
 	in, out atomic.Int64 // bytes, as the network carried them above TLS
 }
 
+// shortRead is up to how many bytes a read is the end of an answer rather than
+// a part of a message, whose stream acknowledges itself.
+const shortRead = 2048
+
 func newLink(raw, nc net.Conn, timeouts Timeouts) *link {
 	return &link{raw: raw, nc: nc, timeouts: timeouts, dead: make(chan struct{})}
 }
@@ -69,6 +73,9 @@ func (l *link) Read(p []byte) (int, error) {
 		}
 		n, err := l.nc.Read(p)
 		l.in.Add(int64(n))
+		if n < shortRead {
+			quickAck(l.raw)
+		}
 		switch {
 		case n > 0 || err == nil:
 			// An error that came with data comes again with the next read.

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package imapstore
+
+import "net"
+
+// quickAck is for Linux, which holds back acknowledgements for 40 ms.
+func quickAck(net.Conn) {}
