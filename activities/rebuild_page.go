@@ -10,7 +10,7 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// TriggerRebuild: a rebuild of the ledger, daily or asked for.
+// TriggerRebuild is that of a rebuild of the ledger, daily or asked for.
 const TriggerRebuild = "rebuild"
 
 // RebuildPage is ReviewPage without any belief in the ledger: of each mailbox of

@@ -48,6 +48,9 @@ func run(ctx context.Context, file, data string) error {
 		return err
 	}
 	w, err := app.NewWorker(ctx, cfg, log)
+	if err != nil && ctx.Err() != nil {
+		return nil // told to stop while it started
+	}
 	if err != nil {
 		return err
 	}

@@ -194,7 +194,7 @@ func (c *Connections) pause(ctx context.Context) {
 	if !c.isWaiting() {
 		every, wake = c.opts.Renew, c.wake
 	}
-	timer := time.NewTimer(every/2 + rand.N(every)) //nolint:gosec // jitter is no secret
+	timer := time.NewTimer(every/2 + rand.N(every))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -89,10 +89,7 @@ func (r *rig) deposit(number string, deposits ...reader.Deposit) {
 // mark, but for the number of appends that are told.
 func (r *rig) wrote(mark, appends int, when string) {
 	r.t.Helper()
-	var sent []string
-	for _, c := range writes(r.toDR.Commands()[mark:]) {
-		sent = append(sent, c)
-	}
+	sent := writes(r.toDR.Commands()[mark:])
 	if len(sent) != appends {
 		r.t.Errorf("%s the target was sent %d commands that write, want %d: %.300q", when, len(sent), appends, sent)
 	}
