@@ -1,0 +1,81 @@
+//go:build integration
+
+package e2e
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/test/corpus"
+	"mailmirror/test/servers"
+	"mailmirror/workflows"
+)
+
+// TestDaily lets the two daily schedules run now, as Temporal starts them, and
+// sees what they did by the operator's commands.
+func TestDaily(t *testing.T) {
+	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	all := numbers(5301, 3)
+	r.fill(all, corpus.Options{Seed: 14, Messages: 6, Greetings: 2, MinSize: 1 << 10, MaxSize: 4 << 10})
+	r.startWorker()
+	r.add(all)
+	r.settle(2 * time.Minute)
+	c, err := client.Dial(client.Options{HostPort: r.stack.Info().TemporalAddress, Namespace: r.stack.Info().TemporalNamespace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	trigger := func(id string) {
+		t.Helper()
+		if err := c.ScheduleClient().GetHandle(t.Context(), id).Trigger(t.Context(), client.ScheduleTriggerOptions{}); err != nil {
+			t.Fatalf("run schedule %s: %v", id, err)
+		}
+	}
+
+	r.sql(`DELETE FROM ledger_runs`)
+	mark := len(r.toDR.Commands())
+	trigger(workflows.RebuildID(link))
+	r.until("the rebuild", func() bool {
+		var status []struct {
+			LastRebuild *struct {
+				FinishedAt time.Time `json:"finished_at"`
+				Synced     int       `json:"synced"`
+			} `json:"last_rebuild"`
+		}
+		_, out, _ := r.command(t.Context(), "status", link, "-o", "json")
+		return json.Unmarshal([]byte(out), &status) == nil && len(status) == 1 && status[0].LastRebuild != nil &&
+			!status[0].LastRebuild.FinishedAt.IsZero() && status[0].LastRebuild.Synced == len(all)
+	})
+	r.wrote(mark, 0, "by the scheduled rebuild")
+
+	// What was recorded long ago, and what was recorded longer ago.
+	r.sql(`INSERT INTO history SELECT nextval('history_ids'), link, number, started_at - d, run_id, trigger, finished_at - d, outcome,
+		messages_appended, messages_bytes, messages_flags_changed, messages_expunged,
+		greetings_appended, greetings_bytes, greetings_flags_changed, greetings_expunged,
+		folders_created, folders_deleted, folders_renamed, folders_subscribed,
+		differences, source_messages, source_greetings, generation, error_kind, error, hint
+		FROM history, unnest(ARRAY[interval '200 days', interval '3 years']) d`)
+	count := func(args ...string) int {
+		var entries []any
+		if err := json.Unmarshal([]byte(r.run(append([]string{"history", link, "-o", "json", "--limit", "1000"}, args...)...)), &entries); err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := count()
+	trigger(workflows.RetentionID)
+	r.until("the purge", func() bool { return count() == before/3 && count("--archive") == before/3*2 })
+}
+
+// until waits for what becomes true by itself.
+func (r *rig) until(what string, done func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("waited 2 min for %s", what)
+		}
+	}
+}
