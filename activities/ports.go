@@ -7,6 +7,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
 )
 
 // Engine makes one mailbox of the target equal to the source.
@@ -41,6 +42,10 @@ type LinkStores struct {
 	Admit func(context.Context) (leave func(), err error)
 	// Pace, where not nil, waits until so many bytes more may be copied.
 	Pace func(ctx context.Context, bytes int) error
+	// Limits and Keep say what may be deleted from the target, and for how long
+	// it is kept.
+	Limits mirror.Limits
+	Keep   copier.Keep
 }
 
 // Records is what the activities need of the database.

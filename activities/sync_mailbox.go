@@ -25,6 +25,8 @@ const (
 	TriggerSweep = "sweep"
 	// TriggerEvent: the mailbox changed.
 	TriggerEvent = "event"
+	// TriggerApproval: an operator decided on deletions that were held.
+	TriggerApproval = "approval"
 	// TriggerCompare and TriggerSchedule: a full compare, started by an
 	// operator or by its schedule.
 	TriggerCompare  = "compare"
@@ -38,6 +40,7 @@ type SyncState string
 const (
 	SyncEqual     SyncState = "equal"
 	SyncDiffering SyncState = "differing" // equal but for lasting differences
+	SyncHeld      SyncState = "held"      // equal but for deletions that wait for the operator
 	SyncClean     SyncState = "clean"     // nothing was due
 	SyncParked    SyncState = "parked"    // failed, recorded, due again after Retry
 	SyncGone      SyncState = "gone"      // does not participate any more
@@ -58,6 +61,8 @@ type SyncResult struct {
 	Messages    copier.Work `json:"messages"`
 	Greetings   copier.Work `json:"greetings"`
 	Differences int         `json:"differences,omitempty"`
+	// Held is how many messages of the target wait to be deleted.
+	Held int `json:"held,omitempty"`
 	// ErrorKind and Retry are set where the mailbox is parked; what went wrong
 	// is in the database.
 	ErrorKind string        `json:"error_kind,omitempty"`
@@ -123,8 +128,12 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 		return a.syncFailed(ctx, box, report, err)
 	}
 	result := SyncResult{State: SyncEqual, Messages: report.Messages, Greetings: report.Greetings, Differences: report.Differences}
-	if report.Outcome == copier.Differing {
+	switch report.Outcome {
+	case copier.Differing:
 		result.State = SyncDiffering
+	case copier.Held:
+		result.State, result.Held = SyncHeld, report.Held
+	case copier.Equal, copier.Failed:
 	}
 	box, err = a.ports.Records.Mailbox(ctx, key)
 	switch {
@@ -212,6 +221,7 @@ func due(box control.Mailbox) bool {
 func newJob(stores LinkStores, key mailbox.Key, generation int64, trigger, runID string) copier.Job {
 	return copier.Job{
 		Key: key, Source: stores.Source, Target: stores.Target, Greetings: stores.Greetings, Exclude: stores.Exclude,
+		Limits: stores.Limits, Keep: stores.Keep,
 		Generation: generation, Trigger: trigger, RunID: runID, Admit: stores.Admit, Pace: stores.Pace,
 	}
 }

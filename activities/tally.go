@@ -121,7 +121,7 @@ func (t *tally) busy(number mailbox.Number) {
 func (t *tally) synced(report copier.Report) {
 	p := copied(report.Messages, report.Greetings)
 	p.Reviewed, p.Synced = 1, 1
-	if report.Outcome == copier.Differing {
+	if report.Outcome == copier.Differing || report.Outcome == copier.Held {
 		p.Differing = 1
 	}
 	t.finish(report.Key.Number, p)

@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/seal"
@@ -49,7 +50,20 @@ func (s *stores) Stores(ctx context.Context, link string) (activities.LinkStores
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	return s.linkStores(l, source, target)
+	both, err := s.linkStores(l, source, target)
+	if err != nil {
+		return activities.LinkStores{}, err
+	}
+	err = s.guarded(ctx, link, &both)
+	return both, err
+}
+
+// guarded adds what may be deleted from the link's target.
+func (s *stores) guarded(ctx context.Context, link string, both *activities.LinkStores) error {
+	g, err := s.repo.GuardSettings(ctx, link)
+	both.Limits = g.Limits
+	both.Keep = copier.Keep{For: g.KeepDeleted, Folder: g.DeletedFolder}
+	return err
 }
 
 func (s *stores) linkStores(l control.Link, source, target control.Store) (activities.LinkStores, error) {

@@ -24,6 +24,9 @@ func (v *verifier) Verify(ctx context.Context, r control.VerifyRequest, each fun
 	if err != nil {
 		return err
 	}
+	if err := v.stores.guarded(ctx, r.Link.Name, &both); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(v.atOnce)
@@ -40,7 +43,7 @@ func (v *verifier) Verify(ctx context.Context, r control.VerifyRequest, each fun
 				defer leave()
 			}
 			job := copier.Job{Key: mailbox.Key{Link: r.Link.Name, Number: number},
-				Source: both.Source, Target: both.Target, Exclude: both.Exclude, Greetings: both.Greetings}
+				Source: both.Source, Target: both.Target, Exclude: both.Exclude, Greetings: both.Greetings, Keep: both.Keep}
 			verdicts, err := copier.Verify(ctx, job, r.Deep)
 			if ctx.Err() != nil {
 				return ctx.Err()

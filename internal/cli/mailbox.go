@@ -126,9 +126,9 @@ func (c *cli) mailboxList() *cobra.Command {
 	}
 	states := []string{
 		string(control.StateNew), string(control.StateEqual), string(control.StateDiffering),
-		string(control.StateDirty), string(control.StateParked),
+		string(control.StateHeld), string(control.StateDirty), string(control.StateParked),
 	}
-	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `new`, equal, differing, dirty or parked")
+	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `new`, equal, differing, held, dirty or parked")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
 	return cmd
 }
@@ -165,11 +165,15 @@ func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
 	if m.Differences > 0 {
 		differences = fmt.Sprintf("%d; list them with: mailmirror errors %s", m.Differences, m.Link)
 	}
+	held := ""
+	if m.Held > 0 {
+		held = fmt.Sprintf("%s wait to be deleted from the target; see: mailmirror guard list %s", counted(m.Held, "message"), m.Link)
+	}
 	pairs(w,
 		"mailbox", string(m.Number)+" of link "+m.Link,
 		"state", m.State,
 		"messages", m.Messages, "greetings", m.Greetings,
-		"lasting differences", differences,
+		"lasting differences", differences, "held", held,
 		"last equal", c.moment(m.LastEqualAt), "last review", c.moment(m.LastReviewAt),
 		"due since", due,
 		"failures", failures, "error", m.Error, "hint", m.Hint, "next attempt", next,

@@ -149,7 +149,7 @@ func paint(cell string) string {
 	switch {
 	case cell == string(control.StateEqual), cell == string(copier.Equal):
 		return "\x1b[32m" + cell + "\x1b[0m"
-	case slices.Contains([]string{string(control.StateDiffering), string(control.StateDirty), string(copier.Differing)}, cell):
+	case slices.Contains([]string{string(control.StateDiffering), string(control.StateDirty), string(control.StateHeld), string(copier.Differing)}, cell):
 		return "\x1b[33m" + cell + "\x1b[0m"
 	case slices.Contains([]string{string(control.StateParked), string(copier.Failed)}, cell):
 		return "\x1b[31m" + cell + "\x1b[0m"

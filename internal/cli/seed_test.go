@@ -36,7 +36,7 @@ func (s *system) seed() {
 			LastEqualAt: clock.Add(-time.Hour), LastReviewAt: clock.Add(-time.Minute), Messages: 54, Greetings: 2, CreatedAt: clock.Add(-48 * time.Hour),
 		}
 		switch state {
-		case control.StateNew, control.StateEqual:
+		case control.StateNew, control.StateEqual, control.StateHeld:
 		case control.StateDiffering:
 			m.Differences = 1
 		case control.StateDirty:

@@ -42,10 +42,10 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 		c.say("no links yet; add one with: mailmirror link add")
 		return
 	}
-	t := c.newTable("LINK", "FROM", "TO", ">MAILBOXES", ">EQUAL", ">DIFFERING", ">DIRTY", ">PARKED", ">NEW", ">MESSAGES", ">GREETINGS", ">LAG")
+	t := c.newTable("LINK", "FROM", "TO", ">MAILBOXES", ">EQUAL", ">DIFFERING", ">HELD", ">DIRTY", ">PARKED", ">NEW", ">MESSAGES", ">GREETINGS", ">LAG")
 	for _, l := range links {
 		t.row(l.Link.Name, l.Link.Source, l.Link.Target, l.Mailboxes, l.States.Equal, l.States.Differing,
-			l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, span(l.Lag))
+			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, span(l.Lag))
 	}
 	t.write(w)
 	for _, l := range links {
@@ -87,6 +87,9 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 			line += ", next attempt " + c.moment(l.Next.RetryAt)
 		}
 		next = append(next, line+"; see: mailmirror errors "+l.Link.Name)
+	}
+	if l.States.Held > 0 {
+		next = append(next, counted(l.States.Held, "mailbox")+" with deletions that wait for you; see: mailmirror guard list "+l.Link.Name)
 	}
 	if l.States.Differing > 0 {
 		next = append(next, counted(l.States.Differing, "mailbox")+" with lasting differences; see: mailmirror errors "+l.Link.Name)

@@ -17,7 +17,8 @@ func (c *cli) syncCommand() *cobra.Command {
 		Use:   "sync LINK NUMBER",
 		Short: "Sync one mailbox now, without waiting for the next compare",
 		Long: `Marks one mailbox as due and starts its sync. With --wait it ends with the
-sync: exit code 1 where the sync failed, 3 where lasting differences remain.`,
+sync: exit code 1 where the sync failed, 3 where lasting differences remain or
+deletions are held.`,
 		Args:              takes(2, 2),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
@@ -57,7 +58,7 @@ func (c *cli) waitSync(ctx context.Context, ctl *control.Control, key mailbox.Ke
 	// that was asked for is mirrored.
 	case m.CleanGeneration < generation:
 		return outcome(exitFailed)
-	case m.Differences > 0:
+	case m.Differences+m.Held > 0:
 		return outcome(exitDifferences)
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 // Config fault that says what was looked for; names already taken and things
 // still in use are a Conflict fault that says by what.
 type Repository interface {
+	GuardRepository
+
 	AddStore(ctx context.Context, s Store) error
 	UpdateStore(ctx context.Context, s Store) error
 	Store(ctx context.Context, name string) (Store, error)
@@ -89,6 +91,7 @@ type StateCounts struct {
 	Equal     int `json:"equal"`
 	Differing int `json:"differing"`
 	Dirty     int `json:"dirty"`
+	Held      int `json:"held"`
 	Parked    int `json:"parked"`
 }
 

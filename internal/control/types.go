@@ -76,6 +76,8 @@ const (
 	StateEqual MailboxState = "equal"
 	// StateDiffering: equal but for lasting differences.
 	StateDiffering MailboxState = "differing"
+	// StateHeld: equal but for deletions that wait for the operator.
+	StateHeld MailboxState = "held"
 	// StateDirty: work is due.
 	StateDirty MailboxState = "dirty"
 	// StateParked: keeps failing; tried again at NextAttemptAt and by the next
@@ -105,5 +107,7 @@ type Mailbox struct {
 	Messages      int       `json:"messages"`
 	Greetings     int       `json:"greetings"`
 	Differences   int       `json:"differences"`
-	CreatedAt     time.Time `json:"created_at"`
+	// Held is how many messages of the target wait to be deleted.
+	Held      int       `json:"held"`
+	CreatedAt time.Time `json:"created_at"`
 }

@@ -41,7 +41,7 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 		}
 	}
 	if len(plan.Expunge) > 0 {
-		if err := f.run.write("expunge", func() error { return f.run.target.Expunge(ctx, plan.Expunge) }); err != nil {
+		if err := f.run.remove(ctx, f.state, plan.Expunge); err != nil {
 			return err
 		}
 		work.Expunged += plan.Expunge.Len()

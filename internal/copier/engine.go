@@ -69,6 +69,11 @@ type Job struct {
 	Greetings mailbox.Patterns
 	// Exclude are the link's patterns for folders that are left alone.
 	Exclude mailbox.Patterns
+	// Limits say how much may go from the target without anybody being asked;
+	// the zero value asks never.
+	Limits mirror.Limits
+	// Keep says whether what goes is kept on the target for a time.
+	Keep Keep
 	// Generation is the dirty generation read before the job began.
 	Generation     int64
 	Trigger, RunID string
@@ -105,11 +110,12 @@ func (e *Engine) Unchanged(job Job, source, target []mailbox.Folder, known []Fol
 			return false
 		}
 	}
-	return provenUnchanged(job, source, target, known)
+	return e.provenUnchanged(job, source, target, known)
 }
 
-func provenUnchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
-	return !job.Force && mirror.Unchanged(treeInput(job, source, target, known))
+func (e *Engine) provenUnchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
+	return !job.Force && mirror.Unchanged(treeInput(job, source, target, known)) &&
+		len(job.Keep.overdue(target, e.clock.Now())) == 0
 }
 
 func lists(folders []mailbox.Folder, name mailbox.FolderName) bool {
@@ -152,7 +158,7 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 	if err := r.list(ctx); err != nil {
 		return r.failed(err), false, err
 	}
-	if provenUnchanged(job, r.sourceList, r.targetList, known) {
+	if e.provenUnchanged(job, r.sourceList, r.targetList, known) {
 		return e.Summary(job, r.sourceList, known), true, nil
 	}
 	report, err = r.sync(ctx)
@@ -190,12 +196,18 @@ type run struct {
 	unknown bool
 	// leave says that the connections are closed; nil where nobody asked.
 	leave func()
+	// left is what the guard said of folders in which something stays that is
+	// due to go.
+	left map[mailbox.FolderName]mirror.Decision
+	// made are the folders for deleted messages that are known to be there.
+	made map[mailbox.FolderName]bool
 }
 
 func newRun(e *Engine, job Job) *run {
-	return &run{Engine: e, job: job, report: Report{
-		Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
-	}}
+	return &run{Engine: e, job: job, left: map[mailbox.FolderName]mirror.Decision{}, made: map[mailbox.FolderName]bool{},
+		report: Report{
+			Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
+		}}
 }
 
 // open logs in to both sides where that is not done yet.
@@ -291,8 +303,13 @@ func (r *run) underLease(ctx context.Context) error {
 		}
 		return err
 	}
+	r.standing()
 	r.report.Outcome = Equal
-	if r.report.Differences = r.countDifferences(); r.report.Differences > 0 {
+	r.report.Differences = r.countDifferences()
+	switch {
+	case r.report.Held > 0:
+		r.report.Outcome = Held
+	case r.report.Differences > 0:
 		r.report.Outcome = Differing
 	}
 	r.report.Finished = r.clock.Now()
@@ -381,6 +398,11 @@ func (r *run) countDifferences() int {
 	for _, s := range r.states {
 		n += len(s.Differences)
 	}
+	for _, d := range r.left {
+		if len(d.Keep) > 0 {
+			n++ // as one for the folder
+		}
+	}
 	return n
 }
 
@@ -388,7 +410,7 @@ func countSource(report *Report, job Job, source []mailbox.Folder) {
 	report.SourceMessages, report.SourceGreetings = 0, 0
 	for _, f := range source {
 		switch {
-		case f.Name != mailbox.Inbox && job.Exclude.Match(f.Name):
+		case f.Name != mailbox.Inbox && job.excluded().Match(f.Name):
 		case job.Greetings.Role(f.Name) == mailbox.RoleGreetings:
 			report.SourceGreetings += int(f.Counters.Messages)
 		default:
@@ -398,7 +420,7 @@ func countSource(report *Report, job Job, source []mailbox.Folder) {
 }
 
 func treeInput(job Job, source, target []mailbox.Folder, known []FolderState) mirror.TreeInput {
-	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.Exclude, Force: job.Force || job.Retry}
+	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.excluded(), Force: job.Force || job.Retry}
 	for _, s := range known {
 		k := mirror.Known{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: s.TargetValidity,
 			SourceAt: s.SourceAt, TargetAt: s.TargetAt, Open: s.Intent != nil}

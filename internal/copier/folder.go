@@ -55,6 +55,10 @@ type folderRun struct {
 	// hold keeps expunges back until every folder of the mailbox has its new
 	// messages; held is true where that was done.
 	hold, held bool
+	// judged is what the deletion guard was asked about, allowed what of it may
+	// go; left is true where the last plan was empty but for the rest.
+	judged, allowed mailbox.UIDSet
+	left            bool
 }
 
 // folder makes one folder equal and puts the result into the pending update.
@@ -116,10 +120,19 @@ func (f *folderRun) settle(ctx context.Context) error {
 		}
 		f.pairs = plan.Pairs
 		f.noteRefusedFlags(plan)
-		if f.hold && len(plan.Expunge) > 0 {
+		f.left = false
+		switch {
+		case len(plan.Expunge) == 0:
+		case f.hold:
 			f.held, plan.Expunge = true, nil
+		default:
+			if plan.Expunge, err = f.permitted(ctx, plan.Expunge); err != nil {
+				f.record(false)
+				return err
+			}
 		}
 		if plan.Empty() {
+			f.state.Recreated = f.state.Recreated && f.held
 			f.record(!f.held)
 			return nil
 		}
@@ -162,6 +175,7 @@ func (f *folderRun) strangers() bool {
 // where one pair is wrong no other can be believed, and what is expunged for a
 // wrong one is somebody's message.
 func (f *folderRun) startOver(ctx context.Context) error {
+	f.state.Recreated = true // a source that came back from a backup lacks what came since
 	var err error
 	if f.source, err = view(ctx, f.run.source, f.source.Counters, nil); err != nil {
 		return fault.Wrap(err, "look at all of the source folder")
@@ -282,8 +296,17 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	holds := s.SourceValidity == source.UIDValidity && s.TargetValidity == target.UIDValidity &&
 		!backwards(s.SourceAt, source) && !backwards(s.TargetAt, target)
 	if !holds {
-		*s = FolderState{Name: f.name, SourceValidity: source.UIDValidity, TargetValidity: target.UIDValidity}
+		next := FolderState{Name: f.name, SourceValidity: source.UIDValidity, TargetValidity: target.UIDValidity,
+			Recreated: s.Recreated || (s.SourceValidity != 0 && s.SourceValidity != source.UIDValidity) || backwards(s.SourceAt, source)}
+		if s.TargetValidity == target.UIDValidity {
+			next.Moving = s.Moving
+		}
+		*s = next
 		f.run.pending.Drop = append(f.run.pending.Drop, f.name)
+		if s.Recreated || s.Moving != nil {
+			// Nobody could tell it from a folder that is new, later.
+			f.run.pending.Folders = append(f.run.pending.Folders, s.asUpdate())
+		}
 	}
 	f.oneByOne = s.Intent != nil
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
@@ -395,8 +418,9 @@ func (f *folderRun) fetchTarget(ctx context.Context, uids mailbox.UIDSet) error 
 // record puts what is now known of the folder into the pending update.
 // proven is true where the last plan was empty.
 func (f *folderRun) record(proven bool) {
-	u := FolderUpdate{Name: f.name, SourceValidity: f.state.SourceValidity, TargetValidity: f.state.TargetValidity}
-	if proven && !f.sourceMoved {
+	u := FolderUpdate{Name: f.name, SourceValidity: f.state.SourceValidity, TargetValidity: f.state.TargetValidity,
+		Recreated: f.state.Recreated}
+	if proven && !f.left && !f.sourceMoved {
 		u.SourceAt, u.TargetAt = f.source.Counters, f.target.Counters
 	}
 	runs := f.pairs.Runs()
@@ -404,6 +428,10 @@ func (f *folderRun) record(proven bool) {
 	if proven && f.state.Intent != nil {
 		u.CloseIntent = true
 		f.state.Intent = nil
+	}
+	if proven && !f.left && f.state.Moving != nil {
+		u.CloseMove = true
+		f.state.Moving = nil
 	}
 	lasting := f.lasting()
 	u.RemoveDifferences, u.AddDifferences = diffDifferences(f.state.Differences, lasting)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
 )
 
 // Store opens sessions on one message store. Implementations are safe for
@@ -111,6 +112,15 @@ type Session interface {
 	// other that carries `\Deleted`, with UIDPLUS or without.
 	Expunge(ctx context.Context, uids mailbox.UIDSet) error
 
+	// CanMove reports whether the store has MOVE (RFC 6851).
+	CanMove() bool
+	// Move moves messages of the open folder to another one; those that are
+	// gone are passed over. Each is in one of the two at every moment.
+	Move(ctx context.Context, uids mailbox.UIDSet, to mailbox.FolderName) error
+	// Copy copies messages of the open folder to another one, all or none, by
+	// one command: the set must be short enough for that.
+	Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.FolderName) error
+
 	// CreateFolder creates a folder; one that exists already is no error. A
 	// store that cannot give it the special use (RFC 6154) creates it without.
 	CreateFolder(ctx context.Context, name mailbox.FolderName, specialUse []string) error
@@ -186,6 +196,11 @@ type Ledger interface {
 	// lease's epoch is no longer the current one (Conflict). An Update that
 	// opens an intent is durable when Save returns.
 	Save(ctx context.Context, lease Lease, update Update) error
+	// Judge decides what of the deletions due in a folder may be carried out,
+	// by the limits and by what happened and was decided before, and records
+	// that durably: what may go as gone, what is held as waiting for the
+	// operator. It is safe to repeat; Conflict where the lease was lost.
+	Judge(ctx context.Context, lease Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error)
 	// Release ends a lease. clean is false where a write may still be on its
 	// way, so that the next Begin waits out the fence.
 	Release(ctx context.Context, lease Lease, clean bool) error
@@ -215,6 +230,21 @@ type FolderState struct {
 	// Intent is the append that was begun and not confirmed; nil where none.
 	Intent      *Intent
 	Differences []Difference
+	// Recreated is true from when the source's folder was seen to be another one
+	// than before, until both sides are equal or what is to go was judged.
+	Recreated bool
+	// Moving is the move of deleted messages that was begun by copying and not
+	// confirmed; nil where none.
+	Moving *Moving
+}
+
+// Moving is written before deleted messages are copied to where they are kept.
+type Moving struct {
+	To mailbox.FolderName
+	// Validity and UIDNext are that folder's before the copy.
+	Validity uint32
+	UIDNext  mailbox.UID
+	UIDs     mailbox.UIDSet // of the folder that they are deleted from
 }
 
 // Intent is written before messages are appended, so that whoever comes next
@@ -276,6 +306,9 @@ type Update struct {
 	// Done, where not nil, records the end of the sync in history, sets the
 	// mailbox's state and releases the lease cleanly, in the same transaction.
 	Done *Report
+	// Undecided names, with Done, the folders with deletions that are held or
+	// refused. What the guard noted of any other folder is over.
+	Undecided []mailbox.FolderName
 }
 
 // FolderUpdate is what changes for one folder. A folder whose state has other
@@ -291,6 +324,10 @@ type FolderUpdate struct {
 	// RemoveDifferences and AddDifferences change the folder's list, in which a
 	// message has one of each kind: one that is added takes the other's place.
 	RemoveDifferences, AddDifferences []Difference
+	Recreated                         bool
+	// OpenMove replaces the folder's move; CloseMove removes it.
+	OpenMove  *Moving
+	CloseMove bool
 }
 
 // Clock is the time as the engine sees it.

@@ -36,6 +36,9 @@ const (
 	Equal Outcome = "equal"
 	// Differing: equal but for lasting differences, which are listed.
 	Differing Outcome = "differing"
+	// Held: equal but for deletions that wait for the operator, and perhaps for
+	// lasting differences.
+	Held Outcome = "held"
 	// Failed: not known to be equal; the error says why.
 	Failed Outcome = "failed"
 )
@@ -54,6 +57,10 @@ type Report struct {
 	Folders   FolderWork `json:"folders"`
 	// Differences is the number of lasting differences of the mailbox.
 	Differences int `json:"differences"`
+	// Held is the number of messages on the target whose deletion waits for the
+	// operator, Kept of those whose deletion was refused.
+	Held int `json:"held,omitempty"`
+	Kept int `json:"kept,omitempty"`
 	// SourceMessages and SourceGreetings are what the source holds.
 	SourceMessages  int `json:"source_messages"`
 	SourceGreetings int `json:"source_greetings"`

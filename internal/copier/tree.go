@@ -16,6 +16,7 @@ func (r *run) mailbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.reserved()
 	if plan, err = r.rename(ctx, in, plan); err != nil {
 		return err
 	}
@@ -40,6 +41,9 @@ func (r *run) mailbox(ctx context.Context) error {
 		return err
 	}
 	if err := r.subscribe(ctx, plan, refused); err != nil {
+		return err
+	}
+	if err := r.purge(ctx); err != nil {
 		return err
 	}
 	r.dropStates()
@@ -152,6 +156,11 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 			r.report.Folders.Renamed++
 		}
 		// The pairs are recognised anew: see mirror.PlanTree.
+		if from := r.states[rn.From]; from != nil && from.Moving != nil {
+			to := r.state(rn.To)
+			to.TargetValidity, to.Moving = from.TargetValidity, from.Moving
+			r.pending.Folders = append(r.pending.Folders, to.asUpdate())
+		}
 		r.drop(rn.From)
 	}
 	return plan, nil
@@ -178,7 +187,14 @@ func (r *run) create(ctx context.Context, folders []mailbox.Folder) (refused map
 // delete removes the folders that the source does not have.
 func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 	for _, name := range plan.Delete {
-		err := r.write("delete target folder", func() error { return r.target.DeleteFolder(ctx, name) })
+		goes, err := r.vacate(ctx, name)
+		if err != nil {
+			return fault.Wrap(err, "folder "+string(name))
+		}
+		if !goes {
+			continue
+		}
+		err = r.write("delete target folder", func() error { return r.target.DeleteFolder(ctx, name) })
 		switch {
 		case err == nil:
 			r.report.Folders.Deleted++
@@ -214,7 +230,7 @@ func (r *run) empty(ctx context.Context, name mailbox.FolderName) error {
 	if err != nil || len(uids) == 0 {
 		return fault.Wrap(err, "list the target's messages")
 	}
-	if err := r.write("expunge", func() error { return r.target.Expunge(ctx, uids) }); err != nil {
+	if err := r.expunge(ctx, uids); err != nil {
 		return err
 	}
 	r.work(name).Expunged += uids.Len()

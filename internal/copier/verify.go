@@ -70,7 +70,7 @@ func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]F
 			levels = mirror.Levels(list)
 		}
 		for _, f := range list {
-			if f.Selectable && (f.Name == mailbox.Inbox || !job.Exclude.Match(f.Name)) {
+			if f.Selectable && (f.Name == mailbox.Inbox || !job.excluded().Match(f.Name)) {
 				both := on[f.Name]
 				both[side] = &f
 				on[f.Name] = both

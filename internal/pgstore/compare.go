@@ -96,7 +96,7 @@ func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, 
 			Mailboxes: int(row.Mailboxes),
 			States: control.StateCounts{
 				New: int(row.New), Equal: int(row.Equal), Differing: int(row.Differing),
-				Dirty: int(row.Dirty), Parked: int(row.Parked),
+				Dirty: int(row.Dirty), Held: int(row.Held), Parked: int(row.Parked),
 			},
 			Messages: row.Messages, Greetings: row.Greetings, Lag: max(row.Lag, 0),
 			LastCompare: last[lastOf{row.Name, control.RunCompare}], LastRebuild: last[lastOf{row.Name, control.RunRebuild}],

@@ -82,7 +82,8 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 }
 
 // Errors implements control.Repository; link "" means every one. They come by
-// link and number, a mailbox's failure before its differences.
+// link and number, a mailbox's failure before its differences, and what the guard
+// holds last.
 func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, error) {
 	op := "list errors"
 	if link != "" {
@@ -113,6 +114,14 @@ func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, 
 	for ; i < len(failures); i++ {
 		entries = append(entries, failureOf(failures[i]))
 	}
+	holds, err := s.Holds(ctx, link)
+	if err != nil || len(holds) == 0 {
+		return entries, err
+	}
+	entries = append(entries, heldEntries(holds)...)
+	slices.SortStableFunc(entries, func(a, b control.ErrorEntry) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Number, b.Number))
+	})
 	return entries, nil
 }
 

@@ -33,6 +33,7 @@ func (r *ledgerReader) folderRows(rows pgx.Rows) error {
 		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
 		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
 		&f.IntentUidnext, &f.IntentSources,
+		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids,
 	}, func() error {
 		r.folders = append(r.folders, f)
 		return nil
@@ -79,6 +80,7 @@ func (r *ledgerReader) states() (states []copier.FolderState, broken []mailbox.F
 			SourceAt: counters(f.SourceAtValidity, f.SourceAtUidnext, f.SourceAtMessages, f.SourceAtModseq),
 			TargetAt: counters(f.TargetAtValidity, f.TargetAtUidnext, f.TargetAtMessages, f.TargetAtModseq),
 			Pairs:    pairs, Intent: intent, Differences: r.differ[f.ID],
+			Recreated: f.Recreated, Moving: movingOf(f),
 		})
 	}
 	return states, broken
@@ -129,6 +131,17 @@ func intentOf(uidNext int64, sources string) (*copier.Intent, bool) {
 		return nil, false
 	}
 	return &copier.Intent{TargetUIDNext: mailbox.UID(uidNext), Sources: set}, true
+}
+
+// movingOf returns nil where no move is open. One that cannot be read is
+// forgotten: what it moved is then kept twice, and not lost.
+func movingOf(f sqlcgen.LedgerFoldersRow) *copier.Moving {
+	uids, err := mailbox.ParseUIDSet(f.MoveUids)
+	if err != nil || len(uids) == 0 {
+		return nil
+	}
+	return &copier.Moving{To: mailbox.FolderName(f.MoveFolder), Validity: uint32(f.MoveValidity),
+		UIDNext: mailbox.UID(f.MoveUidnext), UIDs: uids}
 }
 
 func difference(uid int64, kind, detail string) copier.Difference {

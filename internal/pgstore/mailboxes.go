@@ -181,7 +181,7 @@ func mailboxOf(row sqlcgen.Mailbox) control.Mailbox {
 		LastEqualAt: orZero(row.LastEqualAt), LastReviewAt: orZero(row.LastReviewAt),
 		Failures: int(row.Failures), ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint,
 		ErrorAt: orZero(row.ErrorAt), Messages: int(row.Messages), Greetings: int(row.Greetings),
-		Differences: int(row.Differences), CreatedAt: row.CreatedAt,
+		Differences: int(row.Differences), Held: int(row.Held), CreatedAt: row.CreatedAt,
 	}
 	// A mailbox for which nothing is due has no next attempt, whatever the
 	// column still holds of the last one.

@@ -41,8 +41,10 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 		w.pairs(ctx, folders)
 		w.differences(ctx, folders)
 		w.intents(ctx, folders)
+		w.moves(ctx, folders)
 	}
 	if update.Done != nil {
+		w.do(w.q.SettleHolds(ctx, sqlcgen.SettleHoldsParams{Link: w.link, Number: w.number, Undecided: listOrEmpty(strs(update.Undecided))}))
 		w.done(ctx, lease, *update.Done)
 	}
 	if w.err != nil {
@@ -53,7 +55,7 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 
 func opensIntent(update copier.Update) bool {
 	for _, f := range update.Folders {
-		if f.OpenIntent != nil {
+		if f.OpenIntent != nil || f.OpenMove != nil {
 			return true
 		}
 	}
@@ -104,6 +106,7 @@ func (w *ledgerWriter) folders(ctx context.Context, updates []copier.FolderUpdat
 		up.TargetAtUidnexts = append(up.TargetAtUidnexts, int64(f.TargetAt.UIDNext))
 		up.TargetAtMessages = append(up.TargetAtMessages, int64(f.TargetAt.Messages))
 		up.TargetAtModseqs = append(up.TargetAtModseqs, int64(f.TargetAt.HighestModSeq))
+		up.Recreated = append(up.Recreated, f.Recreated)
 	}
 	w.do(w.q.DropOtherValidities(ctx, sqlcgen.DropOtherValiditiesParams{
 		Link: w.link, Number: w.number, Folders: up.Folders,
@@ -185,6 +188,29 @@ func (w *ledgerWriter) intents(ctx context.Context, updates []copier.FolderUpdat
 	}
 	if len(open.Folders) > 0 {
 		w.do(w.q.OpenIntents(ctx, open))
+	}
+}
+
+func (w *ledgerWriter) moves(ctx context.Context, updates []copier.FolderUpdate) {
+	var closed []string
+	open := sqlcgen.OpenMovesParams{Link: w.link, Number: w.number}
+	for _, f := range updates {
+		switch {
+		case f.OpenMove != nil:
+			open.Folders = append(open.Folders, string(f.Name))
+			open.ToFolders = append(open.ToFolders, string(f.OpenMove.To))
+			open.ToValidities = append(open.ToValidities, int64(f.OpenMove.Validity))
+			open.ToUidnexts = append(open.ToUidnexts, int64(f.OpenMove.UIDNext))
+			open.Uids = append(open.Uids, f.OpenMove.UIDs.String())
+		case f.CloseMove:
+			closed = append(closed, string(f.Name))
+		}
+	}
+	if len(closed) > 0 {
+		w.do(w.q.CloseMoves(ctx, sqlcgen.CloseMovesParams{Link: w.link, Number: w.number, Folders: closed}))
+	}
+	if len(open.Folders) > 0 {
+		w.do(w.q.OpenMoves(ctx, open))
 	}
 }
 

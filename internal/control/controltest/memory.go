@@ -30,6 +30,7 @@ type Memory struct {
 	errors    []control.ErrorEntry
 	runs      map[string]control.CompareRun
 	lag       map[string]time.Duration
+	guard     guard
 }
 
 var _ control.Repository = (*Memory)(nil)
@@ -317,6 +318,8 @@ func (m *Memory) status(l control.Link) control.LinkStatus {
 			s.States.Differing++
 		case control.StateDirty:
 			s.States.Dirty++
+		case control.StateHeld:
+			s.States.Held++
 		case control.StateParked:
 			s.States.Parked++
 		}

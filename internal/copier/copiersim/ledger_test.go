@@ -17,6 +17,10 @@ type ledger struct {
 	epoch   int64
 	expires time.Time
 	free    bool // released cleanly
+	// holds is what the deletion guard knows, permitted what it ever let go, and
+	// copied what was copied to where deleted messages are kept.
+	holds             map[mailbox.FolderName]*hold
+	permitted, copied map[place]bool
 }
 
 // workerLedger is the ledger as one worker reaches it.
@@ -122,6 +126,7 @@ func (l *workerLedger) Save(ctx context.Context, lease copier.Lease, u copier.Up
 		db.apply(f)
 	}
 	if u.Done != nil {
+		db.settle(u.Undecided)
 		db.free, db.expires = true, time.Now()
 	}
 	return l.leave(lost)
@@ -133,7 +138,14 @@ func (db *ledger) apply(u copier.FolderUpdate) {
 		s = &copier.FolderState{Name: u.Name, SourceValidity: u.SourceValidity, TargetValidity: u.TargetValidity}
 		db.folders[u.Name] = s
 	}
-	s.SourceAt, s.TargetAt = u.SourceAt, u.TargetAt
+	s.SourceAt, s.TargetAt, s.Recreated = u.SourceAt, u.TargetAt, u.Recreated
+	if u.CloseMove {
+		s.Moving = nil
+	}
+	if u.OpenMove != nil {
+		m := *u.OpenMove
+		s.Moving = &m
+	}
 	s.Pairs = slices.DeleteFunc(slices.Clone(s.Pairs), func(r mailbox.Run) bool { return slices.Contains(u.RemovePairs, r) })
 	for _, r := range u.AddPairs { // replaced by its key, as in a table
 		s.Pairs = slices.DeleteFunc(s.Pairs, func(o mailbox.Run) bool { return o.Source == r.Source })

@@ -30,6 +30,9 @@ type balky struct {
 	full    bool // every append is over quota
 	damaged bool // messages that say so are withheld
 	fragile bool // the connection breaks at messages that say so
+	blank   bool // the folder list is empty
+	// cutAfterCopy loses the connection once a COPY is carried out.
+	cutAfterCopy bool
 	// miscounts makes every message one byte larger than it is, until it is read.
 	miscounts bool
 }
@@ -66,6 +69,23 @@ func (s *balkySession) Append(ctx context.Context, m copier.Incoming, result fun
 	return s.Session.Append(ctx, m, result)
 }
 
+func (s *balkySession) List(ctx context.Context) ([]mailbox.Folder, error) {
+	list, err := s.Session.List(ctx)
+	if s.p.blank {
+		list = nil
+	}
+	return list, err
+}
+
+func (s *balkySession) Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.FolderName) error {
+	err := s.Session.Copy(ctx, uids, to)
+	if err == nil && s.p.cutAfterCopy {
+		_ = s.Close()
+		return errCut
+	}
+	return err
+}
+
 func (s *balkySession) Messages(ctx context.Context, uids mailbox.UIDSet, since uint64) ([]mailbox.Message, error) {
 	messages, err := s.Session.Messages(ctx, uids, since)
 	for i := range messages {
@@ -98,6 +118,7 @@ func play(t *testing.T, act func(s *scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		w.chaos = false
+		w.guarded, w.keeps = false, false
 		w.source.feat = features{condstore: true, uidplus: true, keywords: true}
 		w.target.feat = w.source.feat
 		k := &worker{w: w, name: "worker", cancel: func() {}}

@@ -29,7 +29,13 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 	if f := c.s.folders[name]; f != nil {
 		delete(c.s.folders, name)
 		for _, m := range f.messages {
+			if isKept(name) {
+				continue
+			}
 			c.stillThere(name, m)
+			if !c.s.touchedSince(m.content, c.opened) {
+				c.mayGo(name, f, m)
+			}
 			c.s.touch(name, m.content)
 		}
 	}

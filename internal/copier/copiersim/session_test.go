@@ -432,20 +432,10 @@ func (c *session) Expunge(ctx context.Context, uids mailbox.UIDSet) error {
 	if err != nil {
 		return err
 	}
-	w := c.k.w
 	for uid := range uids.All() {
-		m := f.find(uid)
-		if m == nil {
-			continue
+		if m := f.find(uid); m != nil {
+			c.takeOut(f, m)
 		}
-		before := c.s.countLike(c.name, m)
-		c.s.remove(c.name, uid)
-		w.tell("%s expunges %s %d %v", c.k.name, c.name, uid, m)
-		quiet := w.source.lastTouched(c.name, m.content).Before(c.opened) && c.s.lastTouched(c.name, m.content).Before(c.opened)
-		if on := w.source.countLike(c.name, m); quiet && before <= on {
-			w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
-		}
-		c.stillThere(c.name, m)
 	}
 	return nil
 }

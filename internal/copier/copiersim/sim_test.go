@@ -48,7 +48,8 @@ func TestSimulation(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds, %d steps, faults %v", *seeds, steps, faults)
-	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer"} {
+	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
+		"held", "approved", "refused", "cut in a move", "cut after a copy"} {
 		if *seeds >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
@@ -92,7 +93,7 @@ func TestSameSeedSameStory(t *testing.T) {
 func (w *world) chaosPhase() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings}
+	job := w.job()
 	var all sync.WaitGroup
 	for i := range 1 + w.rng.IntN(2) {
 		all.Go(func() {
@@ -109,13 +110,16 @@ func (w *world) chaosPhase() {
 		for (realTime{}).Sleep(ctx, w.delay(6*time.Second)) == nil {
 			w.mu.Lock()
 			switch roll := w.rng.IntN(100); {
-			case roll < 80:
+			case roll < 65:
 				w.source.userAct()
+			case roll < 80:
+				w.operatorAct()
 			case roll < 97:
 				w.target.userAct()
 			default:
 				w.faults["ledger lost"]++
 				w.forgets++
+				w.movesLost = true
 				w.ledger.folders = map[mailbox.FolderName]*copier.FolderState{}
 			}
 			w.mu.Unlock()
@@ -132,10 +136,10 @@ func (w *world) chaosPhase() {
 func (w *world) quietPhase(t *testing.T) {
 	k := &worker{w: w, name: "last", cancel: func() {}}
 	engine := newEngine(&workerLedger{k: k})
-	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings,
-		Source: &storePort{k: k, s: w.source}, Target: &storePort{k: k, s: w.target},
-		Retry: true} // as a compare does: chance may have cut three connections at one message
-	first, err := engine.Sync(t.Context(), job)
+	job := w.job()
+	job.Source, job.Target = &storePort{k: k, s: w.source}, &storePort{k: k, s: w.target}
+	job.Retry = true // as a compare does: chance may have cut three connections at one message
+	first, err := w.syncInPeace(t.Context(), engine, job)
 	if err != nil {
 		w.violate("sync in peace: %v", err)
 		return
@@ -155,7 +159,7 @@ func (w *world) quietPhase(t *testing.T) {
 			s.userPut(mailbox.Inbox, content, w.flags(), date)
 		}
 		w.mu.Unlock()
-		if _, err := engine.Sync(t.Context(), job); err != nil {
+		if _, err := w.syncInPeace(t.Context(), engine, job); err != nil {
 			w.violate("sync after the %s came back from a backup: %v", s.name, err)
 			return
 		}
@@ -166,7 +170,7 @@ func (w *world) quietPhase(t *testing.T) {
 		// The first forced sync may set keywords that were given up together
 		// with a refused one, and copy anew what the target gave another date
 		// and a ledger that was lost under a running sync knows no partner of.
-		if _, err := engine.Sync(t.Context(), job); err != nil {
+		if _, err := w.syncInPeace(t.Context(), engine, job); err != nil {
 			w.violate("forced sync in peace: %v", err)
 		}
 	}
@@ -212,7 +216,9 @@ func (w *world) compare() {
 	names := map[mailbox.FolderName]bool{}
 	for _, s := range []*store{w.source, w.target} {
 		for name := range s.folders {
-			names[name] = true
+			if !isKept(name) {
+				names[name] = true
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

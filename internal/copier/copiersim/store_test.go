@@ -17,6 +17,7 @@ type features struct {
 	refusesUrgent                      bool // announces any keyword and says NO to this one
 	multiappend                        bool // takes several messages by one command
 	redates                            bool // puts another date in place of some
+	move                               bool
 	keepsLevels                        bool // makes the folders above a new one, and deletes none of them
 }
 
@@ -208,7 +209,7 @@ var folderNames = []mailbox.FolderName{"INBOX", "Greetings", "Work", "Work/Old",
 // subscribers do, and what an administrator might.
 func (s *store) userAct() {
 	w := s.w
-	names := slices.Sorted(maps.Keys(s.folders))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.folders)), isKept)
 	name := names[w.rng.IntN(len(names))]
 	f := s.folders[name]
 	var pick *message
@@ -284,6 +285,7 @@ func (s *store) restore(name mailbox.FolderName, atMost int) (lost int) {
 		f.messages = f.messages[:len(f.messages)-1]
 		f.next = last.uid
 	}
+	s.w.ledger.forgetFrom(f.validity, f.next) // given out again, a UID is another message
 	f.modseq = 1
 	for _, m := range f.messages {
 		m.modseq = f.bump()

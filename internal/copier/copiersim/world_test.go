@@ -34,16 +34,34 @@ type world struct {
 	steps      int
 	forgets    int // what makes the ledger forget which messages were altered
 	faults     map[string]int
+	guarded    bool           // the deletion guard is on
+	keeps      bool           // deleted messages are kept on the target
+	removed    map[string]int // messages that the engine deleted while they are kept
+	movesLost  bool           // the ledger was lost, and with it what was being moved
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d61696c)), begin: time.Now(), chaos: true, faults: map[string]int{}}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 0x6d61696c)), begin: time.Now(), chaos: true, faults: map[string]int{}, removed: map[string]int{}}
 	w.source = newStore(w, "source", features{condstore: w.chance(80), uidplus: true, keywords: true})
 	w.target = newStore(w, "target", features{condstore: w.chance(80), uidplus: w.chance(75), keywords: w.chance(85),
 		altersNUL: w.chance(30), refusesPoison: w.chance(30), noRename: w.chance(15), refusesUrgent: w.chance(15),
-		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50)})
-	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}}
+		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50), move: w.chance(50)})
+	w.guarded, w.keeps = w.chance(60), w.chance(40)
+	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
+		permitted: map[place]bool{}, copied: map[place]bool{}}
 	return w
+}
+
+// job is the mailbox to be synced, as this world has it.
+func (w *world) job() copier.Job {
+	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings}
+	if w.guarded {
+		job.Limits = limits()
+	}
+	if w.keeps {
+		job.Keep = copier.Keep{For: 24 * time.Hour, Folder: keptIn}
+	}
+	return job
 }
 
 // chance is true in pc of 100 cases.

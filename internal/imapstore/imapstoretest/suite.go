@@ -74,6 +74,7 @@ func Run(t *testing.T, b Backend) {
 		{"append of a wrong length", testAppendWrongLength},
 		{"flags", testFlags},
 		{"expunge", testExpunge},
+		{"move and copy", testMoving},
 		{"folders", testFolders},
 		{"subscription of the inbox", testInboxSubscription},
 		{"odd folder names", testOddFolders},

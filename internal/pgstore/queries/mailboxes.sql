@@ -169,6 +169,10 @@ SET last_review_at = clock_timestamp(),
     messages = @messages,
     greetings = @greetings,
     differences = @differences,
+    held = coalesce((
+        SELECT sum(h.messages) FROM guard_holds h
+        WHERE h.link = @link AND h.number = @number AND h.state = 'waiting'
+    ), 0),
     clean_generation = least(dirty_generation, greatest(clean_generation, @generation::bigint)),
     dirty_since = CASE
         WHEN dirty_generation > greatest(clean_generation, @generation::bigint)
@@ -176,7 +180,7 @@ SET last_review_at = clock_timestamp(),
     END,
     next_attempt_at = CASE WHEN failures > 0 THEN clock_timestamp() ELSE next_attempt_at END,
     failures = 0, failing_since = NULL, error_kind = '', error = '', hint = '', error_at = NULL
-WHERE link = @link AND number = @number;
+WHERE mailboxes.link = @link AND mailboxes.number = @number;
 
 -- RecordFailed leaves the mailbox due, or makes it due where it was not.
 -- name: RecordFailed :execrows

@@ -232,6 +232,7 @@ SELECT l.name, l.source, l.target, l.exclude, l.created_at,
     count(*) FILTER (WHERE m.state = 'differing') AS differing,
     count(*) FILTER (WHERE m.state = 'dirty') AS dirty,
     count(*) FILTER (WHERE m.state = 'parked') AS parked,
+    count(*) FILTER (WHERE m.state = 'held') AS held,
     coalesce(sum(m.messages), 0)::bigint AS messages,
     coalesce(sum(m.greetings), 0)::bigint AS greetings,
     coalesce(clock_timestamp() - min(m.dirty_since) FILTER (WHERE m.dirty_generation > m.clean_generation),
@@ -255,6 +256,7 @@ type LinkStatusRow struct {
 	Differing int64
 	Dirty     int64
 	Parked    int64
+	Held      int64
 	Messages  int64
 	Greetings int64
 	Lag       time.Duration
@@ -282,6 +284,7 @@ func (q *Queries) LinkStatus(ctx context.Context, link string) ([]LinkStatusRow,
 			&i.Differing,
 			&i.Dirty,
 			&i.Parked,
+			&i.Held,
 			&i.Messages,
 			&i.Greetings,
 			&i.Lag,

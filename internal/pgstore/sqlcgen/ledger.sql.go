@@ -251,9 +251,15 @@ SELECT f.id, f.folder, f.source_validity, f.target_validity,
     f.source_at_validity, f.source_at_uidnext, f.source_at_messages, f.source_at_modseq,
     f.target_at_validity, f.target_at_uidnext, f.target_at_messages, f.target_at_modseq,
     coalesce(i.target_uidnext, 0) AS intent_uidnext,
-    coalesce(i.sources, '') AS intent_sources
+    coalesce(i.sources, '') AS intent_sources,
+    f.recreated,
+    coalesce(m.to_folder, '') AS move_folder,
+    coalesce(m.to_validity, 0) AS move_validity,
+    coalesce(m.to_uidnext, 0) AS move_uidnext,
+    coalesce(m.uids, '') AS move_uids
 FROM ledger_folders f
 LEFT JOIN intents i ON i.folder_id = f.id
+LEFT JOIN moves m ON m.folder_id = f.id
 WHERE f.link = $1 AND f.number = $2
 ORDER BY f.folder
 `
@@ -278,6 +284,11 @@ type LedgerFoldersRow struct {
 	TargetAtModseq   int64
 	IntentUidnext    int64
 	IntentSources    string
+	Recreated        bool
+	MoveFolder       string
+	MoveValidity     int64
+	MoveUidnext      int64
+	MoveUids         string
 }
 
 func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([]LedgerFoldersRow, error) {
@@ -304,6 +315,11 @@ func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([
 			&i.TargetAtModseq,
 			&i.IntentUidnext,
 			&i.IntentSources,
+			&i.Recreated,
+			&i.MoveFolder,
+			&i.MoveValidity,
+			&i.MoveUidnext,
+			&i.MoveUids,
 		); err != nil {
 			return nil, err
 		}
@@ -479,18 +495,20 @@ func (q *Queries) UpsertDifferences(ctx context.Context, arg UpsertDifferencesPa
 const UpsertFolders = `-- name: UpsertFolders :exec
 INSERT INTO ledger_folders (link, number, folder, source_validity, target_validity,
     source_at_validity, source_at_uidnext, source_at_messages, source_at_modseq,
-    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq)
+    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq, recreated)
 SELECT $1, $2, unnest($3::text[]),
     unnest($4::bigint[]), unnest($5::bigint[]),
     unnest($6::bigint[]), unnest($7::bigint[]),
     unnest($8::bigint[]), unnest($9::bigint[]),
     unnest($10::bigint[]), unnest($11::bigint[]),
-    unnest($12::bigint[]), unnest($13::bigint[])
+    unnest($12::bigint[]), unnest($13::bigint[]),
+    unnest($14::boolean[])
 ON CONFLICT (link, number, folder) DO UPDATE
 SET source_at_validity = excluded.source_at_validity, source_at_uidnext = excluded.source_at_uidnext,
     source_at_messages = excluded.source_at_messages, source_at_modseq = excluded.source_at_modseq,
     target_at_validity = excluded.target_at_validity, target_at_uidnext = excluded.target_at_uidnext,
-    target_at_messages = excluded.target_at_messages, target_at_modseq = excluded.target_at_modseq
+    target_at_messages = excluded.target_at_messages, target_at_modseq = excluded.target_at_modseq,
+    recreated = excluded.recreated
 `
 
 type UpsertFoldersParams struct {
@@ -507,6 +525,7 @@ type UpsertFoldersParams struct {
 	TargetAtUidnexts   []int64
 	TargetAtMessages   []int64
 	TargetAtModseqs    []int64
+	Recreated          []bool
 }
 
 func (q *Queries) UpsertFolders(ctx context.Context, arg UpsertFoldersParams) error {
@@ -524,6 +543,7 @@ func (q *Queries) UpsertFolders(ctx context.Context, arg UpsertFoldersParams) er
 		arg.TargetAtUidnexts,
 		arg.TargetAtMessages,
 		arg.TargetAtModseqs,
+		arg.Recreated,
 	)
 	return err
 }

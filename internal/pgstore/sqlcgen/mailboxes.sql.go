@@ -94,7 +94,7 @@ func (q *Queries) DueMailboxes(ctx context.Context, arg DueMailboxesParams) ([]D
 }
 
 const GetMailbox = `-- name: GetMailbox :one
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, state FROM mailboxes WHERE link = $1 AND number = $2
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state FROM mailboxes WHERE link = $1 AND number = $2
 `
 
 type GetMailboxParams struct {
@@ -124,6 +124,7 @@ func (q *Queries) GetMailbox(ctx context.Context, arg GetMailboxParams) (Mailbox
 		&i.Greetings,
 		&i.Differences,
 		&i.CreatedAt,
+		&i.Held,
 		&i.State,
 	)
 	return i, err
@@ -155,7 +156,7 @@ func (q *Queries) InsertMailboxes(ctx context.Context, arg InsertMailboxesParams
 }
 
 const ListMailboxes = `-- name: ListMailboxes :many
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, state FROM mailboxes
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state FROM mailboxes
 WHERE link = $1 AND number > $2
 ORDER BY number
 LIMIT nullif($3::bigint, 0)
@@ -196,6 +197,7 @@ func (q *Queries) ListMailboxes(ctx context.Context, arg ListMailboxesParams) ([
 			&i.Greetings,
 			&i.Differences,
 			&i.CreatedAt,
+			&i.Held,
 			&i.State,
 		); err != nil {
 			return nil, err
@@ -482,14 +484,18 @@ SET last_review_at = clock_timestamp(),
     messages = $2,
     greetings = $3,
     differences = $4,
-    clean_generation = least(dirty_generation, greatest(clean_generation, $5::bigint)),
+    held = coalesce((
+        SELECT sum(h.messages) FROM guard_holds h
+        WHERE h.link = $5 AND h.number = $6 AND h.state = 'waiting'
+    ), 0),
+    clean_generation = least(dirty_generation, greatest(clean_generation, $7::bigint)),
     dirty_since = CASE
-        WHEN dirty_generation > greatest(clean_generation, $5::bigint)
-        THEN least(clock_timestamp(), greatest(dirty_since, $6::timestamptz))
+        WHEN dirty_generation > greatest(clean_generation, $7::bigint)
+        THEN least(clock_timestamp(), greatest(dirty_since, $8::timestamptz))
     END,
     next_attempt_at = CASE WHEN failures > 0 THEN clock_timestamp() ELSE next_attempt_at END,
     failures = 0, failing_since = NULL, error_kind = '', error = '', hint = '', error_at = NULL
-WHERE link = $7 AND number = $8
+WHERE mailboxes.link = $5 AND mailboxes.number = $6
 `
 
 type RecordSyncedParams struct {
@@ -497,10 +503,10 @@ type RecordSyncedParams struct {
 	Messages    int64
 	Greetings   int64
 	Differences int64
-	Generation  int64
-	StartedAt   time.Time
 	Link        string
 	Number      string
+	Generation  int64
+	StartedAt   time.Time
 }
 
 // RecordSynced is the end of a sync that left the mailbox equal, or equal but
@@ -512,10 +518,10 @@ func (q *Queries) RecordSynced(ctx context.Context, arg RecordSyncedParams) erro
 		arg.Messages,
 		arg.Greetings,
 		arg.Differences,
-		arg.Generation,
-		arg.StartedAt,
 		arg.Link,
 		arg.Number,
+		arg.Generation,
+		arg.StartedAt,
 	)
 	return err
 }

@@ -86,6 +86,70 @@ type Difference struct {
 	Since     time.Time
 }
 
+type GuardDecision struct {
+	ID       int64
+	At       time.Time
+	Who      string
+	Decision string
+	Link     string
+	Number   string
+	Folder   string
+	HoldID   int64
+	Messages int64
+	Reasons  []string
+}
+
+type GuardHold struct {
+	Link           string
+	Number         string
+	Folder         string
+	State          string
+	ID             int64
+	TargetValidity int64
+	Uids           string
+	Messages       int64
+	TargetMessages int64
+	SourceMessages int64
+	Vanished       bool
+	Empties        bool
+	Rules          []string
+	Reasons        []string
+	Since          time.Time
+	AskedAt        time.Time
+	UpdatedAt      time.Time
+	DecidedBy      string
+	DecidedAt      *time.Time
+}
+
+type GuardReserved struct {
+	ID             int64
+	Link           string
+	Number         string
+	Folder         string
+	TargetValidity int64
+	Uids           string
+	Messages       int64
+	Empties        bool
+	At             time.Time
+}
+
+type GuardSetting struct {
+	Link          string
+	FolderShare   int64
+	FolderMinimum int64
+	FolderCount   int64
+	Gone          int64
+	Span          time.Duration
+	LinkShare     int64
+	LinkMinimum   int64
+	InboxShare    int64
+	InboxMinimum  int64
+	KeepDeleted   time.Duration
+	DeletedFolder string
+	SetBy         string
+	SetAt         time.Time
+}
+
 type History struct {
 	ID                    int64
 	Link                  string
@@ -205,6 +269,7 @@ type LedgerFolder struct {
 	TargetAtUidnext  int64
 	TargetAtMessages int64
 	TargetAtModseq   int64
+	Recreated        bool
 }
 
 type LedgerRun struct {
@@ -249,7 +314,16 @@ type Mailbox struct {
 	Greetings       int64
 	Differences     int64
 	CreatedAt       time.Time
+	Held            int64
 	State           string
+}
+
+type Move struct {
+	FolderID   int64
+	ToFolder   string
+	ToValidity int64
+	ToUidnext  int64
+	Uids       string
 }
 
 type Store struct {

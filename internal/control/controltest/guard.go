@@ -1,0 +1,114 @@
+package controltest
+
+import (
+	"context"
+	"slices"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+)
+
+// guard is what Memory knows of the deletion guard.
+type guard struct {
+	settings  map[string]control.GuardSettings
+	holds     []control.Hold
+	decisions []control.GuardDecision
+	figures   control.GuardFigures
+}
+
+// PutHolds adds holds.
+func (m *Memory) PutHolds(holds ...control.Hold) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.guard.holds = append(m.guard.holds, holds...)
+}
+
+// PutFigures sets what the rules over the whole link count.
+func (m *Memory) PutFigures(f control.GuardFigures) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.guard.figures = f
+}
+
+// GuardSettings implements control.GuardRepository.
+func (m *Memory) GuardSettings(_ context.Context, link string) (control.GuardSettings, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s, ok := m.guard.settings[link]; ok {
+		return s, nil
+	}
+	return control.DefaultGuard(), nil
+}
+
+// SetGuardSettings implements control.GuardRepository.
+func (m *Memory) SetGuardSettings(_ context.Context, link string, s control.GuardSettings) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.guard.settings == nil {
+		m.guard.settings = map[string]control.GuardSettings{}
+	}
+	s.SetAt = m.Now()
+	m.guard.settings[link] = s
+	return nil
+}
+
+// Holds implements control.GuardRepository.
+func (m *Memory) Holds(_ context.Context, link string) ([]control.Hold, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []control.Hold
+	for _, h := range m.guard.holds {
+		if link == "" || h.Link == link {
+			found = append(found, h)
+		}
+	}
+	return found, nil
+}
+
+// DecideHolds implements control.GuardRepository.
+func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision control.HoldState, who string) ([]control.Hold, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if !slices.ContainsFunc(m.guard.holds, func(h control.Hold) bool { return h.ID == id }) {
+			return nil, control.NoHold(id)
+		}
+	}
+	var decided []control.Hold
+	for i := range m.guard.holds {
+		h := &m.guard.holds[i]
+		if !slices.Contains(ids, h.ID) {
+			continue
+		}
+		h.State, h.DecidedBy, h.DecidedAt = decision, who, m.Now()
+		decided = append(decided, *h)
+		m.guard.decisions = slices.Insert(m.guard.decisions, 0, control.GuardDecision{At: m.Now(), Who: who, Decision: decision,
+			Link: h.Link, Number: h.Number, Folder: h.Folder, HoldID: h.ID, Messages: h.Messages})
+		key := mailbox.Key{Link: h.Link, Number: h.Number}
+		if b, ok := m.mailboxes[key]; ok {
+			b.DirtyGeneration++
+			m.mailboxes[key] = b
+		}
+	}
+	return decided, nil
+}
+
+// GuardFigures implements control.GuardRepository.
+func (m *Memory) GuardFigures(context.Context, string) (control.GuardFigures, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.guard.figures, nil
+}
+
+// GuardDecisions implements control.GuardRepository.
+func (m *Memory) GuardDecisions(_ context.Context, link string, limit int) ([]control.GuardDecision, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []control.GuardDecision
+	for _, d := range m.guard.decisions {
+		if d.Link == link && len(found) < limit {
+			found = append(found, d)
+		}
+	}
+	return found, nil
+}

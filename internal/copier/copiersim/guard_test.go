@@ -1,0 +1,159 @@
+package copiersim
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// limits are small enough for the mailboxes of a simulation to trip over them.
+func limits() mirror.Limits {
+	return mirror.Limits{FolderShare: 30, FolderMinimum: 2, FolderCount: 4, Gone: 1, Window: 20 * time.Second}
+}
+
+// hold is what the guard knows of one folder.
+type hold struct {
+	validity                   uint32
+	waiting, approved, refused mailbox.UIDSet
+	reserved                   []reservation
+}
+
+type reservation struct {
+	at   time.Time
+	uids mailbox.UIDSet
+}
+
+// Judge is the database's part: pure decisions over what it remembers.
+func (l *workerLedger) Judge(ctx context.Context, lease copier.Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error) {
+	lost, err := l.enter(ctx)
+	if err != nil {
+		return mirror.Decision{}, err
+	}
+	db := l.db()
+	if db.epoch != lease.Epoch || db.free {
+		_ = l.leave(false)
+		return mirror.Decision{}, fault.Newf(fault.Conflict, "lease lost")
+	}
+	h := db.holds[due.Folder]
+	if h == nil || h.validity != due.TargetValidity {
+		h = &hold{validity: due.TargetValidity}
+		db.holds[due.Folder] = h
+	}
+	standing := mirror.Standing{Waiting: h.waiting, Approved: h.approved, Refused: h.refused}
+	for _, r := range h.reserved {
+		if time.Since(r.at) < limits.Window {
+			standing.Reserved = standing.Reserved.Union(r.uids)
+		}
+	}
+	d := limits.Decide(due, standing, mirror.Past{})
+	h.waiting, h.refused, h.approved = d.Hold, d.Keep, h.approved.Intersect(due.UIDs)
+	h.reserved = append(h.reserved, reservation{time.Now(), d.Fresh})
+	for uid := range d.Allow.All() {
+		db.permitted[place{due.TargetValidity, uid}] = true
+	}
+	if len(d.Hold) > 0 {
+		db.w.faults["held"]++
+		db.w.tell("%s: %d of %d messages of %s are held: %v", l.k.name, d.Hold.Len(), due.UIDs.Len(), due.Folder, d.Reasons)
+	}
+	return d, l.leave(lost)
+}
+
+// settle ends what the guard noted of folders in which nothing is due.
+func (db *ledger) settle(undecided []mailbox.FolderName) {
+	left := map[mailbox.FolderName]bool{}
+	for _, name := range undecided {
+		left[name] = true
+	}
+	for name, h := range db.holds {
+		if !left[name] {
+			h.waiting, h.approved, h.refused = nil, nil, nil
+		}
+	}
+}
+
+// forgetFrom forgets what was seen of UIDs that are going to be given out again.
+func (db *ledger) forgetFrom(validity uint32, next mailbox.UID) {
+	for _, seen := range []map[place]bool{db.permitted, db.copied} {
+		for at := range seen {
+			if at.validity == validity && at.uid >= next {
+				delete(seen, at)
+			}
+		}
+	}
+}
+
+// operatorAct answers what is held. The caller holds the world's lock.
+func (w *world) operatorAct() {
+	for _, name := range folderNames {
+		h := w.ledger.holds[name]
+		if h == nil || len(h.waiting) == 0 {
+			continue
+		}
+		if w.chance(70) {
+			w.faults["approved"]++
+			w.tell("operator approves %v of %s", h.waiting, name)
+			h.approved, h.waiting = h.approved.Union(h.waiting), nil
+		} else {
+			w.faults["refused"]++
+			w.tell("operator refuses %v of %s", h.waiting, name)
+			h.refused, h.waiting = h.refused.Union(h.waiting), nil
+		}
+	}
+}
+
+// approveAll lets everything go that is held or was refused.
+func (w *world) approveAll() {
+	for _, h := range w.ledger.holds {
+		h.approved = h.approved.Union(h.waiting).Union(h.refused)
+		h.waiting, h.refused = nil, nil
+	}
+}
+
+// syncInPeace syncs, checks that nothing but what is held keeps the stores from
+// being equal, and goes on with the operator's consent until nothing is held.
+func (w *world) syncInPeace(ctx context.Context, engine *copier.Engine, job copier.Job) (copier.Report, error) {
+	for range 5 {
+		report, err := engine.Sync(ctx, job)
+		if err != nil || report.Held+report.Kept == 0 {
+			return report, err
+		}
+		w.compareBut(report)
+		w.mu.Lock()
+		w.approveAll()
+		w.mu.Unlock()
+	}
+	w.violate("something is held again and again although the operator lets all of it go")
+	return copier.Report{}, nil
+}
+
+// compareBut checks that copies did not wait: whatever the source has is on the
+// target, and what else is there is what the report says.
+func (w *world) compareBut(report copier.Report) {
+	extra := 0
+	for name, s := range w.source.folders {
+		t := w.target.folders[name]
+		if t == nil {
+			w.violate("%s: is not on the target while something is held", name)
+			continue
+		}
+		have := w.held(t)
+		for m, n := range w.expected(s) {
+			if have[m] < n {
+				w.violate("%s: %d of %s on the target while something is held, want %d", name, have[m], m, n)
+			}
+			extra -= n
+		}
+	}
+	for name, t := range w.target.folders {
+		if !isKept(name) {
+			extra += len(t.messages)
+		}
+	}
+	if extra != report.Held+report.Kept {
+		w.violate("%d messages are left on the target, and the report tells of %d held and %d kept", extra, report.Held, report.Kept)
+	}
+}

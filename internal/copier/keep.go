@@ -1,0 +1,216 @@
+package copier
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// Keep says whether, and for how long, what is deleted stays on the target in
+// a folder that nobody mirrors.
+type Keep struct {
+	// For is how long a message stays; 0 deletes at once.
+	For time.Duration
+	// Folder is where it stays. Below it there is one folder for each day (UTC)
+	// on which something was deleted, so that a name tells when its time is
+	// over. It is left out of mirroring also where For is 0.
+	Folder mailbox.FolderName
+}
+
+// setBytes bounds the UID set of one command that has to be carried out as a
+// whole, in bytes.
+const setBytes = 4000
+
+// of returns the folder that what is deleted from another one is moved to.
+func (k Keep) of(from mailbox.FolderName, now time.Time) mailbox.FolderName {
+	day := k.Folder + "/" + mailbox.FolderName(now.UTC().Format(time.DateOnly))
+	if from == mailbox.Inbox {
+		return day
+	}
+	return day + "/" + from
+}
+
+// expired reports whether the time of all that a folder keeps is over. Its day
+// counts to its end.
+func (k Keep) expired(name mailbox.FolderName, now time.Time) bool {
+	below, ok := strings.CutPrefix(string(name), string(k.Folder)+"/")
+	if k.For == 0 || !ok {
+		return false
+	}
+	text, _, _ := strings.Cut(below, "/")
+	day, err := time.Parse(time.DateOnly, text)
+	return err == nil && now.Sub(day.AddDate(0, 0, 1)) > k.For
+}
+
+// overdue returns the folders of a list whose time is over, children first.
+func (k Keep) overdue(list []mailbox.Folder, now time.Time) []mailbox.FolderName {
+	var out []mailbox.FolderName
+	for _, f := range list {
+		if f.Selectable && k.expired(f.Name, now) {
+			out = append(out, f.Name)
+		}
+	}
+	slices.SortFunc(out, func(a, b mailbox.FolderName) int { return cmp.Compare(b, a) })
+	return out
+}
+
+// excluded are the folders that are left alone on both sides.
+func (j Job) excluded() mailbox.Patterns {
+	if j.Keep.Folder == "" {
+		return j.Exclude
+	}
+	return append(slices.Clip(j.Exclude), string(j.Keep.Folder))
+}
+
+// reserved reports a folder of the source that has the name under which the
+// target keeps deleted messages, so that it cannot be mirrored.
+func (r *run) reserved() {
+	name := r.job.Keep.Folder
+	if name == "" {
+		return
+	}
+	for _, f := range r.sourceList {
+		if f.Selectable && f.Name == name {
+			r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent,
+				"the target keeps deleted messages in a folder of this name; choose another for it with link edit --deleted-folder"))
+			return
+		}
+	}
+	r.drop(name)
+}
+
+// remove takes messages out of the open folder of the target: for good, or
+// into the folder that keeps them for a time.
+func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet) error {
+	if len(uids) == 0 {
+		return nil
+	}
+	if r.job.Keep.For == 0 {
+		return r.expunge(ctx, uids)
+	}
+	if from.Moving != nil {
+		var err error
+		if uids, err = r.resume(ctx, from, uids); err != nil || len(uids) == 0 {
+			return err
+		}
+	}
+	to := r.job.Keep.of(from.Name, r.clock.Now())
+	if err := r.makeKept(ctx, to); err != nil {
+		return err
+	}
+	for _, part := range uids.Chunks(setBytes) {
+		if r.target.CanMove() {
+			if err := r.write("move deleted messages", func() error { return r.target.Move(ctx, part, to) }); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.copyAway(ctx, from, part, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) expunge(ctx context.Context, uids mailbox.UIDSet) error {
+	return r.write("expunge", func() error { return r.target.Expunge(ctx, uids) })
+}
+
+// makeKept creates a folder for deleted messages with those above it.
+func (r *run) makeKept(ctx context.Context, name mailbox.FolderName) error {
+	if r.made[name] {
+		return nil
+	}
+	for up := mailbox.FolderName(path.Dir(string(name))); up != "."; up = mailbox.FolderName(path.Dir(string(up))) {
+		if up == r.job.Keep.Folder {
+			break
+		}
+		if err := r.makeKept(ctx, up); err != nil {
+			return err
+		}
+	}
+	err := r.write("create the folder for deleted messages", func() error { return r.target.CreateFolder(ctx, name, nil) })
+	if err != nil {
+		return err
+	}
+	r.made[name] = true
+	return nil
+}
+
+// copyAway moves messages where the server has no MOVE (RFC 6851). COPY copies
+// all of them or none (RFC 3501, section 6.4.7), so that one look at what came
+// after the UIDNEXT in the intent tells whether it was done.
+func (r *run) copyAway(ctx context.Context, from *FolderState, uids mailbox.UIDSet, to mailbox.FolderName) error {
+	there, err := r.target.Examine(ctx, to)
+	if err != nil {
+		return fault.Wrap(err, "examine the folder for deleted messages")
+	}
+	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
+		return fault.Wrap(err, "select target folder again")
+	}
+	from.Moving = &Moving{To: to, Validity: there.UIDValidity, UIDNext: there.UIDNext, UIDs: uids}
+	r.pending.Folders = append(r.pending.Folders, from.asUpdate())
+	if err := r.save(ctx); err != nil {
+		return err
+	}
+	if err := r.write("copy deleted messages", func() error { return r.target.Copy(ctx, uids, to) }); err != nil {
+		return err
+	}
+	return r.expunge(ctx, uids)
+}
+
+// resume ends what an earlier sync began: what arrived in the folder for
+// deleted messages is not copied there again. It returns what is left to do.
+func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet) (mailbox.UIDSet, error) {
+	m := from.Moving
+	there, err := r.target.Examine(ctx, m.To)
+	var arrived mailbox.UIDSet
+	switch {
+	case fault.Is(err, fault.Permanent): // gone, and what it held with it
+	case err != nil:
+		return nil, fault.Wrap(err, "examine the folder for deleted messages")
+	case there.UIDValidity == m.Validity:
+		all, err := r.target.UIDs(ctx)
+		if err != nil {
+			return nil, fault.Wrap(err, "list deleted messages")
+		}
+		arrived = all.From(m.UIDNext)
+	}
+	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
+		return nil, fault.Wrap(err, "select target folder again")
+	}
+	if arrived.Len() < m.UIDs.Len() {
+		return uids, nil
+	}
+	if copied := uids.Intersect(m.UIDs); len(copied) > 0 {
+		if err := r.expunge(ctx, copied); err != nil {
+			return nil, err
+		}
+	}
+	return uids.Minus(m.UIDs), nil
+}
+
+// purge deletes what was kept long enough. A folder that the target does not
+// delete is tried again by the next sync.
+func (r *run) purge(ctx context.Context) error {
+	for _, name := range r.job.Keep.overdue(r.targetList, r.clock.Now()) {
+		err := r.write("purge deleted messages", func() error { return r.target.DeleteFolder(ctx, name) })
+		if err != nil && !fault.Is(err, fault.Permanent) {
+			return err
+		}
+	}
+	return nil
+}
+
+// asUpdate is the folder's state with its open move and without a proof that
+// both sides are equal.
+func (s *FolderState) asUpdate() FolderUpdate {
+	return FolderUpdate{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: s.TargetValidity,
+		Recreated: s.Recreated, OpenMove: s.Moving}
+}
