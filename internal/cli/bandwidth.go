@@ -64,18 +64,21 @@ func (v *rateValue) Set(s string) error {
 
 func (c *cli) linkEdit() *cobra.Command {
 	var f bandwidthFlags
+	var keep keepFlags
 	cmd := &cobra.Command{
 		Use:   "edit NAME [flags]",
-		Short: "Change the bandwidth of a link; what is not given stays",
+		Short: "Change the bandwidth of a link, or for how long deleted messages are kept; what is not given stays",
 		Example: `  mailmirror link edit dr --bandwidth 5MB/s \
-      --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin`,
+      --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin
+  mailmirror link edit dr --keep-deleted 14d`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.linkNames(0),
 	}
 	f.register(cmd)
+	keep.add(cmd.Flags())
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		given := cmd.Flags().Changed
-		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") {
+		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() {
 			return &usageError{cmd, errors.New("nothing to change is given")}
 		}
 		return nil
@@ -96,7 +99,17 @@ func (c *cli) linkEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.show(l, func(io.Writer) { c.say("link %s changed: bandwidth %s", l.Name, l.BandwidthSettings()) })
+		settings, err := c.applyKeep(ctx, ctl, l.Name, keep)
+		if err != nil {
+			return err
+		}
+		return c.show(linkShown{l, settings}, func(io.Writer) {
+			if keep.given() {
+				c.say("link %s changed: deleted messages are %s", l.Name, keptText(settings))
+				return
+			}
+			c.say("link %s changed: bandwidth %s", l.Name, l.BandwidthSettings())
+		})
 	})
 	return cmd
 }

@@ -25,6 +25,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	var l control.Link
 	var exclude []string
 	var bandwidth bandwidthFlags
+	var keep keepFlags
 	cmd := &cobra.Command{
 		Use:               "add NAME --source STORE --target STORE",
 		Short:             "Mirror from one store to another",
@@ -38,6 +39,9 @@ func (c *cli) linkAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := c.applyKeep(ctx, ctl, l.Name, keep); err != nil {
+				return err
+			}
 			return c.show(added, func(io.Writer) {
 				c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
 			})
@@ -49,6 +53,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	f.StringVar(&l.Target, "target", "", "`store` to mirror to")
 	f.StringArrayVar(&exclude, "exclude", nil, "folder `pattern` that is not mirrored, may be repeated")
 	bandwidth.register(cmd)
+	keep.add(f)
 	for _, name := range []string{"source", "target"} {
 		_ = cmd.MarkFlagRequired(name)
 		_ = cmd.RegisterFlagCompletionFunc(name, c.storeNames(-1))
@@ -93,9 +98,14 @@ func (c *cli) linkShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(l, func(w io.Writer) {
+			g, err := ctl.Guard(ctx, l.Name)
+			if err != nil {
+				return err
+			}
+			return c.show(linkShown{l, g.Settings}, func(w io.Writer) {
 				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,
-					"exclude", strings.Join(l.Exclude, ", "), "bandwidth", bandwidthText(l), "added", c.moment(l.CreatedAt))
+					"exclude", strings.Join(l.Exclude, ", "), "bandwidth", bandwidthText(l), "deleted messages", keptText(g.Settings),
+					"added", c.moment(l.CreatedAt))
 			})
 		}),
 	}

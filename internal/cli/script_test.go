@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "write what the commands say into the sc
 //	                     at 2026-03-04 03:00:00 UTC. $STDIN_FILE is its input.
 //	code N               checks the exit code of the last mailmirror
 //	seed                 fills the system with what seed_test.go describes
+//	holds                has the guard of that link hold something
 //	schedule HOW         makes the compare schedules overdue, paused, none or away
 //	away                 makes the system unreachable
 func TestScripts(t *testing.T) {
@@ -48,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"mailmirror": runMailmirror,
 			"code":       checkCode,
 			"seed":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).seed() },
+			"holds":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).holds() },
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
 			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
 		},
