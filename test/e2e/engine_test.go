@@ -203,9 +203,10 @@ func (m *mirror) sql(statements ...string) {
 
 // user is somebody who uses a mailbox on a store directly.
 type user struct {
-	t    *testing.T
-	conn *reader.Conn
-	ns   reader.Namespace
+	t      *testing.T
+	number string
+	conn   *reader.Conn
+	ns     reader.Namespace
 }
 
 // use lets a user do something and log out, so that no stale session is left.
@@ -220,7 +221,7 @@ func (s *side) use(do func(u *user)) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	do(&user{s.t, conn, ns})
+	do(&user{s.t, s.number, conn, ns})
 	if err := conn.Logout(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -217,6 +217,25 @@ func (d *Dovecot) AddMailboxes(ctx context.Context, numbers ...string) error {
 	return nil
 }
 
+// RemoveMailboxes makes mailbox numbers unknown again, their mail stays, and
+// returns when they cannot log in. It needs Options.Mailboxes.
+func (d *Dovecot) RemoveMailboxes(ctx context.Context, numbers ...string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opts.Mailboxes = slices.DeleteFunc(slices.Clone(d.opts.Mailboxes), func(n string) bool { return slices.Contains(numbers, n) })
+	if err := d.writeUsers(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for d.proc != nil {
+		if _, err := d.Doveadm(ctx, "user", numbers[len(numbers)-1]); err != nil {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
 // TrustedName is the name of the user that may act for any mailbox.
 func (d *Dovecot) TrustedName() string { return d.opts.TrustedName }
 

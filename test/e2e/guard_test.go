@@ -1,0 +1,366 @@
+//go:build integration
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	limit "mailmirror/internal/mirror"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// at lets a user of a store's mailbox do something.
+func (r *rig) at(d *servers.Dovecot, number string, do func(u *user)) {
+	r.t.Helper()
+	(&side{t: r.t, number: number, access: access(d)}).use(do)
+}
+
+// on is at on production.
+func (r *rig) on(number string, do func(u *user)) {
+	r.t.Helper()
+	r.at(r.production, number, do)
+}
+
+// empty deletes every message of a folder.
+func (u *user) empty(folder string) {
+	u.t.Helper()
+	u.do("SELECT %s", folder)
+	u.do(`STORE 1:* +FLAGS (\Deleted)`)
+	u.do("EXPUNGE")
+	u.do("UNSELECT")
+}
+
+// onDR reads a mailbox of the DR store.
+func (r *rig) onDR(number string) reader.Copy {
+	r.t.Helper()
+	c, err := access(r.dr).Read(r.t.Context(), number)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// holds is what `mailmirror guard list` shows of a state.
+func (r *rig) holds(state control.HoldState) []control.Hold {
+	r.t.Helper()
+	var holds []control.Hold
+	if err := json.Unmarshal([]byte(r.run("guard", "list", link, "--state", string(state), "-o", "json")), &holds); err != nil {
+		r.t.Fatal(err)
+	}
+	return holds
+}
+
+// hold is the only one that waits.
+func (r *rig) hold(number, folder string, messages int, rule limit.Rule) control.Hold {
+	r.t.Helper()
+	holds := r.holds(control.HoldWaiting)
+	if len(holds) != 1 {
+		r.t.Fatalf("%d holds wait, want 1: %+v", len(holds), holds)
+	}
+	h := holds[0]
+	tripped := slices.ContainsFunc(h.Reasons, func(x limit.Reason) bool { return x.Rule == rule })
+	if string(h.Number) != number || string(h.Folder) != folder || h.Messages != messages || !tripped {
+		r.t.Fatalf("held is %+v, want %d messages of %s in mailbox %s for %s", h, messages, folder, number, rule)
+	}
+	return h
+}
+
+// compare runs a full compare that must end with an exit code.
+func (r *rig) compare(code int) {
+	r.t.Helper()
+	got, out, errs := r.command(r.t.Context(), "compare", link, "--wait", "-o", "json")
+	if got != code {
+		_, list, _ := r.command(r.t.Context(), "errors", link)
+		r.t.Fatalf("compare ended with exit code %d, want %d\n%s%s\n%s", got, code, out, errs, list)
+	}
+}
+
+// state is what `mailmirror mailbox show` says.
+func (r *rig) state(number string) control.Mailbox {
+	r.t.Helper()
+	var m control.Mailbox
+	if err := json.Unmarshal([]byte(r.run("mailbox", "show", link, number, "-o", "json")), &m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
+
+func (r *rig) wantState(number string, want control.MailboxState) {
+	r.t.Helper()
+	if m := r.state(number); m.State != want {
+		r.t.Errorf("mailbox %s is %s, want %s (%s)", number, m.State, want, m.Error)
+	}
+}
+
+// unchanged reads the DR store and returns a check that it still is as it was.
+func (r *rig) unchanged(all []string) func(when string) {
+	r.t.Helper()
+	before := map[string]reader.Copy{}
+	for _, n := range all {
+		before[n] = r.onDR(n)
+	}
+	return func(when string) {
+		r.t.Helper()
+		for _, n := range all {
+			for name, was := range before[n] {
+				now := r.onDR(n)[name]
+				for m, count := range was.Messages {
+					if now.Messages[m] < count {
+						r.t.Errorf("%s: a message is gone from %s of mailbox %s on DR", when, name, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// mount puts other storage below a server, as somebody does who mounts the
+// wrong disk, or none.
+func mount(t *testing.T, d *servers.Dovecot, swap func(mail string)) {
+	t.Helper()
+	if err := d.Kill9(); err != nil {
+		t.Fatal(err)
+	}
+	swap(filepath.Join(d.Dir(), "mail"))
+	if err := d.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestGuard has every accident happen to production that the deletion guard is
+// there for, on the whole system as an operator has it.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	const large, inboxes, work, old, few = 8, 40, 10, 3, 3
+	all := numbers(7001, 24)
+	r := newRig(t, servers.DovecotOptions{Mailboxes: slices.Clone(all)}, servers.DovecotOptions{Mailboxes: slices.Clone(all)})
+	fill := func(i int, u *user) {
+		if i >= large {
+			u.put("INBOX", voices("few "+u.number, few)...)
+			return
+		}
+		u.put("INBOX", voices("inbox "+u.number, inboxes)...)
+		u.put("Work", voices("work "+u.number, work)...)
+		u.put("Old", voices("old "+u.number, old)...)
+	}
+	for i, n := range all {
+		r.on(n, func(u *user) { fill(i, u) })
+	}
+	r.add(all)
+	r.startWorker()
+	r.settle(2 * time.Minute)
+	r.equal(all)
+	scene := func(name string, play func()) {
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			play()
+			r.settle(2 * time.Minute)
+			r.equal(all)
+			if left := append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...); len(left) > 0 {
+				t.Errorf("something is held at the end: %+v", left)
+			}
+		})
+		r.t = t
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+
+	scene("a folder is emptied, and that is approved", func() {
+		n := all[0]
+		r.on(n, func(u *user) {
+			u.empty("INBOX")
+			u.put("INBOX", voices("new", 2)...)
+		})
+		r.on(all[1], func(u *user) { // everyday
+			u.do("SELECT %s", "INBOX")
+			u.do(`STORE 1:2 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		})
+		r.compare(3)
+		h := r.hold(n, "INBOX", inboxes, limit.RuleFolderShare)
+		if got := r.onDR(n)["INBOX"].Count(); got != inboxes+2 {
+			r.t.Errorf("%d messages on DR, want %d: copies must not wait, and deletions must", got, inboxes+2)
+		}
+		if got := r.onDR(all[1])["INBOX"].Count(); got != inboxes-2 {
+			r.t.Errorf("%d messages on DR where two were deleted, want %d", got, inboxes-2)
+		}
+		r.wantState(n, control.StateHeld)
+		if out := r.run("errors", link, "-o", "json"); !strings.Contains(out, `"kind": "held"`) {
+			r.t.Errorf("errors do not tell of it: %s", out)
+		}
+		r.compare(3)
+		if again := r.hold(n, "INBOX", inboxes, limit.RuleFolderShare); again.ID != h.ID || !again.Since.Equal(h.Since) {
+			r.t.Errorf("hold %d became %d", h.ID, again.ID)
+		}
+		// More becomes due: what was shown is not what would be approved.
+		r.on(n, func(u *user) {
+			u.empty("INBOX")
+			u.put("INBOX", voices("newer", 25)...)
+		})
+		r.compare(3)
+		r.on(n, func(u *user) { u.empty("INBOX") })
+		r.compare(3)
+		if code, _, errs := r.command(r.t.Context(), "guard", "approve", fmt.Sprint(h.ID)); code != 1 || !strings.Contains(errs, "hold") {
+			r.t.Errorf("a hold that grew was approved by its old id: exit code %d, %s", code, errs)
+		}
+		grown := r.hold(n, "INBOX", inboxes+25, limit.RuleFolderShare)
+		r.run("guard", "approve", fmt.Sprint(grown.ID))
+		if out := r.run("guard", "show", link, "-o", "json"); !strings.Contains(out, `"decision": "approved"`) || strings.Contains(out, `"who": ""`) {
+			r.t.Errorf("nobody approved it: %s", out)
+		}
+	})
+
+	scene("an operator's sync is guarded, and the messages come back", func() {
+		n := all[2]
+		r.on(n, func(u *user) { u.empty("INBOX") })
+		if code, out, errs := r.command(r.t.Context(), "sync", link, n, "--wait"); code != 3 {
+			r.t.Errorf("sync ended with exit code %d, want 3\n%s%s", code, out, errs)
+		}
+		r.hold(n, "INBOX", inboxes, limit.RuleFolderShare)
+		r.on(n, func(u *user) { u.put("INBOX", voices("inbox "+n, inboxes)...) })
+		before := uidNext(r, n)
+		r.compare(0)
+		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+			r.t.Errorf("still held: %+v", holds)
+		}
+		if after := uidNext(r, n); after != before {
+			r.t.Errorf("messages that were there were copied: UIDNEXT went from %d to %d", before, after)
+		}
+	})
+
+	scene("a folder is made anew with fewer messages, and that is refused", func() {
+		n := all[3]
+		r.on(n, func(u *user) {
+			u.do("DELETE %s", "Work")
+			u.put("Work", voices("work "+n, 4)...)
+		})
+		r.compare(3)
+		h := r.hold(n, "Work", work-4, limit.RuleRecreated)
+		r.run("guard", "refuse", fmt.Sprint(h.ID))
+		r.compare(3)
+		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+			r.t.Errorf("what was refused is asked about again: %+v", holds)
+		}
+		r.wantState(n, control.StateDiffering)
+		r.on(n, func(u *user) {
+			u.do("SELECT %s", "Work")
+			u.do(`STORE 1 +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		})
+		r.compare(3)
+		if got := r.onDR(n)["Work"].Count(); got != work-1 {
+			r.t.Errorf("%d messages of the folder on DR, want %d: the refused ones and three", got, work-1)
+		}
+		r.on(n, func(u *user) { u.put("Work", voices("work "+n, work)[4:]...) })
+	})
+
+	scene("a folder is gone", func() {
+		n := all[4]
+		r.on(n, func(u *user) { u.do("DELETE %s", "Old") })
+		r.compare(3)
+		r.hold(n, "Old", old, limit.RuleVanished)
+		if got := r.onDR(n)["Old"].Count(); got != old {
+			r.t.Errorf("%d messages of the folder on DR, want %d", got, old)
+		}
+		r.run("guard", "approve", "--link", link, "--all")
+	})
+
+	scene("production's storage is not mounted", func() {
+		same := r.unchanged(all)
+		aside := filepath.Join(r.production.Dir(), "aside")
+		mount(r.t, r.production, func(mail string) {
+			run(r.t, "mv", mail, aside)
+			run(r.t, "install", "-d", "--mode=700", mail)
+			run(r.t, "chown", "--reference="+aside, mail)
+			run(r.t, "chmod", "--reference="+aside, mail)
+		})
+		r.compare(3)
+		same("with an empty disk")
+		if holds := r.holds(control.HoldWaiting); len(holds) != len(all)+2*large-2 { // one folder is gone by now and one inbox empty
+			r.t.Errorf("%d holds, want one for every folder with messages", len(holds))
+		}
+		r.compare(3)
+		same("compared again")
+		mount(r.t, r.production, func(mail string) {
+			if err := os.RemoveAll(mail); err != nil {
+				r.t.Fatal(err)
+			}
+			run(r.t, "mv", aside, mail)
+		})
+		r.settle(2 * time.Minute)
+		same("after the disk is back")
+	})
+
+	scene("every inbox is emptied", func() {
+		for _, n := range all[1:] { // the first is empty
+			r.on(n, func(u *user) { u.empty("INBOX") })
+		}
+		r.compare(3)
+		emptied := 0
+		for _, n := range all {
+			if r.onDR(n)["INBOX"].Count() == 0 {
+				emptied++
+			}
+		}
+		// A quarter of the mailboxes, but for the one that was emptied before.
+		if most := len(all) / 4; emptied > most+1 {
+			r.t.Errorf("%d of %d inboxes were emptied on DR, want %d at the most", emptied, len(all), most)
+		}
+		r.t.Logf("%d of %d inboxes were emptied before the guard held", emptied, len(all))
+		if out := r.run("guard", "show", link); !strings.Contains(out, "the inbox emptied in") {
+			r.t.Errorf("guard show does not tell the figures:\n%s", out)
+		}
+		for i, n := range all {
+			r.on(n, func(u *user) {
+				if i < large {
+					u.put("INBOX", voices("inbox "+n, inboxes)...)
+				} else {
+					u.put("INBOX", voices("few "+n, few)...)
+				}
+			})
+		}
+	})
+
+	scene("half of the mailboxes are gone", func() {
+		same := r.unchanged(all)
+		gone := all[:len(all)/2]
+		if err := r.production.RemoveMailboxes(r.t.Context(), gone...); err != nil {
+			r.t.Fatal(err)
+		}
+		r.compare(1)
+		same("with half of the mailboxes")
+		for _, n := range gone {
+			r.wantState(n, control.StateParked)
+		}
+		if err := r.production.AddMailboxes(r.t.Context(), gone...); err != nil {
+			r.t.Fatal(err)
+		}
+	})
+	r.onlyRead()
+}
+
+// uidNext asks the DR store for the inbox's.
+func uidNext(r *rig, number string) int {
+	r.t.Helper()
+	out, err := r.dr.Doveadm(r.t.Context(), "mailbox", "status", "-u", number, "uidnext", "INBOX")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(strings.TrimSpace(out), "uidnext=")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		r.t.Fatalf("doveadm said %q", out)
+	}
+	return n
+}
