@@ -19,7 +19,7 @@ BENCH   ?=
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench clean
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-latency clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -68,6 +68,14 @@ bench: ## beside mbsync, dsync and the bare protocol (BENCH='-mailboxes 200' and
 	@test/scripts/install-servers.sh bench
 	@$(MAKE) --no-print-directory build
 	$(GO) run ./test/bench $(BENCH)
+
+bench-latency: ## from deposit and announcement to readable on DR, by notify and by idle (BENCH='-mailboxes 50 -deposits 100' for less)
+	@test/scripts/install-servers.sh bench
+	@$(MAKE) --no-print-directory build
+	@$(GO) build -o $(BIN)/mailmirror-bench ./test/bench
+	$(BIN)/mailmirror-bench latency -server dovecot -events notify $(BENCH)
+	$(BIN)/mailmirror-bench latency -server dovecot -events idle $(BENCH)
+	$(BIN)/mailmirror-bench latency -server cyrus -events idle $(BENCH)
 
 clean: ## the programs; the demo's data stays
 	rm -rf $(BIN)

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -18,6 +19,8 @@ type Ports struct {
 	Records Records
 	Starter Starter
 	Keeper  Keeper
+	Watch   WatchRecords
+	Waker   Waker
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -34,6 +37,13 @@ type Settings struct {
 	Pace Pace
 	// Retention is how long records are kept.
 	Retention control.Retention
+	// Quiet is how long a mailbox has to be without a wake-up until an event
+	// wakes its sync at once; default 2 s.
+	Quiet time.Duration
+	// Identity names this process to whoever asks who listens.
+	Identity string
+	// Log takes what listening has to say; nil discards it.
+	Log *slog.Logger
 }
 
 // Activities is what a worker registers. It is safe for concurrent use.
@@ -42,6 +52,10 @@ type Activities struct {
 	report time.Duration
 	pace   Pace
 	keep   control.Retention
+	quiet  time.Duration
+	// identity names this process.
+	identity string
+	log      *slog.Logger
 	// gate holds one token per mailbox that is being worked on.
 	gate chan struct{}
 }
@@ -55,11 +69,14 @@ func New(ports Ports, settings Settings) *Activities {
 		settings.Report = 500 * time.Millisecond
 	}
 	return &Activities{
-		ports:  ports,
-		report: settings.Report,
-		pace:   settings.Pace.withDefaults(),
-		keep:   settings.Retention,
-		gate:   make(chan struct{}, settings.Mailboxes),
+		ports:    ports,
+		report:   settings.Report,
+		pace:     settings.Pace.withDefaults(),
+		keep:     settings.Retention,
+		quiet:    settings.Quiet,
+		identity: settings.Identity,
+		log:      settings.Log,
+		gate:     make(chan struct{}, settings.Mailboxes),
 	}
 }
 

@@ -72,6 +72,20 @@ func applicationError(err error, wait time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
 }
 
+// patientError is applicationError for work that has to go on whatever is wrong:
+// it is tried again after wait also where only an operator can mend it.
+func patientError(err error, wait time.Duration) error {
+	kind, text, hint := describe(err)
+	options := temporal.ApplicationErrorOptions{}
+	if kind == fault.Permanent || kind == fault.Config {
+		options.NextRetryDelay = wait
+	}
+	if hint != "" {
+		options.Details = []any{hint}
+	}
+	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
+}
+
 // recordedError is applicationError for trouble that was written down against
 // its mailbox. Its own text stays there: it may name folders, and a history is
 // read by others than the mailbox's operator.

@@ -19,10 +19,18 @@ type MailboxSyncInput struct {
 	// Trigger names who started it, where no signal does.
 	Trigger string `json:"trigger,omitempty"`
 	// Debounce is how long to wait for more signals before the stores are
-	// looked at, so that a burst of changes is one sync. An operator's sync
+	// looked at, so that a burst of changes is a few syncs. An operator's sync
 	// does not wait.
 	Debounce time.Duration `json:"debounce_ns,omitempty"`
-	// Syncs and the counts are what earlier runs of this execution did.
+	// AtOnce lets the first sync not wait either: what changes after a quiet
+	// time is mirrored at once, and what follows is waited for. It is the
+	// version of this workflow, too: what was started by an earlier release
+	// has it not, and waits as it did. The marker of workflow.GetVersion would
+	// cost every one of these short executions a search attribute and an event.
+	AtOnce bool `json:"at_once,omitempty"`
+	// Continued is true where an earlier run of this execution came before;
+	// Syncs and the counts are what it did.
+	Continued bool        `json:"continued,omitempty"`
 	Syncs     int         `json:"syncs,omitempty"`
 	Messages  copier.Work `json:"messages,omitzero"`
 	Greetings copier.Work `json:"greetings,omitzero"`
@@ -84,7 +92,8 @@ type mailboxSync struct {
 // round does one sync and reports whether another one is due.
 func (s *mailboxSync) round(ctx workflow.Context) (bool, error) {
 	s.drain()
-	if s.in.Debounce > 0 && s.view.Trigger != activities.TriggerOperator {
+	atOnce := s.in.AtOnce && s.view.Syncs == s.in.Syncs && !s.in.Continued
+	if s.in.Debounce > 0 && s.view.Trigger != activities.TriggerOperator && !atOnce {
 		if err := workflow.Sleep(ctx, s.in.Debounce); err != nil {
 			return false, err
 		}
@@ -129,7 +138,7 @@ func (s *mailboxSync) drain() int {
 // carried is the state with which the next run of this execution starts.
 func (s *mailboxSync) carried() MailboxSyncInput {
 	in := s.in
-	in.Trigger = s.view.Trigger
+	in.Trigger, in.Continued = s.view.Trigger, s.in.AtOnce
 	in.Syncs, in.Messages, in.Greetings = s.view.Syncs, s.view.Messages, s.view.Greetings
 	return in
 }

@@ -64,3 +64,24 @@ func sweeping(ctx workflow.Context) workflow.Context {
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumAttempts: 3},
 	})
 }
+
+// listening is for the activities that hold connections. They last until they
+// are cancelled; when their worker dies, the next attempt begins after
+// listenTimeout, and the intervals stay short, since nothing is heard meanwhile.
+func listening(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 365 * 24 * time.Hour,
+		HeartbeatTimeout:    listenTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    500 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    10 * time.Second,
+		},
+		WaitForCancellation: true,
+		Summary:             summary,
+	})
+}
+
+// listenTimeout is how long a worker may be silent before its share of the
+// listening is given to another.
+const listenTimeout = 12 * time.Second

@@ -20,8 +20,9 @@ import (
 func TestStateSurvivesContinueAsNew(t *testing.T) {
 	work := copier.Work{Appended: 1, Bytes: 2, FlagsChanged: 3, Expunged: 4}
 	states := []any{
-		workflows.MailboxSyncInput{Link: "dr", Number: "1001", Trigger: "event", Debounce: time.Second, Syncs: 7,
+		workflows.MailboxSyncInput{Link: "dr", Number: "1001", Trigger: "event", Debounce: time.Second, AtOnce: true, Continued: true, Syncs: 7,
 			Messages: work, Greetings: work},
+		workflows.WatchState{Link: "dr", Since: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)},
 		workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 250, Window: 4, Begun: true, Mailboxes: 1000,
 			Planned: []activities.Page{{After: "1001", Last: "1250"}}, After: "1250", Complete: true, Started: 3, Ended: 2,
 			Progress: control.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
@@ -49,6 +50,12 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 
 func requireSet(t *testing.T, path string, value reflect.Value) {
 	t.Helper()
+	if at, ok := value.Interface().(time.Time); ok {
+		if at.IsZero() {
+			t.Errorf("%s is zero in this test", path)
+		}
+		return
+	}
 	switch value.Kind() {
 	case reflect.Struct:
 		for i := range value.NumField() {

@@ -20,13 +20,17 @@ const (
 	TypeLedgerRebuild    = "LedgerRebuild"
 	TypeScheduledRebuild = "ScheduledRebuild"
 	TypeRetention        = "Retention"
+	TypeWatchEvents      = "WatchEvents"
 )
 
 const (
 	// SignalWork tells a MailboxSync that work is due; its argument is Work.
 	SignalWork = "work"
+	// SignalRoster tells a WatchEvents to see at once into how many shards the
+	// link is to be cut; it has no argument.
+	SignalRoster = "roster"
 	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
-	// CompareView.
+	// CompareView, a WatchEvents for WatchView.
 	QueryProgress = "progress"
 )
 
@@ -43,6 +47,7 @@ var (
 const (
 	PhaseSyncing   = "syncing"
 	PhaseReviewing = "reviewing"
+	PhaseListening = "listening"
 	PhaseDone      = "done"
 	PhaseFailed    = "failed"
 	PhaseCancelled = "cancelled"
@@ -69,6 +74,17 @@ func RebuildID(link string) string { return "ledger-rebuild/" + link }
 
 // ScheduledRebuildID is to RebuildID what ScheduledCompareID is to CompareID.
 func ScheduledRebuildID(link string) string { return "scheduled-rebuild/" + link }
+
+// WatchID is the id of the one WatchEvents of a link.
+func WatchID(link string) string { return "watch-events/" + link }
+
+// WatchAttributes are the search attributes that a WatchEvents starts with.
+func WatchAttributes(link string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseListening))
+}
+
+// WatchSummary is the line that the Web UI shows for a WatchEvents.
+func WatchSummary(link string) string { return "Listen for changes on the source of link " + link }
 
 // SyncAttributes are the search attributes that a MailboxSync starts with.
 func SyncAttributes(key mailbox.Key) temporal.SearchAttributes {
@@ -110,6 +126,7 @@ func Register(r worker.WorkflowRegistry) {
 		TypeLedgerRebuild:    LedgerRebuild,
 		TypeScheduledRebuild: ScheduledRebuild,
 		TypeRetention:        Retention,
+		TypeWatchEvents:      WatchEvents,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,

@@ -39,6 +39,8 @@ type World struct {
 	compares map[string]*Compare
 	calls    map[string]int
 	failing  map[string]error
+	listened Listened
+	changed  chan struct{} // closed when the roster changes; nil while nobody waits
 }
 
 // Compare is the record of one compare.
@@ -63,7 +65,13 @@ func New() *World {
 
 // Ports returns the world as the ports of activities.
 func (w *World) Ports(starter activities.Starter) activities.Ports {
-	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w}
+	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w, Watch: w, Waker: wakerOf(starter)}
+}
+
+// wakerOf is the starter where it can wake as well.
+func wakerOf(starter activities.Starter) activities.Waker {
+	waker, _ := starter.(activities.Waker)
+	return waker
 }
 
 // Add makes mailboxes participate, dirty.
@@ -74,6 +82,7 @@ func (w *World) Add(link string, numbers ...mailbox.Number) {
 		w.boxes[mailbox.Key{Link: link, Number: n}] = &control.Mailbox{Link: link, Number: n,
 			State: control.StateNew, DirtyGeneration: 1, DirtySince: time.Now()}
 	}
+	w.tell()
 }
 
 // Settle makes mailboxes of the link ones that were equal when last looked at.

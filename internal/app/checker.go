@@ -6,6 +6,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
 )
 
 // checker looks at a store by its IMAP adapter.
@@ -18,7 +19,16 @@ func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbo
 		return control.StoreReport{}, err
 	}
 	found, err := store.Check(ctx, number)
-	return storeReport(s, found), err
+	r := storeReport(s, found)
+	if err != nil {
+		return r, err
+	}
+	r.Events, r.EventsWhy, err = store.Offer(ctx, number)
+	if err == nil && s.Events != watch.Auto {
+		r.EventsWhy = "as configured; auto would take " + string(r.Events) + ": " + r.EventsWhy
+		r.Events = s.Events
+	}
+	return r, err
 }
 
 func storeReport(s control.Store, found imapstore.CheckReport) control.StoreReport {

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
 )
 
 // seed describes a link on a bad night: of six mailboxes three are equal, one
@@ -78,12 +79,22 @@ func (s *system) seed() {
 		Outcome: copier.Failed, Generation: 4, ErrKind: string(fault.Permanent), Err: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target",
 	}}
 	s.repo.PutHistory(entry, failed)
+	s.repo.PutWatchers(
+		control.Watcher{Link: "dr", Worker: "1@one", UpdatedAt: clock.Add(-3 * time.Second), Health: watch.Health{
+			Mode: watch.Notify, Why: "the store tells of every mailbox on one connection", Connections: 1, Wanted: 1,
+			ConnectedSince: clock.Add(-2 * time.Hour), Listened: 4, Events: 120, PerMinute: 3, LastEvent: clock.Add(-7 * time.Second), LastKind: watch.MessageIn}},
+		control.Watcher{Link: "dr", Shard: 1, Worker: "2@two", UpdatedAt: clock.Add(-4 * time.Second), Health: watch.Health{
+			Mode: watch.Notify, Wanted: 1, Polled: 2, Events: 7, PerMinute: 1,
+			Trouble: "connect to store prod: nothing listens on mail.example.org:143", Hint: "check the port, and that the server runs"}},
+		control.Watcher{Link: "dr", Shard: 2, Worker: "3@three", UpdatedAt: clock.Add(-5 * time.Minute), Health: watch.Health{Mode: watch.Notify}},
+	)
 	s.schedule("ahead")
 	s.runner.OnCompare = func(string) (string, bool, error) { return "run-1", true, nil }
 	s.checker.Reports = map[string]control.StoreReport{"prod": {
 		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),
 		Capabilities: []string{"IMAP4rev1", "CONDSTORE", "LITERAL+"}, Connect: 12 * time.Millisecond, LoginTime: 3400 * time.Microsecond, RoundTrip: 800 * time.Microsecond,
-		Separator: "/", Folders: 3, Messages: 54, Greetings: 2, Advice: []control.Advice{{Missing: "UIDPLUS", Effect: "every append is looked up again"}},
+		Separator: "/", Folders: 3, Messages: 54, Greetings: 2, Events: watch.Idle, EventsWhy: "the store has no NOTIFY",
+		Advice: []control.Advice{{Missing: "UIDPLUS", Effect: "every append is looked up again"}},
 	}}
 	s.checker.Faults = map[string]error{"site": fault.New(fault.Config, "log in to store site: the server refuses name or password of the trusted server", nil, "mailmirror store edit site --trusted-password-file FILE")}
 	s.verifier.Results = map[mailbox.Number]control.VerifyResult{

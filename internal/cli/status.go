@@ -50,7 +50,7 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 	t.write(w)
 	for _, l := range links {
 		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
-		for _, line := range c.comingUp(l) {
+		for _, line := range append(c.listening(l), c.comingUp(l)...) {
 			fmt.Fprintf(w, "%s  %s\n", strings.Repeat(" ", len(l.Link.Name)), line)
 		}
 	}

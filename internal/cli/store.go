@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
@@ -31,6 +32,7 @@ type storeFlags struct {
 	trustedName, passwordFile, minimum       string
 	greetings                                []string
 	maxConnections                           int
+	eventFlags
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
@@ -46,6 +48,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s.StringArrayVar(&f.greetings, "greetings", nil, "folder `pattern` of greetings, may be repeated (default \"Greetings\")")
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
 	s.IntVar(&f.maxConnections, "max-connections", 0, "`number` of connections that all workers together hold at most; 0 for no bound")
+	f.eventFlags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("imap-security", fixed("none", "starttls", "tls"))
 	_ = cmd.RegisterFlagCompletionFunc("login", fixed("authzid", "separator"))
 	_ = cmd.MarkFlagFilename("ca-file", "pem", "crt")
@@ -74,6 +77,7 @@ func (c *cli) storeAdd() *cobra.Command {
 				Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
 				Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
 				Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
+				Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
 			}, password)
 			if err != nil {
 				return err
@@ -166,6 +170,7 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	if given("max-connections") {
 		e.MaxConnections = &f.maxConnections
 	}
+	f.edits(given, &e)
 	return e, nil
 }
 
@@ -231,6 +236,7 @@ func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
 		"round trip", span(r.RoundTrip),
 		"namespace", fmt.Sprintf("prefix %q, separator %q", r.Prefix, r.Separator),
 		"shared namespace", overview,
+		"events", eventsLine(r.Events, r.EventsWhy),
 		"mailbox", holds,
 		"capabilities", strings.Join(r.Capabilities, " "),
 	)
@@ -286,7 +292,9 @@ func (c *cli) storeShow() *cobra.Command {
 					"name", s.Name, "imap", s.IMAPAddress, "imap security", s.Security, "ca file", s.CAFile,
 					"login", s.Login, "separator", s.Separator, "trusted name", s.TrustedName,
 					"greetings", strings.Join(s.Greetings, ", "), "minimum release", s.MinimumRelease,
-					"max connections", most, "added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
+					"max connections", most,
+					"events", s.Events, "max idle", s.IdleLimit, "poll every", span(s.PollEvery),
+					"added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
 				)
 			})
 		}),

@@ -82,7 +82,8 @@ type Worker struct {
 	Mailboxes int
 	// PageSize is how many mailboxes one step of a full compare reviews.
 	PageSize int
-	// Debounce is how long a sync waits for more changes to come.
+	// Debounce is how long a sync that follows another of its mailbox waits for
+	// more changes to come.
 	Debounce time.Duration
 	// Grace is how long a worker that is told to stop waits for its work to
 	// break off in good order.

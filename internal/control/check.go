@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
 )
 
 // StoreReport is what a look at a store found.
@@ -36,6 +37,9 @@ type StoreReport struct {
 	// Overview is how the trusted server sees many mailboxes in one namespace
 	// ("users/"), so that one command reviews hundreds; "" where it does not.
 	Overview string `json:"overview"`
+	// Events is how the store is listened to, and EventsWhy why in this way.
+	Events    watch.Mode `json:"events"`
+	EventsWhy string     `json:"events_why,omitempty"`
 	// Mailbox is the mailbox that was acted for, with what it holds; "" where
 	// none was named.
 	Mailbox   mailbox.Number `json:"mailbox,omitempty"`

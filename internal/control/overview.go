@@ -12,6 +12,8 @@ import (
 type LinkOverview struct {
 	LinkStatus
 	Next Next `json:"next"`
+	// Watchers are the listeners of the link, by shard.
+	Watchers []Watcher `json:"watchers"`
 }
 
 // Next is what will happen to a link by itself.
@@ -46,6 +48,10 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
+	watchers, err := c.repo.Watchers(ctx, link)
+	if err != nil {
+		return nil, err
+	}
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	schedules := scheduleReader{runner: c.runner}
@@ -55,7 +61,12 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		o := LinkOverview{LinkStatus: s, Next: c.next(s, schedule, unknown)}
+		o := LinkOverview{LinkStatus: s, Next: c.next(s, schedule, unknown), Watchers: []Watcher{}}
+		for _, w := range watchers {
+			if w.Link == s.Link.Name {
+				o.Watchers = append(o.Watchers, w)
+			}
+		}
 		if s.States.Parked > 0 {
 			if o.Next.RetryAt, err = c.nextRetry(ctx, s.Link.Name); err != nil {
 				return nil, err

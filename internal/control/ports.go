@@ -51,6 +51,8 @@ type Repository interface {
 	// Errors lists current failures and lasting differences, mailbox by mailbox.
 	Errors(ctx context.Context, link string) ([]ErrorEntry, error)
 	CompareRun(ctx context.Context, runID string) (CompareRun, error)
+	// Watchers tells how the listeners do, by link and shard; "" means every link.
+	Watchers(ctx context.Context, link string) ([]Watcher, error)
 }
 
 // Runner is what control needs of Temporal.

@@ -1,15 +1,18 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/watch"
 )
 
 // PasswordIdentity is what a store's trusted-server password is sealed under.
@@ -30,6 +33,9 @@ type StoreEdit struct {
 	Greetings      *mailbox.Patterns
 	MinimumRelease *string
 	MaxConnections *int
+	Events         *watch.Mode
+	IdleLimit      *int
+	PollEvery      *time.Duration
 }
 
 // AddStore records a store; nothing is connected to. Empty fields of s get
@@ -155,6 +161,9 @@ func (e StoreEdit) apply(s Store) Store {
 	set(&s.Greetings, e.Greetings)
 	set(&s.MinimumRelease, e.MinimumRelease)
 	set(&s.MaxConnections, e.MaxConnections)
+	set(&s.Events, e.Events)
+	set(&s.IdleLimit, e.IdleLimit)
+	set(&s.PollEvery, e.PollEvery)
 	return s
 }
 
@@ -171,6 +180,9 @@ func withDefaults(s Store) Store {
 	if s.Login == LoginSeparator && s.Separator == "" {
 		s.Separator = DefaultSeparator
 	}
+	s.Events = cmp.Or(s.Events, watch.Auto)
+	s.IdleLimit = cmp.Or(s.IdleLimit, DefaultIdleLimit)
+	s.PollEvery = cmp.Or(s.PollEvery, DefaultPollEvery)
 	return s
 }
 
@@ -211,7 +223,7 @@ func storeFaults(s Store) []error {
 	if s.MaxConnections < 0 {
 		note(fmt.Errorf("max connections %d: want 0, for no bound, or more", s.MaxConnections))
 	}
-	return faults
+	return append(faults, eventFaults(s)...)
 }
 
 // checkEnds refuses an address that the other end of one of the store's links

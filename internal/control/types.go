@@ -5,6 +5,7 @@ import (
 
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/watch"
 )
 
 // Security is how a connection is protected.
@@ -46,9 +47,15 @@ type Store struct {
 	MinimumRelease string `json:"minimum_release,omitempty"`
 	// MaxConnections is how many connections to the store all processes together
 	// hold at most; 0 is as many as they need.
-	MaxConnections int       `json:"max_connections,omitempty"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
+	MaxConnections int `json:"max_connections,omitempty"`
+	// Events is how the store is listened to, IdleLimit how many connections
+	// of one mailbox each that may take, and PollEvery how often is read what
+	// nobody hears of.
+	Events    watch.Mode    `json:"events"`
+	IdleLimit int           `json:"max_idle"`
+	PollEvery time.Duration `json:"poll_every_ns"`
+	CreatedAt time.Time     `json:"created_at"`
+	UpdatedAt time.Time     `json:"updated_at"`
 }
 
 // Link is a directed pair of stores.

@@ -27,6 +27,8 @@ var (
 
 // connection is a connected and greeted, not yet logged in server.
 type connection struct {
+	link     *link
+	line     []byte // the greeting as it came; after STARTTLS one of our own
 	wire     *wire
 	client   *imapclient.Client
 	greeting string // the greeting's text, without codes
@@ -36,10 +38,27 @@ type connection struct {
 	login    time.Duration // of the log-in alone
 }
 
-// connect dials, secures the connection and reads the greeting, all within the
+// connect reaches the server and hands the connection to go-imap.
+func (s *Store) connect(ctx context.Context) (*connection, error) {
+	c, err := s.reach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.wire = newWire(c.link)
+	c.wire.responses.buf = c.line
+	c.wire.await(true)
+	c.client = imapclient.New(c.wire, nil)
+	if err := c.client.WaitGreeting(); err != nil {
+		_ = c.wire.fail(errClosed)
+		return nil, err
+	}
+	return c, nil
+}
+
+// reach dials, secures the connection and reads the greeting, all within the
 // connect timeout. STARTTLS is done here and not by go-imap, whose TLS would
 // lie above the wire instead of below it.
-func (s *Store) connect(ctx context.Context) (*connection, error) {
+func (s *Store) reach(ctx context.Context) (*connection, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
 	defer cancel()
@@ -104,14 +123,7 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 		// go-imap wants a greeting; the capabilities of before no longer count.
 		line = []byte("* OK secured\r\n")
 	}
-	c.wire = newWire(newLink(raw, nc, s.opts.Timeouts))
-	c.wire.responses.buf = line
-	c.wire.await(true)
-	c.client = imapclient.New(c.wire, nil)
-	if err := c.client.WaitGreeting(); err != nil {
-		_ = c.wire.fail(errClosed)
-		return nil, err
-	}
+	c.link, c.line = newLink(raw, nc, s.opts.Timeouts), line
 	return c, nil
 }
 

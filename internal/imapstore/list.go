@@ -148,7 +148,7 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 			}
 		}
 		byName := map[string]*found{}
-		if folders, err = s.gather(answers, byName); err != nil {
+		if folders, err = gather(answers, byName); err != nil {
 			return err
 		}
 		return s.missingStatus(folders, byName)
@@ -224,8 +224,8 @@ func (s *Session) collect(send func() []waiter) ([][]byte, error) {
 	return s.wire.stopCollecting(), first
 }
 
-// gather joins LIST, LSUB and STATUS responses by name.
-func (s *Session) gather(answers [][]byte, byName map[string]*found) ([]*found, error) {
+// gather joins LIST, LSUB and STATUS responses by name; others are passed over.
+func gather(answers [][]byte, byName map[string]*found) ([]*found, error) {
 	var folders []*found
 	var subscribed []string
 	for _, a := range answers {
@@ -306,7 +306,7 @@ func (s *Session) missingStatus(folders []*found, byName map[string]*found) erro
 		if err != nil {
 			return err
 		}
-		if _, err := s.gather(answers, byName); err != nil {
+		if _, err := gather(answers, byName); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,12 @@ type Timeouts struct {
 	Read time.Duration // default 2 min
 	// Write bounds one write of at most 64 kB.
 	Write time.Duration // default 1 min
+	// Quiet is how long a listening connection may be silent until the server
+	// is asked whether it is still there, and Answer how long it may take to
+	// say so. Together they are less than a minute, and far less than the 29
+	// minutes after which an IDLE has to be renewed (RFC 2177).
+	Quiet  time.Duration // default 25 s
+	Answer time.Duration // default 20 s
 }
 
 // Options describes one store.
@@ -126,6 +132,12 @@ func (t Timeouts) withDefaults() Timeouts {
 	}
 	if t.Write == 0 {
 		t.Write = time.Minute
+	}
+	if t.Quiet == 0 {
+		t.Quiet = 25 * time.Second
+	}
+	if t.Answer == 0 {
+		t.Answer = 20 * time.Second
 	}
 	return t
 }

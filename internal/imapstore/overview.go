@@ -89,17 +89,22 @@ func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mai
 // overviewNamespace is the one in which the trusted account sees mailboxes.
 func (s *Session) overviewNamespace() (found namespace, ok bool) {
 	if s.wire.has("LIST-EXTENDED") && s.wire.has("LIST-STATUS") {
-		for _, ns := range s.ns.others {
-			if ns.prefix != "" && ns.separator != 0 {
-				found, ok = ns, true
-				break
-			}
-		}
+		found, ok = s.ns.ofOthers()
 	}
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	s.store.overviewLearned, s.store.overviewOffered = time.Now(), ok
 	return found, ok
+}
+
+// ofOthers is the namespace in which other users' mailboxes are seen.
+func (n *namespaces) ofOthers() (namespace, bool) {
+	for _, ns := range n.others {
+		if ns.prefix != "" && ns.separator != 0 {
+			return ns, true
+		}
+	}
+	return namespace{}, false
 }
 
 // overview lists all that the namespace shows.
@@ -112,7 +117,7 @@ func (s *Session) overview(ctx context.Context, ns namespace) (folders []*found,
 			return err
 		}
 		byName := map[string]*found{}
-		if folders, err = s.gather(answers, byName); err != nil {
+		if folders, err = gather(answers, byName); err != nil {
 			return err
 		}
 		return s.missingStatus(folders, byName)

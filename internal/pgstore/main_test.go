@@ -20,6 +20,7 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/watch"
 )
 
 func TestMain(m *testing.M) {
@@ -65,6 +66,7 @@ func storeNamed(name string) control.Store {
 		Name: name, IMAPAddress: "127.0.0.1:143", Security: control.SecurityTLS, CAFile: "/etc/ca.pem",
 		Login: control.LoginSeparator, Separator: "*", TrustedName: "trusted", SealedPassword: []byte{1, 0, 255},
 		Greetings: mailbox.Patterns{"Greetings", "Gr*"}, MinimumRelease: "2.3.19",
+		Events: watch.Idle, IdleLimit: 70, PollEvery: 90 * time.Second,
 	}
 }
 

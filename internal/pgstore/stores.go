@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/watch"
 )
 
 // AddStore implements control.Repository. The times of s are not used: the
@@ -23,6 +25,7 @@ func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
+		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 	})
 	if violates(err, uniqueViolation, "") {
 		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
@@ -40,6 +43,7 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
+		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 	})
 	if err == nil && n == 0 {
 		return unknownStore(store.Name)
@@ -51,8 +55,8 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 // configuration's fault and not the data's.
 func storeValues(op string, err error) error {
 	if violates(err, checkViolation, "") {
-		return fault.New(fault.Config, op+": unknown kind of security or log-in", nil,
-			"security is none, starttls or tls; log-in is authzid or separator")
+		return fault.New(fault.Config, op+": unknown kind of security, log-in or events", nil,
+			"security is none, starttls or tls; log-in is authzid or separator; events is auto, notify, idle or poll")
 	}
 	return classify(op, err)
 }
@@ -162,7 +166,8 @@ func storeOf(row sqlcgen.Store) control.Store {
 		Name: row.Name, IMAPAddress: row.ImapAddress, Security: control.Security(row.ImapSecurity), CAFile: row.CaFile,
 		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
 		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
-		MaxConnections: int(row.MaxConnections), CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		MaxConnections: int(row.MaxConnections), Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
+		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/watch"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,7 +37,7 @@ func TestStores(t *testing.T) {
 
 	// Everything but the name and the times is replaced, also by empty values.
 	changed := control.Store{Name: "prod", IMAPAddress: "[::1]:993", Security: control.SecurityNone, Login: control.LoginAuthzid,
-		TrustedName: "other"}
+		TrustedName: "other", Events: watch.Auto}
 	must(t, s.UpdateStore(ctx, changed))
 	after, err := s.Store(ctx, "prod")
 	must(t, err)

@@ -28,8 +28,8 @@ type Options struct {
 	// due mailboxes it looks at, default 500.
 	SweepEvery time.Duration
 	SweepLimit int
-	// Debounce is how long a MailboxSync waits for a burst of changes to end,
-	// default 1 s.
+	// Debounce is how long a MailboxSync that goes on after its first sync waits
+	// for a burst of changes to end, default 1 s.
 	Debounce time.Duration
 	// PageSize is how many mailboxes one activity of a compare reviews, default
 	// 250; Pages how many of them are under way at a time, default 4.
@@ -167,7 +167,7 @@ func (r *Runner) syncOptions(key mailbox.Key) client.StartWorkflowOptions {
 }
 
 func (r *Runner) syncInput(key mailbox.Key, trigger string) workflows.MailboxSyncInput {
-	return workflows.MailboxSyncInput{Link: key.Link, Number: key.Number, Trigger: trigger, Debounce: r.opts.Debounce}
+	return workflows.MailboxSyncInput{Link: key.Link, Number: key.Number, Trigger: trigger, Debounce: r.opts.Debounce, AtOnce: true}
 }
 
 // WaitSync waits until no MailboxSync of the mailbox runs. How the mailbox

@@ -15,13 +15,17 @@ import (
 )
 
 // EnsureSchedules creates the schedules of a link, or brings them back to what
-// is configured. A schedule that somebody paused stays paused.
+// is configured, and sees to it that the link is listened to. A schedule that
+// somebody paused stays paused.
 func (r *Runner) EnsureSchedules(ctx context.Context, link string) error {
 	// A link may be added before any worker ran on this namespace.
 	if err := r.Prepare(ctx); err != nil {
 		return err
 	}
-	return r.ensureAll(ctx, r.linkSchedules(link))
+	if err := r.ensureAll(ctx, r.linkSchedules(link)); err != nil {
+		return err
+	}
+	return r.EnsureWatch(ctx, link)
 }
 
 // EnsureCommonSchedules does the same for the schedules that serve all links.

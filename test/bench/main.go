@@ -29,6 +29,17 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == latencyCommand {
+		o, err := parseLatency(os.Args[2:], os.Stderr)
+		if err == nil {
+			err = runLatency(ctx, o, os.Stdout, os.Stderr)
+		}
+		if err != nil && !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench latency:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parseOptions(os.Args[1:], os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

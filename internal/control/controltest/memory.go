@@ -31,6 +31,7 @@ type Memory struct {
 	runs      map[string]control.CompareRun
 	lag       map[string]time.Duration
 	guard     guard
+	watchers  []control.Watcher
 }
 
 var _ control.Repository = (*Memory)(nil)
@@ -83,6 +84,20 @@ func (m *Memory) PutLag(link string, lag time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lag[link] = lag
+}
+
+// PutWatchers sets how the listeners do.
+func (m *Memory) PutWatchers(watchers ...control.Watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.watchers = watchers
+}
+
+// Watchers implements control.Repository.
+func (m *Memory) Watchers(_ context.Context, link string) ([]control.Watcher, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.watchers), func(w control.Watcher) bool { return link != "" && w.Link != link }), nil
 }
 
 func unknown(what, name string) error {

@@ -318,6 +318,14 @@ type Mailbox struct {
 	State           string
 }
 
+type MailboxEvent struct {
+	Link     string
+	Number   string
+	LastAt   time.Time
+	LastKind string
+	Events   int64
+}
+
 type Move struct {
 	FolderID   int64
 	ToFolder   string
@@ -339,5 +347,34 @@ type Store struct {
 	MinimumRelease string
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
+	Events         string
+	IdleLimit      int64
+	PollEvery      time.Duration
 	MaxConnections int64
+}
+
+type WatchShard struct {
+	Link   string
+	Shards int64
+}
+
+type Watcher struct {
+	Link           string
+	Shard          int64
+	Worker         string
+	Mode           string
+	Why            string
+	Connections    int64
+	Wanted         int64
+	ConnectedSince *time.Time
+	Listened       int64
+	Polled         int64
+	Events         int64
+	PerMinute      int64
+	LastEventAt    *time.Time
+	LastKind       string
+	Unannounced    int64
+	Trouble        string
+	Hint           string
+	UpdatedAt      time.Time
 }

@@ -7,6 +7,8 @@ package sqlcgen
 
 import (
 	"context"
+
+	"time"
 )
 
 const DeleteLink = `-- name: DeleteLink :execrows
@@ -54,7 +56,7 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 }
 
 const GetStore = `-- name: GetStore :one
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, max_connections FROM stores WHERE name = $1
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections FROM stores WHERE name = $1
 `
 
 func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
@@ -73,6 +75,9 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 		&i.MinimumRelease,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Events,
+		&i.IdleLimit,
+		&i.PollEvery,
 		&i.MaxConnections,
 	)
 	return i, err
@@ -108,9 +113,9 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 
 const InsertStore = `-- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release, max_connections)
+    greetings, minimum_release, max_connections, events, idle_limit, poll_every)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11)
+    $9, $10, $11, $12, $13, $14)
 `
 
 type InsertStoreParams struct {
@@ -125,6 +130,9 @@ type InsertStoreParams struct {
 	Greetings      []string
 	MinimumRelease string
 	MaxConnections int64
+	Events         string
+	IdleLimit      int64
+	PollEvery      time.Duration
 }
 
 func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error {
@@ -140,6 +148,9 @@ func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error 
 		arg.Greetings,
 		arg.MinimumRelease,
 		arg.MaxConnections,
+		arg.Events,
+		arg.IdleLimit,
+		arg.PollEvery,
 	)
 	return err
 }
@@ -202,7 +213,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 }
 
 const ListStores = `-- name: ListStores :many
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, max_connections FROM stores ORDER BY name
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections FROM stores ORDER BY name
 `
 
 func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
@@ -227,6 +238,9 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 			&i.MinimumRelease,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.Events,
+			&i.IdleLimit,
+			&i.PollEvery,
 			&i.MaxConnections,
 		); err != nil {
 			return nil, err
@@ -269,8 +283,9 @@ const UpdateStore = `-- name: UpdateStore :execrows
 UPDATE stores
 SET imap_address = $1, imap_security = $2, ca_file = $3, login = $4,
     separator = $5, trusted_name = $6, sealed_password = $7,
-    greetings = $8, minimum_release = $9, max_connections = $10, updated_at = now()
-WHERE name = $11
+    greetings = $8, minimum_release = $9, max_connections = $10,
+    events = $11, idle_limit = $12, poll_every = $13, updated_at = now()
+WHERE name = $14
 `
 
 type UpdateStoreParams struct {
@@ -284,6 +299,9 @@ type UpdateStoreParams struct {
 	Greetings      []string
 	MinimumRelease string
 	MaxConnections int64
+	Events         string
+	IdleLimit      int64
+	PollEvery      time.Duration
 	Name           string
 }
 
@@ -299,6 +317,9 @@ func (q *Queries) UpdateStore(ctx context.Context, arg UpdateStoreParams) (int64
 		arg.Greetings,
 		arg.MinimumRelease,
 		arg.MaxConnections,
+		arg.Events,
+		arg.IdleLimit,
+		arg.PollEvery,
 		arg.Name,
 	)
 	if err != nil {

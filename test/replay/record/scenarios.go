@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/watch"
 	"mailmirror/workflows"
 )
 
@@ -188,6 +189,63 @@ var scenarios = []scenario{
 		}
 		return id, run.Get(ctx, nil)
 	}, completed},
+
+	{"watch-events", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, activitytest.Numbers(3)...)
+		ear, err := r.listens(ctx)
+		if err != nil {
+			return "", err
+		}
+		report := <-ear.Heard
+		report(watch.Report{Number: "1000", Kind: watch.MessageIn, Folder: "INBOX"})
+		if err := r.WaitSync(ctx, r.key("1000")); err != nil {
+			return "", err
+		}
+		return r.unlink(ctx)
+	}, completed},
+	{"watch-events-more-shards", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, activitytest.Numbers(3)...)
+		ear, err := r.listens(ctx)
+		if err != nil {
+			return "", err
+		}
+		<-ear.Heard
+		r.world.Add(r.link, activitytest.Numbers(2500)...)
+		for range 3 { // one connection for each shard
+			<-ear.Heard
+		}
+		if err := r.client.SignalWorkflow(ctx, workflows.WatchID(r.link), "", workflows.SignalRoster, nil); err != nil {
+			return "", err
+		}
+		return r.unlink(ctx)
+	}, completed},
+	{"watch-events-cancelled", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, "1000")
+		ear, err := r.listens(ctx)
+		if err != nil {
+			return "", err
+		}
+		<-ear.Heard
+		id := workflows.WatchID(r.link)
+		return id, r.client.CancelWorkflow(ctx, id, "")
+	}, cancelled},
+}
+
+// listens gives the link a store that can be listened to.
+func (r *rig) listens(ctx context.Context) (*activitytest.Ear, error) {
+	ear := &activitytest.Ear{Heard: make(chan func(watch.Report), 100)}
+	r.world.LinkStores.Source = ear
+	r.world.Listen(func(l *activitytest.Listened) {
+		l.Store = control.Store{Name: "prod", Events: watch.Notify, IdleLimit: 10}
+	})
+	return ear, r.EnsureWatch(ctx, r.link)
+}
+
+// unlink makes the link unknown and waits until nobody listens.
+func (r *rig) unlink(ctx context.Context) (string, error) {
+	r.world.Listen(func(l *activitytest.Listened) { l.Gone = true })
+	id := workflows.WatchID(r.link)
+	return id, r.client.GetWorkflow(ctx, id, "").Get(ctx, nil)
 }
 
 // copies makes every sync copy something.

@@ -1,0 +1,228 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
+)
+
+// WatchRecords is what listening needs of the database.
+type WatchRecords interface {
+	// WatchRoster returns whom a link listens to; a Config fault where there is
+	// no such link.
+	WatchRoster(ctx context.Context, link string) (control.WatchRoster, error)
+	// RosterChanges calls changed when WatchRoster may have another answer, and
+	// once at the beginning; it returns when it cannot tell any more.
+	RosterChanges(ctx context.Context, link string, changed func()) error
+	SetWatchShards(ctx context.Context, link string, shards int) error
+	KnownSources(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]watch.Known, error)
+	// MarkEvents raises dirty generations and returns whose sync to wake.
+	MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error)
+	SaveWatcher(ctx context.Context, link string, shard int, worker string, h watch.Health) error
+}
+
+// Waker wakes the MailboxSync of a mailbox, starting it where none is running.
+type Waker interface {
+	Sync(ctx context.Context, key mailbox.Key, trigger string) error
+}
+
+// WatchPlan is into how many shards a link is cut; none where the link does not
+// exist any more.
+type WatchPlan struct {
+	Shards    int `json:"shards"`
+	Mailboxes int `json:"mailboxes"`
+}
+
+// PlanWatch decides into how many shards the mailboxes of a link are cut, and
+// records it for the shards that are listening, which give up by themselves
+// what now belongs to others.
+func (a *Activities) PlanWatch(ctx context.Context, link string) (WatchPlan, error) {
+	roster, err := a.ports.Watch.WatchRoster(ctx, link)
+	if fault.Is(err, fault.Config) {
+		return WatchPlan{}, nil
+	}
+	if err != nil {
+		return WatchPlan{}, applicationError(err, 0)
+	}
+	plan := WatchPlan{Shards: shardsOf(roster), Mailboxes: len(roster.Numbers)}
+	if plan.Shards == roster.Shards {
+		return plan, nil
+	}
+	err = a.ports.Watch.SetWatchShards(ctx, link, plan.Shards)
+	if fault.Is(err, fault.Config) {
+		return WatchPlan{}, nil
+	}
+	if err != nil {
+		return WatchPlan{}, applicationError(err, 0)
+	}
+	return plan, nil
+}
+
+// shardsOf is into how many shards a link should be cut. A few mailboxes more
+// or less do not change it: the number of mailboxes has to leave what the
+// present number of shards is for by a tenth.
+func shardsOf(r control.WatchRoster) int {
+	mode := r.Source.Events
+	if mode == watch.Auto && r.Chosen != "" {
+		mode = r.Chosen
+	}
+	want := watch.Shards(mode, len(r.Numbers))
+	if slack := len(r.Numbers) / 10; r.Shards > 0 &&
+		watch.Shards(mode, len(r.Numbers)-slack) <= r.Shards && r.Shards <= watch.Shards(mode, len(r.Numbers)+slack) {
+		return r.Shards
+	}
+	return want
+}
+
+// ListenInput names one shard of a link.
+type ListenInput struct {
+	Link  string `json:"link"`
+	Shard int    `json:"shard"` // from 0
+}
+
+// ListenResult says why a shard's listening ended: watch.Gone or watch.Reshard.
+type ListenResult struct {
+	Outcome watch.Outcome `json:"outcome"`
+}
+
+// Listen holds the listening connections of one shard until the link is gone,
+// is to be cut into another number of shards, or the activity is cancelled. It
+// may be repeated at any time, and two attempts that overlap only mark twice:
+// it begins with a look at what changed while nobody listened.
+//
+// Its heartbeats come from the loop that looks after the connections, so that
+// none come from one that hangs; they carry how the shard does. A worker that
+// dies is missed within the heartbeat's timeout, and another takes over.
+func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	shard := &shardPorts{Activities: a, in: in, worker: a.identity}
+	// The first sign of life is that of the attempt, before a store is asked.
+	activity.RecordHeartbeat(beats, watch.Health{})
+	logger := slog.New(slog.DiscardHandler)
+	if a.log != nil {
+		logger = a.log.With("link", in.Link, "shard", in.Shard)
+	}
+	w := watch.New(watch.Ports{Roster: shard, Journal: shard, Waker: shard}, watch.Options{
+		Quiet: a.quiet, Logger: logger,
+		Beat: func(h watch.Health) { activity.RecordHeartbeat(beats, told(h)) },
+	})
+	outcome, err := w.Run(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ListenResult{}, ended(ctx)
+	case err != nil:
+		return ListenResult{}, patientError(err, listenAgain)
+	}
+	return ListenResult{Outcome: outcome}, nil
+}
+
+// listenAgain is when listening is tried again that an operator has to mend
+// something for.
+const listenAgain = 30 * time.Second
+
+// told is what a history may hold of a shard's health: no text of a server.
+func told(h watch.Health) watch.Health {
+	h.Trouble, h.Hint = cut(h.Trouble), ""
+	return h
+}
+
+func cut(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "see mailmirror status"
+}
+
+// shardPorts are the ports of a Watcher for one shard.
+type shardPorts struct {
+	*Activities
+	in     ListenInput
+	worker string
+}
+
+// Plan implements watch.Roster.
+func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
+	roster, err := s.ports.Watch.WatchRoster(ctx, s.in.Link)
+	if fault.Is(err, fault.Config) {
+		return watch.Plan{Gone: true}, nil
+	}
+	if err != nil {
+		return watch.Plan{}, err
+	}
+	// One shard asks for another number of them; the others go on.
+	if s.in.Shard == 0 && roster.Shards > 0 && shardsOf(roster) != roster.Shards || s.in.Shard >= max(roster.Shards, 1) {
+		return watch.Plan{Reshard: true}, nil
+	}
+	stores, err := s.ports.Links.Stores(ctx, s.in.Link)
+	if err != nil {
+		return watch.Plan{}, err
+	}
+	source, ok := stores.Source.(watch.Source)
+	if !ok {
+		return watch.Plan{}, fault.New(fault.Config, "listen to store "+roster.Source.Name, errors.ErrUnsupported, "")
+	}
+	shards := max(roster.Shards, 1)
+	plan := watch.Plan{
+		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery, Source: source,
+		IdleLimit: idleLimit(roster.Source, shards),
+		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
+		Version: fmt.Sprint(roster.Source.Name, " ", roster.Source.UpdatedAt.UnixNano()),
+	}
+	for _, n := range roster.Numbers {
+		if watch.ShardOf(n, shards) == s.in.Shard {
+			plan.Numbers = append(plan.Numbers, n)
+		}
+	}
+	return plan, nil
+}
+
+// idleLimit is how many connections a shard may hold to hear of one mailbox
+// each. Half of what the store allows in all is left to the syncs.
+func idleLimit(s control.Store, shards int) int {
+	limit := s.IdleLimit
+	if s.MaxConnections > 0 {
+		limit = min(limit, s.MaxConnections/2)
+	}
+	return (limit + shards - 1) / shards
+}
+
+// Changes implements watch.Roster.
+func (s *shardPorts) Changes(ctx context.Context, changed func()) error {
+	return s.ports.Watch.RosterChanges(ctx, s.in.Link, changed)
+}
+
+// Known implements watch.Journal.
+func (s *shardPorts) Known(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number]watch.Known, error) {
+	return s.ports.Watch.KnownSources(ctx, s.in.Link, numbers)
+}
+
+// Mark implements watch.Journal.
+func (s *shardPorts) Mark(ctx context.Context, marks []watch.Mark) ([]mailbox.Number, error) {
+	return s.ports.Watch.MarkEvents(ctx, s.in.Link, marks)
+}
+
+// Save implements watch.Journal.
+func (s *shardPorts) Save(ctx context.Context, h watch.Health) error {
+	saving, cancel := context.WithTimeout(ctx, saveLimit)
+	defer cancel()
+	return s.ports.Watch.SaveWatcher(saving, s.in.Link, s.in.Shard, s.worker, h)
+}
+
+// saveLimit bounds writing the health down, which the heartbeats wait for.
+const saveLimit = 3 * time.Second
+
+// Wake implements watch.Waker.
+func (s *shardPorts) Wake(ctx context.Context, n mailbox.Number) error {
+	return s.ports.Waker.Sync(ctx, mailbox.Key{Link: s.in.Link, Number: n}, TriggerEvent)
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/watch"
+)
+
+// eventFlags say how a store is listened to.
+type eventFlags struct {
+	events    string
+	maxIdle   int
+	pollEvery time.Duration
+}
+
+func (f *eventFlags) register(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.Var(choice(&f.events, "", "auto", "notify", "idle", "poll"), "events",
+		"how changes are heard of: notify (one connection), idle (one per mailbox), poll, or auto, the best that the store offers (default auto)")
+	s.IntVar(&f.maxIdle, "max-idle", 0, "connections of idle at most; mailboxes beyond are polled, the least active first (default 500)")
+	s.DurationVar(&f.pollEvery, "poll-every", 0, "interval at which is read what nobody hears of (default 1m)")
+	_ = cmd.RegisterFlagCompletionFunc("events", fixed("auto", "notify", "idle", "poll"))
+}
+
+func (f *eventFlags) edits(given func(string) bool, e *control.StoreEdit) {
+	if given("events") {
+		e.Events = new(watch.Mode(f.events))
+	}
+	if given("max-idle") {
+		e.IdleLimit = &f.maxIdle
+	}
+	if given("poll-every") {
+		e.PollEvery = &f.pollEvery
+	}
+}
+
+func eventsLine(mode watch.Mode, why string) string {
+	if mode == "" {
+		return ""
+	}
+	return string(mode) + ": " + why
+}
+
+// listening tells how the listeners of a link do, a line for each way of
+// listening, and one for each trouble.
+func (c *cli) listening(l control.LinkOverview) []string {
+	if len(l.Watchers) == 0 {
+		return []string{"nobody listens for changes: a worker that starts does"}
+	}
+	var lines []string
+	var total watch.Health
+	troubles := map[string]bool{}
+	for _, w := range l.Watchers {
+		silence := c.env.Now().Sub(w.UpdatedAt)
+		if silence > control.WatcherSilence {
+			lines = append(lines, fmt.Sprintf("no news of the listeners of shard %d for %s; is a worker running?", w.Shard, span(silence)))
+			continue
+		}
+		total = joined(total, w.Health)
+		if w.Trouble != "" && !troubles[w.Trouble] {
+			troubles[w.Trouble] = true
+			line := "listening is disturbed: " + w.Trouble
+			if w.Hint != "" {
+				line += "; " + w.Hint
+			}
+			lines = append(lines, line)
+		}
+	}
+	if total.Mode == "" {
+		return lines
+	}
+	return append([]string{c.listeningLine(total)}, lines...)
+}
+
+func (c *cli) listeningLine(h watch.Health) string {
+	line := fmt.Sprintf("listening by %s: %d of %d connections", h.Mode, h.Connections, h.Wanted)
+	switch {
+	case h.Mode == watch.Poll:
+		line = "listening by poll: " + counted(h.Polled, "mailbox") + " read in turn"
+	case h.Mode == watch.Auto:
+		return "asking the source how it can be listened to"
+	case !h.ConnectedSince.IsZero():
+		line += " since " + c.moment(h.ConnectedSince)
+	}
+	if h.Mode != watch.Poll {
+		line += fmt.Sprintf(", %s heard of, %d polled", counted(h.Listened, "mailbox"), h.Polled)
+	}
+	line += fmt.Sprintf("; %s in the last minute", counted(h.PerMinute, "event"))
+	if !h.LastEvent.IsZero() {
+		line += fmt.Sprintf(", the last %s (%s)", c.ago(h.LastEvent), h.LastKind)
+	}
+	return line
+}
+
+// joined sums what shards of one link do.
+func joined(a, b watch.Health) watch.Health {
+	if a.Mode == "" {
+		return b
+	}
+	if a.ConnectedSince.IsZero() || b.ConnectedSince.IsZero() {
+		a.ConnectedSince = time.Time{}
+	} else if b.ConnectedSince.After(a.ConnectedSince) {
+		a.ConnectedSince = b.ConnectedSince
+	}
+	if b.LastEvent.After(a.LastEvent) {
+		a.LastEvent, a.LastKind = b.LastEvent, b.LastKind
+	}
+	a.Connections += b.Connections
+	a.Wanted += b.Wanted
+	a.Listened += b.Listened
+	a.Polled += b.Polled
+	a.PerMinute += b.PerMinute
+	a.Events += b.Events
+	return a
+}

@@ -1,0 +1,95 @@
+//go:build integration
+
+package imapstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/imapstore/imapstoretest"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
+	"mailmirror/test/faults"
+	"mailmirror/test/reader"
+	"mailmirror/test/servers"
+)
+
+// ears puts a proxy before a server and fills its mailboxes' places.
+func ears(t *testing.T, s server, numbers []string, e imapstoretest.Ears) imapstoretest.Ears {
+	t.Helper()
+	proxy, err := faults.NewProxy(s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Close() })
+	e.Proxy = proxy
+	e.Users = reader.Store{Addr: s.Addr(), Trusted: s.TrustedName(), Password: s.TrustedPassword()}
+	for _, n := range numbers {
+		e.Numbers = append(e.Numbers, mailbox.Number(n))
+		// A mailbox has an inbox once somebody was there.
+		conn, err := e.Users.Open(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Command("SELECT INBOX"); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+	e.Source = newStore(t, s, func(o *imapstore.Options) {
+		o.Address = proxy.Addr()
+		// A connection that stalls is to be noticed in a test's time.
+		o.Timeouts.Quiet, o.Timeouts.Answer = 2*time.Second, 2*time.Second
+	})
+	return e
+}
+
+func killer(t *testing.T, s interface {
+	Kill9() error
+	Restart(ctx context.Context) error
+}) func() error {
+	return func() error {
+		if err := s.Kill9(); err != nil {
+			return err
+		}
+		return s.Restart(t.Context())
+	}
+}
+
+func TestListenDovecot(t *testing.T) {
+	for _, mode := range []watch.Mode{watch.Notify, watch.Idle, watch.Poll} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			boxes := manyBoxes(12)
+			d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes})
+			imapstoretest.RunListening(t, ears(t, d, boxes, imapstoretest.Ears{
+				Mode: mode, Offers: watch.Notify, CondStore: true, Kill: killer(t, d)}))
+		})
+	}
+}
+
+func TestListenDovecotHidden(t *testing.T) {
+	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			boxes := manyBoxes(10)
+			d := servers.DovecotT(t, servers.DovecotOptions{Mailboxes: boxes, Separator: ".", Prefix: "INBOX.",
+				HideCapabilities: []string{"NOTIFY", "CONDSTORE", "QRESYNC", "LIST-STATUS", "LIST-EXTENDED", "SASL-IR"}})
+			imapstoretest.RunListening(t, ears(t, d, boxes, imapstoretest.Ears{Mode: mode, Offers: watch.Idle, Kill: killer(t, d)}))
+		})
+	}
+}
+
+func TestListenCyrus(t *testing.T) {
+	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			boxes := manyBoxes(12)
+			c := servers.CyrusT(t, servers.CyrusOptions{})
+			imapstoretest.RunListening(t, ears(t, c, boxes, imapstoretest.Ears{
+				Mode: mode, Offers: watch.Idle, CondStore: true, Kill: killer(t, c)}))
+		})
+	}
+}

@@ -1,0 +1,331 @@
+package imapstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
+)
+
+// maxNotify bounds the NOTIFY command, bytes: Dovecot takes lines of 64 kB.
+const maxNotify = 60 << 10
+
+// notifier hears of many mailboxes by NOTIFY (RFC 5465).
+type notifier struct {
+	*ear
+	space   namespace
+	numbers map[mailbox.Number]bool
+	// last is what was told of each folder, by its name as it is spelled: an
+	// event tells only some of the counters.
+	last  map[string]mailbox.Counters
+	fresh []watch.Report
+}
+
+// Notify implements watch.Source. It hears of those mailboxes that the trusted
+// account sees in the namespace of other users' mailboxes, and of as many as
+// one command can name.
+//
+// Dovecot tells of shared mailboxes only where they were listed before on the
+// same connection, and only where they are named, not by the namespace's root;
+// and of changed flags only with CONDSTORE enabled.
+func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Conn, error) {
+	e, err := s.listenAs(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if why := e.noNotify(); why != "" {
+		e.close()
+		return nil, unsupported{why}
+	}
+	stop := e.link.bind(ctx)
+	defer stop()
+	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{}}
+	n.space, _ = e.ns.ofOthers()
+	if err := n.begin(numbers); err != nil {
+		err = e.classify("listen by NOTIFY", err)
+		e.close()
+		return nil, err
+	}
+	e.listening()
+	return n, nil
+}
+
+// begin lists, says what to tell of, and lists again: what the second list
+// shows is what there is since the server tells of changes.
+func (n *notifier) begin(numbers []mailbox.Number) error {
+	if n.caps["ENABLE"] && n.caps["CONDSTORE"] {
+		if err := n.command("ENABLE CONDSTORE", nil); err != nil {
+			return err
+		}
+	}
+	seen, _, err := n.list(numbers)
+	if err != nil {
+		return err
+	}
+	command := n.set(numbers, seen)
+	if len(n.numbers) == 0 {
+		return unsupported{"the trusted account sees none of the mailboxes in the namespace " + n.space.prefix}
+	}
+	if err := n.command(command, nil); err != nil {
+		if no := refusal(err); no != nil {
+			return unsupported{"the store refuses NOTIFY over its mailboxes: " + printable(no.Text)}
+		}
+		return err
+	}
+	heard := make([]mailbox.Number, 0, len(n.numbers))
+	for number := range n.numbers {
+		heard = append(heard, number)
+	}
+	slices.Sort(heard)
+	boxes, folders, err := n.list(heard)
+	if err != nil {
+		return err
+	}
+	for _, f := range folders {
+		n.last[f.decoded] = f.counters
+	}
+	for _, number := range heard {
+		if list, ok := boxes[number]; ok {
+			n.fresh = append(n.fresh, watch.Report{Number: number, Folders: list, Whole: true, Resumed: true})
+		} else {
+			delete(n.numbers, number)
+		}
+	}
+	return nil
+}
+
+// list reads the folders of mailboxes. The store tells of all its mailboxes,
+// since asking for some costs Dovecot a look at each of the others for every
+// line of patterns.
+func (n *notifier) list(numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, []*found, error) {
+	all, err := n.folders(quote(encodeUTF7(n.space.prefix) + "*"))
+	if err != nil {
+		return nil, nil, err
+	}
+	wanted := make(map[mailbox.Number]bool, len(numbers))
+	for _, number := range numbers {
+		wanted[number] = true
+	}
+	return groupByMailbox(n.space, wanted, all), all, nil
+}
+
+// set makes the NOTIFY command for the mailboxes that are seen.
+func (n *notifier) set(numbers []mailbox.Number, seen map[mailbox.Number][]mailbox.Folder) string {
+	const head, tail = "NOTIFY SET (subtree (", ") (MessageNew MessageExpunge FlagChange MailboxName))"
+	var names []string
+	size := len(head) + len(tail)
+	for _, number := range numbers {
+		if _, ok := seen[number]; !ok {
+			continue
+		}
+		name := quote(encodeUTF7(n.space.prefix + string(number)))
+		if size += len(name) + 1; size > maxNotify {
+			break
+		}
+		names = append(names, name)
+		n.numbers[number] = true
+	}
+	return head + strings.Join(names, " ") + tail
+}
+
+// Heard implements watch.Conn.
+func (n *notifier) Heard() []mailbox.Number {
+	list := make([]mailbox.Number, 0, len(n.numbers))
+	for number := range n.numbers {
+		list = append(list, number)
+	}
+	return list
+}
+
+// Close implements watch.Conn.
+func (n *notifier) Close() { n.close() }
+
+// Listen implements watch.Conn.
+func (n *notifier) Listen(ctx context.Context, report func(watch.Report), alive func()) error {
+	stop := n.link.bind(ctx)
+	defer stop()
+	defer n.close()
+	for _, r := range n.fresh {
+		report(r)
+	}
+	n.fresh = nil
+	for {
+		alive()
+		if err := n.wait(report, alive); err != nil {
+			return n.classify("listen by NOTIFY", err)
+		}
+	}
+}
+
+// wait reads what comes until a NOOP, sent after a quiet time, is answered.
+func (n *notifier) wait(report func(watch.Report), alive func()) error {
+	n.tags++
+	tag := "e" + strconv.Itoa(n.tags)
+	timer := n.probe(tag + " NOOP\r\n")
+	defer timer.Stop()
+	for {
+		line, err := n.response()
+		if err != nil {
+			return err
+		}
+		alive()
+		word, rest, _ := bytes.Cut(line, []byte(" "))
+		if string(word) == tag {
+			n.link.await(false)
+			return n.status(rest)
+		}
+		if err := n.hear(line, report); err != nil {
+			return err
+		}
+	}
+}
+
+var errOverflow = errors.New("the server tells of changes no more")
+
+// hear reports what an unsolicited response tells.
+func (n *notifier) hear(line []byte, report func(watch.Report)) error {
+	sc := &scanner{rest: line}
+	switch sc.kind() {
+	case "STATUS":
+		name, items, ok := scanStatus(sc)
+		if !ok {
+			return errResponse
+		}
+		n.told(decodeName(name), items, report)
+	case "LIST":
+		l, ok := scanList(sc)
+		if !ok {
+			return errResponse
+		}
+		n.listed(l, report)
+	case "OK", "NO":
+		if indexFold(line, "[NOTIFICATIONOVERFLOW]") >= 0 {
+			return errOverflow // RFC 5465, section 5.8: begin again
+		}
+	}
+	return nil
+}
+
+// listed takes in what is said of a folder's existence. Dovecot says it also of
+// folders that are as they were, for instance when somebody opens the mailbox.
+func (n *notifier) listed(l listed, report func(watch.Report)) {
+	name := decodeName(l.name)
+	number, folder, ok := n.owner(name)
+	if !ok {
+		return
+	}
+	gone := l.has(`\NonExistent`)
+	if _, known := n.last[name]; known != gone {
+		return
+	}
+	if gone {
+		delete(n.last, name)
+	} else {
+		n.last[name] = mailbox.Counters{}
+	}
+	report(watch.Report{Number: number, Kind: watch.Folder, Folder: folder})
+}
+
+func (n *notifier) told(name string, items map[string]uint64, report func(watch.Report)) {
+	number, folder, ok := n.owner(name)
+	if !ok {
+		return
+	}
+	c := n.last[name]
+	if v, ok := items["UIDVALIDITY"]; ok {
+		c.UIDValidity = uint32(v)
+	}
+	if v, ok := items["UIDNEXT"]; ok {
+		c.UIDNext = mailbox.UID(v)
+	}
+	if v, ok := items["MESSAGES"]; ok {
+		c.Messages = uint32(v)
+	}
+	if v, ok := items["HIGHESTMODSEQ"]; ok {
+		c.HighestModSeq = v
+	}
+	n.last[name] = c
+	if _, told := items["HIGHESTMODSEQ"]; !told && !n.caps["CONDSTORE"] {
+		// Without a mod-sequence an event may be one of flags, which no other
+		// counter shows.
+		report(watch.Report{Number: number, Kind: watch.Flags, Folder: folder})
+	}
+	report(watch.Report{Number: number, Folders: []mailbox.Folder{{Name: folder, Selectable: true, Counters: c}}})
+}
+
+// owner tells whose folder a name in the namespace is.
+func (n *notifier) owner(name string) (mailbox.Number, mailbox.FolderName, bool) {
+	rest, ok := strings.CutPrefix(name, n.space.prefix)
+	if !ok {
+		return "", "", false
+	}
+	owner, below, deeper := strings.Cut(rest, string(n.space.separator))
+	if !n.numbers[mailbox.Number(owner)] {
+		return "", "", false
+	}
+	if !deeper {
+		return mailbox.Number(owner), mailbox.Inbox, true
+	}
+	return mailbox.Number(owner), mailbox.FolderFromWire(below, n.space.separator, ""), true
+}
+
+// Poll implements watch.Source: by an overview where the store offers one, and
+// a log-in for each mailbox otherwise, and for those that it does not show.
+func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error)) error {
+	const page = 1000
+	for part := range slices.Chunk(numbers, page) {
+		seen, err := within(ctx, pollPage, func(ctx context.Context) (map[mailbox.Number][]mailbox.Folder, error) {
+			return s.Overview(ctx, part)
+		})
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			if ctx.Err() != nil || !fault.Is(err, fault.Config) {
+				return err
+			}
+			// A trusted account that cannot log in by itself.
+		}
+		for _, n := range part {
+			folders, ok := seen[n]
+			if !ok {
+				folders, err = within(ctx, pollOne, func(ctx context.Context) ([]mailbox.Folder, error) { return s.read(ctx, n) })
+				if err != nil {
+					if !fault.Is(err, fault.Permanent) {
+						return err
+					}
+					failed(n, err)
+					continue
+				}
+			}
+			report(watch.Report{Number: n, Folders: folders, Whole: true})
+		}
+	}
+	return nil
+}
+
+// How long reading in turn may take, for a page of mailboxes by an overview and
+// for one by itself: a connection that is half open is noticed by it.
+const (
+	pollPage = 50 * time.Second
+	pollOne  = 20 * time.Second
+)
+
+func within[T any](ctx context.Context, limit time.Duration, read func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return read(ctx)
+}
+
+func (s *Store) read(ctx context.Context, n mailbox.Number) ([]mailbox.Folder, error) {
+	session, err := s.open(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = session.Close() }()
+	return session.List(ctx)
+}

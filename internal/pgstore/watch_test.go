@@ -1,0 +1,169 @@
+//go:build integration
+
+package pgstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/watch"
+)
+
+// leaveClean leaves a mailbox clean.
+func leaveClean(t testing.TB, s interface {
+	Save(context.Context, copier.Lease, copier.Update) error
+}, lease copier.Lease, generation int64) {
+	t.Helper()
+	r := report(lease.Key.Number, generation)
+	must(t, s.Save(t.Context(), lease, copier.Update{Done: &r}))
+}
+
+func TestMarkEvents(t *testing.T) {
+	s := seeded(t, "1", "2", "3")
+	for _, n := range []mailbox.Number{"1", "2"} {
+		lease, _ := begin(t, s, keyOf(n))
+		leaveClean(t, s, lease, 1)
+	}
+	must(t, s.RecordFailure(t.Context(), failed("2"), time.Hour))
+	before := box(t, s, "2")
+	heard := time.Now().Add(-3 * time.Second)
+	due, err := s.MarkEvents(t.Context(), link, []watch.Mark{
+		{Number: "3", Kind: watch.Flags, Count: 1, At: time.Now()},
+		{Number: "1", Kind: watch.MessageIn, Count: 5, At: heard},
+		{Number: "2", Kind: watch.Greeting, Count: 1, At: time.Now()},
+		{Number: "404", Kind: watch.Flags, Count: 1, At: time.Now()},
+	})
+	must(t, err)
+	// The one that waits out a failure is not woken, and waits as long.
+	equal(t, "to be woken", due, []mailbox.Number{"1", "3"})
+	one := box(t, s, "1")
+	if one.DirtyGeneration != 2 || one.CleanGeneration != 1 {
+		t.Errorf("generations %d, %d", one.DirtyGeneration, one.CleanGeneration)
+	}
+	if off := one.DirtySince.Sub(heard).Abs(); off > 500*time.Millisecond {
+		t.Errorf("dirty since %v, heard at %v", one.DirtySince, heard)
+	}
+	equal(t, "next attempt", box(t, s, "2").NextAttemptAt, before.NextAttemptAt)
+
+	// What comes later does not make the first change younger.
+	_, err = s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: watch.Flags, Count: 2, At: time.Now()}})
+	must(t, err)
+	again := box(t, s, "1")
+	equal(t, "dirty since", again.DirtySince, one.DirtySince)
+	equal(t, "generation", again.DirtyGeneration, 3)
+	roster, err := s.WatchRoster(t.Context(), link)
+	must(t, err)
+	if last := roster.LastEvents["1"]; time.Since(last) > time.Minute {
+		t.Errorf("last event %v", last)
+	}
+	lag, err := s.Status(t.Context(), link)
+	must(t, err)
+	if lag[0].Lag < 3*time.Second {
+		t.Errorf("lag %v", lag[0].Lag)
+	}
+}
+
+func failed(n mailbox.Number) copier.Report {
+	r := report(n, 1)
+	r.Outcome, r.ErrKind, r.Err = copier.Failed, "permanent", "no"
+	return r
+}
+
+func TestWatchRoster(t *testing.T) {
+	s := seeded(t, "1", "2")
+	r, err := s.WatchRoster(t.Context(), link)
+	must(t, err)
+	equal(t, "numbers", r.Numbers, []mailbox.Number{"1", "2"})
+	equal(t, "shards", r.Shards, 0)
+	equal(t, "events", r.Source.Events, watch.Idle)
+	must(t, s.SetWatchShards(t.Context(), link, 2))
+	since := time.Now().Add(-time.Minute)
+	for shard := range 2 {
+		must(t, s.SaveWatcher(t.Context(), link, shard, "worker", watch.Health{Mode: watch.Notify, Why: "why", Connections: 1, Wanted: 1,
+			ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4, LastEvent: since, LastKind: watch.Flags,
+			Unannounced: 1, Trouble: "trouble\x00", Hint: "hint"}))
+	}
+	watchers, err := s.Watchers(t.Context(), "")
+	must(t, err)
+	if len(watchers) != 2 {
+		t.Fatalf("%d watchers", len(watchers))
+	}
+	watchers[0].UpdatedAt = time.Time{}
+	equal(t, "watcher", watchers[0], control.Watcher{Link: link, Worker: "worker", Health: watch.Health{
+		Mode: watch.Notify, Why: "why", Connections: 1, Wanted: 1, ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4,
+		LastEvent: since, LastKind: watch.Flags, Unannounced: 1, Trouble: "trouble", Hint: "hint"}})
+	// A restart knows of no event; the database does.
+	must(t, s.SaveWatcher(t.Context(), link, 0, "other", watch.Health{Mode: watch.Notify}))
+	watchers, err = s.Watchers(t.Context(), link)
+	must(t, err)
+	equal(t, "last event", watchers[0].LastEvent, since)
+	must(t, s.SetWatchShards(t.Context(), link, 1))
+	watchers, err = s.Watchers(t.Context(), link)
+	must(t, err)
+	if len(watchers) != 1 {
+		t.Errorf("%d watchers of one shard", len(watchers))
+	}
+	must(t, s.RemoveLink(t.Context(), link))
+	must(t, s.SaveWatcher(t.Context(), link, 0, "late", watch.Health{})) // of a link that is gone
+	_, err = s.WatchRoster(t.Context(), link)
+	wantKind(t, err, fault.Config)
+	wantKind(t, s.SetWatchShards(t.Context(), link, 1), fault.Config)
+}
+
+func TestRosterChanges(t *testing.T) {
+	s := seeded(t, "1")
+	must(t, s.AddLink(t.Context(), control.Link{Name: "other", Source: "dr", Target: "prod"}))
+	ctx, cancel := context.WithCancel(t.Context())
+	changes, ended := make(chan struct{}, 10), make(chan error, 1)
+	go func() { ended <- s.RosterChanges(ctx, link, func() { changes <- struct{}{} }) }()
+	next := func(what string) {
+		t.Helper()
+		select {
+		case <-changes:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("not told of %s", what)
+		}
+	}
+	next("the beginning")
+	_, err := s.AddMailboxes(t.Context(), "other", []mailbox.Number{"9"})
+	must(t, err) // another link's affair
+	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"2", "3"})
+	must(t, err)
+	next("mailboxes that join")
+	_, err = s.RemoveMailboxes(t.Context(), link, []mailbox.Number{"2"})
+	must(t, err)
+	next("one that leaves")
+	store, err := s.Store(t.Context(), "prod")
+	must(t, err)
+	must(t, s.UpdateStore(t.Context(), store))
+	next("a store that changes")
+	if len(changes) > 0 {
+		t.Errorf("told %d times more", len(changes))
+	}
+	must(t, s.RemoveLink(t.Context(), link))
+	next("the end of the link")
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("it ended without a reason")
+	}
+}
+
+func TestKnownSources(t *testing.T) {
+	s := pgtest.Open(t)
+	addLink(t, s)
+	_, err := s.AddMailboxes(t.Context(), link, []mailbox.Number{"1", "2"})
+	must(t, err)
+	at := mailbox.Counters{UIDValidity: 1 << 31, UIDNext: 7, Messages: 3, HighestModSeq: 1 << 62}
+	lease, _ := begin(t, s, keyOf("1"))
+	must(t, s.Save(t.Context(), lease, copier.Update{Folders: []copier.FolderUpdate{{Name: "INBOX", SourceValidity: at.UIDValidity,
+		TargetValidity: 1, SourceAt: at, TargetAt: at}}}))
+	got, err := s.KnownSources(t.Context(), link, []mailbox.Number{"1", "2"})
+	must(t, err)
+	equal(t, "known", got, map[mailbox.Number]watch.Known{"1": {"INBOX": at}})
+}

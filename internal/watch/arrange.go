@@ -1,0 +1,211 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// restart drops every connection and begins anew: the store is another one, or
+// is to be listened to in another way.
+func (w *Watcher) restart(ctx context.Context) {
+	w.stopAll()
+	w.door = newDoor()
+	if w.plan.Mode != Auto {
+		w.choose(w.plan.Mode, "as configured")
+		w.follow(ctx)
+		return
+	}
+	w.choose(Auto, "")
+	asking, cancel := context.WithCancel(ctx)
+	w.ask = cancel
+	plan, sample, door := w.plan, w.sample(), w.door
+	w.group.Go(func() {
+		for asking.Err() == nil {
+			var m message
+			_, err := door.through(asking, func() (err error) {
+				m.offer, m.why, err = plan.Source.Offer(asking, sample)
+				return err
+			})
+			if err != nil {
+				w.trouble("ask the store how it can be listened to", err)
+				continue
+			}
+			m.version = plan.Version
+			w.tell(asking, m)
+			return
+		}
+	})
+}
+
+func (w *Watcher) tell(ctx context.Context, m message) {
+	select {
+	case w.told <- m:
+	case <-ctx.Done():
+	}
+}
+
+// hear acts on what a helper found out. What belongs to a plan before is late.
+func (w *Watcher) hear(ctx context.Context, m message) {
+	if m.version != w.plan.Version {
+		return
+	}
+	switch {
+	case m.offer != "":
+		w.choose(m.offer, m.why)
+		w.follow(ctx)
+	case m.none != nil && w.chosen() == Idle:
+		w.choose(Poll, "the store has no IDLE")
+		w.follow(ctx)
+	case m.none != nil && w.plan.Mode == Auto:
+		w.choose(Idle, "the store has no NOTIFY after all")
+		w.stop(&w.trunk)
+		w.follow(ctx)
+	case m.none != nil:
+		if w.trunk != nil {
+			w.trunk.nobody()
+		}
+		w.arrange(ctx)
+	default:
+		w.stop(&w.old)
+		w.arrange(ctx)
+	}
+}
+
+// follow makes the connections those of the plan's mailboxes. One that hears of
+// all is replaced by another, which listens before the old one is dropped.
+func (w *Watcher) follow(ctx context.Context) {
+	if w.chosen() == Notify {
+		w.stop(&w.old)
+		w.old, w.trunk = w.trunk, nil
+		if len(w.plan.Numbers) > 0 {
+			w.trunk = w.startTrunk(ctx)
+		} else {
+			w.stop(&w.old)
+		}
+	} else {
+		w.stop(&w.trunk)
+		w.stop(&w.old)
+	}
+	w.arrange(ctx)
+}
+
+// arrange gives every mailbox its way: heard by the one connection, by one of
+// its own, or read in turn.
+func (w *Watcher) arrange(ctx context.Context) {
+	rest := w.plan.Numbers
+	mode := w.chosen()
+	if mode == Notify && w.trunk != nil {
+		rest = w.trunk.unheard(rest)
+	}
+	var own []mailbox.Number
+	if mode == Idle || mode == Notify && w.plan.Mode == Auto && w.trunk != nil && w.trunk.known() {
+		own, rest = mostActive(rest, w.plan.LastEvents, w.plan.IdleLimit)
+	}
+	wanted := make(map[mailbox.Number]bool, len(own))
+	for _, n := range own {
+		wanted[n] = true
+		if w.lines[n] == nil {
+			w.lines[n] = w.startIdle(ctx, n)
+		}
+	}
+	for n, l := range w.lines {
+		if !wanted[n] {
+			l.cancel()
+			delete(w.lines, n)
+		}
+	}
+	if mode == Notify && (w.trunk == nil || !w.trunk.known()) {
+		// Until it is known who is heard, nobody is read in turn: that begins
+		// with a reading of everything anyway.
+		rest = nil
+	}
+	var heard []mailbox.Number
+	if mode == Notify && w.trunk != nil {
+		heard = w.trunk.numbersHeard()
+	}
+	if mode == Auto {
+		rest = nil
+	}
+	if w.poll == nil {
+		w.poll = w.startPoll(ctx)
+	}
+	w.poll.set(rest, heard, w.plan)
+}
+
+// askAgain makes the one connection anew where it does not hear of every
+// mailbox: one that was not there, or not allowed to be seen, may be by now.
+func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
+	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil {
+		return
+	}
+	switch {
+	case len(w.trunk.unheard(w.plan.Numbers)) == 0:
+		w.misses, w.again = 0, time.Time{}
+	case w.again.IsZero():
+		w.misses++
+		w.again = now.Add(min(firstAsk<<min(w.misses, 10), reviewEvery))
+	case now.After(w.again):
+		w.again = time.Time{}
+		w.follow(ctx)
+	}
+}
+
+// firstAsk is half of how soon askAgain does so for the first time.
+const firstAsk = 2 * time.Second
+
+func (w *Watcher) startTrunk(ctx context.Context) *line {
+	plan, numbers := w.plan, w.plan.Numbers
+	return w.start(ctx, func(ctx context.Context) (Conn, error) { return plan.Source.Notify(ctx, numbers) },
+		func(conn Conn, err error) bool {
+			switch {
+			case err == nil:
+				w.tell(ctx, message{version: plan.Version, heard: conn.Heard()})
+			case errors.Is(err, errors.ErrUnsupported):
+				w.tell(ctx, message{version: plan.Version, none: err})
+				return plan.Mode != Auto
+			}
+			return true
+		})
+}
+
+func (w *Watcher) startIdle(ctx context.Context, n mailbox.Number) *line {
+	plan := w.plan
+	return w.start(ctx, func(ctx context.Context) (Conn, error) { return plan.Source.Idle(ctx, n, plan.PollEvery) },
+		func(_ Conn, err error) bool {
+			if errors.Is(err, errors.ErrUnsupported) {
+				w.tell(ctx, message{version: plan.Version, none: err})
+				return false
+			}
+			return true
+		})
+}
+
+func (w *Watcher) stop(l **line) {
+	if *l != nil {
+		(*l).cancel()
+		*l = nil
+	}
+}
+
+func (w *Watcher) stopAll() {
+	if w.ask != nil {
+		w.ask()
+	}
+	w.stop(&w.trunk)
+	w.stop(&w.old)
+	for n, l := range w.lines {
+		l.cancel()
+		delete(w.lines, n)
+	}
+	if w.poll != nil {
+		w.poll.cancel()
+		w.poll = nil
+	}
+}
+
+// silence is how long a connection may be without a sign of life: its source
+// makes sure of one at least every minute.
+const silence = 90 * time.Second

@@ -1,0 +1,282 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// store is a store and a database in memory, in virtual time.
+type store struct {
+	mu      sync.Mutex
+	plan    Plan
+	changed func()
+	modes   Mode // what it offers: Notify also offers Idle
+	hidden  map[mailbox.Number]bool
+	down    error
+	counter map[mailbox.Number]mailbox.Counters
+	known   map[mailbox.Number]Known
+	conns   map[*conn]bool
+	opened  []string
+	polls   []mailbox.Number
+
+	failMarks error
+	marks     []Mark
+	woken     []mailbox.Number
+	health    Health
+	mute      bool // connections show no sign of life
+}
+
+type conn struct {
+	s       *store
+	numbers []mailbox.Number
+	end     chan error
+	once    sync.Once
+	report  func(Report)
+}
+
+func newStore(mode, offers Mode, numbers ...mailbox.Number) *store {
+	s := &store{modes: offers, hidden: map[mailbox.Number]bool{}, counter: map[mailbox.Number]mailbox.Counters{},
+		known: map[mailbox.Number]Known{}, conns: map[*conn]bool{}}
+	s.plan = Plan{Mode: mode, IdleLimit: 2, PollEvery: time.Minute, Numbers: numbers, Source: s, Version: "1"}
+	for _, n := range numbers {
+		s.join(n)
+	}
+	return s
+}
+
+// join gives a mailbox an inbox that is mirrored.
+func (s *store) join(n mailbox.Number) {
+	s.counter[n] = mailbox.Counters{UIDValidity: 1, UIDNext: 1, HighestModSeq: 1}
+	s.known[n] = Known{mailbox.Inbox: s.counter[n]}
+}
+
+// deposit puts a message into an inbox; who is heard of it is told.
+func (s *store) deposit(n mailbox.Number) {
+	s.mu.Lock()
+	c := s.counter[n]
+	c.UIDNext, c.Messages, c.HighestModSeq = c.UIDNext+1, c.Messages+1, c.HighestModSeq+1
+	s.counter[n] = c
+	var tell []*conn
+	for k := range s.conns {
+		if k.report != nil && slices.Contains(k.numbers, n) {
+			tell = append(tell, k)
+		}
+	}
+	s.mu.Unlock()
+	for _, k := range tell {
+		k.report(s.read(n, false))
+	}
+}
+
+func (s *store) read(n mailbox.Number, resumed bool) Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Report{Number: n, Whole: true, Resumed: resumed, Folders: []mailbox.Folder{folder(mailbox.Inbox, s.counter[n])}}
+}
+
+func (s *store) set(f func()) {
+	s.mu.Lock()
+	f()
+	changed := s.changed
+	s.mu.Unlock()
+	if changed != nil {
+		changed()
+	}
+}
+
+func (s *store) open(what string, numbers []mailbox.Number) (Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opened = append(s.opened, what)
+	if s.down != nil {
+		return nil, s.down
+	}
+	k := &conn{s: s, end: make(chan error, 1)}
+	for _, n := range numbers {
+		if !s.hidden[n] {
+			k.numbers = append(k.numbers, n)
+		}
+	}
+	return k, nil
+}
+
+func (s *store) Offer(context.Context, mailbox.Number) (Mode, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.modes, "test", s.down
+}
+
+func (s *store) Notify(_ context.Context, numbers []mailbox.Number) (Conn, error) {
+	if s.modes != Notify {
+		return nil, errors.ErrUnsupported
+	}
+	return s.open("notify", numbers)
+}
+
+func (s *store) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (Conn, error) {
+	if s.modes == Poll {
+		return nil, errors.ErrUnsupported
+	}
+	k, err := s.open("idle "+string(n), nil)
+	if err == nil {
+		k.(*conn).numbers = []mailbox.Number{n}
+	}
+	return k, err
+}
+
+func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error)) error {
+	s.mu.Lock()
+	s.polls = append(s.polls, numbers...)
+	err := s.down
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		report(s.read(n, false))
+	}
+	return nil
+}
+
+func (k *conn) Heard() []mailbox.Number { return k.numbers }
+
+func (k *conn) Listen(ctx context.Context, report func(Report), alive func()) error {
+	alive()
+	k.s.mu.Lock()
+	k.report = report
+	k.s.conns[k] = true
+	k.s.mu.Unlock()
+	defer func() {
+		k.s.mu.Lock()
+		defer k.s.mu.Unlock()
+		delete(k.s.conns, k)
+	}()
+	for _, n := range k.numbers {
+		report(k.s.read(n, true))
+	}
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			k.s.mu.Lock()
+			mute := k.s.mute
+			k.s.mu.Unlock()
+			if !mute {
+				alive()
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-k.end:
+			return err
+		}
+	}
+}
+
+func (k *conn) Close() { k.once.Do(func() { k.end <- errors.New("closed") }) }
+
+// cut ends every connection.
+func (s *store) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.conns {
+		k.Close()
+	}
+}
+
+func (s *store) Plan(context.Context) (Plan, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan, nil
+}
+
+func (s *store) Changes(ctx context.Context, changed func()) error {
+	s.mu.Lock()
+	s.changed = changed
+	s.mu.Unlock()
+	changed()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *store) Known(_ context.Context, numbers []mailbox.Number) (map[mailbox.Number]Known, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[mailbox.Number]Known{}
+	for _, n := range numbers {
+		out[n] = maps.Clone(s.known[n])
+	}
+	return out, nil
+}
+
+func (s *store) Mark(_ context.Context, marks []Mark) ([]mailbox.Number, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failMarks != nil {
+		return nil, s.failMarks
+	}
+	s.marks = append(s.marks, marks...)
+	var due []mailbox.Number
+	for _, m := range marks {
+		due = append(due, m.Number)
+	}
+	return due, nil
+}
+
+func (s *store) Save(_ context.Context, h Health) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.health = h
+	return nil
+}
+
+func (s *store) Wake(_ context.Context, n mailbox.Number) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.woken = append(s.woken, n)
+	return nil
+}
+
+// takeWoken waits until nothing moves and returns who was woken since the last
+// call, sorted.
+func (s *store) takeWoken(after time.Duration) string {
+	time.Sleep(after)
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.Sort(s.woken)
+	var words []string
+	for _, n := range s.woken {
+		words = append(words, string(n))
+	}
+	s.woken = nil
+	return strings.Join(words, " ")
+}
+
+// run runs a watcher over the store while test does its part.
+func run(t *testing.T, s *store, test func()) (outcome Outcome, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	w := New(Ports{Roster: s, Journal: s, Waker: s}, Options{})
+	go func() {
+		defer close(ended)
+		outcome, err = w.Run(ctx)
+	}()
+	time.Sleep(time.Second)
+	synctest.Wait()
+	test()
+	cancel()
+	<-ended
+	return outcome, err
+}

@@ -1,0 +1,120 @@
+package watch
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+const (
+	// wakesAtOnce bounds the wake-ups under way.
+	wakesAtOnce = 16
+	// wakeLimit bounds one wake-up, and lastFlush what is written down when the
+	// watcher ends.
+	wakeLimit = 10 * time.Second
+	lastFlush = 3 * time.Second
+)
+
+// flush writes marks down and wakes mailboxes until ctx ends, and then what is
+// left, as far as that takes no time.
+func (w *Watcher) flush(ctx context.Context) {
+	var wakes sync.WaitGroup
+	defer wakes.Wait()
+	places := make(chan struct{}, wakesAtOnce)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for failures := 0; ; {
+		failures = w.flushOnce(ctx, failures)
+		w.wakeDue(ctx, &wakes, places)
+		w.mu.Lock()
+		next, waits := w.queue.next()
+		w.mu.Unlock()
+		rest := time.Hour
+		if waits {
+			rest = time.Until(next)
+		}
+		timer.Reset(max(rest, 0))
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+			defer cancel()
+			w.flushOnce(last, 0)
+			w.wakeDue(last, &wakes, places)
+			wakes.Wait()
+			return
+		case <-w.news:
+		case <-timer.C:
+		}
+	}
+}
+
+// flushOnce marks what is due and returns the failures in a row.
+func (w *Watcher) flushOnce(ctx context.Context, failures int) int {
+	w.mu.Lock()
+	marks := w.queue.takeMarks(time.Now())
+	w.mu.Unlock()
+	if len(marks) == 0 {
+		return failures
+	}
+	due, err := w.ports.Journal.Mark(ctx, marks)
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		// They wait until the database is back; nothing is forgotten.
+		failures++
+		w.queue.putBack(marks, now.Add(wait(failures, rand.Float64()))) //nolint:gosec // it spreads, it hides nothing
+		w.state.markFail(err)
+		return failures
+	}
+	w.state.marked()
+	for _, n := range due {
+		w.queue.wake(n, now)
+	}
+	return 0
+}
+
+// wakeDue wakes the mailboxes whose turn it is. One that cannot be woken is
+// tried again; the sweep would find it, too.
+func (w *Watcher) wakeDue(ctx context.Context, group *sync.WaitGroup, places chan struct{}) {
+	w.mu.Lock()
+	numbers := w.queue.takeWakes(time.Now())
+	w.mu.Unlock()
+	for i, n := range numbers {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			w.later(numbers[i:], time.Second)
+			return
+		}
+		group.Go(func() {
+			defer func() { <-places }()
+			waking, cancel := context.WithTimeout(ctx, wakeLimit)
+			defer cancel()
+			if err := w.ports.Waker.Wake(waking, n); err != nil && ctx.Err() == nil {
+				w.trouble("wake the sync of a mailbox", err)
+				w.later([]mailbox.Number{n}, 2*time.Second)
+			}
+		})
+	}
+}
+
+func (w *Watcher) later(numbers []mailbox.Number, after time.Duration) {
+	at := time.Now().Add(after)
+	w.mu.Lock()
+	for _, n := range numbers {
+		w.queue.wakeAgain(n, at)
+	}
+	w.mu.Unlock()
+	w.wakeFlush()
+}
+
+// recovered notes that the store is reached.
+func (w *Watcher) recovered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state.reach()
+}

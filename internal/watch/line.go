@@ -1,0 +1,166 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// line keeps one listening connection open: it connects through the door,
+// listens, and connects again, until it is cancelled.
+type line struct {
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	conn  Conn // nil while there is none
+	heard map[mailbox.Number]bool
+	alive time.Time
+	since time.Time
+}
+
+// badMailbox is how long a mailbox that cannot be listened to by its own fault
+// is left alone, spread like all waits.
+const badMailbox = 5 * time.Minute
+
+// lasting is how long a connection has to be open until it counts as good.
+const lasting = 5 * time.Second
+
+// start runs a line. opened is told of every attempt's end; false gives up.
+func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn, error), opened func(Conn, error) bool) *line {
+	ctx, cancel := context.WithCancel(parent)
+	l := &line{cancel: cancel}
+	door := w.door
+	w.group.Go(func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			var conn Conn
+			var own error // the mailbox's own fault, which says nothing of the store
+			age, err := door.through(ctx, func() error {
+				var err error
+				conn, err = open(ctx)
+				if fault.Is(err, fault.Permanent) || errors.Is(err, errors.ErrUnsupported) {
+					own, err = err, nil
+				}
+				return err
+			})
+			if own != nil {
+				err = own
+			}
+			if !opened(conn, err) {
+				return
+			}
+			switch {
+			case own != nil:
+				w.trouble("listen to a mailbox", own)
+				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox)))) //nolint:gosec // it spreads, it hides nothing
+				continue
+			case err != nil:
+				w.trouble("connect to listen", err)
+				continue
+			}
+			began := time.Now()
+			l.up(conn)
+			err = conn.Listen(ctx, w.report, func() {
+				l.live()
+				w.recovered()
+				if time.Since(began) >= lasting {
+					door.lasts()
+				}
+			})
+			l.down()
+			conn.Close()
+			if ctx.Err() != nil {
+				return
+			}
+			w.trouble("listen", err)
+			if time.Since(began) < lasting {
+				// One that ends as soon as it is open counts as not let in.
+				door.fail(age)
+			}
+		}
+	})
+	return l
+}
+
+func (l *line) up(c Conn) {
+	heard := c.Heard()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn, l.alive, l.since = c, time.Now(), time.Now()
+	l.heard = make(map[mailbox.Number]bool, len(heard))
+	for _, n := range heard {
+		l.heard[n] = true
+	}
+}
+
+func (l *line) live() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alive = time.Now()
+}
+
+func (l *line) down() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = nil
+}
+
+// listening tells how many mailboxes are heard of, and whether the connection
+// is open. One that shows no sign of life is closed.
+func (l *line) listening(now time.Time) (mailboxes int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return 0, false
+	}
+	if now.Sub(l.alive) > silence {
+		l.conn.Close()
+		return 0, false
+	}
+	return len(l.heard), true
+}
+
+func (l *line) open() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.conn != nil
+}
+
+// known reports whether it was ever open, so that who is heard is known.
+func (l *line) known() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard != nil
+}
+
+// nobody notes that the store lets it hear of none.
+func (l *line) nobody() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.heard == nil {
+		l.heard = map[mailbox.Number]bool{}
+	}
+}
+
+func (l *line) unheard(of []mailbox.Number) []mailbox.Number {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] })
+}
+
+func (l *line) numbersHeard() []mailbox.Number {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := make([]mailbox.Number, 0, len(l.heard))
+	for n := range l.heard {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return list
+}

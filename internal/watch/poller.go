@@ -1,0 +1,152 @@
+package watch
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// reviewEvery is how often mailboxes are read that a connection hears of, at
+// least: what it announces are hints, the counters are the truth.
+const reviewEvery = 5 * time.Minute
+
+// poller reads mailboxes in turn.
+type poller struct {
+	cancel context.CancelFunc
+	news   chan struct{}
+
+	mu      sync.Mutex
+	plan    Plan
+	rest    []mailbox.Number // that nobody hears of
+	heard   []mailbox.Number
+	fresh   map[mailbox.Number]bool // not read since they are here
+	last    time.Time               // when something was read
+	reviews time.Time               // when heard were last read
+}
+
+func (w *Watcher) startPoll(parent context.Context) *poller {
+	ctx, cancel := context.WithCancel(parent)
+	p := &poller{cancel: cancel, news: make(chan struct{}, 1), fresh: map[mailbox.Number]bool{}, reviews: time.Now()}
+	door := w.door
+	w.group.Go(func() {
+		defer cancel()
+		for {
+			select {
+			case <-p.news: // what it is about is read now
+			default:
+			}
+			w.pollOnce(ctx, door, p)
+			p.mu.Lock()
+			every := p.plan.PollEvery
+			p.mu.Unlock()
+			if every <= 0 {
+				every = time.Minute
+			}
+			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every)) //nolint:gosec // it spreads, it hides nothing
+			timer := time.NewTimer(every)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-p.news:
+			case <-timer.C:
+			}
+			timer.Stop()
+		}
+	})
+	return p
+}
+
+// set gives the poller its mailboxes; those that are new to it are read now.
+func (p *poller) set(rest, heard []mailbox.Number, plan Plan) {
+	p.mu.Lock()
+	added, _ := difference(p.rest, rest)
+	p.rest, p.heard, p.plan = rest, heard, plan
+	for _, n := range added {
+		p.fresh[n] = true
+	}
+	p.mu.Unlock()
+	if len(added) > 0 {
+		select {
+		case p.news <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (p *poller) count() int {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.rest)
+}
+
+// reached reports whether something was read since then, or is not due yet.
+func (p *poller) reached(since time.Time) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last.After(since.Add(-2 * p.plan.PollEvery))
+}
+
+// pollOnce reads what is due, once.
+func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
+	p.mu.Lock()
+	plan, rest := p.plan, p.rest
+	var heard []mailbox.Number
+	if time.Since(p.reviews) >= max(reviewEvery, plan.PollEvery) {
+		heard = p.heard
+	}
+	p.mu.Unlock()
+	if plan.Source == nil || len(rest)+len(heard) == 0 {
+		return
+	}
+	listenedTo := make(map[mailbox.Number]bool, len(heard))
+	for _, n := range heard {
+		listenedTo[n] = true
+	}
+	for len(rest)+len(heard) > 0 && ctx.Err() == nil {
+		all := append(append([]mailbox.Number(nil), rest...), heard...)
+		_, err := door.through(ctx, func() error {
+			return plan.Source.Poll(ctx, all, func(r Report) {
+				p.mu.Lock()
+				r.Resumed = p.fresh[r.Number]
+				delete(p.fresh, r.Number)
+				p.last = time.Now()
+				p.mu.Unlock()
+				w.heardOf(r, listenedTo[r.Number])
+			}, func(_ mailbox.Number, err error) { w.trouble("read a mailbox", err) })
+		})
+		if err == nil {
+			door.lasts()
+			break
+		}
+		w.trouble("read mailboxes in turn", err)
+		p.mu.Lock()
+		// After an interruption the counters have to prove that nothing changed.
+		for _, n := range rest {
+			p.fresh[n] = true
+		}
+		rest = p.rest
+		p.mu.Unlock()
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	p.last = time.Now()
+	if len(heard) > 0 {
+		p.reviews = p.last
+	}
+	p.mu.Unlock()
+	if len(rest) > 0 {
+		w.recovered()
+	}
+}

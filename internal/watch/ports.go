@@ -1,0 +1,113 @@
+package watch
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/mailbox"
+)
+
+// Source is the store that is listened to. Errors have their fault kind; what
+// is wrong with one mailbox alone is Permanent.
+type Source interface {
+	// Offer finds out the best way of listening that the store offers and says
+	// why it is that. The mailbox is acted for where the trusted account cannot
+	// be asked by itself.
+	Offer(ctx context.Context, sample mailbox.Number) (Mode, string, error)
+	// Notify opens a connection that hears of all given mailboxes that the
+	// trusted account sees. errors.ErrUnsupported where the store has none.
+	Notify(ctx context.Context, numbers []mailbox.Number) (Conn, error)
+	// Idle opens a connection that hears of one mailbox; its other folders are
+	// read every `review`.
+	Idle(ctx context.Context, number mailbox.Number, review time.Duration) (Conn, error)
+	// Poll reads the folders of mailboxes and reports each whole. A mailbox
+	// that cannot be read is handed to failed; an error is returned where
+	// nothing could go on.
+	Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error)) error
+}
+
+// Conn is one listening connection.
+type Conn interface {
+	// Heard lists the mailboxes that it hears of.
+	Heard() []mailbox.Number
+	// Listen reports what it hears until the connection or ctx ends, and
+	// returns why. It first reads the state, Resumed. It calls alive at least
+	// every minute while the server is known to be there.
+	Listen(ctx context.Context, report func(Report), alive func()) error
+	// Close lets go of the connection; it may be called at any time.
+	Close()
+}
+
+// Plan is what a shard is to do.
+type Plan struct {
+	// Gone is true where the link does not exist any more, and Reshard where
+	// the link should have another number of shards.
+	Gone, Reshard bool
+
+	Mode      Mode
+	IdleLimit int           // connections of Idle in this shard
+	PollEvery time.Duration // also how often what Idle does not hear is read
+	Greetings mailbox.Patterns
+	Exclude   mailbox.Patterns
+	Numbers   []mailbox.Number
+	// LastEvents tells when something last happened, as far as that is known.
+	LastEvents map[mailbox.Number]time.Time
+	Source     Source
+	// Version changes with everything that makes connections worthless: another
+	// address, password, way of listening.
+	Version string
+}
+
+// Roster knows whom a shard is to listen to.
+type Roster interface {
+	Plan(ctx context.Context) (Plan, error)
+	// Changes calls changed when the plan may have changed since the last call,
+	// also without reason, and once at the beginning. It returns when it cannot
+	// tell any more.
+	Changes(ctx context.Context, changed func()) error
+}
+
+// Journal is the database.
+type Journal interface {
+	// Known returns what is on record of mailboxes.
+	Known(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number]Known, error)
+	// Mark raises the dirty generation of mailboxes and returns those that are
+	// to be woken: not those that wait out a failure.
+	Mark(ctx context.Context, marks []Mark) ([]mailbox.Number, error)
+	// Save keeps how the shard does.
+	Save(ctx context.Context, h Health) error
+}
+
+// Waker wakes the sync of a mailbox.
+type Waker interface {
+	Wake(ctx context.Context, number mailbox.Number) error
+}
+
+// Ports are what a Watcher works over.
+type Ports struct {
+	Roster  Roster
+	Journal Journal
+	Waker   Waker
+}
+
+// Health is how a shard does.
+type Health struct {
+	Mode Mode   `json:"mode"`
+	Why  string `json:"why,omitempty"`
+	// Connections of those Wanted are open, all of them since ConnectedSince;
+	// zero while one is missing.
+	Connections    int       `json:"connections"`
+	Wanted         int       `json:"wanted"`
+	ConnectedSince time.Time `json:"connected_since,omitzero"`
+	Listened       int       `json:"listened"`
+	Polled         int       `json:"polled"`
+	Events         int64     `json:"events"`
+	PerMinute      int       `json:"events_per_minute"`
+	LastEvent      time.Time `json:"last_event,omitzero"`
+	LastKind       Kind      `json:"last_kind,omitempty"`
+	// Unannounced counts changes that were found by reading while a connection
+	// should have heard of them.
+	Unannounced int64  `json:"unannounced,omitempty"`
+	Trouble     string `json:"trouble,omitempty"`
+	Hint        string `json:"hint,omitempty"`
+}

@@ -1,0 +1,71 @@
+package watch
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailmirror/internal/mailbox"
+)
+
+func folder(name mailbox.FolderName, c mailbox.Counters) mailbox.Folder {
+	return mailbox.Folder{Name: name, Selectable: true, Counters: c}
+}
+
+func TestTracker(t *testing.T) {
+	at := mailbox.Counters{UIDValidity: 1, UIDNext: 5, Messages: 3, HighestModSeq: 9}
+	change := func(f func(*mailbox.Counters)) mailbox.Counters {
+		c := at
+		f(&c)
+		return c
+	}
+	plain := change(func(c *mailbox.Counters) { c.HighestModSeq = 0 })
+	tests := []struct {
+		name  string
+		known Known
+		take  Report
+		want  []Kind
+	}{
+		{"nothing new", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", at)}}, nil},
+		{"message in", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++; c.Messages++ }))}}, []Kind{MessageIn}},
+		{"message in and gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []Kind{MessageIn}},
+		{"message gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.Messages-- }))}}, []Kind{MessageGone}},
+		{"flags", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.HighestModSeq++ }))}}, []Kind{Flags}},
+		{"made anew", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDValidity++ }))}}, []Kind{Folder}},
+		{"greeting", Known{"Greetings": at}, Report{Folders: []mailbox.Folder{folder("Greetings", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []Kind{Greeting}},
+		{"new folder", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("New", at)}}, []Kind{Folder}},
+		{"folder gone", Known{"INBOX": at, "Old": at}, Report{Whole: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []Kind{Folder}},
+		{"the inbox is not told", Known{"INBOX": at}, Report{Whole: true}, nil},
+		{"excluded", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("Trash", at)}}, nil},
+		{"excluded, without counters", Known{"INBOX": at}, Report{Kind: Folder, Folder: "Trash/Old"}, nil},
+		{"not selectable", Known{"INBOX": at}, Report{Whole: true, Folders: []mailbox.Folder{folder("INBOX", at), {Name: "Top"}}}, nil},
+		{"without counters", Known{"INBOX": at}, Report{Kind: Flags, Folder: "INBOX"}, []Kind{Flags}},
+		{"of a greetings folder without counters", Known{"INBOX": at}, Report{Kind: Folder, Folder: "Greetings"}, []Kind{Greeting}},
+		{"never mirrored", nil, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []Kind{Folder}},
+		{"proven unchanged", Known{"INBOX": at}, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, nil},
+		{"not proven", Known{"INBOX": plain}, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", plain)}}, []Kind{Unknown}},
+		{"not proven, but heard all the time", Known{"INBOX": plain}, Report{Folders: []mailbox.Folder{folder("INBOX", plain)}}, nil},
+		{"two folders, two kinds", Known{"INBOX": at, "A": at}, Report{Folders: []mailbox.Folder{
+			folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++ })), folder("A", change(func(c *mailbox.Counters) { c.HighestModSeq++ }))}},
+			[]Kind{MessageIn, Flags}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			tr := newTracker(mailbox.DefaultGreetings, mailbox.Patterns{"Trash"})
+			tr.begin("1001", test.known)
+			test.take.Number = "1001"
+			if diff := cmp.Diff(test.want, tr.take(test.take)); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+			// The same again is nothing new, but where it told no counters, or
+			// has to be proven.
+			if again := tr.take(test.take); test.take.Kind == "" && !test.take.Resumed && len(again) > 0 {
+				t.Errorf("told again, it is %v", again)
+			}
+			test.take.Number = "1002"
+			if other := tr.take(test.take); other != nil {
+				t.Errorf("of a mailbox that takes no part: %v", other)
+			}
+		})
+	}
+}

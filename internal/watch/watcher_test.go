@@ -1,0 +1,247 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+func want(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func TestEventsWake(t *testing.T) {
+	for _, mode := range []Mode{Notify, Idle} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(Auto, mode, "1", "2")
+				_, _ = run(t, s, func() {
+					want(t, "woken without a change", s.takeWoken(0), "")
+					s.deposit("2")
+					want(t, "woken at once", s.takeWoken(0), "2")
+					s.deposit("1")
+					for range 1000 {
+						s.deposit("2")
+						time.Sleep(10 * time.Millisecond)
+					}
+					// 10 s of a burst, one wake-up in 2 s.
+					got := s.takeWoken(10 * time.Second)
+					if n := strings.Count(got, "2"); n < 4 || n > 7 {
+						t.Errorf("a burst woke its mailbox %d times", n)
+					}
+					want(t, "events", s.health.Events, int64(1002))
+					want(t, "mode", s.health.Mode, mode)
+					want(t, "heard of", s.health.Listened, 2)
+				})
+			})
+		})
+	}
+}
+
+func TestChangesOfAnInterruptionAreFound(t *testing.T) {
+	for _, mode := range []Mode{Notify, Idle, Poll} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(mode, Notify, "1", "2")
+				s.deposit("1") // before anybody listens
+				_, _ = run(t, s, func() {
+					want(t, "woken at the start", s.takeWoken(0), "1")
+					s.mu.Lock()
+					s.down = fault.Newf(fault.Transient, "connection refused")
+					s.mu.Unlock()
+					s.cut()
+					time.Sleep(30 * time.Second)
+					s.deposit("2")
+					want(t, "woken while it is down", s.takeWoken(30*time.Second), "")
+					s.mu.Lock()
+					if n := len(s.opened); n > 14 {
+						t.Errorf("%d connections were tried in a minute", n)
+					}
+					s.down = nil
+					s.mu.Unlock()
+					want(t, "woken after it is back", s.takeWoken(95*time.Second), "2")
+				})
+			})
+		})
+	}
+}
+
+func TestMarksWaitForTheDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Notify, Notify, "1")
+		_, _ = run(t, s, func() {
+			s.mu.Lock()
+			s.failMarks = fault.New(fault.Transient, "mark", errors.New("connection refused"), "start it")
+			s.mu.Unlock()
+			s.deposit("1")
+			want(t, "woken", s.takeWoken(10*time.Second), "")
+			want(t, "trouble", s.health.Trouble, "mark: connection refused")
+			s.mu.Lock()
+			s.failMarks = nil
+			s.mu.Unlock()
+			want(t, "woken after it is back", s.takeWoken(30*time.Second), "1")
+			want(t, "trouble", s.health.Trouble, "")
+		})
+	})
+}
+
+func TestNewMailboxesAreListenedTo(t *testing.T) {
+	for _, mode := range []Mode{Notify, Idle} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(Auto, mode, "1")
+				_, _ = run(t, s, func() {
+					s.set(func() { s.join("2"); s.plan.Numbers = []mailbox.Number{"1", "2"} })
+					want(t, "woken", s.takeWoken(time.Second), "")
+					s.deposit("2")
+					s.deposit("1")
+					want(t, "woken", s.takeWoken(0), "1 2")
+					s.set(func() { s.plan.Numbers = []mailbox.Number{"2"} })
+					_ = s.takeWoken(3 * time.Second)
+					s.deposit("1")
+					want(t, "woken of one that left", s.takeWoken(time.Second), "")
+					want(t, "connections", len(s.conns), 1)
+					s.set(func() { s.plan.Numbers = nil })
+					want(t, "woken", s.takeWoken(time.Second), "")
+					want(t, "connections of nobody", len(s.conns), 0)
+				})
+			})
+		})
+	}
+}
+
+func TestWhoIsNotHeardIsPolled(t *testing.T) {
+	t.Run("beyond the cap", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(Idle, Idle, "1", "2", "3", "4")
+			s.plan.LastEvents = map[mailbox.Number]time.Time{"3": time.Now()}
+			_, _ = run(t, s, func() {
+				want(t, "polled", s.polls, []mailbox.Number{"2", "4"})
+				want(t, "connections", s.health.Connections, 2)
+				s.deposit("4")
+				want(t, "woken", s.takeWoken(70*time.Second), "4")
+			})
+		})
+	})
+	t.Run("not seen by the trusted account", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(Notify, Notify, "1", "2")
+			s.hidden["2"] = true
+			_, _ = run(t, s, func() {
+				want(t, "polled", s.polls, []mailbox.Number{"2"})
+				s.deposit("2")
+				want(t, "woken", s.takeWoken(70*time.Second), "2")
+			})
+		})
+	})
+	t.Run("not seen, by auto", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(Auto, Notify, "1", "2")
+			s.hidden["2"] = true
+			_, _ = run(t, s, func() {
+				s.deposit("2")
+				want(t, "woken", s.takeWoken(0), "2")
+				want(t, "opened", s.opened, []string{"notify", "idle 2"})
+			})
+		})
+	})
+	t.Run("no notify", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(Notify, Idle, "1")
+			_, _ = run(t, s, func() {
+				s.deposit("1")
+				want(t, "woken", s.takeWoken(70*time.Second), "1")
+				if s.health.Trouble == "" {
+					t.Error("no trouble is told")
+				}
+			})
+		})
+	})
+	t.Run("no idle", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(Idle, Poll, "1")
+			_, _ = run(t, s, func() {
+				s.deposit("1")
+				want(t, "woken", s.takeWoken(70*time.Second), "1")
+				want(t, "mode", s.health.Mode, Poll)
+			})
+		})
+	})
+}
+
+func TestSilentConnectionIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Notify, Notify, "1")
+		s.mute = true
+		_, _ = run(t, s, func() {
+			time.Sleep(100 * time.Second)
+			synctest.Wait()
+			if len(s.opened) < 2 {
+				t.Error("it is still believed")
+			}
+		})
+	})
+}
+
+func TestUnannouncedChangesAreNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		numbers := []mailbox.Number{"1", "2", "3", "4"}
+		s := newStore(Notify, Notify, numbers...)
+		_, _ = run(t, s, func() {
+			s.mu.Lock()
+			for k := range s.conns {
+				k.report = nil // it says nothing any more
+			}
+			s.mu.Unlock()
+			for _, n := range numbers {
+				s.deposit(n)
+			}
+			want(t, "woken by the review", s.takeWoken(7*time.Minute), "1 2 3 4")
+			if !strings.Contains(s.health.Hint, "mailbox_list_index_include_inbox") {
+				t.Errorf("hint %q", s.health.Hint)
+			}
+		})
+	})
+}
+
+func TestOutcomes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for want, change := range map[Outcome]func(*Plan){Gone: func(p *Plan) { p.Gone = true }, Reshard: func(p *Plan) { p.Reshard = true }} {
+			s := newStore(Notify, Notify, "1")
+			got, err := run(t, s, func() {
+				s.set(func() { change(&s.plan) })
+				time.Sleep(time.Second)
+			})
+			if got != want || err != nil {
+				t.Errorf("ended with %q, %v; want %q", got, err, want)
+			}
+		}
+		// A store that is out of reach for long is left to another worker.
+		s := newStore(Auto, Notify, "1")
+		s.down = fault.Newf(fault.Transient, "connection refused")
+		if _, err := run(t, s, func() { time.Sleep(3 * time.Minute) }); !fault.Is(err, fault.Transient) {
+			t.Errorf("out of reach it ends with %v", err)
+		}
+		// Another address, or password, is taken at once.
+		s = newStore(Notify, Notify, "1")
+		_, _ = run(t, s, func() {
+			s.set(func() { s.plan.Version, s.plan.Mode = "2", Idle })
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := fmt.Sprint(s.opened); got != "[notify idle 1]" {
+				t.Errorf("opened %s", got)
+			}
+		})
+	})
+}
