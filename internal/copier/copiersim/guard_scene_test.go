@@ -84,22 +84,30 @@ func TestListOfNothing(t *testing.T) {
 // TestRecreatedIsRemembered: a sync that is broken off after it saw a folder
 // that was made anew leaves the next one knowing it.
 func TestRecreatedIsRemembered(t *testing.T) {
-	play(t, func(s *scene) {
-		s.guard()
-		s.deposit(mailbox.Inbox, many(1, 9)...)
-		s.sync(copier.Equal)
-		s.source.create(mailbox.Inbox)
-		s.deposit(mailbox.Inbox, 1, 2, 3)
-		s.source.userPut(mailbox.Inbox, "fragile", "", at(20))
-		s.to.fragile = true // at the first message, when the new UIDVALIDITY is in the ledger
-		s.sync(copier.Failed)
-		s.to.fragile = false
-		time.Sleep(fence)
-		if r := s.sync(copier.Held); r.Held != 6 || r.Messages.Appended != 1 {
-			s.Errorf("%d are held and %d copied, want 6 and 1", r.Held, r.Messages.Appended)
-		}
-		s.wantInbox(10)
-	})
+	for name, trouble := range map[string]func(s *scene) *bool{
+		"while it looked": func(s *scene) *bool { return &s.from.mute },
+		// When the new UIDVALIDITY is in the ledger.
+		"at the first message": func(s *scene) *bool { return &s.to.fragile },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.guard()
+				s.deposit(mailbox.Inbox, many(1, 9)...)
+				s.sync(copier.Equal)
+				s.source.create(mailbox.Inbox)
+				s.deposit(mailbox.Inbox, 1, 2, 3)
+				s.source.userPut(mailbox.Inbox, "fragile", "", at(20))
+				*trouble(s) = true
+				s.sync(copier.Failed)
+				*trouble(s) = false
+				time.Sleep(fence)
+				if r := s.sync(copier.Held); r.Held != 6 || r.Messages.Appended != 1 {
+					s.Errorf("%d are held and %d copied, want 6 and 1", r.Held, r.Messages.Appended)
+				}
+				s.wantInbox(10)
+			})
+		})
+	}
 }
 
 // TestHeldRefusedApproved goes through what an operator may answer.

@@ -31,6 +31,7 @@ type balky struct {
 	damaged bool // messages that say so are withheld
 	fragile bool // the connection breaks at messages that say so
 	blank   bool // the folder list is empty
+	mute    bool // the connection breaks when messages are asked for
 	// cutAfterCopy loses the connection once a COPY is carried out.
 	cutAfterCopy bool
 	// miscounts makes every message one byte larger than it is, until it is read.
@@ -87,6 +88,10 @@ func (s *balkySession) Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox
 }
 
 func (s *balkySession) Messages(ctx context.Context, uids mailbox.UIDSet, since uint64) ([]mailbox.Message, error) {
+	if s.p.mute {
+		_ = s.Close()
+		return nil, errCut
+	}
 	messages, err := s.Session.Messages(ctx, uids, since)
 	for i := range messages {
 		if s.p.miscounts {
