@@ -167,7 +167,8 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 
 // Sync makes a mailbox equal and records it: by Update.Done where it
 // succeeds; the caller records a failure. While another sync holds the
-// mailbox's lease the error is a *LeaseHeldError.
+// mailbox's lease the error is a *LeaseHeldError; while the mirror is suspended,
+// before the sync or since, it is a *SuspendedError.
 func (e *Engine) Sync(ctx context.Context, job Job) (Report, error) {
 	r := newRun(e, job)
 	defer r.close()
@@ -201,6 +202,9 @@ type run struct {
 	left map[mailbox.FolderName]mirror.Decision
 	// made are the folders for deleted messages that are known to be there.
 	made map[mailbox.FolderName]bool
+	// suspended is why the lease was not renewed, where that is since the
+	// mirror is being suspended. The renewing goroutine sets it before it ends.
+	suspended *SuspendedError
 }
 
 func newRun(e *Engine, job Job) *run {
@@ -280,6 +284,10 @@ func (r *run) sync(ctx context.Context) (Report, error) {
 		// The sockets go first: what is released must not write any more.
 		r.close()
 		r.release(ctx)
+		if r.suspended != nil {
+			// What broke was the connection, and that was our own doing.
+			err = fault.New(fault.Conflict, "sync mailbox", r.suspended, "")
+		}
 		return r.failed(err), err
 	}
 	return r.report, nil
@@ -336,6 +344,7 @@ func (r *run) keepLease(ctx context.Context) (stop func()) {
 				target.SetWriteDeadline(lease.Deadline)
 			case fault.Is(err, fault.Conflict):
 				target.SetWriteDeadline(r.clock.Now())
+				r.suspended, _ = errors.AsType[*SuspendedError](err)
 				return
 			default:
 				// The deadline stands: unless a later renewal succeeds, the

@@ -188,9 +188,11 @@ type Lease struct {
 type Ledger interface {
 	// Begin takes the write lease of a mailbox for ttl and returns what the
 	// ledger knows. A lease that another holds, or that ended without Release
-	// less than fence ago, is a Conflict: *LeaseHeldError.
+	// less than fence ago, is a Conflict: *LeaseHeldError. While the mirror is
+	// suspended nobody gets one: *SuspendedError, a Conflict too.
 	Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Duration) (Lease, []FolderState, error)
-	// Renew prolongs a lease to ttl from now; Conflict where it was lost.
+	// Renew prolongs a lease to ttl from now; Conflict where it was lost, with
+	// a *SuspendedError where that is since the mirror is being suspended.
 	Renew(ctx context.Context, lease Lease, ttl time.Duration) (Lease, error)
 	// Save writes an update in one transaction, and nothing of it where the
 	// lease's epoch is no longer the current one (Conflict). An Update that
@@ -216,6 +218,11 @@ type LeaseHeldError struct {
 func (e *LeaseHeldError) Error() string {
 	return "take write lease of mailbox " + string(e.Key.Number) + ": another sync holds it"
 }
+
+// SuspendedError says that nothing may be written before the mirror is resumed.
+type SuspendedError struct{}
+
+func (*SuspendedError) Error() string { return "the mirror is suspended" }
 
 // FolderState is what the ledger knows of one folder.
 type FolderState struct {
