@@ -28,6 +28,7 @@ type Proxy struct {
 	delay     time.Duration
 	bandwidth int64
 	passed    [2]int64
+	appended  int64
 }
 
 // NewProxy listens on a free loopback port and forwards to target.
@@ -141,6 +142,14 @@ func (p *Proxy) Passed(dir Direction) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.passed[dir]
+}
+
+// Appended is how many bytes of messages to be appended went to the server,
+// those of an APPEND that is not complete included.
+func (p *Proxy) Appended() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.appended
 }
 
 // Close resets all connections and returns when nothing of the proxy runs.
@@ -318,6 +327,9 @@ func (c *conn) inspect(dir Direction, b []byte) (n int, fired *How) {
 		}
 	}
 	c.p.passed[dir] += int64(n)
+	if st.message {
+		c.p.appended += int64(n)
+	}
 	last := b[max(0, n-maxPattern):n]
 	kept := c.tail[dir]
 	c.tail[dir] = append(kept[max(0, len(kept)+len(last)-maxPattern):], last...)

@@ -146,6 +146,20 @@ func literalHead(line string) (size int64, sync, ok bool) {
 var harmless = regexp.MustCompile(`^(LOGIN|AUTHENTICATE|CAPABILITY|NAMESPACE|ID|ENABLE|LIST|LSUB|STATUS|EXAMINE|` +
 	`SEARCH|UID SEARCH|NOOP|IDLE|DONE|LOGOUT|UNSELECT|NOTIFY|GETQUOTA|GETQUOTAROOT|MYRIGHTS)( |$)`)
 
+// Writes returns the commands that could have changed something, whenever they
+// were sent: all that are not known to be harmless, SELECT and CLOSE included.
+func Writes(commands []string) []string {
+	var offending []string
+	for _, c := range commands {
+		upper := strings.ToUpper(c)
+		fetch := strings.HasPrefix(upper, "FETCH ") || strings.HasPrefix(upper, "UID FETCH ")
+		if fetch && marksSeen.MatchString(upper) || !fetch && !harmless.MatchString(upper) {
+			offending = append(offending, c)
+		}
+	}
+	return offending
+}
+
 // marksSeen finds FETCH items that set \Seen (RFC 9051 section 6.4.5).
 var marksSeen = regexp.MustCompile(`(\bBODY\[|\bBINARY\[|\bRFC822( |\)|$)|\bRFC822\.TEXT\b)`)
 
