@@ -21,6 +21,8 @@ type Ports struct {
 	Keeper  Keeper
 	Watch   WatchRecords
 	Waker   Waker
+	// Schedules may be nil where nothing is suspended.
+	Schedules Schedules
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -58,6 +60,8 @@ type Activities struct {
 	log      *slog.Logger
 	// gate holds one token per mailbox that is being worked on.
 	gate chan struct{}
+	// lookout ends the work that is under way when the mirror is suspended.
+	lookout *lookout
 }
 
 // New returns the activities over their ports.
@@ -77,6 +81,10 @@ func New(ports Ports, settings Settings) *Activities {
 		identity: settings.Identity,
 		log:      settings.Log,
 		gate:     make(chan struct{}, settings.Mailboxes),
+
+		lookout: &lookout{every: lookoutEvery, suspension: func(ctx context.Context) (control.Suspension, error) {
+			return ports.Records.Suspension(ctx)
+		}},
 	}
 }
 

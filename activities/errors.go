@@ -95,9 +95,13 @@ func recordedError(err error, link string, wait time.Duration) error {
 }
 
 // ended returns what an activity answers whose context is over: a worker that
-// stops hands the work on at once, all else is Temporal's own cancellation.
+// stops hands the work on at once, a suspension puts it off, all else is
+// Temporal's own cancellation.
 func ended(ctx context.Context) error {
-	if !errors.Is(context.Cause(ctx), errWorkerStopping) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errSuspended):
+		return suspendedError()
+	case !errors.Is(cause, errWorkerStopping):
 		return ctx.Err()
 	}
 	return temporal.NewApplicationErrorWithOptions(errWorkerStopping.Error(), TypeStopping, temporal.ApplicationErrorOptions{

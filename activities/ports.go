@@ -77,6 +77,8 @@ type Records interface {
 	// AddCompareProgress replaces what is recorded of one page of a compare.
 	AddCompareProgress(ctx context.Context, runID string, page int, progress control.CompareProgress) error
 	FinishCompare(ctx context.Context, runID string) error
+
+	SuspensionRecords
 }
 
 // Starter starts workflows of mailboxes.

@@ -34,7 +34,8 @@ type ReviewInput struct {
 // to it.
 //
 // It may be repeated at any time. Its heartbeats say which mailboxes are done,
-// so that the next attempt takes up where this one ended.
+// so that the next attempt takes up where this one ended. While the mirror is
+// suspended it fails, and is repeated until that is over.
 func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.CompareProgress, error) {
 	return a.reviewPage(ctx, in, false)
 }
@@ -43,6 +44,11 @@ func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild boo
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
+	ctx, leave := a.lookout.under(ctx)
+	defer leave()
+	if err := a.mustRun(ctx); err != nil {
+		return control.CompareProgress{}, pageError(ctx, err)
+	}
 	stores, err := a.ports.Links.Stores(ctx, in.Link)
 	if err != nil {
 		return control.CompareProgress{}, pageError(ctx, err)
@@ -67,6 +73,9 @@ func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild boo
 
 // pageError is the answer of a page that could not be finished.
 func pageError(ctx context.Context, err error) error {
+	if suspended(ctx, err) {
+		return suspendedError()
+	}
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
@@ -262,6 +271,8 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 	})
 	held, busy := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
+	case err != nil && suspended(ctx, err):
+		return errSuspended // the page's end, no failure of the mailbox
 	case ctx.Err() != nil && err != nil:
 		return nil //nolint:nilerr // not the mailbox's failure; the page ends anyway
 	case err == nil && unchanged:

@@ -27,6 +27,11 @@ func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, 
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
+	if err := a.mustRun(ctx); suspended(ctx, err) {
+		return SweepResult{}, nil // what is due is started by the sweep after the resumption
+	} else if err != nil {
+		return SweepResult{}, pageError(ctx, err)
+	}
 	keys, err := a.ports.Records.DueMailboxes(ctx, in.Limit)
 	if err != nil {
 		return SweepResult{}, pageError(ctx, err)

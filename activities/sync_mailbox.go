@@ -44,6 +44,7 @@ const (
 	SyncClean     SyncState = "clean"     // nothing was due
 	SyncParked    SyncState = "parked"    // failed, recorded, due again after Retry
 	SyncGone      SyncState = "gone"      // does not participate any more
+	SyncSuspended SyncState = "suspended" // left as due as it was: nothing may be written
 )
 
 // SyncInput names the mailbox to be synced and who asked for it.
@@ -75,7 +76,9 @@ type SyncResult struct {
 // A failure is recorded at once, with the moment of the next try. While that
 // is seconds away the activity fails and Temporal repeats it; else the mailbox
 // is parked and the activity ends well. While another sync holds the mailbox
-// it fails too, recording nothing, until that one has ended.
+// it fails too, recording nothing, until that one has ended. While the mirror
+// is suspended it ends, recording nothing: the mailbox stays due, and the sweep
+// that comes with the resumption takes it up.
 func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
 	pulse := &syncPulse{trace: inherited(ctx)}
 	defer activity.RecordHeartbeat(ctx, &syncPulse{trace: trace{Deaths: pulse.Deaths}}) // in good order
@@ -84,6 +87,8 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
+	ctx, leave := a.lookout.under(ctx)
+	defer leave()
 
 	if err := a.enter(ctx); err != nil {
 		return SyncResult{}, ended(ctx)
@@ -176,6 +181,9 @@ func (p *syncPulse) progress(now copier.Progress) {
 
 // syncFailed records a failure and decides who tries again.
 func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report copier.Report, err error) (SyncResult, error) {
+	if suspended(ctx, err) {
+		return SyncResult{State: SyncSuspended, Messages: report.Messages, Greetings: report.Greetings}, nil
+	}
 	if ctx.Err() != nil {
 		return SyncResult{}, ended(ctx)
 	}

@@ -55,6 +55,24 @@ func purging(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// settling is for carrying a suspension or its end through: short steps in our
+// own database and in Temporal, and a wait of seconds for the leases. It too is
+// repeated until it succeeds, and as somebody waits for it a dead worker is
+// noticed sooner: its heartbeats come every 3 s at least.
+func settling(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 7 * 24 * time.Hour,
+		HeartbeatTimeout:    5 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    200 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    10 * time.Second,
+		},
+		WaitForCancellation: true,
+		Summary:             summary,
+	})
+}
+
 // sweeping is for the one activity of a sweep. The next sweep is a minute away,
 // so that one which fails is hardly worth repeating.
 func sweeping(ctx workflow.Context) workflow.Context {

@@ -18,6 +18,7 @@ import (
 // What one run carries over to the next has to arrive there whole. A field
 // that is added and not set here fails the test, so that none is forgotten.
 func TestStateSurvivesContinueAsNew(t *testing.T) {
+	moment := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
 	work := copier.Work{Appended: 1, Bytes: 2, FlagsChanged: 3, Expunged: 4}
 	states := []any{
 		workflows.MailboxSyncInput{Link: "dr", Number: "1001", Trigger: "event", Debounce: time.Second, AtOnce: true, Continued: true, Syncs: 7,
@@ -27,6 +28,8 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 			Planned: []activities.Page{{After: "1001", Last: "1250"}}, After: "1250", Complete: true, Started: 3, Ended: 2,
 			Progress: control.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
 				Messages: work, Greetings: work, DueMessages: 7, DueBytes: 8}},
+		workflows.ControlState{Served: 3, Suspension: control.Suspension{State: control.Suspending, Epoch: 4, Reason: "storage",
+			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second}},
 	}
 	data := converter.GetDefaultDataConverter()
 	for _, state := range states {

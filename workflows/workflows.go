@@ -21,6 +21,7 @@ const (
 	TypeScheduledRebuild = "ScheduledRebuild"
 	TypeRetention        = "Retention"
 	TypeWatchEvents      = "WatchEvents"
+	TypeMirrorControl    = "MirrorControl"
 )
 
 const (
@@ -32,6 +33,12 @@ const (
 	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
 	// CompareView, a WatchEvents for WatchView.
 	QueryProgress = "progress"
+	// SignalSuspend and SignalResume tell MirrorControl what to do; they are
+	// names of updates too. The argument is a control.ControlRequest; a bare
+	// signal will do. QuerySuspension asks it for ControlView.
+	SignalSuspend   = "suspend"
+	SignalResume    = "resume"
+	QuerySuspension = "suspension"
 )
 
 // Search attributes, all of type Keyword. They are few and change seldom: each
@@ -44,6 +51,7 @@ var (
 
 // Phases, as PhaseAttribute shows them. A closed workflow keeps its last one:
 // for a MailboxSync that is how the mailbox was left (activities.SyncState).
+// MirrorControl shows how the mirror stands (control.SuspensionState).
 const (
 	PhaseSyncing   = "syncing"
 	PhaseReviewing = "reviewing"
@@ -58,6 +66,9 @@ const SweepID = "sweep"
 
 // RetentionID is the id of the schedule of Retention; its runs append the time.
 const RetentionID = "retention"
+
+// ControlID is the id of the one MirrorControl.
+const ControlID = "mirror-control"
 
 // SyncID is the id of the one MailboxSync of a mailbox.
 func SyncID(key mailbox.Key) string { return "mailbox-sync/" + key.Link + "/" + string(key.Number) }
@@ -127,6 +138,7 @@ func Register(r worker.WorkflowRegistry) {
 		TypeScheduledRebuild: ScheduledRebuild,
 		TypeRetention:        Retention,
 		TypeWatchEvents:      WatchEvents,
+		TypeMirrorControl:    MirrorControl,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,

@@ -41,6 +41,9 @@ type World struct {
 	failing  map[string]error
 	listened Listened
 	changed  chan struct{} // closed when the roster changes; nil while nobody waits
+
+	suspension control.Suspension
+	leases     int
 }
 
 // Compare is the record of one compare.
@@ -60,12 +63,15 @@ func (c Compare) Progress() control.CompareProgress {
 
 // New returns a world without mailboxes.
 func New() *World {
-	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{}}
+	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{},
+		suspension: control.Suspension{State: control.Running, Epoch: 1}}
 }
 
 // Ports returns the world as the ports of activities.
 func (w *World) Ports(starter activities.Starter) activities.Ports {
-	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w, Watch: w, Waker: wakerOf(starter)}
+	schedules, _ := starter.(activities.Schedules)
+	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w, Watch: w, Waker: wakerOf(starter),
+		Schedules: schedules}
 }
 
 // wakerOf is the starter where it can wake as well.

@@ -71,6 +71,7 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dial
 		Debounce:     cfg.Worker.Debounce,
 		PageSize:     cfg.Worker.PageSize,
 		Grace:        cfg.Worker.Grace,
+		Book:         p.repo,
 	}
 	p.runner = temporalrunner.New(p.temporal, p.options)
 	p.shares = newShares(p.repo, cfg, log)

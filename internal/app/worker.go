@@ -26,9 +26,9 @@ type Worker struct {
 	stopOnce sync.Once
 }
 
-// NewWorker connects to everything, makes Temporal fit for the workflows, and
-// brings the schedules of every link to what is configured. It polls for no
-// work before Start.
+// NewWorker connects to everything, makes Temporal fit for the workflows,
+// brings the schedules of every link to what is configured and set, and sees to
+// it that MirrorControl runs. It polls for no work before Start.
 func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Worker, err error) {
 	p, err := connect(ctx, cfg, log, temporalclient.Dial)
 	if err != nil {
@@ -45,10 +45,13 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.ensureSchedules(ctx); err != nil {
 		return nil, err
 	}
+	if err := p.runner.EnsureControl(ctx); err != nil {
+		return nil, err
+	}
 	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
-			Watch: p.repo, Waker: p.runner},
+			Watch: p.repo, Waker: p.runner, Schedules: p.runner},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},

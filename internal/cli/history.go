@@ -15,9 +15,12 @@ func (c *cli) historyCommand() *cobra.Command {
 	var limit int
 	var archive bool
 	cmd := &cobra.Command{
-		Use:               "history LINK [NUMBER]",
-		Short:             "What was done, newest first: syncs that changed something or failed",
-		Args:              takes(1, 2),
+		Use:   "history [LINK [NUMBER]]",
+		Short: "What was done, newest first: syncs that changed something or failed",
+		Long: `Shows what was done, newest first: of a link or one of its mailboxes, the syncs
+that changed something or failed. Without a link, what operators asked of the
+mirror as a whole: suspensions, resumptions, changes of schedules.`,
+		Args:              takes(0, 2),
 		ValidArgsFunction: c.linkNames(0),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
@@ -26,6 +29,9 @@ func (c *cli) historyCommand() *cobra.Command {
 			return nil
 		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			if len(args) == 0 {
+				return c.showEvents(ctx, ctl, limit)
+			}
 			entries, err := ctl.History(ctx, args[0], mailbox.Number(first(args[1:])), limit, archive)
 			if err != nil {
 				return err

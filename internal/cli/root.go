@@ -41,6 +41,9 @@ type Environment struct {
 	LookupEnv      func(string) (string, bool)
 	// Now returns the time in the zone in which times are shown.
 	Now func() time.Time
+	// User names who gives the command, for the record; "" means the one whose
+	// process it is.
+	User string
 	// Version is the release; "" means what the build recorded.
 	Version string
 
@@ -95,6 +98,9 @@ func withSystem(env Environment) Environment {
 	}
 	if env.Now == nil {
 		env.Now = time.Now
+	}
+	if env.User == "" {
+		env.User = operator(env.LookupEnv)
 	}
 	return env
 }
@@ -155,7 +161,8 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	root.SetHelpCommandGroupID("")
 	root.AddCommand(
 		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand(), c.keyCommand())...)
-	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.ledgerCommand(), c.guardCommand())...)
+	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.ledgerCommand(), c.guardCommand(),
+		c.suspendCommand(), c.resumeCommand(), c.scheduleCommand())...)
 	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand())...)
 	root.AddCommand(c.versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })

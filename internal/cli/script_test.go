@@ -34,6 +34,7 @@ var update = flag.Bool("update", false, "write what the commands say into the sc
 //	seed                 fills the system with what seed_test.go describes
 //	holds                has the guard of that link hold something
 //	schedule HOW         makes the compare schedules overdue, paused, none or away
+//	still                lets the suspension be complete from now on
 //	away                 makes the system unreachable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"seed":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).seed() },
 			"holds":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).holds() },
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
+			"still":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).still() },
 			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
 		},
 	})
@@ -73,8 +75,12 @@ type system struct {
 }
 
 func newSystem() *system {
+	repo := controltest.NewMemory(now)
 	return &system{
-		repo: controltest.NewMemory(now), runner: &controltest.Runner{},
+		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r control.ControlRequest) error {
+			_, err := repo.Resume(context.Background(), r)
+			return err
+		}},
 		checker: &controltest.Checker{}, verifier: &controltest.Verifier{},
 	}
 }
@@ -85,6 +91,14 @@ func (s *system) Control() *control.Control {
 	return control.New(control.Ports{
 		Repository: s.repo, Runner: s.runner, Checker: s.checker, Verifier: s.verifier, Sealer: controltest.Sealer{},
 	}, control.Options{Now: now})
+}
+
+// still acknowledges suspensions, as a worker does.
+func (s *system) still() {
+	s.runner.OnAskSuspend = func(r control.ControlRequest) error {
+		_, err := s.repo.ConfirmSuspended(context.Background(), r.Epoch)
+		return err
+	}
 }
 
 func (s *system) Close() { s.closed++ }
@@ -116,7 +130,7 @@ func runMailmirror(ts *testscript.TestScript, neg bool, args []string) {
 		in = f
 	}
 	s.code = cli.Main(context.Background(), args, cli.Environment{
-		Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(), Now: now, Version: "1.2.3",
+		Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(), Now: now, Version: "1.2.3", User: "alice",
 		LookupEnv: func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" },
 		Open:      s.open, Up: s.up,
 	})

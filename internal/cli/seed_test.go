@@ -89,6 +89,12 @@ func (s *system) seed() {
 		control.Watcher{Link: "dr", Shard: 2, Worker: "3@three", UpdatedAt: clock.Add(-5 * time.Minute), Health: watch.Health{Mode: watch.Notify}},
 	)
 	s.schedule("ahead")
+	s.runner.Infos = []control.ScheduleInfo{
+		{Name: "sweep", What: "start what is due and not running", Spec: control.ScheduleSpec{Every: time.Minute}, When: "every 1m", Exists: true,
+			Next: []time.Time{clock.Add(time.Minute)}, LastRun: clock.Add(-5 * time.Minute), Missed: 2, Skipped: 1},
+		{Name: "full-compare/dr", Link: "dr", What: "compare every mailbox of link dr", Spec: control.ScheduleSpec{Every: 4 * time.Hour}, When: "every 4h",
+			Exists: true, Next: []time.Time{clock.Add(3 * time.Hour)}},
+	}
 	s.runner.OnCompare = func(string) (string, bool, error) { return "run-1", true, nil }
 	s.checker.Reports = map[string]control.StoreReport{"prod": {
 		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),

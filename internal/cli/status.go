@@ -48,6 +48,9 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, span(l.Lag))
 	}
 	t.write(w)
+	if s := links[0].Suspension; s.Still() {
+		fmt.Fprintf(w, "\n%s\n", clean(c.suspensionLine(s)))
+	}
 	for _, l := range links {
 		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
 		for _, line := range append(c.listening(l), c.comingUp(l)...) {
@@ -65,7 +68,9 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 		line := fmt.Sprintf("compare running since %s: %d of %d mailboxes reviewed, %d synced, %d failed",
 			c.moment(run.StartedAt), run.Reviewed, run.Mailboxes, run.Synced, run.Failed)
 		// A big mailbox takes minutes without news, a lost worker for ever.
-		if silence := c.env.Now().Sub(run.UpdatedAt); silence > 10*time.Minute {
+		if silence := c.env.Now().Sub(run.UpdatedAt); l.Suspension.Still() {
+			line += "; it goes on when the mirror is resumed"
+		} else if silence > 10*time.Minute {
 			line += fmt.Sprintf("; no progress for %s, is a worker running?", span(silence))
 		}
 		return line
@@ -78,7 +83,9 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 
 func (c *cli) comingUp(l control.LinkOverview) []string {
 	var next []string
-	if due := l.States.Dirty + l.States.New; due > 0 {
+	if due := l.States.Dirty + l.States.New; due > 0 && l.Suspension.Still() {
+		next = append(next, counted(due, "mailbox")+" due, to be started when the mirror is resumed")
+	} else if due > 0 {
 		next = append(next, fmt.Sprintf("%s due, to be started within %s", counted(due, "mailbox"), span(l.Next.SweepWithin)))
 	}
 	if l.States.Parked > 0 {
@@ -94,11 +101,15 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 	if l.States.Differing > 0 {
 		next = append(next, counted(l.States.Differing, "mailbox")+" with lasting differences; see: mailmirror errors "+l.Link.Name)
 	}
-	if line := c.nextCompare(l.Next); line != "" {
+	if line := c.nextCompare(l.Next); line != "" && !l.Suspension.Still() {
 		next = append(next, line)
 	}
 	if line := c.lastRebuild(l.LastRebuild); line != "" {
 		next = append(next, line)
+	}
+	for _, s := range l.Next.Missed {
+		next = append(next, fmt.Sprintf("schedule %s missed %s, noticed %s, and started none since; see: mailmirror schedule list",
+			s.Name, counted(s.Missed, "run"), c.moment(s.MissedSeen)))
 	}
 	return next
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"mailmirror/internal/fault"
@@ -11,7 +12,9 @@ import (
 // LinkOverview is one link at a glance, with what will happen next.
 type LinkOverview struct {
 	LinkStatus
-	Next Next `json:"next"`
+	// Suspension is how the mirror as a whole stands.
+	Suspension Suspension `json:"suspension"`
+	Next       Next       `json:"next"`
 	// Watchers are the listeners of the link, by shard.
 	Watchers []Watcher `json:"watchers"`
 }
@@ -34,6 +37,8 @@ type Next struct {
 	SweepWithin time.Duration `json:"sweep_within_ns"`
 	// RetryAt is the next attempt at a mailbox that keeps failing.
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Missed are the schedules that missed runs, and started none since.
+	Missed []ScheduleInfo `json:"missed,omitempty"`
 }
 
 // Status tells how links stand; "" means every link. What Temporal does not
@@ -52,19 +57,29 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
+	suspension, err := c.repo.Suspension(ctx)
+	if err != nil {
+		return nil, err
+	}
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	schedules := scheduleReader{runner: c.runner}
+	missed := c.missed(asking)
 	overviews := make([]LinkOverview, 0, len(statuses))
 	for _, s := range statuses {
 		schedule, unknown := schedules.read(asking, s.Link.Name)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		o := LinkOverview{LinkStatus: s, Next: c.next(s, schedule, unknown), Watchers: []Watcher{}}
+		o := LinkOverview{LinkStatus: s, Suspension: suspension, Next: c.next(s, schedule, unknown), Watchers: []Watcher{}}
 		for _, w := range watchers {
 			if w.Link == s.Link.Name {
 				o.Watchers = append(o.Watchers, w)
+			}
+		}
+		for _, m := range missed {
+			if m.Link == "" || m.Link == s.Link.Name {
+				o.Next.Missed = append(o.Next.Missed, m)
 			}
 		}
 		if s.States.Parked > 0 {
@@ -97,6 +112,16 @@ func (c *Control) next(s LinkStatus, schedule Schedule, unknown error) Next {
 	late := !n.CompareBy.IsZero() && c.options.Now().After(n.CompareBy.Add(time.Minute))
 	n.CompareOverdue = late && !n.CompareRunning
 	return n
+}
+
+// missed lists the schedules that missed runs and started none since; none
+// where Temporal does not tell.
+func (c *Control) missed(ctx context.Context) []ScheduleInfo {
+	all, err := c.Schedules(ctx)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(all, ScheduleInfo.MadeGood)
 }
 
 // patience is how long a Status waits for Temporal, for all links together.

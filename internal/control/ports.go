@@ -53,6 +53,9 @@ type Repository interface {
 	CompareRun(ctx context.Context, runID string) (CompareRun, error)
 	// Watchers tells how the listeners do, by link and shard; "" means every link.
 	Watchers(ctx context.Context, link string) ([]Watcher, error)
+
+	SuspensionRecords
+	ScheduleRecords
 }
 
 // Runner is what control needs of Temporal.
@@ -74,6 +77,9 @@ type Runner interface {
 	// EnsureSchedules creates or updates the schedules of a link.
 	EnsureSchedules(ctx context.Context, link string) error
 	RemoveSchedules(ctx context.Context, link string) error
+
+	SuspensionRunner
+	ScheduleRunner
 }
 
 // Schedule is the compare schedule of a link as Temporal has it.

@@ -20,6 +20,10 @@ type ScheduleSpec struct {
 	Timezone string `json:"timezone,omitempty"`
 }
 
+func (s ScheduleSpec) empty() bool {
+	return s.Every == 0 && s.Cron == "" && len(s.At) == 0 && s.Timezone == ""
+}
+
 // shortestInterval keeps a mistyped unit from starting workflows all the time.
 const shortestInterval = 10 * time.Second
 

@@ -28,6 +28,9 @@ func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
+	if err := c.writing(ctx, op); err != nil {
+		return CompareStart{}, err
+	}
 	runID, started, err := c.runner.StartCompare(ctx, link)
 	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
 }
@@ -68,6 +71,9 @@ func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every tim
 func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
 	op := "sync mailbox " + string(key.Number)
 	if err := checkNumbers(op, []mailbox.Number{key.Number}); err != nil {
+		return 0, err
+	}
+	if err := c.writing(ctx, op); err != nil {
 		return 0, err
 	}
 	generation, err := c.repo.MarkDirty(ctx, key)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 )
 
@@ -15,6 +16,7 @@ const (
 	foreignKeyViolation = "23503"
 	checkViolation      = "23514"
 	leaseLost           = "ML001" // raised by our own function ledger_lease
+	mirrorSuspended     = "ML002" // raised by our own trigger on leases
 )
 
 const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
@@ -45,6 +47,8 @@ func classify(op string, err error) error {
 	switch {
 	case pg.Code == leaseLost:
 		return fault.New(fault.Conflict, op+": the write lease was lost to another sync", nil, "")
+	case pg.Code == mirrorSuspended:
+		return fault.New(fault.Conflict, op, &copier.SuspendedError{}, "mailmirror resume")
 	case pg.Code == uniqueViolation:
 		return fault.New(fault.Conflict, op, cause, "")
 	case pg.Code == foreignKeyViolation:

@@ -15,7 +15,8 @@ import (
 
 // Begin implements copier.Ledger, in one round trip and one transaction: what
 // is read is what the holder before left. The commit is waited for, so that no
-// crash of the database forgets that somebody may write.
+// crash of the database forgets that somebody may write. That the mirror is not
+// suspended is checked where the row is written, by a trigger.
 //
 // A folder whose ledger contradicts itself, as it does when rows were altered
 // by hand, is forgotten and absent from the answer.
@@ -27,7 +28,7 @@ func (s *Store) Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Dura
 	var b pgx.Batch
 	taken, known := false, false
 	var wait time.Duration
-	b.Queue(sqlcgen.TakeLease, ttl, link, number, fence).QueryRow(func(row pgx.Row) error {
+	b.Queue(sqlcgen.TakeLease, ttl, fence, link, number).QueryRow(func(row pgx.Row) error {
 		return found(row.Scan(&lease.Epoch), &taken)
 	})
 	b.Queue(sqlcgen.LeaseWait, fence, link, number).QueryRow(func(row pgx.Row) error {

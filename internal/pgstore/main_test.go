@@ -139,3 +139,15 @@ func sql(t testing.TB, dsn string, statements ...string) {
 		}
 	}
 }
+
+// trySQL runs a statement that may be refused.
+func trySQL(dsn, statement string) error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, statement)
+	return err
+}

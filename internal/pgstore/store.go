@@ -85,9 +85,12 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 // tables of which the server has no statistics yet; planning anew for each
 // value took a third of a sync's time. Compiling a plan takes longer than
 // running any of them. It is a statement and not a parameter of the log-in,
-// since connection poolers refuse parameters that they do not know.
+// since connection poolers refuse parameters that they do not know. Statements
+// that wait for a lock count on seeing what the one before them has written,
+// whatever the database's own default is.
 func tune(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET jit = off")
+	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET jit = off;"+
+		"SET default_transaction_isolation = 'read committed'")
 	return err
 }
 

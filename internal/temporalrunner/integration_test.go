@@ -60,6 +60,8 @@ func TestOnTemporal(t *testing.T) {
 		"schedules":                     testSchedules,
 		"a start waits for a worker":    testWaiting,
 		"sweep":                         testSweep,
+		"mirror control":                testMirrorControl,
+		"schedules are set":             testScheduleControl,
 		"remove":                        testRemove,
 		"a failed compare says its why": testFailedCompare,
 	} {

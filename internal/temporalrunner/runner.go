@@ -38,6 +38,15 @@ type Options struct {
 	// off in good order: the engine gives its leases back, pages write down what
 	// they know. Default 15 s.
 	Grace time.Duration
+	// Book is where operators' decisions are kept; nil means that there are none.
+	Book Book
+}
+
+// Book is what operators have decided.
+type Book interface {
+	// ScheduleSpecs returns when schedules run, by name, where that was set.
+	ScheduleSpecs(ctx context.Context) (map[string]control.ScheduleSpec, error)
+	Suspension(ctx context.Context) (control.Suspension, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -61,7 +70,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Runner implements control.Runner and activities.Starter over a Temporal
+// Runner implements control.Runner and the activities' ports over a Temporal
 // client. It is safe for concurrent use; the client stays its caller's.
 type Runner struct {
 	client client.Client
@@ -71,6 +80,8 @@ type Runner struct {
 var (
 	_ control.Runner     = (*Runner)(nil)
 	_ activities.Starter = (*Runner)(nil)
+
+	_ activities.Schedules = (*Runner)(nil)
 )
 
 // New returns a runner over a connected, or lazy, client.

@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/internal/control"
-	"mailmirror/internal/fault"
 	"mailmirror/workflows"
 )
 
@@ -34,17 +33,30 @@ func (r *Runner) EnsureCommonSchedules(ctx context.Context) error {
 }
 
 func (r *Runner) ensureAll(ctx context.Context, schedules []schedule) error {
+	specs, err := r.specs(ctx)
+	if err != nil {
+		return err
+	}
 	for _, s := range schedules {
-		if err := r.ensure(ctx, r.options(s, s.spec)); err != nil {
+		if err := r.ensure(ctx, r.options(s, s.specIn(specs))); err != nil {
 			return classify("keep schedule "+s.id, err)
 		}
 	}
 	return nil
 }
 
-// ensure creates a schedule or updates the one that exists.
+// ensure creates a schedule or updates the one that exists. While the mirror is
+// suspended it is paused; one that was paused for that reason goes on where the
+// mirror runs again.
 func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) error {
-	_, err := r.client.ScheduleClient().Create(ctx, options)
+	suspension, err := r.suspension(ctx)
+	if err != nil {
+		return err
+	}
+	if suspension.Still() {
+		options.Paused, options.Note = true, suspensionNote(suspension)
+	}
+	_, err = r.client.ScheduleClient().Create(ctx, options)
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return err
 	}
@@ -54,6 +66,16 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 			schedule := current.Description.Schedule
 			schedule.Spec, schedule.Action = &options.Spec, options.Action
 			schedule.Policy = &client.SchedulePolicies{Overlap: options.Overlap, CatchupWindow: options.CatchupWindow}
+			// Asked again, as late as can be: a suspension pauses schedules itself,
+			// and what it has paused since must not be undone.
+			now, err := r.suspension(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if schedule.State != nil {
+				state := stateUnder(*schedule.State, now)
+				schedule.State = &state
+			}
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
 		},
 	})
@@ -62,16 +84,9 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 // Schedule implements control.Runner. A schedule that does not exist starts
 // nothing, and is no error.
 func (r *Runner) Schedule(ctx context.Context, link string) (control.Schedule, error) {
-	op := "ask Temporal for the schedule of link " + link
-	d, err := r.client.ScheduleClient().GetHandle(ctx, workflows.CompareID(link)).Describe(ctx)
-	switch {
-	case is[*serviceerror.NotFound](err):
-		return control.Schedule{}, nil
-	case is[*serviceerror.DeadlineExceeded](err), errors.Is(err, context.DeadlineExceeded):
-		// The client tries to connect for as long as it may.
-		return control.Schedule{}, fault.New(fault.Transient, op, errors.New("no answer"), "is Temporal running, and is its address right?")
-	case err != nil:
-		return control.Schedule{}, classify(op, err)
+	d, err := r.describe(ctx, "ask Temporal for the schedule of link "+link, workflows.CompareID(link))
+	if err != nil || d == nil {
+		return control.Schedule{}, err
 	}
 	s := control.Schedule{Paused: d.Schedule.State != nil && d.Schedule.State.Paused, WaitingSince: waitingSince(d.Info)}
 	// Temporal goes on telling what a paused schedule would do.

@@ -57,7 +57,7 @@ func TestReplayNoticesAChange(t *testing.T) {
 
 func workflowTypes() []string {
 	return []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep,
-		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention}
+		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl}
 }
 
 // TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.

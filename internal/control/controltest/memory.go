@@ -32,6 +32,10 @@ type Memory struct {
 	lag       map[string]time.Duration
 	guard     guard
 	watchers  []control.Watcher
+
+	suspension control.Suspension
+	events     []control.Event
+	specs      map[string]control.ScheduleSpec
 }
 
 var _ control.Repository = (*Memory)(nil)
@@ -41,6 +45,7 @@ func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
 		Now: now, stores: map[string]control.Store{}, links: map[string]control.Link{},
 		mailboxes: map[mailbox.Key]control.Mailbox{}, runs: map[string]control.CompareRun{}, lag: map[string]time.Duration{},
+		suspension: control.Suspension{State: control.Running, Epoch: 1}, specs: map[string]control.ScheduleSpec{},
 	}
 }
 

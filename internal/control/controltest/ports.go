@@ -20,9 +20,16 @@ type Runner struct {
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
 	OnSchedule     func(ctx context.Context, link string) (control.Schedule, error)
+	OnAskSuspend   func(control.ControlRequest) error
+	OnAskResume    func(control.ControlRequest) error
 	SchedulesFault error
-	mu             sync.Mutex
-	schedules      map[string]bool
+	// Infos are the schedules that there are; Specs tells what is recorded of
+	// them, and SpecFault is Temporal's opinion of that.
+	Infos     []control.ScheduleInfo
+	Specs     func(context.Context) (map[string]control.ScheduleSpec, error)
+	SpecFault error
+	mu        sync.Mutex
+	schedules map[string]bool
 }
 
 var _ control.Runner = (*Runner)(nil)

@@ -2,7 +2,8 @@
 -- database's, and is asked again after a wait for the row's lock.
 -- name: TakeLease :one
 UPDATE leases
-SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + sqlc.arg(ttl)::interval, clean = false
+SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + sqlc.arg(ttl)::interval, clean = false,
+    fence = sqlc.arg(fence)::interval
 WHERE link = @link AND number = @number
     AND (clean OR expires_at + sqlc.arg(fence)::interval <= clock_timestamp())
 RETURNING epoch;

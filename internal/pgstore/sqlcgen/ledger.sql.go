@@ -429,17 +429,18 @@ func (q *Queries) RenewLease(ctx context.Context, arg RenewLeaseParams) (int64, 
 
 const TakeLease = `-- name: TakeLease :one
 UPDATE leases
-SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + $1::interval, clean = false
-WHERE link = $2 AND number = $3
-    AND (clean OR expires_at + $4::interval <= clock_timestamp())
+SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + $1::interval, clean = false,
+    fence = $2::interval
+WHERE link = $3 AND number = $4
+    AND (clean OR expires_at + $2::interval <= clock_timestamp())
 RETURNING epoch
 `
 
 type TakeLeaseParams struct {
 	Ttl    time.Duration
+	Fence  time.Duration
 	Link   string
 	Number string
-	Fence  time.Duration
 }
 
 // TakeLease returns no row where another may still write. The time is the
@@ -447,9 +448,9 @@ type TakeLeaseParams struct {
 func (q *Queries) TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error) {
 	row := q.db.QueryRow(ctx, TakeLease,
 		arg.Ttl,
+		arg.Fence,
 		arg.Link,
 		arg.Number,
-		arg.Fence,
 	)
 	var epoch int64
 	err := row.Scan(&epoch)

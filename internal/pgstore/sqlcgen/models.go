@@ -78,6 +78,15 @@ type ConnectionShare struct {
 	ExpiresAt time.Time
 }
 
+type ControlEvent struct {
+	ID      int64
+	At      time.Time
+	Event   string
+	Subject string
+	Who     string
+	Reason  string
+}
+
 type Difference struct {
 	FolderID  int64
 	SourceUid int64
@@ -252,6 +261,7 @@ type Lease struct {
 	Epoch     int64
 	ExpiresAt time.Time
 	Clean     bool
+	Fence     time.Duration
 }
 
 type LedgerFolder struct {
@@ -334,6 +344,22 @@ type Move struct {
 	Uids       string
 }
 
+type ScheduleMiss struct {
+	Name      string
+	Missed    int64
+	NoticedAt time.Time
+}
+
+type ScheduleSpec struct {
+	Name     string
+	Every    time.Duration
+	Cron     string
+	AtTimes  []string
+	Timezone string
+	Who      string
+	SetAt    time.Time
+}
+
 type Store struct {
 	Name           string
 	ImapAddress    string
@@ -351,6 +377,16 @@ type Store struct {
 	IdleLimit      int64
 	PollEvery      time.Duration
 	MaxConnections int64
+}
+
+type Suspension struct {
+	One         bool
+	State       string
+	Epoch       int64
+	Reason      string
+	Who         string
+	Since       time.Time
+	SuspendedAt *time.Time
 }
 
 type WatchShard struct {

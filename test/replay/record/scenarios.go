@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
@@ -229,6 +230,45 @@ var scenarios = []scenario{
 		id := workflows.WatchID(r.link)
 		return id, r.client.CancelWorkflow(ctx, id, "")
 	}, cancelled},
+	{"mirror-control-updates", func(ctx context.Context, r *rig) (string, error) {
+		return r.controlled(ctx, func(id string) error {
+			request := control.ControlRequest{Reason: "storage", Who: "alice"}
+			for _, name := range []string{workflows.SignalSuspend, workflows.SignalSuspend, workflows.SignalResume, workflows.SignalResume} {
+				if err := r.updated(ctx, id, name, request); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}, cancelled},
+	{"mirror-control-signals", func(ctx context.Context, r *rig) (string, error) {
+		return r.controlled(ctx, func(id string) error {
+			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, control.Suspended); err != nil {
+				return err
+			}
+			if err := r.signalled(ctx, id, workflows.SignalResume, nil, control.Running); err != nil {
+				return err
+			}
+			return r.signalled(ctx, id, workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}, control.Suspended)
+		})
+	}, cancelled},
+	{"mirror-control-called-off", func(ctx context.Context, r *rig) (string, error) {
+		r.world.HoldLeases(2)
+		return r.controlled(ctx, func(id string) error {
+			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, control.Suspending); err != nil {
+				return err
+			}
+			return r.updated(ctx, id, workflows.SignalResume, control.ControlRequest{Who: "bob"})
+		})
+	}, cancelled},
+	{"mirror-control-starts-suspended", func(ctx context.Context, r *rig) (string, error) {
+		if _, err := r.world.Suspend(ctx, control.ControlRequest{Reason: "storage", Who: "alice"}); err != nil {
+			return "", err
+		}
+		return r.controlled(ctx, func(id string) error {
+			return r.signalled(ctx, id, workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: 2}, control.Suspended)
+		})
+	}, cancelled},
 }
 
 // listens gives the link a store that can be listened to.
@@ -246,6 +286,55 @@ func (r *rig) unlink(ctx context.Context) (string, error) {
 	r.world.Listen(func(l *activitytest.Listened) { l.Gone = true })
 	id := workflows.WatchID(r.link)
 	return id, r.client.GetWorkflow(ctx, id, "").Get(ctx, nil)
+}
+
+// controlled runs MirrorControl through what steps do, and ends it.
+func (r *rig) controlled(ctx context.Context, steps func(id string) error) (string, error) {
+	r.world.Add(r.link, activitytest.Numbers(3)...)
+	id := "control-of-" + r.link
+	options := r.options(id)
+	run, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeMirrorControl, workflows.ControlState{})
+	if err != nil {
+		return "", err
+	}
+	if err := steps(id); err != nil {
+		return "", err
+	}
+	if err := r.client.CancelWorkflow(ctx, id, ""); err != nil {
+		return "", err
+	}
+	if err := run.Get(ctx, nil); !temporal.IsCanceledError(err) {
+		return "", err
+	}
+	return id, nil
+}
+
+// updated sends an update and waits until it is carried out.
+func (r *rig) updated(ctx context.Context, id, name string, request control.ControlRequest) error {
+	update, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: id, UpdateName: name, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
+	if err != nil {
+		return err
+	}
+	return update.Get(ctx, nil)
+}
+
+// signalled sends a signal and waits until the mirror stands as it asks.
+func (r *rig) signalled(ctx context.Context, id, name string, argument any, want control.SuspensionState) error {
+	if err := r.client.SignalWorkflow(ctx, id, "", name, argument); err != nil {
+		return err
+	}
+	for {
+		value, err := r.client.QueryWorkflow(ctx, id, "", workflows.QuerySuspension)
+		if err != nil {
+			return err
+		}
+		var v workflows.ControlView
+		if err := value.Get(&v); err != nil || v.State == want {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // copies makes every sync copy something.

@@ -1,0 +1,91 @@
+package activitytest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"mailmirror/internal/control"
+)
+
+// Suspension implements activities.SuspensionRecords.
+func (w *World) Suspension(context.Context) (control.Suspension, error) {
+	if err := w.called("Suspension"); err != nil {
+		return control.Suspension{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.suspension, nil
+}
+
+// Suspend implements activities.SuspensionRecords.
+func (w *World) Suspend(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+	if err := w.called("Suspend"); err != nil {
+		return control.Suspension{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.suspension; s.State == control.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
+		w.suspension = control.Suspension{State: control.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who,
+			Since: time.Now(), Waiting: w.leases}
+	}
+	return w.suspension, nil
+}
+
+// ConfirmSuspended implements activities.SuspensionRecords.
+func (w *World) ConfirmSuspended(_ context.Context, epoch int64) (control.Suspension, error) {
+	if err := w.called("ConfirmSuspended"); err != nil {
+		return control.Suspension{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := &w.suspension; s.State == control.Suspending && s.Epoch == epoch {
+		s.Waiting = w.leases
+		if w.leases == 0 {
+			s.State, s.SuspendedAt = control.Suspended, time.Now()
+		}
+	}
+	return w.suspension, nil
+}
+
+// Resume implements activities.SuspensionRecords.
+func (w *World) Resume(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+	if err := w.called("Resume"); err != nil {
+		return control.Suspension{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.suspension; s.Still() && r.Epoch == s.Epoch {
+		w.suspension = control.Suspension{State: control.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: time.Now()}
+	}
+	return w.suspension, nil
+}
+
+// HoldLeases says how many mailboxes somebody may write to: a suspension is
+// not complete before there are none.
+func (w *World) HoldLeases(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leases = n
+}
+
+// Links implements activities.SuspensionRecords: those of the mailboxes.
+func (w *World) Links(context.Context) ([]control.Link, error) {
+	if err := w.called("Links"); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := map[string]bool{}
+	for key := range w.boxes {
+		names[key.Link] = true
+	}
+	var links []control.Link
+	for name := range maps.Keys(names) {
+		links = append(links, control.Link{Name: name})
+	}
+	slices.SortFunc(links, func(a, b control.Link) int { return strings.Compare(a.Name, b.Name) })
+	return links, nil
+}

@@ -1,0 +1,260 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+)
+
+// SuspensionRecords is what suspending needs of the database; see
+// control.SuspensionRecords.
+type SuspensionRecords interface {
+	Suspension(ctx context.Context) (control.Suspension, error)
+	Suspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error)
+	ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error)
+	Resume(ctx context.Context, r control.ControlRequest) (control.Suspension, error)
+	Links(ctx context.Context) ([]control.Link, error)
+}
+
+// Schedules is what suspending needs of the schedules.
+type Schedules interface {
+	// SuspendSchedules pauses those of all links and of the given ones; what is
+	// paused already is left as it is.
+	SuspendSchedules(ctx context.Context, links []string, s control.Suspension) error
+	// ResumeSchedules lets those go on that SuspendSchedules paused, and starts
+	// what became due meanwhile.
+	ResumeSchedules(ctx context.Context, links []string, s control.Suspension) error
+}
+
+const (
+	// TypeSuspended is the type of the error by which an activity ends that has
+	// to wait for the mirror to be resumed.
+	TypeSuspended = "suspended"
+	// suspendedRetry is how often it then looks whether it may go on.
+	suspendedRetry = 5 * time.Second
+	// stillEvery is how often AwaitStill looks at the leases.
+	stillEvery = 200 * time.Millisecond
+	// lookoutEvery is how often a worker at work asks whether the mirror is
+	// suspended. The lease is what keeps it from writing; this is to be quick.
+	lookoutEvery = 500 * time.Millisecond
+)
+
+// errSuspended is the cause of a context that ended because the mirror is
+// being suspended.
+var errSuspended = errors.New("the mirror is suspended")
+
+// suspendedError is the answer of an activity that goes on after resumption.
+func suspendedError() error {
+	return temporal.NewApplicationErrorWithOptions(errSuspended.Error(), TypeSuspended, temporal.ApplicationErrorOptions{
+		NextRetryDelay: suspendedRetry,
+		Category:       temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+// suspended reports whether work ended because the mirror is suspended: it is
+// no failure of the mailbox, which stays as due as it was.
+func suspended(ctx context.Context, err error) bool {
+	if errors.Is(context.Cause(ctx), errSuspended) || errors.Is(err, errSuspended) {
+		return true
+	}
+	_, refused := errors.AsType[*copier.SuspendedError](err)
+	return refused
+}
+
+// lookout ends the contexts of running work when the mirror is suspended. All
+// work of a process shares one look at the database, while there is any.
+type lookout struct {
+	suspension func(context.Context) (control.Suspension, error)
+	every      time.Duration
+
+	mu    sync.Mutex
+	work  map[int]context.CancelCauseFunc
+	next  int
+	sleep context.CancelFunc // ends the looking; nil while nobody works
+}
+
+// under returns a context that ends too when the mirror is suspended, and what
+// must be called when the work is over.
+func (l *lookout) under(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.work == nil {
+		l.work = map[int]context.CancelCauseFunc{}
+	}
+	id := l.next
+	l.next++
+	l.work[id] = cancel
+	if l.sleep == nil {
+		looking, sleep := context.WithCancel(context.WithoutCancel(ctx))
+		l.sleep = sleep
+		go l.look(looking)
+	}
+	return ctx, func() {
+		cancel(context.Canceled)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.work, id)
+		if len(l.work) == 0 && l.sleep != nil {
+			l.sleep()
+			l.sleep = nil
+		}
+	}
+}
+
+func (l *lookout) look(ctx context.Context) {
+	ticker := time.NewTicker(l.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		// One that cannot be asked is asked again; the leases are not renewed
+		// meanwhile either.
+		if s, err := l.suspension(ctx); err == nil && s.Still() {
+			l.stop()
+		}
+	}
+}
+
+func (l *lookout) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, cancel := range l.work {
+		cancel(errSuspended)
+	}
+}
+
+// ReadSuspension returns how the mirror as a whole stands.
+func (a *Activities) ReadSuspension(ctx context.Context) (control.Suspension, error) {
+	s, err := a.ports.Records.Suspension(ctx)
+	return s, activityError(err)
+}
+
+// RecordSuspend records a suspension, unless the mirror is not running or of
+// another epoch than the request's, so that an attempt of it that comes late
+// does nothing.
+func (a *Activities) RecordSuspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+	s, err := a.ports.Records.Suspend(ctx, r)
+	return s, activityError(err)
+}
+
+// RecordResume ends the suspension of r.Epoch, and no other.
+func (a *Activities) RecordResume(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+	s, err := a.ports.Records.Resume(ctx, r)
+	return s, activityError(err)
+}
+
+// SettleSuspension pauses the schedules, waits until no write can be in flight
+// any more, and records that. It returns how things stand, at once where the
+// suspension is another one by then, or over. It may be repeated at any time.
+func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	defer a.beat(beats, func() any { return s })()
+	links, err := a.linkNames(ctx)
+	if err == nil {
+		err = a.ports.Schedules.SuspendSchedules(ctx, links, s)
+	}
+	if err != nil {
+		return s, settleError(ctx, err)
+	}
+	ticker := time.NewTicker(stillEvery)
+	defer ticker.Stop()
+	for {
+		now, err := a.ports.Records.ConfirmSuspended(ctx, s.Epoch)
+		switch {
+		case err != nil:
+			return s, settleError(ctx, err)
+		case !now.Still():
+			// This attempt was taken for dead, and the mirror was resumed without it:
+			// what it paused too late goes on.
+			err := a.ports.Schedules.ResumeSchedules(context.WithoutCancel(ctx), links, now)
+			return now, settleError(ctx, err)
+		case now.State == control.Suspended:
+			// Once more: a worker that started meanwhile may have let one go on, by
+			// what it had read before.
+			return now, settleError(ctx, a.ports.Schedules.SuspendSchedules(ctx, links, now))
+		case now.Epoch != s.Epoch:
+			return now, nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return now, ended(ctx)
+		}
+	}
+}
+
+// SettleRunning lets the schedules go on after a resumption and starts what
+// became due meanwhile. It returns how things stand.
+func (a *Activities) SettleRunning(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+	beats := ctx
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	defer a.beat(beats, func() any { return s })()
+	links, err := a.linkNames(ctx)
+	if err == nil {
+		err = a.ports.Schedules.ResumeSchedules(ctx, links, s)
+	}
+	if err != nil {
+		return s, settleError(ctx, err)
+	}
+	now, err := a.ports.Records.Suspension(ctx)
+	if err == nil && now.Still() {
+		// As above: taken for dead, and suspended again without it.
+		err = a.ports.Schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
+	}
+	return now, settleError(ctx, err)
+}
+
+func settleError(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return activityError(err)
+}
+
+func (a *Activities) linkNames(ctx context.Context) ([]string, error) {
+	links, err := a.ports.Records.Links(ctx)
+	names := make([]string, len(links))
+	for i, l := range links {
+		names[i] = l.Name
+	}
+	return names, err
+}
+
+// activityError is applicationError for the steps of MirrorControl: whatever
+// fails is tried again, as a mirror that cannot be resumed any more, since the
+// database once had no room, helps nobody.
+func activityError(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, text, hint := describe(err)
+	options := temporal.ApplicationErrorOptions{}
+	if hint != "" {
+		options.Details = []any{hint}
+	}
+	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
+}
+
+// mustRun is an error where the mirror is suspended: what is about to begin
+// would only be refused, mailbox by mailbox.
+func (a *Activities) mustRun(ctx context.Context) error {
+	s, err := a.ports.Records.Suspension(ctx)
+	if err == nil && s.Still() {
+		err = fault.New(fault.Conflict, "", errSuspended, "")
+	}
+	return err
+}

@@ -1,0 +1,235 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"mailmirror/activities"
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// suspendedSync is how the engine ends where no lease is given.
+func suspendedSync(context.Context, copier.Job) (copier.Report, error) {
+	return copier.Report{}, fault.New(fault.Conflict, "take write lease", &copier.SuspendedError{}, "mailmirror resume")
+}
+
+func suspend(t *testing.T, w *activitytest.World) control.Suspension {
+	t.Helper()
+	s, err := w.Suspend(t.Context(), control.ControlRequest{Reason: "storage", Who: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A sync that is refused, or ended in its midst, is no failure of the mailbox:
+// it stays as due as it was.
+func TestSyncMailboxWhileSuspended(t *testing.T) {
+	for name, sync := range map[string]func(*testing.T, *activitytest.World) func(context.Context, copier.Job) (copier.Report, error){
+		"refused": func(*testing.T, *activitytest.World) func(context.Context, copier.Job) (copier.Report, error) {
+			return suspendedSync
+		},
+		"in its midst": func(t *testing.T, w *activitytest.World) func(context.Context, copier.Job) (copier.Report, error) {
+			return func(ctx context.Context, _ copier.Job) (copier.Report, error) {
+				suspend(t, w)
+				<-ctx.Done() // told by the lookout, long before any lease would end
+				return copier.Report{Messages: copier.Work{Appended: 2}}, fault.New(fault.Transient, "append", ctx.Err(), "")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			world := activitytest.New()
+			world.Add(link, box.Number)
+			world.OnSync = sync(t, world)
+			result, err := syncOnce(t, world, activities.TriggerSweep, nil)
+			if err != nil || result.State != activities.SyncSuspended || result.Dirty {
+				t.Errorf("got %+v, %v", result, err)
+			}
+			if len(world.Failures()) != 0 {
+				t.Errorf("recorded as a failure: %+v", world.Failures())
+			}
+			if dirty := world.Dirty(); !slices.Contains(dirty, box.Number) {
+				t.Errorf("dirty are %v", dirty)
+			}
+		})
+	}
+}
+
+// wantSuspended checks that an activity is to be repeated after the resumption.
+func wantSuspended(t *testing.T, err error) {
+	t.Helper()
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok || app.Type() != activities.TypeSuspended || app.NonRetryable() || app.NextRetryDelay() <= 0 {
+		t.Errorf("got %v, want to be tried again after the resumption", err)
+	}
+}
+
+// A page ends as suspended, keeps what it knows, and is taken up after that.
+func TestReviewPageWhileSuspended(t *testing.T) {
+	world := begun(t, 8)
+	for _, n := range activitytest.Numbers(8) {
+		world.Touch(mailbox.Key{Link: link, Number: n})
+	}
+	var once sync.Once
+	world.OnSync = func(ctx context.Context, job copier.Job) (copier.Report, error) {
+		if job.Key.Number < activitytest.Numbers(8)[2] {
+			return copier.Report{}, nil
+		}
+		once.Do(func() { suspend(t, world) })
+		return suspendedSync(ctx, job)
+	}
+	a := quick(world)
+	_, err := review(t, environment(a), a, 0)
+	wantSuspended(t, err)
+	if len(world.Failures()) != 0 {
+		t.Errorf("recorded as failures: %+v", world.Failures())
+	}
+	record, _ := world.Compare("run")
+	if p := record.Progress(); p.Synced != 2 || p.Failed != 0 || p.Busy != 0 {
+		t.Errorf("progress %+v", p)
+	}
+	// Before the resumption no store is asked.
+	world.Forget()
+	_, err = review(t, environment(a), a, 0)
+	wantSuspended(t, err)
+	if len(world.Syncs())+len(world.Reviews()) != 0 {
+		t.Errorf("while suspended: synced %v, looked at %v", world.Syncs(), world.Reviews())
+	}
+	s, _ := world.Suspension(t.Context())
+	if _, err := world.Resume(t.Context(), control.ControlRequest{Epoch: s.Epoch}); err != nil {
+		t.Fatal(err)
+	}
+	world.OnSync = nil
+	if _, err = review(t, environment(a), a, 0); err != nil {
+		t.Fatal(err)
+	}
+	if dirty := world.Dirty(); len(dirty) != 0 {
+		t.Errorf("still dirty after the resumption: %v", dirty)
+	}
+}
+
+// A sweep starts nothing that would only be refused.
+func TestStartDueWhileSuspended(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, activitytest.Numbers(3)...)
+	suspend(t, world)
+	a := quick(world) // without a starter: a start would panic
+	value, err := environment(a).ExecuteActivity(a.StartDue, activities.SweepInput{Limit: 10, Window: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result activities.SweepResult
+	if err := value.Get(&result); err != nil || result != (activities.SweepResult{}) {
+		t.Errorf("got %+v, %v", result, err)
+	}
+}
+
+// schedules notes what is done to them.
+type schedules struct {
+	activities.Starter
+	mu    sync.Mutex
+	done  []string
+	fault error
+}
+
+func (s *schedules) note(what string, links []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = append(s.done, what)
+	if !slices.Equal(links, []string{link}) {
+		s.done = append(s.done, "of other links")
+	}
+	return s.fault
+}
+
+func (s *schedules) SuspendSchedules(_ context.Context, links []string, _ control.Suspension) error {
+	return s.note("pause", links)
+}
+
+func (s *schedules) ResumeSchedules(_ context.Context, links []string, _ control.Suspension) error {
+	return s.note("go on", links)
+}
+
+// A suspension is complete when no lease is held any more.
+func TestSettleSuspension(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	world.HoldLeases(1)
+	s := suspend(t, world)
+	done := &schedules{}
+	a := activities.New(world.Ports(done), activities.Settings{Report: 5 * time.Millisecond})
+	ended := make(chan control.Suspension, 1)
+	go func() {
+		var got control.Suspension
+		value, err := environment(a).ExecuteActivity(a.SettleSuspension, s)
+		if err == nil {
+			err = value.Get(&got)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- got
+	}()
+	for world.Calls("ConfirmSuspended") < 3 {
+		select {
+		case got := <-ended:
+			t.Fatalf("ended as %+v while a lease is held", got)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	world.HoldLeases(0)
+	if got := <-ended; got.State != control.Suspended || got.Epoch != s.Epoch {
+		t.Errorf("got %+v", got)
+	}
+	if !slices.Equal(done.done, []string{"pause", "pause"}) {
+		t.Errorf("the schedules were told to %v", done.done)
+	}
+}
+
+// An attempt that comes when the mirror was resumed already takes back what it
+// did to the schedules; so does one that comes after the next suspension.
+func TestSettleLate(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	s := suspend(t, world)
+	running, err := world.Resume(t.Context(), control.ControlRequest{Epoch: s.Epoch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := &schedules{}
+	a := activities.New(world.Ports(done), activities.Settings{})
+	if _, err := environment(a).ExecuteActivity(a.SettleSuspension, s); err != nil {
+		t.Fatal(err)
+	}
+	suspend(t, world)
+	if _, err := environment(a).ExecuteActivity(a.SettleRunning, running); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(done.done, []string{"pause", "go on", "go on", "pause"}) {
+		t.Errorf("the schedules were told to %v", done.done)
+	}
+}
+
+// Whatever fails in settling is tried again: of a mirror that could never be
+// resumed nobody has anything.
+func TestSettleIsTriedAgain(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	done := &schedules{fault: fault.Newf(fault.Config, "pause schedule: permission denied")}
+	a := activities.New(world.Ports(done), activities.Settings{})
+	_, err := environment(a).ExecuteActivity(a.SettleSuspension, suspend(t, world))
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok || app.NonRetryable() || app.Type() != string(fault.Config) {
+		t.Errorf("got %v, want an error of its kind that is tried again", err)
+	}
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/control"
+)
+
+// operator names who gives the command: the person behind a sudo, where there
+// is one.
+func operator(lookup func(string) (string, bool)) string {
+	if name, ok := lookup("SUDO_USER"); ok && name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
+
+func (c *cli) suspendCommand() *cobra.Command {
+	var reason, who string
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "suspend --reason TEXT",
+		Short: "Stop all writing to the targets until resume",
+		Long: `Stops all writing to the targets of every link. When the command returns no
+sync begins any more, and those under way are ending; with --wait it returns
+when no write is in flight anywhere, which takes seconds, or, where a worker
+died, its write lease and the fence after it. Changes are still noticed, and
+mirrored after "mailmirror resume". Verify and store check go on: they only read.
+
+A suspension outlives restarts of everything. The same can be asked for by
+  temporal workflow signal --workflow-id mirror-control --name suspend`,
+		Args:              takes(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
+			s, err := ctl.Suspend(ctx, control.ControlRequest{Reason: reason, Who: cmp.Or(who, c.env.User)})
+			if err != nil && wait && s.Still() {
+				c.warn("%v", err)
+			} else if err != nil {
+				return err
+			}
+			if wait {
+				return c.waitSuspended(ctx, ctl, s)
+			}
+			return c.show(s, func(io.Writer) { c.say("%s", c.suspensionLine(s)) })
+		}),
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringVar(&reason, "reason", "", "why, `text` for the record")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when no write is in flight anywhere")
+	cmd.Flags().StringVar(&who, "as", "", "`name` for the record, instead of yours")
+	_ = cmd.MarkFlagRequired("reason")
+	return cmd
+}
+
+func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s control.Suspension) error {
+	show := c.newDisplay("suspend", "mailboxes still")
+	most := s.Waiting
+	s, err := ctl.WaitSuspended(ctx, s.Epoch, show.every(), func(s control.Suspension) {
+		most = max(most, s.Waiting)
+		text := "waiting for the last write"
+		if s.Waiting > 0 {
+			text = fmt.Sprintf("waiting for %s, at most %s", counted(s.Waiting, "mailbox"), span(s.Remaining.Round(100*time.Millisecond)))
+		}
+		show.update(most-s.Waiting, most, text)
+	})
+	show.close()
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return &waitingEnded{"suspension", "look at it with: mailmirror status"}
+		}
+		return err
+	}
+	return c.show(s, func(io.Writer) { c.say("%s", c.suspensionLine(s)) })
+}
+
+func (c *cli) resumeCommand() *cobra.Command {
+	var who string
+	cmd := &cobra.Command{
+		Use:               "resume",
+		Short:             "Let the mirror write again after suspend",
+		Long:              `Ends a suspension: the schedules go on, and what is due is started at once.`,
+		Args:              takes(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
+			s, changed, err := ctl.Resume(ctx, control.ControlRequest{Who: cmp.Or(who, c.env.User)})
+			if err != nil {
+				return err
+			}
+			return c.show(s, func(io.Writer) {
+				if !changed {
+					c.say("the mirror is not suspended")
+					return
+				}
+				c.say("%s", c.suspensionLine(s))
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&who, "as", "", "`name` for the record, instead of yours")
+	return cmd
+}
+
+// suspensionLine says how the mirror as a whole stands, in a line.
+func (c *cli) suspensionLine(s control.Suspension) string {
+	var line string
+	switch s.State {
+	case control.Running:
+		line = "the mirror is running"
+	case control.Suspending:
+		line = "SUSPENDING: no sync begins any more"
+		if s.Waiting > 0 {
+			line += fmt.Sprintf("; %s still written to, for %s at most", counted(s.Waiting, "mailbox"), span(s.Remaining.Round(100*time.Millisecond)))
+		}
+	case control.Suspended:
+		line = "SUSPENDED: nothing is written"
+	}
+	line += "; since " + c.moment(s.Since)
+	if s.Who != "" {
+		line += " by " + s.Who
+	}
+	if s.Reason != "" {
+		line += ": " + s.Reason
+	}
+	if s.Still() {
+		line += "; end it with: mailmirror resume"
+	}
+	return line
+}
+
+func (c *cli) showEvents(ctx context.Context, ctl *control.Control, limit int) error {
+	events, err := ctl.Events(ctx, limit)
+	if err != nil {
+		return err
+	}
+	return c.show(list(events), func(w io.Writer) {
+		if len(events) == 0 {
+			c.say("nothing was asked of the mirror as a whole yet")
+			return
+		}
+		t := c.newTable("WHEN", "WHAT", "WHICH", "WHO", "REASON")
+		for _, e := range events {
+			t.row(c.moment(e.At), e.Event, e.Subject, e.Who, e.Reason)
+		}
+		t.write(w)
+	})
+}

@@ -1,0 +1,86 @@
+package controltest
+
+import (
+	"context"
+	"slices"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+)
+
+// AskSuspend implements control.SuspensionRunner.
+func (r *Runner) AskSuspend(_ context.Context, request control.ControlRequest) error {
+	if r.OnAskSuspend == nil {
+		return nil
+	}
+	return r.OnAskSuspend(request)
+}
+
+// AskResume implements control.SuspensionRunner.
+func (r *Runner) AskResume(_ context.Context, request control.ControlRequest) error {
+	if r.OnAskResume == nil {
+		return nil
+	}
+	return r.OnAskResume(request)
+}
+
+// Schedules implements control.ScheduleRunner.
+func (r *Runner) Schedules(_ context.Context, links []string) ([]control.ScheduleInfo, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.SchedulesFault != nil {
+		return nil, r.SchedulesFault
+	}
+	var found []control.ScheduleInfo
+	for _, s := range r.Infos {
+		if s.Link == "" || slices.Contains(links, s.Link) {
+			found = append(found, s)
+		}
+	}
+	return found, nil
+}
+
+// ApplySchedule implements control.ScheduleRunner. SpecFault is what it says.
+func (r *Runner) ApplySchedule(ctx context.Context, name string, _ []string) error {
+	if r.SpecFault != nil {
+		return r.SpecFault
+	}
+	specs, err := r.Specs(ctx)
+	if err != nil {
+		return err
+	}
+	return r.change(name, func(s *control.ScheduleInfo) {
+		spec, set := specs[name]
+		if set {
+			s.Spec, s.When = spec, spec.String()
+		}
+		s.Set = set
+	})
+}
+
+// PauseSchedule implements control.ScheduleRunner.
+func (r *Runner) PauseSchedule(_ context.Context, name, note string) error {
+	return r.change(name, func(s *control.ScheduleInfo) { s.Paused, s.Suspended, s.Note, s.Next = true, false, note, nil })
+}
+
+// UnpauseSchedule implements control.ScheduleRunner.
+func (r *Runner) UnpauseSchedule(_ context.Context, name, _ string) error {
+	return r.change(name, func(s *control.ScheduleInfo) { s.Paused, s.Suspended, s.Note = false, false, "" })
+}
+
+// RunSchedule implements control.ScheduleRunner.
+func (r *Runner) RunSchedule(_ context.Context, name string) error {
+	return r.change(name, func(s *control.ScheduleInfo) { s.Running = true })
+}
+
+func (r *Runner) change(name string, f func(*control.ScheduleInfo)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.Infos {
+		if r.Infos[i].Name == name {
+			f(&r.Infos[i])
+			return nil
+		}
+	}
+	return fault.Newf(fault.Config, "there is no schedule %s", name)
+}

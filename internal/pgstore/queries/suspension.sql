@@ -1,0 +1,56 @@
+-- GetSuspension tells too how many leases somebody may still write under, and
+-- until when at the latest; both only while suspending, as it costs a look at
+-- every lease.
+-- name: GetSuspension :one
+SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at,
+    l.waiting, coalesce(l.over_at - clock_timestamp(), interval '0')::interval AS remaining
+FROM suspension s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, max(expires_at + fence) AS over_at
+    FROM leases
+    WHERE s.state = 'suspending' AND NOT clean AND expires_at + fence > clock_timestamp()
+) l;
+
+-- LockSuspension waits for every transaction that has taken or renewed a lease
+-- under the state as it was, and makes those to come wait for this one.
+-- name: LockSuspension :exec
+LOCK TABLE suspension IN EXCLUSIVE MODE;
+
+-- Suspend does nothing where the mirror is not running, or not of the epoch
+-- that the request is about (0: whatever it is).
+-- name: Suspend :execrows
+WITH changed AS (
+    UPDATE suspension s
+    SET state = 'suspending', epoch = s.epoch + 1, reason = @reason, who = @who, since = clock_timestamp(),
+        suspended_at = NULL
+    WHERE s.state = 'running' AND (@of_epoch::bigint = 0 OR s.epoch = @of_epoch)
+    RETURNING s.reason, s.who
+)
+INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed;
+
+-- ConfirmSuspended is the acknowledgement. Nobody holds a lease, and a write
+-- under any of those that ended has landed.
+-- name: ConfirmSuspended :execrows
+WITH changed AS (
+    UPDATE suspension s
+    SET state = 'suspended', suspended_at = clock_timestamp()
+    WHERE s.state = 'suspending' AND s.epoch = @epoch
+        AND NOT EXISTS (SELECT FROM leases l WHERE NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
+    RETURNING s.reason, s.who
+)
+INSERT INTO control_events (event, who, reason) SELECT 'suspended', who, reason FROM changed;
+
+-- name: Resume :execrows
+WITH changed AS (
+    UPDATE suspension s
+    SET state = 'running', epoch = s.epoch + 1, reason = '', who = @who, since = clock_timestamp(), suspended_at = NULL
+    WHERE s.state <> 'running' AND s.epoch = @of_epoch
+    RETURNING s.who
+)
+INSERT INTO control_events (event, who, reason) SELECT 'resume', who, @reason FROM changed;
+
+-- name: InsertControlEvent :exec
+INSERT INTO control_events (event, subject, who, reason) VALUES (@event, @subject, @who, @reason);
+
+-- name: ListControlEvents :many
+SELECT * FROM control_events ORDER BY id DESC LIMIT nullif(@max_rows::bigint, 0);

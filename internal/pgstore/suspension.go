@@ -1,0 +1,75 @@
+package pgstore
+
+import (
+	"context"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// Suspension implements control.SuspensionRecords.
+func (s *Store) Suspension(ctx context.Context) (control.Suspension, error) {
+	return readSuspension(ctx, s.q, "read whether the mirror is suspended")
+}
+
+func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (control.Suspension, error) {
+	row, err := q.GetSuspension(ctx)
+	if err != nil {
+		return control.Suspension{}, classify(op, err)
+	}
+	return control.Suspension{
+		State: control.SuspensionState(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
+		SuspendedAt: orZero(row.SuspendedAt), Waiting: int(row.Waiting), Remaining: max(row.Remaining, 0),
+	}, nil
+}
+
+// Suspend implements control.SuspensionRecords. Every transaction that has
+// taken or renewed a lease is committed when it returns, so that each lease
+// there is stands in its row, and none is taken or renewed after that.
+func (s *Store) Suspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+	return s.changeSuspension(ctx, "record suspension", func(q *sqlcgen.Queries) error {
+		if err := q.LockSuspension(ctx); err != nil {
+			return err
+		}
+		_, err := q.Suspend(ctx, sqlcgen.SuspendParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
+		return err
+	})
+}
+
+// ConfirmSuspended implements control.SuspensionRecords.
+func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error) {
+	return s.changeSuspension(ctx, "record that the mirror is still", func(q *sqlcgen.Queries) error {
+		_, err := q.ConfirmSuspended(ctx, epoch)
+		return err
+	})
+}
+
+// Resume implements control.SuspensionRecords.
+func (s *Store) Resume(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
+		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
+		return err
+	})
+}
+
+// changeSuspension changes the row and returns what it is then.
+func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sqlcgen.Queries) error) (after control.Suspension, err error) {
+	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := change(q); err != nil {
+			return err
+		}
+		after, err = readSuspension(ctx, q, op)
+		return err
+	})
+	return after, err
+}
+
+// Events implements control.SuspensionRecords.
+func (s *Store) Events(ctx context.Context, limit int) ([]control.Event, error) {
+	rows, err := s.q.ListControlEvents(ctx, int64(limit))
+	events := make([]control.Event, len(rows))
+	for i, row := range rows {
+		events[i] = control.Event{At: row.At, Event: row.Event, Subject: row.Subject, Who: row.Who, Reason: row.Reason}
+	}
+	return events, classify("list what was asked for", err)
+}

@@ -1,0 +1,285 @@
+//go:build integration
+
+package pgstore_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
+)
+
+// refused fails the test unless err says that the mirror is suspended.
+func refused(t testing.TB, what string, err error) {
+	t.Helper()
+	if _, ok := errors.AsType[*copier.SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || fault.HintOf(err) == "" {
+		t.Errorf("%s: %v, want a SuspendedError of kind conflict with a hint", what, err)
+	}
+}
+
+func suspend(t testing.TB, s *pgstore.Store) control.Suspension {
+	t.Helper()
+	got, err := s.Suspend(t.Context(), control.ControlRequest{Reason: "storage", Who: "alice"})
+	must(t, err)
+	return got
+}
+
+func TestSuspension(t *testing.T) {
+	t.Parallel()
+	s := seeded(t, "1", "2", "3")
+	ctx := t.Context()
+	now := func() control.Suspension {
+		t.Helper()
+		got, err := s.Suspension(ctx)
+		must(t, err)
+		return got
+	}
+	first := now()
+	if first.State != control.Running || first.Still() || first.Waiting != 0 {
+		t.Fatalf("a new database is %+v", first)
+	}
+	held, _ := begin(t, s, keyOf("1"))
+	unclean, _ := begin(t, s, keyOf("2"))
+	must(t, s.Release(ctx, unclean, false))
+
+	got := suspend(t, s)
+	if got.State != control.Suspending || got.Epoch != first.Epoch+1 || got.Reason != "storage" || got.Who != "alice" ||
+		time.Since(got.Since) > time.Minute || got.Waiting != 2 || got.Remaining < ttl || got.Remaining > ttl+fence {
+		t.Errorf("suspending: %+v", got)
+	}
+	// Nothing begins and nothing goes on; what was done may be written down.
+	_, _, err := s.Begin(ctx, keyOf("3"), ttl, fence)
+	refused(t, "begin", err)
+	_, err = s.Renew(ctx, held, ttl)
+	refused(t, "renew", err)
+	must(t, s.Save(ctx, held, initialCopy()))
+	if m := box(t, s, "3"); m.Failures != 0 || m.State != control.StateNew {
+		t.Errorf("a refused mailbox is %+v", m)
+	}
+	// Not before the last lease is over.
+	if got, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || got.State != control.Suspending {
+		t.Errorf("confirmed while leases are held: %+v, %v", got, err)
+	}
+	// Again is the same.
+	if again := suspend(t, s); again.Epoch != got.Epoch || again.Since != got.Since {
+		t.Errorf("suspended again: %+v, before %+v", again, got)
+	}
+	must(t, s.Release(ctx, held, true))
+	if now := now(); now.Waiting != 1 || now.Remaining > fence {
+		t.Errorf("with one lease released, and the other in its fence: %+v", now)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for got.State != control.Suspended {
+		if time.Now().After(deadline) {
+			t.Fatalf("never still: %+v", got)
+		}
+		got, err = s.ConfirmSuspended(ctx, got.Epoch)
+		must(t, err)
+		time.Sleep(20 * time.Millisecond)
+	}
+	if took := got.SuspendedAt.Sub(got.Since); took < fence {
+		t.Errorf("still after %s, which is less than the fence of a lease that ended uncleanly", took)
+	}
+	_, _, err = s.Begin(ctx, keyOf("3"), ttl, fence)
+	refused(t, "begin", err)
+
+	// A resumption of another epoch does nothing.
+	if other, err := s.Resume(ctx, control.ControlRequest{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != control.Suspended {
+		t.Errorf("resumed another suspension: %+v, %v", other, err)
+	}
+	resumed, err := s.Resume(ctx, control.ControlRequest{Who: "bob", Epoch: got.Epoch})
+	must(t, err)
+	if resumed.State != control.Running || resumed.Epoch != got.Epoch+1 || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
+		t.Errorf("resumed: %+v", resumed)
+	}
+	// Nor does a suspension of one that is over, or a confirmation.
+	if late, err := s.Suspend(ctx, control.ControlRequest{Epoch: first.Epoch}); err != nil || late.State != control.Running {
+		t.Errorf("suspended by a late request: %+v, %v", late, err)
+	}
+	if late, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || late.State != control.Running {
+		t.Errorf("confirmed what is over: %+v, %v", late, err)
+	}
+	begin(t, s, keyOf("3"))
+
+	events, err := s.Events(ctx, 0)
+	must(t, err)
+	var told []string
+	for _, e := range events {
+		told = append(told, e.Event+" "+e.Who+" "+e.Reason)
+	}
+	equal(t, "events", told, []string{"resume bob ", "suspended alice storage", "suspend alice storage"})
+}
+
+// A row that somebody deleted stops the mirror rather than letting it run.
+func TestSuspensionRowGone(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	s, err := pgstore.Open(t.Context(), dsn)
+	must(t, err)
+	t.Cleanup(s.Close)
+	addLink(t, s)
+	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1"})
+	must(t, err)
+	sql(t, dsn, "DELETE FROM suspension")
+	_, _, err = s.Begin(t.Context(), keyOf("1"), ttl, fence)
+	refused(t, "begin", err)
+}
+
+// A release that knows nothing of suspension gets no lease either, and the row
+// of its lease tells a fence.
+func TestSuspensionHoldsOldReleases(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	s, err := pgstore.Open(t.Context(), dsn)
+	must(t, err)
+	t.Cleanup(s.Close)
+	addLink(t, s)
+	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1"})
+	must(t, err)
+	const old = `UPDATE leases SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + interval '5 seconds', clean = false`
+	sql(t, dsn, old)
+	got := suspend(t, s)
+	if got.Waiting != 1 || got.Remaining < 6*time.Second || got.Remaining > 7*time.Second {
+		t.Errorf("waits %+v, want 5 s and the fence of 2 s", got)
+	}
+	if err := trySQL(dsn, old); err == nil {
+		t.Error("an old release took a lease of a suspended mirror")
+	}
+}
+
+// TestSuspensionRace: workers begin, renew and release as fast as they can while
+// the mirror is suspended and resumed, 300 times. After each acknowledgement
+// nobody holds a lease, and nobody gets one or keeps one before the resumption.
+// Some die with theirs.
+func TestSuspensionRace(t *testing.T) {
+	t.Parallel()
+	const rounds, shortTTL, shortFence = 300, 40 * time.Millisecond, 10 * time.Millisecond
+	s := seeded(t, "1", "2", "3", "4", "5", "6", "7", "8")
+	ctx := t.Context()
+	var still atomic.Int64 // the round, between acknowledgement and resumption; else 0
+	var taken, renewed, turned atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		key := keyOf(mailbox.Number(rune('1' + i)))
+		rng := rand.New(rand.NewPCG(uint64(i), 7))
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				// What was granted in a round was asked for in it only where that was
+				// the round already.
+				before := still.Load()
+				lease, _, err := s.Begin(ctx, key, shortTTL, shortFence)
+				if _, no := errors.AsType[*copier.SuspendedError](err); no {
+					turned.Add(1)
+					continue
+				}
+				if fault.Is(err, fault.Conflict) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if before != 0 && before == still.Load() {
+					t.Error("a lease was given while the mirror is suspended")
+				}
+				taken.Add(1)
+				for range rng.IntN(3) {
+					if lease, err = s.Renew(ctx, lease, shortTTL); err != nil {
+						break
+					}
+					renewed.Add(1)
+					if still.Load() != 0 && time.Now().Before(lease.Deadline) {
+						t.Error("a lease was renewed while the mirror is suspended")
+					}
+				}
+				// While its holder may write, nothing is acknowledged.
+				if still.Load() != 0 && time.Now().Before(lease.Deadline) {
+					t.Error("acknowledged while a lease is held")
+				}
+				if rng.IntN(4) > 0 {
+					_ = s.Release(ctx, lease, rng.IntN(2) == 0) // lost where it ran out
+				}
+			}
+		})
+	}
+	for round := range rounds {
+		got := suspend(t, s)
+		var err error
+		for got.State != control.Suspended {
+			got, err = s.ConfirmSuspended(ctx, got.Epoch)
+			must(t, err)
+		}
+		still.Store(int64(round + 1))
+		for range 3 {
+			if now, err := s.Suspension(ctx); err != nil || now.State != control.Suspended {
+				t.Errorf("%+v, %v", now, err)
+			}
+		}
+		still.Store(0)
+		_, err = s.Resume(ctx, control.ControlRequest{Epoch: got.Epoch})
+		must(t, err)
+	}
+	close(stop)
+	wg.Wait()
+	if taken.Load() < rounds || renewed.Load() == 0 || turned.Load() == 0 {
+		t.Errorf("%d leases taken, %d renewed, %d refused: the test did not test", taken.Load(), renewed.Load(), turned.Load())
+	}
+	t.Logf("%d suspensions, %d leases taken, %d renewals, %d refusals", rounds, taken.Load(), renewed.Load(), turned.Load())
+}
+
+func TestScheduleRecords(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Open(t)
+	ctx := t.Context()
+	specs := map[string]control.ScheduleSpec{
+		"sweep":           {Every: 30 * time.Second},
+		"full-compare/dr": {At: []string{"01:00", "07:00"}, Timezone: "Europe/Berlin"},
+		"other":           {Cron: "0 3 * * 1"},
+	}
+	for name, spec := range specs {
+		must(t, s.SetScheduleSpec(ctx, name, control.ScheduleSpec{Every: time.Hour}, "alice"))
+		must(t, s.SetScheduleSpec(ctx, name, spec, "bob"))
+	}
+	got, err := s.ScheduleSpecs(ctx)
+	must(t, err)
+	equal(t, "specs", got, specs)
+	must(t, s.DropScheduleSpec(ctx, "other"))
+	must(t, s.DropScheduleSpec(ctx, "other"))
+	if got, err = s.ScheduleSpecs(ctx); err != nil || len(got) != 2 {
+		t.Errorf("after one was dropped: %v, %v", got, err)
+	}
+
+	first, err := s.NoteMisses(ctx, "sweep", 2)
+	must(t, err)
+	same, err := s.NoteMisses(ctx, "sweep", 2)
+	must(t, err)
+	if !same.Equal(first) {
+		t.Errorf("noticed at %s, and then at %s", first, same)
+	}
+	more, err := s.NoteMisses(ctx, "sweep", 3)
+	must(t, err)
+	if !more.After(first) {
+		t.Errorf("one more was noticed at %s, those before at %s", more, first)
+	}
+	must(t, s.RecordEvent(ctx, control.Event{Event: "schedule set", Subject: "sweep", Who: "alice", Reason: "every 30s"}))
+	events, err := s.Events(ctx, 1)
+	must(t, err)
+	if len(events) != 1 || events[0].Subject != "sweep" || events[0].Who != "alice" || time.Since(events[0].At) > time.Minute {
+		t.Errorf("events %+v", events)
+	}
+}

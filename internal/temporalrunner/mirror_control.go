@@ -1,0 +1,41 @@
+package temporalrunner
+
+import (
+	"context"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/internal/control"
+	"mailmirror/workflows"
+)
+
+// EnsureControl starts MirrorControl unless it runs.
+func (r *Runner) EnsureControl(ctx context.Context) error {
+	options := r.controlOptions()
+	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+	_, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeMirrorControl, workflows.ControlState{})
+	return classify("start "+workflows.ControlID, err)
+}
+
+// AskSuspend implements control.SuspensionRunner.
+func (r *Runner) AskSuspend(ctx context.Context, request control.ControlRequest) error {
+	return r.ask(ctx, workflows.SignalSuspend, request)
+}
+
+// AskResume implements control.SuspensionRunner.
+func (r *Runner) AskResume(ctx context.Context, request control.ControlRequest) error {
+	return r.ask(ctx, workflows.SignalResume, request)
+}
+
+// ask signals, rather than updates: a signal is kept where no worker runs.
+func (r *Runner) ask(ctx context.Context, signal string, request control.ControlRequest) error {
+	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.ControlID, signal, request, r.controlOptions(),
+		workflows.TypeMirrorControl, workflows.ControlState{})
+	return classify("ask "+workflows.ControlID, err)
+}
+
+func (r *Runner) controlOptions() client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{ID: workflows.ControlID, TaskQueue: r.opts.TaskQueue,
+		StaticSummary: "Suspend and resume the mirror"}
+}

@@ -1,0 +1,228 @@
+package temporalrunner
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/workflows"
+)
+
+// suspensionMark begins the note of a schedule that is paused since the mirror
+// is suspended; those are the ones that go on with the mirror.
+const suspensionMark = "mirror suspended"
+
+func suspensionNote(s control.Suspension) string {
+	note := suspensionMark
+	if s.Who != "" {
+		note += " by " + s.Who
+	}
+	if s.Reason != "" {
+		note += ": " + s.Reason
+	}
+	return note
+}
+
+func bySuspension(state client.ScheduleState) bool {
+	return state.Paused && strings.HasPrefix(state.Note, suspensionMark)
+}
+
+// stateUnder is what becomes of a schedule's state by the mirror's.
+func stateUnder(state client.ScheduleState, s control.Suspension) client.ScheduleState {
+	switch {
+	case s.Still() && !state.Paused:
+		state.Paused, state.Note = true, suspensionNote(s)
+	case !s.Still() && bySuspension(state):
+		state.Paused, state.Note = false, "mirror resumed"
+		if s.Who != "" {
+			state.Note += " by " + s.Who
+		}
+	}
+	return state
+}
+
+func (r *Runner) specs(ctx context.Context) (map[string]control.ScheduleSpec, error) {
+	if r.opts.Book == nil {
+		return nil, nil
+	}
+	return r.opts.Book.ScheduleSpecs(ctx)
+}
+
+func (r *Runner) suspension(ctx context.Context) (control.Suspension, error) {
+	if r.opts.Book == nil {
+		return control.Suspension{State: control.Running}, nil
+	}
+	return r.opts.Book.Suspension(ctx)
+}
+
+// specIn is when the schedule runs: as an operator set it, or as it is built in.
+func (s schedule) specIn(set map[string]control.ScheduleSpec) control.ScheduleSpec {
+	if spec, ok := set[s.id]; ok {
+		return spec
+	}
+	return s.spec
+}
+
+// all lists the schedules of all links first, then link by link.
+func (r *Runner) all(links []string) []schedule {
+	list := r.commonSchedules()
+	for _, link := range links {
+		list = append(list, r.linkSchedules(link)...)
+	}
+	return list
+}
+
+// describe asks Temporal for a schedule; nil where there is none.
+func (r *Runner) describe(ctx context.Context, op, id string) (*client.ScheduleDescription, error) {
+	d, err := r.client.ScheduleClient().GetHandle(ctx, id).Describe(ctx)
+	switch {
+	case is[*serviceerror.NotFound](err):
+		return nil, nil
+	case is[*serviceerror.DeadlineExceeded](err), errors.Is(err, context.DeadlineExceeded):
+		// The client tries to connect for as long as it may.
+		return nil, fault.New(fault.Transient, op, errors.New("no answer"), "is Temporal running, and is its address right?")
+	case err != nil:
+		return nil, classify(op, err)
+	}
+	return d, nil
+}
+
+// Schedules implements control.ScheduleRunner.
+func (r *Runner) Schedules(ctx context.Context, links []string) ([]control.ScheduleInfo, error) {
+	set, err := r.specs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []control.ScheduleInfo
+	for _, s := range r.all(links) {
+		spec := s.specIn(set)
+		_, isSet := set[s.id]
+		info := control.ScheduleInfo{Name: s.id, Link: s.link, What: s.what, Spec: spec, When: spec.String(), Set: isSet}
+		d, err := r.describe(ctx, "ask Temporal for schedule "+s.id, s.id)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil {
+			fill(&info, d)
+		}
+		list = append(list, info)
+	}
+	return list, nil
+}
+
+// fill adds what Temporal tells.
+func fill(info *control.ScheduleInfo, d *client.ScheduleDescription) {
+	info.Exists = true
+	if state := d.Schedule.State; state != nil && state.Paused {
+		info.Paused, info.Suspended, info.Note = true, bySuspension(*state), state.Note
+	}
+	// Temporal goes on telling what a paused schedule would do.
+	if !info.Paused {
+		info.Next = d.Info.NextActionTimes
+	}
+	for _, action := range d.Info.RecentActions {
+		if action.ActualTime.After(info.LastRun) {
+			info.LastRun = action.ActualTime
+		}
+	}
+	info.Running = len(d.Info.RunningWorkflows) > 0
+	info.Missed, info.Skipped = d.Info.NumActionsMissedCatchupWindow, d.Info.NumActionsSkippedOverlap
+}
+
+// ApplySchedule implements control.ScheduleRunner.
+func (r *Runner) ApplySchedule(ctx context.Context, name string, links []string) error {
+	for _, s := range r.all(links) {
+		if s.id == name {
+			return r.ensureAll(ctx, []schedule{s})
+		}
+	}
+	return fault.Newf(fault.Config, "there is no schedule %s", name)
+}
+
+// PauseSchedule implements control.ScheduleRunner. One that is paused since the
+// mirror is suspended stays so after that.
+func (r *Runner) PauseSchedule(ctx context.Context, name, note string) error {
+	return classify("pause schedule "+name, r.changeState(ctx, name, func(s client.ScheduleState) client.ScheduleState {
+		s.Paused, s.Note = true, note
+		return s
+	}))
+}
+
+// UnpauseSchedule implements control.ScheduleRunner.
+func (r *Runner) UnpauseSchedule(ctx context.Context, name, note string) error {
+	suspension, err := r.suspension(ctx)
+	if err != nil {
+		return err
+	}
+	if suspension.Still() {
+		return r.PauseSchedule(ctx, name, suspensionNote(suspension))
+	}
+	return classify("resume schedule "+name, r.changeState(ctx, name, func(s client.ScheduleState) client.ScheduleState {
+		s.Paused, s.Note = false, note
+		return s
+	}))
+}
+
+// changeState pauses a schedule, or lets it go on, by an update. Temporal does
+// not keep the order between updates and what its own pause sends, and a pause
+// that comes with an update may be lost.
+func (r *Runner) changeState(ctx context.Context, name string, change func(client.ScheduleState) client.ScheduleState) error {
+	return r.client.ScheduleClient().GetHandle(ctx, name).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(current client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := current.Description.Schedule
+			var before client.ScheduleState
+			if schedule.State != nil {
+				before = *schedule.State
+			}
+			after := change(before)
+			if after == before {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
+			schedule.State = &after
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		},
+	})
+}
+
+// RunSchedule implements control.ScheduleRunner.
+func (r *Runner) RunSchedule(ctx context.Context, name string) error {
+	return r.trigger(ctx, name, enums.SCHEDULE_OVERLAP_POLICY_SKIP)
+}
+
+func (r *Runner) trigger(ctx context.Context, name string, overlap enums.ScheduleOverlapPolicy) error {
+	err := r.client.ScheduleClient().GetHandle(ctx, name).Trigger(ctx, client.ScheduleTriggerOptions{Overlap: overlap})
+	return classify("run schedule "+name, err)
+}
+
+// SuspendSchedules implements activities.Schedules. What is paused already
+// stays as it is.
+func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s control.Suspension) error {
+	for _, schedule := range r.all(links) {
+		err := r.changeState(ctx, schedule.id, func(state client.ScheduleState) client.ScheduleState { return stateUnder(state, s) })
+		if err != nil && !is[*serviceerror.NotFound](err) {
+			return classify("change schedule "+schedule.id, err)
+		}
+	}
+	return nil
+}
+
+// ResumeSchedules implements activities.Schedules. What was paused for another
+// reason stays so.
+func (r *Runner) ResumeSchedules(ctx context.Context, links []string, s control.Suspension) error {
+	if err := r.SuspendSchedules(ctx, links, s); err != nil {
+		return err
+	}
+	// A sweep that is under way may be past what was marked; this one comes after.
+	err := r.trigger(ctx, workflows.SweepID, enums.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE)
+	if is[*serviceerror.NotFound](err) {
+		return nil
+	}
+	return err
+}

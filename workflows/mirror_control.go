@@ -1,0 +1,310 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+)
+
+// ControlState is what MirrorControl carries over when it continues as new. It
+// starts with none.
+type ControlState struct {
+	// Suspension is how things stood when the database was last asked.
+	Suspension control.Suspension `json:"suspension,omitzero"`
+	// Served counts the requests that were carried out.
+	Served int `json:"served,omitempty"`
+}
+
+// ControlView answers QuerySuspension.
+type ControlView struct {
+	control.Suspension
+	Served int `json:"served"`
+}
+
+// MirrorControl suspends and resumes the mirror, one request after the other.
+// It runs for ever, under one id.
+//
+// Whether the mirror writes is said by a row in the database, by which leases
+// are given; this workflow changes it, sees the schedules and the end of the
+// leases through whatever restarts, and tells. So nothing depends on its being
+// there: started anew it reads the row and goes on from that.
+//
+// By an update a request is answered once it is carried out: a suspension when
+// no write is in flight anywhere. By a signal, which may come without an
+// argument, it is carried out all the same.
+func MirrorControl(ctx workflow.Context, state ControlState) error {
+	c := &mirrorControl{ControlState: state,
+		suspend: workflow.GetSignalChannel(ctx, SignalSuspend), resume: workflow.GetSignalChannel(ctx, SignalResume)}
+	if err := c.handle(ctx); err != nil {
+		return err
+	}
+	if err := c.read(ctx); err != nil {
+		return err
+	}
+	for {
+		c.takeIn()
+		switch {
+		case len(c.asked) > 0:
+			next := c.asked[0]
+			c.asked = c.asked[1:]
+			if err := c.serve(ctx, next); err != nil {
+				return err
+			}
+		case c.settling != nil && c.settling.IsReady():
+			if err := c.settled(ctx); err != nil {
+				return err
+			}
+		case c.mayContinue(ctx):
+			return workflow.NewContinueAsNewError(ctx, MirrorControl, c.ControlState)
+		default:
+			err := workflow.Await(ctx, func() bool {
+				return c.pending() || (c.settling != nil && c.settling.IsReady()) || c.mayContinue(ctx)
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// controlRequest is one request on its way.
+type controlRequest struct {
+	control.ControlRequest
+	suspend bool
+	done    bool
+	answer  control.Suspension
+}
+
+type mirrorControl struct {
+	ControlState
+	suspend, resume workflow.ReceiveChannel
+	// asked are requests that nothing was done about yet, waiting those that are
+	// recorded and not complete.
+	asked, waiting []*controlRequest
+	// settling is the activity that completes a suspension or a resumption, stop
+	// what ends it.
+	settling workflow.Future
+	stop     workflow.CancelFunc
+}
+
+func (c *mirrorControl) handle(ctx workflow.Context) error {
+	err := workflow.SetQueryHandler(ctx, QuerySuspension, func() (ControlView, error) {
+		return ControlView{c.Suspension, c.Served}, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, u := range []struct {
+		name    string
+		suspend bool
+	}{{SignalSuspend, true}, {SignalResume, false}} {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name,
+			func(ctx workflow.Context, r control.ControlRequest) (control.Suspension, error) {
+				return c.update(ctx, &controlRequest{ControlRequest: r, suspend: u.suspend})
+			},
+			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r control.ControlRequest) error { return r.Validate() }})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update queues a request and waits until it is carried out, or, as to a
+// suspension, called off by a resumption.
+func (c *mirrorControl) update(ctx workflow.Context, r *controlRequest) (control.Suspension, error) {
+	if r.Who == "" {
+		r.Who = "an update"
+	}
+	c.asked = append(c.asked, r)
+	err := workflow.Await(ctx, func() bool { return r.done })
+	return r.answer, err
+}
+
+// takeIn queues the signals that have arrived. In which order a suspension and
+// a resumption were sent that arrive together cannot be told, unless they name
+// what they are about; the suspension comes last then, and prevails.
+func (c *mirrorControl) takeIn() {
+	for _, s := range []struct {
+		channel workflow.ReceiveChannel
+		suspend bool
+	}{{c.resume, false}, {c.suspend, true}} {
+		for {
+			var argument any
+			if !s.channel.ReceiveAsync(&argument) {
+				break
+			}
+			c.asked = append(c.asked, &controlRequest{ControlRequest: requestOf(argument), suspend: s.suspend})
+		}
+	}
+}
+
+func (c *mirrorControl) pending() bool {
+	return len(c.asked) > 0 || c.suspend.Len() > 0 || c.resume.Len() > 0
+}
+
+// mayContinue reports whether the history is long and nothing is under way.
+func (c *mirrorControl) mayContinue(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && c.settling == nil && !c.pending() && workflow.AllHandlersFinished(ctx)
+}
+
+// read asks the database how things stand and makes all else fit that, as it
+// may have changed while this workflow was not there.
+func (c *mirrorControl) read(ctx workflow.Context) error {
+	var a *activities.Activities
+	err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension))
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx)
+}
+
+// take waits for how things stand. What is decoded goes into a fresh value:
+// fields that are left out as empty would keep what they held.
+func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) error {
+	var s control.Suspension
+	if err := f.Get(ctx, &s); err != nil {
+		return err
+	}
+	c.Suspension = s
+	return nil
+}
+
+// serve carries out one request as far as the row goes; its answer comes when
+// all else fits that.
+func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
+	c.Served++
+	before := c.Suspension.Epoch
+	if err := c.record(ctx, r); err != nil {
+		return err
+	}
+	if c.Suspension.Epoch != before {
+		c.callOff(ctx)
+		if err := c.settle(ctx); err != nil {
+			return err
+		}
+	}
+	if c.settling != nil {
+		c.waiting = append(c.waiting, r)
+		return nil
+	}
+	c.reply(r)
+	return nil
+}
+
+// record changes the row. It names the epoch that is to be changed, so that an
+// attempt which comes late, after all that followed, changes nothing; where the
+// row turns out to be of another epoch, that one is meant.
+func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
+	var a *activities.Activities
+	ctx = bookkeeping(ctx, "read how the mirror stands and change that")
+	err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension))
+	for err == nil && c.Suspension.Still() != r.suspend {
+		// One that names its epoch is about that one only: a suspension was
+		// recorded by who asks for it, and is over by now.
+		if r.Epoch != 0 && (r.suspend || r.Epoch != c.Suspension.Epoch) {
+			return nil
+		}
+		request := r.ControlRequest
+		request.Epoch = c.Suspension.Epoch
+		if r.suspend {
+			err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordSuspend, request))
+		} else {
+			err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordResume, request))
+		}
+	}
+	return err
+}
+
+// settle begins to make schedules, and what is shown, fit to how things stand.
+func (c *mirrorControl) settle(ctx workflow.Context) error {
+	if err := c.show(ctx); err != nil {
+		return err
+	}
+	var a *activities.Activities
+	ctx, c.stop = workflow.WithCancel(ctx)
+	if c.Suspension.Still() {
+		// Also where it is complete: that costs a look.
+		c.settling = workflow.ExecuteActivity(settling(ctx, "pause the schedules, wait for the last write"), a.SettleSuspension, c.Suspension)
+	} else {
+		c.settling = workflow.ExecuteActivity(settling(ctx, "let the schedules go on, start what is due"), a.SettleRunning, c.Suspension)
+	}
+	return nil
+}
+
+// callOff ends the settling of what is not so any more. Once this returns it
+// touches no schedule.
+func (c *mirrorControl) callOff(ctx workflow.Context) {
+	if c.settling != nil {
+		c.stop()
+		_ = c.settling.Get(ctx, nil) // whatever it ended with
+	}
+	c.finish()
+}
+
+// settled takes in that all fits.
+func (c *mirrorControl) settled(ctx workflow.Context) error {
+	before := c.Suspension
+	if err := c.take(ctx, c.settling); err != nil {
+		return err
+	}
+	c.finish()
+	switch now := c.Suspension; {
+	case now.Epoch != before.Epoch: // changed by another than this workflow
+		return c.settle(ctx)
+	case now.State != before.State:
+		return c.show(ctx)
+	}
+	return nil
+}
+
+// finish answers those who wait for the settling.
+func (c *mirrorControl) finish() {
+	c.settling = nil
+	for _, r := range c.waiting {
+		c.reply(r)
+	}
+	c.waiting = nil
+}
+
+func (c *mirrorControl) reply(r *controlRequest) { r.answer, r.done = c.Suspension, true }
+
+// show writes how things stand for the Web UI, and to be found by.
+func (c *mirrorControl) show(ctx workflow.Context) error {
+	s := c.Suspension
+	text := "The mirror is **" + string(s.State) + "** since " + s.Since.UTC().Format(time.RFC3339)
+	if s.Who != "" {
+		text += ", by " + s.Who
+	}
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s.\n\n%d requests carried out. Suspend and resume it by `mailmirror suspend` and "+
+		"`mailmirror resume`, or by this workflow's signals and updates of these names.", text, c.Served))
+	return workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(string(s.State)))
+}
+
+// requestOf reads the argument of a signal: none, a request, or a word or two
+// that somebody gave as the reason. Whatever it is, the signal counts.
+func requestOf(argument any) control.ControlRequest {
+	r := control.ControlRequest{Who: "a signal"}
+	switch v := argument.(type) {
+	case string:
+		r.Reason = v
+	case map[string]any:
+		if reason, ok := v["reason"].(string); ok {
+			r.Reason = reason
+		}
+		if who, ok := v["who"].(string); ok && who != "" {
+			r.Who = who
+		}
+		if epoch, ok := v["epoch"].(float64); ok {
+			r.Epoch = int64(epoch)
+		}
+	}
+	return r.Shortened()
+}

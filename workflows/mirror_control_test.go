@@ -1,0 +1,282 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/workflows"
+)
+
+// mirror is what MirrorControl steers, with a row of its own for each test. It
+// notes what is done, in order.
+type mirror struct {
+	*activitytest.World
+	env  *testsuite.TestWorkflowEnvironment
+	done []string
+	// settle is how long SettleSuspension takes.
+	settle time.Duration
+}
+
+func newMirror(t *testing.T) *mirror {
+	t.Helper()
+	m := &mirror{World: activitytest.New(), env: environment(t)}
+	m.env.OnActivity(steps.ReadSuspension, mock.Anything).Return(m.Suspension).Maybe()
+	m.env.OnActivity(steps.RecordSuspend, mock.Anything, mock.Anything).Return(m.Suspend).Maybe()
+	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()
+	m.env.OnActivity(steps.SettleSuspension, mock.Anything, mock.Anything).Return(
+		func(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+			m.done = append(m.done, "pause")
+			return m.ConfirmSuspended(ctx, s.Epoch)
+		}).AfterFn(func() time.Duration { return m.settle }).Maybe()
+	m.env.OnActivity(steps.SettleRunning, mock.Anything, mock.Anything).Return(
+		func(ctx context.Context, _ control.Suspension) (control.Suspension, error) {
+			m.done = append(m.done, "go on")
+			return m.Suspension(ctx)
+		}).Maybe()
+	m.env.SetTestTimeout(20 * time.Second)
+	return m
+}
+
+func (m *mirror) at(t *testing.T, when time.Duration, f func()) {
+	t.Helper()
+	m.env.RegisterDelayedCallback(f, when)
+}
+
+// run lets it run until everything that is to happen has, and cancels it then.
+func (m *mirror) run(t *testing.T) {
+	t.Helper()
+	m.at(t, time.Hour, m.env.CancelWorkflow)
+	m.env.ExecuteWorkflow(workflows.MirrorControl, workflows.ControlState{})
+	if !m.env.IsWorkflowCompleted() {
+		t.Fatal("not over")
+	}
+}
+
+func (m *mirror) state(t *testing.T) control.Suspension {
+	t.Helper()
+	s, err := m.Suspension(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (m *mirror) view(t *testing.T) workflows.ControlView {
+	t.Helper()
+	value, err := m.env.QueryWorkflow(workflows.QuerySuspension)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v workflows.ControlView
+	if err := value.Get(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// answer takes in the answer of one update.
+type answer struct {
+	suspension control.Suspension
+	err        error
+	at         time.Time
+}
+
+func (m *mirror) update(name string, r control.ControlRequest, a *answer) {
+	m.env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{
+		OnAccept: func() {},
+		OnReject: func(err error) { a.err = err },
+		OnComplete: func(result any, err error) {
+			a.at, a.err = m.env.Now(), err
+			if s, ok := result.(control.Suspension); ok {
+				a.suspension = s
+			}
+		},
+	}, r)
+}
+
+func TestMirrorControlSignals(t *testing.T) {
+	type signal struct {
+		name     string
+		argument any
+	}
+	for _, c := range []struct {
+		name    string
+		signals []signal // an hour apart, in order; a nil name is a pause
+		state   control.SuspensionState
+		reason  string
+		who     string
+		epoch   int64
+	}{
+		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, control.Suspended, "", "a signal", 2},
+		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, control.Suspended, "storage", "a signal", 2},
+		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, control.Suspended, "", "a signal", 2},
+		{"suspend, as the command does", []signal{{workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}}},
+			control.Suspended, "storage", "alice", 2},
+		{"suspend twice keeps the first", []signal{{workflows.SignalSuspend, "storage"}, {workflows.SignalSuspend, "network"}},
+			control.Suspended, "storage", "a signal", 2},
+		{"resume what runs", []signal{{workflows.SignalResume, nil}}, control.Running, "", "", 1},
+		{"suspend and resume", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}}, control.Running, "", "a signal", 3},
+		{"three times", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}, {workflows.SignalSuspend, "again"}},
+			control.Suspended, "again", "a signal", 4},
+		{"a resumption of an older suspension", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
+			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, control.ControlRequest{Who: "bob", Epoch: 2}}},
+			control.Suspended, "again", "a signal", 4},
+		{"a suspension that is over", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
+			{workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: 2}}}, control.Running, "", "a signal", 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMirror(t)
+			for i, s := range c.signals {
+				m.at(t, time.Duration(i+1)*time.Minute, func() { m.env.SignalWorkflow(s.name, s.argument) })
+			}
+			var view workflows.ControlView
+			m.at(t, 30*time.Minute, func() { view = m.view(t) })
+			m.run(t)
+			got := m.state(t)
+			if got.State != c.state || got.Reason != c.reason || got.Who != c.who || got.Epoch != c.epoch {
+				t.Errorf("got %+v", got)
+			}
+			if view.State != got.State || view.Reason != got.Reason || view.Epoch != got.Epoch || view.Served != len(c.signals) {
+				t.Errorf("shows %+v", view)
+			}
+			if last := m.done[len(m.done)-1]; (last == "pause") != (c.state == control.Suspended) {
+				t.Errorf("%s, and the schedules were told to %v", c.state, m.done)
+			}
+		})
+	}
+}
+
+// Which of two signals came first cannot be told where they arrive together:
+// the suspension prevails, unless the requests name what they are about.
+func TestMirrorControlSignalsTogether(t *testing.T) {
+	m := newMirror(t)
+	m.at(t, 0, func() { // while it reads the row for the first time
+		m.env.SignalWorkflow(workflows.SignalSuspend, nil)
+		m.env.SignalWorkflow(workflows.SignalResume, nil)
+	})
+	m.run(t)
+	if s := m.state(t); s.State != control.Suspended {
+		t.Errorf("bare: %+v", s)
+	}
+
+	m = newMirror(t)
+	m.at(t, 0, func() { // while it reads the row for the first time
+		s, err := m.Suspend(t.Context(), control.ControlRequest{Who: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.env.SignalWorkflow(workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: s.Epoch})
+		m.env.SignalWorkflow(workflows.SignalResume, control.ControlRequest{Who: "bob", Epoch: s.Epoch})
+	})
+	m.run(t)
+	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
+		t.Errorf("named: %+v", s)
+	}
+}
+
+// An update is answered when it is carried out: a suspension not before the
+// last lease is over.
+func TestMirrorControlUpdates(t *testing.T) {
+	m := newMirror(t)
+	m.settle = 7 * time.Second
+	var begin time.Time
+	var suspended, again, resumed, bad answer
+	m.at(t, time.Minute, func() {
+		begin = m.env.Now()
+		m.update(workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}, &suspended)
+	})
+	m.at(t, time.Minute+time.Second, func() {
+		if v := m.view(t); v.State != control.Suspending {
+			t.Errorf("while a lease is held it shows %+v", v)
+		}
+		m.update(workflows.SignalSuspend, control.ControlRequest{}, &again)
+		m.update(workflows.SignalSuspend, control.ControlRequest{Reason: string(make([]byte, 501))}, &bad)
+	})
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.ControlRequest{Who: "bob"}, &resumed) })
+	m.run(t)
+	for name, a := range map[string]answer{"the first": suspended, "the second": again} {
+		if a.err != nil || a.suspension.State != control.Suspended || a.suspension.Reason != "storage" || a.at.Sub(begin) < 7*time.Second {
+			t.Errorf("%s suspension was answered %+v after %s", name, a, a.at.Sub(begin))
+		}
+	}
+	if resumed.err != nil || resumed.suspension.State != control.Running || resumed.suspension.Who != "bob" {
+		t.Errorf("resumption was answered %+v", resumed)
+	}
+	if bad.err == nil {
+		t.Error("a reason without end was accepted")
+	}
+	if !slices.Equal(m.done, []string{"go on", "pause", "go on"}) {
+		t.Errorf("the schedules were told to %v", m.done)
+	}
+}
+
+// A resumption need not wait for the suspension that it ends.
+func TestMirrorControlResumesWhileSuspending(t *testing.T) {
+	m := newMirror(t)
+	m.HoldLeases(3)
+	m.settle = 20 * time.Minute // a lease that does not end
+	var suspended, resumed answer
+	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, control.ControlRequest{Who: "alice"}, &suspended) })
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.ControlRequest{Who: "bob"}, &resumed) })
+	var told []string
+	m.at(t, 3*time.Minute, func() { told = slices.Clone(m.done) })
+	m.run(t)
+	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
+		t.Errorf("got %+v", s)
+	}
+	if suspended.suspension.State != control.Running || resumed.suspension.State != control.Running {
+		t.Errorf("suspension answered %+v, resumption %+v", suspended, resumed)
+	}
+	if !slices.Equal(told, []string{"go on", "go on"}) {
+		t.Errorf("the schedules were told to %v", told)
+	}
+}
+
+// Started anew, it goes on from what the database says.
+func TestMirrorControlStartsFromTheRow(t *testing.T) {
+	m := newMirror(t)
+	if _, err := m.Suspend(t.Context(), control.ControlRequest{Who: "alice", Reason: "storage"}); err != nil {
+		t.Fatal(err)
+	}
+	m.run(t)
+	if s := m.state(t); s.State != control.Suspended || s.Who != "alice" {
+		t.Errorf("got %+v", s)
+	}
+	if !slices.Equal(m.done, []string{"pause"}) {
+		t.Errorf("the schedules were told to %v", m.done)
+	}
+}
+
+// A long history ends with nothing asked and nobody waiting, and what comes at
+// that moment is served by the run that follows.
+func TestMirrorControlContinuesAsNew(t *testing.T) {
+	m := newMirror(t)
+	m.settle = 7 * time.Second
+	var suspended answer
+	m.at(t, time.Minute, func() {
+		m.update(workflows.SignalSuspend, control.ControlRequest{Who: "alice", Reason: "storage"}, &suspended)
+	})
+	m.at(t, time.Minute+time.Second, func() { m.env.SetContinueAsNewSuggested(true) })
+	m.env.ExecuteWorkflow(workflows.MirrorControl, workflows.ControlState{})
+	var next *workflow.ContinueAsNewError
+	if !errors.As(m.env.GetWorkflowError(), &next) {
+		t.Fatalf("got %v, want to continue as new", m.env.GetWorkflowError())
+	}
+	if suspended.suspension.State != control.Suspended {
+		t.Errorf("the update was answered %+v", suspended)
+	}
+	var carried workflows.ControlState
+	decode(t, next.Input, &carried)
+	if carried.Served != 1 || carried.Suspension.State != control.Suspended || carried.Suspension.Who != "alice" {
+		t.Errorf("carried over %+v", carried)
+	}
+}
