@@ -1,0 +1,359 @@
+//go:build integration
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/temporalclient"
+	"mailmirror/internal/temporalrunner"
+	"mailmirror/test/corpus"
+	"mailmirror/test/faults"
+	"mailmirror/test/servers"
+	"mailmirror/workflows"
+)
+
+var suspends = flag.Int("suspends", 15, "how many suspensions TestSuspend tries")
+
+// TestSuspend suspends the mirror at random moments under full load, with
+// workers being killed, in each of the ways there are. After each
+// acknowledgement not one command that writes reaches the target until the
+// mirror is resumed, whatever asks for it; what was marked meanwhile is mirrored
+// then, and in the end both sides are equal, and nothing was ever there twice.
+func TestSuspend(t *testing.T) {
+	s := newSuspender(t)
+	for i := range *suspends {
+		s.round(i)
+	}
+	s.outlives()
+	s.r.settle(4 * time.Minute)
+	s.r.equal(slices.Concat(s.loaded, s.probes))
+	s.r.neverDoubled(slices.Concat(s.loaded, s.probes))
+	s.r.onlyRead()
+	slices.Sort(s.took)
+	t.Logf("%d suspensions tried, %d with a worker killed in the midst, %d more with one killed while suspended; "+
+		"after acknowledgement: %d commands that write, %d bytes of messages; acknowledged after %s (median), %s (most)",
+		*suspends, s.killedBefore, s.killedAfter, s.writes, s.bytes, s.took[len(s.took)/2].Round(10*time.Millisecond), s.took[len(s.took)-1].Round(10*time.Millisecond))
+}
+
+type suspender struct {
+	t      *testing.T
+	r      *rig
+	rng    *rand.Rand
+	store  *pgstore.Store
+	client client.Client
+	runner *temporalrunner.Runner
+	// loaded get the load, probes a message while the mirror is suspended.
+	loaded, probes []string
+
+	killedBefore, killedAfter int
+	writes                    int
+	bytes                     int64
+	took                      []time.Duration
+}
+
+func newSuspender(t *testing.T) *suspender {
+	t.Helper()
+	s := &suspender{t: t, r: newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{}),
+		rng: rand.New(rand.NewPCG(3, 4)), loaded: numbers(7001, 24), probes: numbers(7101, 3)}
+	s.r.env = append(s.r.env, "MAILMIRROR_LEASE_TTL=3s", "MAILMIRROR_LEASE_FENCE=1s")
+	s.r.fill(slices.Concat(s.loaded, s.probes), corpus.Options{Seed: 1, Messages: 3, Greetings: 1, MinSize: 2 << 10, MaxSize: 20 << 10})
+	s.r.add(slices.Concat(s.loaded, s.probes))
+	info := s.r.stack.Info()
+	var err error
+	if s.store, err = pgstore.Open(t.Context(), info.DatabaseDSN); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.store.Close)
+	s.client, err = temporalclient.Lazy(temporalclient.Options{Address: info.TemporalAddress, Namespace: info.TemporalNamespace, Local: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.client.Close)
+	s.runner = temporalrunner.New(s.client, temporalrunner.Options{Debounce: 100 * time.Millisecond, PageSize: 20, Book: s.store})
+	s.r.startWorker()
+	return s
+}
+
+func (s *suspender) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// change deposits messages on production and has them noticed, as an event
+// would; it returns the generations that are to be reached.
+func (s *suspender) change(numbers []string, o corpus.Options) map[mailbox.Key]int64 {
+	s.t.Helper()
+	s.r.fill(numbers, o)
+	marks := map[mailbox.Key]int64{}
+	for _, n := range numbers {
+		key := mailbox.Key{Link: link, Number: mailbox.Number(n)}
+		generation, err := s.store.MarkDirty(s.t.Context(), key)
+		s.must(err)
+		s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerEvent))
+		marks[key] = generation
+	}
+	return marks
+}
+
+// round is one suspension and its end.
+func (s *suspender) round(i int) {
+	s.t.Helper()
+	before := s.r.toDR.Appended()
+	s.change(s.loaded, corpus.Options{Seed: uint64(100 + i), Messages: 4, Greetings: 1, MinSize: 4 << 10, MaxSize: 30 << 10})
+	if i%5 == 0 {
+		_, _, err := s.runner.StartCompare(s.t.Context(), link)
+		s.must(err)
+	}
+	// The moment: so many bytes of messages are on their way.
+	s.appended(before + int64(s.rng.IntN(900_000)))
+
+	kill := s.rng.IntN(3) == 0
+	moment := time.Duration(s.rng.IntN(1000)) * time.Millisecond
+	acknowledged := make(chan error, 1)
+	begin := time.Now()
+	go func() { acknowledged <- s.suspend(i) }()
+	if kill {
+		s.killedBefore++
+		time.Sleep(moment)
+		s.r.killWorker()
+		s.r.startWorker()
+	}
+	s.must(<-acknowledged)
+	still := s.watch()
+	s.took = append(s.took, time.Since(begin))
+
+	// Now everything tries to write.
+	marks := s.change(s.probes, corpus.Options{Seed: uint64(1000 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
+	if i%5 == 1 {
+		_, _, err := s.runner.StartCompare(s.t.Context(), link)
+		s.must(err)
+	}
+	if code, _, errs := s.r.command(s.t.Context(), "sync", link, s.probes[0]); code != 1 || !strings.Contains(errs, "suspended") {
+		s.t.Errorf("sync while suspended: exit code %d, %s", code, errs)
+	}
+	if s.rng.IntN(4) == 0 {
+		s.killedAfter++
+		s.r.killWorker()
+		s.r.startWorker()
+	}
+	for key := range marks {
+		s.must(s.runner.WaitSync(s.t.Context(), key))
+	}
+	s.paused(true)
+	still(fmt.Sprintf("suspension %d", i+1))
+	s.must(s.resume(i))
+	s.mirrored(marks)
+	if i == 0 {
+		s.paused(false)
+	}
+}
+
+// suspend suspends in one of the ways there are and returns when it is
+// acknowledged.
+func (s *suspender) suspend(i int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	request := control.ControlRequest{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
+	switch i % 3 {
+	case 0:
+		code, out, errs := s.r.command(ctx, "suspend", "--reason", request.Reason, "--wait")
+		if code != 0 {
+			return fmt.Errorf("suspend: exit code %d: %s%s", code, out, errs)
+		}
+		return nil
+	case 1:
+		if err := s.client.SignalWorkflow(ctx, workflows.ControlID, "", workflows.SignalSuspend, nil); err != nil {
+			return err
+		}
+		return s.stands(ctx, control.Suspended)
+	default:
+		return s.update(ctx, workflows.SignalSuspend, request, control.Suspended)
+	}
+}
+
+func (s *suspender) resume(i int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	switch i % 3 {
+	case 0:
+		code, out, errs := s.r.command(ctx, "resume")
+		if code != 0 {
+			return fmt.Errorf("resume: exit code %d: %s%s", code, out, errs)
+		}
+		return nil
+	case 1:
+		if err := s.client.SignalWorkflow(ctx, workflows.ControlID, "", workflows.SignalResume, nil); err != nil {
+			return err
+		}
+		return s.stands(ctx, control.Running)
+	default:
+		return s.update(ctx, workflows.SignalResume, control.ControlRequest{Who: "test"}, control.Running)
+	}
+}
+
+func (s *suspender) update(ctx context.Context, name string, request control.ControlRequest, want control.SuspensionState) error {
+	update, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: workflows.ControlID, UpdateName: name,
+		Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
+	if err != nil {
+		return err
+	}
+	var got control.Suspension
+	if err := update.Get(ctx, &got); err != nil {
+		return err
+	}
+	if got.State != want {
+		return fmt.Errorf("update %s was answered %+v", name, got)
+	}
+	return nil
+}
+
+// stands waits until the database says so.
+func (s *suspender) stands(ctx context.Context, want control.SuspensionState) error {
+	for {
+		now, err := s.store.Suspension(ctx)
+		if err != nil || now.State == want {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// appended waits until so many bytes of messages went to the target, or none
+// goes any more.
+func (s *suspender) appended(total int64) {
+	for last, since := s.r.toDR.Appended(), time.Now(); ; {
+		now := s.r.toDR.Appended()
+		if now != last {
+			last, since = now, time.Now()
+		}
+		if now >= total || time.Since(since) > 5*time.Second {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// watch returns what fails the test where anything was written to the target
+// since.
+func (s *suspender) watch() func(when string) {
+	commands, bytes := len(s.r.toDR.Commands()), s.r.toDR.Appended()
+	return func(when string) {
+		s.t.Helper()
+		more := s.r.toDR.Appended() - bytes
+		wrote := faults.Writes(s.r.toDR.Commands()[commands:])
+		s.writes += len(wrote)
+		s.bytes += more
+		if len(wrote) > 0 || more > 0 {
+			s.t.Errorf("%s: after the acknowledgement %d bytes of messages went to the target, and %q", when, more, wrote)
+		}
+	}
+}
+
+// mirrored waits until changes are mirrored.
+func (s *suspender) mirrored(marks map[mailbox.Key]int64) {
+	s.t.Helper()
+	deadline := time.Now().Add(90 * time.Second)
+	for key, generation := range marks {
+		for {
+			m, err := s.store.Mailbox(s.t.Context(), key)
+			s.must(err)
+			if m.CleanGeneration >= generation {
+				break
+			}
+			if m.Failures > 0 && m.ErrorKind == "conflict" {
+				s.t.Errorf("mailbox %s counts a failure: %s", key.Number, m.Error)
+			}
+			if time.Now().After(deadline) {
+				s.t.Fatalf("not mirrored 90 s after the resumption: %+v", m)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// paused checks what the schedules show; after a resumption they go on at once,
+// and not before a worker does that.
+func (s *suspender) paused(want bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		list, err := s.runner.Schedules(s.t.Context(), []string{link})
+		s.must(err)
+		right := 0
+		for _, schedule := range list {
+			if schedule.Exists && schedule.Paused == want && schedule.Suspended == want {
+				right++
+			}
+		}
+		if right == len(list) && right > 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("want schedules paused: %v, they are %+v", want, list)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// outlives kills every part while the mirror is suspended.
+func (s *suspender) outlives() {
+	s.t.Helper()
+	s.r.run("suspend", "--reason", "outlive everything", "--wait")
+	still := s.watch()
+	s.r.killWorker()
+	for _, part := range []string{"temporal", "postgres"} {
+		s.must(syscall.Kill(s.r.child(part), syscall.SIGKILL))
+	}
+	s.awaitStatus()
+	s.r.startWorker()
+	key := mailbox.Key{Link: link, Number: mailbox.Number(s.probes[0])}
+	generation, err := s.store.MarkDirty(s.t.Context(), key)
+	s.must(err)
+	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
+	s.must(s.runner.WaitSync(s.t.Context(), key))
+	s.paused(true)
+	still("after everything was killed")
+	s.r.run("resume")
+	s.mirrored(map[mailbox.Key]int64{key: generation})
+}
+
+// awaitStatus waits until the stack is there again, and suspended as before.
+func (s *suspender) awaitStatus() {
+	s.t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		code, out, errs := s.r.command(s.t.Context(), "status", link, "-o", "json")
+		var links []control.LinkOverview
+		if code == 0 && json.Unmarshal([]byte(out), &links) == nil && len(links) == 1 && links[0].Next.CompareUnknown == "" {
+			if got := links[0].Suspension; got.State != control.Suspended || got.Reason != "outlive everything" {
+				s.t.Fatalf("after everything was killed: %+v", got)
+			}
+			// Two looks at the database: one finds what connections died.
+			if _, err := s.store.Suspension(s.t.Context()); err == nil {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the stack did not come back: exit code %d, %s%s", code, out, errs)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
