@@ -17,9 +17,9 @@ import (
 // control.SuspensionRecords.
 type SuspensionRecords interface {
 	Suspension(ctx context.Context) (control.Suspension, error)
-	Suspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error)
+	Suspend(ctx context.Context, r control.Request) (control.Suspension, error)
 	ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error)
-	Resume(ctx context.Context, r control.ControlRequest) (control.Suspension, error)
+	Resume(ctx context.Context, r control.Request) (control.Suspension, error)
 	Links(ctx context.Context) ([]control.Link, error)
 }
 
@@ -143,13 +143,13 @@ func (a *Activities) ReadSuspension(ctx context.Context) (control.Suspension, er
 // RecordSuspend records a suspension, unless the mirror is not running or of
 // another epoch than the request's, so that an attempt of it that comes late
 // does nothing.
-func (a *Activities) RecordSuspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (a *Activities) RecordSuspend(ctx context.Context, r control.Request) (control.Suspension, error) {
 	s, err := a.ports.Records.Suspend(ctx, r)
 	return s, activityError(err)
 }
 
 // RecordResume ends the suspension of r.Epoch, and no other.
-func (a *Activities) RecordResume(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (a *Activities) RecordResume(ctx context.Context, r control.Request) (control.Suspension, error) {
 	s, err := a.ports.Records.Resume(ctx, r)
 	return s, activityError(err)
 }
@@ -161,7 +161,8 @@ func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension)
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	defer a.beat(beats, func() any { return s })()
+	stop := a.beat(beats, func() any { return s })
+	defer stop()
 	links, err := a.linkNames(ctx)
 	if err == nil {
 		err = a.ports.Schedules.SuspendSchedules(ctx, links, s)
@@ -202,7 +203,8 @@ func (a *Activities) SettleRunning(ctx context.Context, s control.Suspension) (c
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	defer a.beat(beats, func() any { return s })()
+	stop := a.beat(beats, func() any { return s })
+	defer stop()
 	links, err := a.linkNames(ctx)
 	if err == nil {
 		err = a.ports.Schedules.ResumeSchedules(ctx, links, s)

@@ -25,7 +25,7 @@ func suspendedSync(context.Context, copier.Job) (copier.Report, error) {
 
 func suspend(t *testing.T, w *activitytest.World) control.Suspension {
 	t.Helper()
-	s, err := w.Suspend(t.Context(), control.ControlRequest{Reason: "storage", Who: "alice"})
+	s, err := w.Suspend(t.Context(), control.Request{Reason: "storage", Who: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestReviewPageWhileSuspended(t *testing.T) {
 		t.Errorf("while suspended: synced %v, looked at %v", world.Syncs(), world.Reviews())
 	}
 	s, _ := world.Suspension(t.Context())
-	if _, err := world.Resume(t.Context(), control.ControlRequest{Epoch: s.Epoch}); err != nil {
+	if _, err := world.Resume(t.Context(), control.Request{Epoch: s.Epoch}); err != nil {
 		t.Fatal(err)
 	}
 	world.OnSync = nil
@@ -202,7 +202,7 @@ func TestSettleLate(t *testing.T) {
 	world := activitytest.New()
 	world.Add(link, box.Number)
 	s := suspend(t, world)
-	running, err := world.Resume(t.Context(), control.ControlRequest{Epoch: s.Epoch})
+	running, err := world.Resume(t.Context(), control.Request{Epoch: s.Epoch})
 	if err != nil {
 		t.Fatal(err)
 	}

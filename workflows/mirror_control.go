@@ -73,7 +73,7 @@ func MirrorControl(ctx workflow.Context, state ControlState) error {
 
 // controlRequest is one request on its way.
 type controlRequest struct {
-	control.ControlRequest
+	control.Request
 	suspend bool
 	done    bool
 	answer  control.Suspension
@@ -103,10 +103,10 @@ func (c *mirrorControl) handle(ctx workflow.Context) error {
 		suspend bool
 	}{{SignalSuspend, true}, {SignalResume, false}} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name,
-			func(ctx workflow.Context, r control.ControlRequest) (control.Suspension, error) {
-				return c.update(ctx, &controlRequest{ControlRequest: r, suspend: u.suspend})
+			func(ctx workflow.Context, r control.Request) (control.Suspension, error) {
+				return c.update(ctx, &controlRequest{Request: r, suspend: u.suspend})
 			},
-			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r control.ControlRequest) error { return r.Validate() }})
+			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r control.Request) error { return r.Validate() }})
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (c *mirrorControl) takeIn() {
 			if !s.channel.ReceiveAsync(&argument) {
 				break
 			}
-			c.asked = append(c.asked, &controlRequest{ControlRequest: requestOf(argument), suspend: s.suspend})
+			c.asked = append(c.asked, &controlRequest{Request: requestOf(argument), suspend: s.suspend})
 		}
 	}
 }
@@ -209,7 +209,7 @@ func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
 		if r.Epoch != 0 && (r.suspend || r.Epoch != c.Suspension.Epoch) {
 			return nil
 		}
-		request := r.ControlRequest
+		request := r.Request
 		request.Epoch = c.Suspension.Epoch
 		if r.suspend {
 			err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordSuspend, request))
@@ -290,8 +290,8 @@ func (c *mirrorControl) show(ctx workflow.Context) error {
 
 // requestOf reads the argument of a signal: none, a request, or a word or two
 // that somebody gave as the reason. Whatever it is, the signal counts.
-func requestOf(argument any) control.ControlRequest {
-	r := control.ControlRequest{Who: "a signal"}
+func requestOf(argument any) control.Request {
+	r := control.Request{Who: "a signal"}
 	switch v := argument.(type) {
 	case string:
 		r.Reason = v

@@ -90,7 +90,7 @@ type answer struct {
 	at         time.Time
 }
 
-func (m *mirror) update(name string, r control.ControlRequest, a *answer) {
+func (m *mirror) update(name string, r control.Request, a *answer) {
 	m.env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{
 		OnAccept: func() {},
 		OnReject: func(err error) { a.err = err },
@@ -119,7 +119,7 @@ func TestMirrorControlSignals(t *testing.T) {
 		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, control.Suspended, "", "a signal", 2},
 		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, control.Suspended, "storage", "a signal", 2},
 		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, control.Suspended, "", "a signal", 2},
-		{"suspend, as the command does", []signal{{workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}}},
+		{"suspend, as the command does", []signal{{workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}}},
 			control.Suspended, "storage", "alice", 2},
 		{"suspend twice keeps the first", []signal{{workflows.SignalSuspend, "storage"}, {workflows.SignalSuspend, "network"}},
 			control.Suspended, "storage", "a signal", 2},
@@ -128,10 +128,10 @@ func TestMirrorControlSignals(t *testing.T) {
 		{"three times", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}, {workflows.SignalSuspend, "again"}},
 			control.Suspended, "again", "a signal", 4},
 		{"a resumption of an older suspension", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
-			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, control.ControlRequest{Who: "bob", Epoch: 2}}},
+			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, control.Request{Who: "bob", Epoch: 2}}},
 			control.Suspended, "again", "a signal", 4},
 		{"a suspension that is over", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
-			{workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: 2}}}, control.Running, "", "a signal", 3},
+			{workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 2}}}, control.Running, "", "a signal", 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMirror(t)
@@ -170,12 +170,12 @@ func TestMirrorControlSignalsTogether(t *testing.T) {
 
 	m = newMirror(t)
 	m.at(t, 0, func() { // while it reads the row for the first time
-		s, err := m.Suspend(t.Context(), control.ControlRequest{Who: "alice"})
+		s, err := m.Suspend(t.Context(), control.Request{Who: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.env.SignalWorkflow(workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: s.Epoch})
-		m.env.SignalWorkflow(workflows.SignalResume, control.ControlRequest{Who: "bob", Epoch: s.Epoch})
+		m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Epoch: s.Epoch})
+		m.env.SignalWorkflow(workflows.SignalResume, control.Request{Who: "bob", Epoch: s.Epoch})
 	})
 	m.run(t)
 	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
@@ -192,16 +192,16 @@ func TestMirrorControlUpdates(t *testing.T) {
 	var suspended, again, resumed, bad answer
 	m.at(t, time.Minute, func() {
 		begin = m.env.Now()
-		m.update(workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}, &suspended)
+		m.update(workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}, &suspended)
 	})
 	m.at(t, time.Minute+time.Second, func() {
 		if v := m.view(t); v.State != control.Suspending {
 			t.Errorf("while a lease is held it shows %+v", v)
 		}
-		m.update(workflows.SignalSuspend, control.ControlRequest{}, &again)
-		m.update(workflows.SignalSuspend, control.ControlRequest{Reason: string(make([]byte, 501))}, &bad)
+		m.update(workflows.SignalSuspend, control.Request{}, &again)
+		m.update(workflows.SignalSuspend, control.Request{Reason: string(make([]byte, 501))}, &bad)
 	})
-	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.ControlRequest{Who: "bob"}, &resumed) })
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.Request{Who: "bob"}, &resumed) })
 	m.run(t)
 	for name, a := range map[string]answer{"the first": suspended, "the second": again} {
 		if a.err != nil || a.suspension.State != control.Suspended || a.suspension.Reason != "storage" || a.at.Sub(begin) < 7*time.Second {
@@ -225,8 +225,8 @@ func TestMirrorControlResumesWhileSuspending(t *testing.T) {
 	m.HoldLeases(3)
 	m.settle = 20 * time.Minute // a lease that does not end
 	var suspended, resumed answer
-	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, control.ControlRequest{Who: "alice"}, &suspended) })
-	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.ControlRequest{Who: "bob"}, &resumed) })
+	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, control.Request{Who: "alice"}, &suspended) })
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.Request{Who: "bob"}, &resumed) })
 	var told []string
 	m.at(t, 3*time.Minute, func() { told = slices.Clone(m.done) })
 	m.run(t)
@@ -244,7 +244,7 @@ func TestMirrorControlResumesWhileSuspending(t *testing.T) {
 // Started anew, it goes on from what the database says.
 func TestMirrorControlStartsFromTheRow(t *testing.T) {
 	m := newMirror(t)
-	if _, err := m.Suspend(t.Context(), control.ControlRequest{Who: "alice", Reason: "storage"}); err != nil {
+	if _, err := m.Suspend(t.Context(), control.Request{Who: "alice", Reason: "storage"}); err != nil {
 		t.Fatal(err)
 	}
 	m.run(t)
@@ -263,7 +263,7 @@ func TestMirrorControlContinuesAsNew(t *testing.T) {
 	m.settle = 7 * time.Second
 	var suspended answer
 	m.at(t, time.Minute, func() {
-		m.update(workflows.SignalSuspend, control.ControlRequest{Who: "alice", Reason: "storage"}, &suspended)
+		m.update(workflows.SignalSuspend, control.Request{Who: "alice", Reason: "storage"}, &suspended)
 	})
 	m.at(t, time.Minute+time.Second, func() { m.env.SetContinueAsNewSuggested(true) })
 	m.env.ExecuteWorkflow(workflows.MirrorControl, workflows.ControlState{})

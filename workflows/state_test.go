@@ -53,8 +53,8 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 
 func requireSet(t *testing.T, path string, value reflect.Value) {
 	t.Helper()
-	if at, ok := value.Interface().(time.Time); ok {
-		if at.IsZero() {
+	if moment, ok := reflect.TypeAssert[time.Time](value); ok {
+		if moment.IsZero() {
 			t.Errorf("%s is zero in this test", path)
 		}
 		return

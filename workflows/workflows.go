@@ -33,11 +33,12 @@ const (
 	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
 	// CompareView, a WatchEvents for WatchView.
 	QueryProgress = "progress"
-	// SignalSuspend and SignalResume tell MirrorControl what to do; they are
-	// names of updates too. The argument is a control.ControlRequest; a bare
-	// signal will do. QuerySuspension asks it for ControlView.
-	SignalSuspend   = "suspend"
-	SignalResume    = "resume"
+	// SignalSuspend tells MirrorControl what to do, and is the name of an update
+	// too. The argument is a control.Request; a bare signal will do.
+	SignalSuspend = "suspend"
+	// SignalResume is its opposite.
+	SignalResume = "resume"
+	// QuerySuspension asks MirrorControl for ControlView.
 	QuerySuspension = "suspension"
 )
 

@@ -21,7 +21,7 @@ func (w *World) Suspension(context.Context) (control.Suspension, error) {
 }
 
 // Suspend implements activities.SuspensionRecords.
-func (w *World) Suspend(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (w *World) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
 	if err := w.called("Suspend"); err != nil {
 		return control.Suspension{}, err
 	}
@@ -51,7 +51,7 @@ func (w *World) ConfirmSuspended(_ context.Context, epoch int64) (control.Suspen
 }
 
 // Resume implements activities.SuspensionRecords.
-func (w *World) Resume(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (w *World) Resume(_ context.Context, r control.Request) (control.Suspension, error) {
 	if err := w.called("Resume"); err != nil {
 		return control.Suspension{}, err
 	}

@@ -140,24 +140,24 @@ times of day are meant in the time zone, UTC where none is given.
 }
 
 func (c *cli) schedulePauseCommand() *cobra.Command {
-	var r control.ControlRequest
+	var r control.Request
 	cmd := c.scheduleChange("pause NAME", "Start no more runs of a schedule", &r, (*control.Control).PauseSchedule)
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, `text` for the record")
 	return cmd
 }
 
 func (c *cli) scheduleResumeCommand() *cobra.Command {
-	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", &control.ControlRequest{}, (*control.Control).ResumeSchedule)
+	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", &control.Request{}, (*control.Control).ResumeSchedule)
 }
 
 func (c *cli) scheduleRunCommand() *cobra.Command {
-	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", &control.ControlRequest{}, (*control.Control).RunSchedule)
+	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", &control.Request{}, (*control.Control).RunSchedule)
 }
 
 // scheduleChange is a command that changes one schedule and shows how it is
 // then.
-func (c *cli) scheduleChange(use, short string, r *control.ControlRequest,
-	change func(*control.Control, context.Context, string, control.ControlRequest) (control.ScheduleInfo, error),
+func (c *cli) scheduleChange(use, short string, r *control.Request,
+	change func(*control.Control, context.Context, string, control.Request) (control.ScheduleInfo, error),
 ) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,

@@ -77,7 +77,7 @@ type system struct {
 func newSystem() *system {
 	repo := controltest.NewMemory(now)
 	return &system{
-		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r control.ControlRequest) error {
+		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r control.Request) error {
 			_, err := repo.Resume(context.Background(), r)
 			return err
 		}},
@@ -95,7 +95,7 @@ func (s *system) Control() *control.Control {
 
 // still acknowledges suspensions, as a worker does.
 func (s *system) still() {
-	s.runner.OnAskSuspend = func(r control.ControlRequest) error {
+	s.runner.OnAskSuspend = func(r control.Request) error {
 		_, err := s.repo.ConfirmSuspended(context.Background(), r.Epoch)
 		return err
 	}

@@ -43,7 +43,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, err := ctl.Suspend(ctx, control.ControlRequest{Reason: reason, Who: cmp.Or(who, c.env.User)})
+			s, err := ctl.Suspend(ctx, control.Request{Reason: reason, Who: cmp.Or(who, c.env.User)})
 			if err != nil && wait && s.Still() {
 				c.warn("%v", err)
 			} else if err != nil {
@@ -93,7 +93,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, changed, err := ctl.Resume(ctx, control.ControlRequest{Who: cmp.Or(who, c.env.User)})
+			s, changed, err := ctl.Resume(ctx, control.Request{Who: cmp.Or(who, c.env.User)})
 			if err != nil {
 				return err
 			}

@@ -175,7 +175,7 @@ func (c *Control) recordSpec(ctx context.Context, name string, spec ScheduleSpec
 }
 
 // PauseSchedule keeps a schedule from starting runs until it is resumed.
-func (c *Control) PauseSchedule(ctx context.Context, name string, r ControlRequest) (ScheduleInfo, error) {
+func (c *Control) PauseSchedule(ctx context.Context, name string, r Request) (ScheduleInfo, error) {
 	op := "pause schedule " + name
 	return c.changeSchedule(ctx, op, name, Event{Event: "schedule pause", Subject: name, Who: r.Who, Reason: r.Reason}, func() error {
 		note := "paused"
@@ -191,7 +191,7 @@ func (c *Control) PauseSchedule(ctx context.Context, name string, r ControlReque
 
 // ResumeSchedule lets a schedule start runs again; while the mirror is
 // suspended it waits for that to end.
-func (c *Control) ResumeSchedule(ctx context.Context, name string, r ControlRequest) (ScheduleInfo, error) {
+func (c *Control) ResumeSchedule(ctx context.Context, name string, r Request) (ScheduleInfo, error) {
 	op := "resume schedule " + name
 	return c.changeSchedule(ctx, op, name, Event{Event: "schedule resume", Subject: name, Who: r.Who}, func() error {
 		return c.runner.UnpauseSchedule(ctx, name, "resumed by "+r.Who)
@@ -199,7 +199,7 @@ func (c *Control) ResumeSchedule(ctx context.Context, name string, r ControlRequ
 }
 
 // RunSchedule starts a run of a schedule now. The mirror must not be suspended.
-func (c *Control) RunSchedule(ctx context.Context, name string, r ControlRequest) (ScheduleInfo, error) {
+func (c *Control) RunSchedule(ctx context.Context, name string, r Request) (ScheduleInfo, error) {
 	op := "run schedule " + name
 	if err := c.writing(ctx, op); err != nil {
 		return ScheduleInfo{}, err
@@ -211,7 +211,7 @@ func (c *Control) RunSchedule(ctx context.Context, name string, r ControlRequest
 
 // changeSchedule changes one, records that, and returns how it is then.
 func (c *Control) changeSchedule(ctx context.Context, op, name string, event Event, change func() error) (ScheduleInfo, error) {
-	r := ControlRequest{Reason: event.Reason, Who: event.Who}
+	r := Request{Reason: event.Reason, Who: event.Who}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return ScheduleInfo{}, err
 	}

@@ -46,8 +46,8 @@ type Suspension struct {
 // Still reports whether the mirror must not write.
 func (s Suspension) Still() bool { return s.State != Running }
 
-// ControlRequest asks for a suspension or a resumption.
-type ControlRequest struct {
+// Request asks for a suspension or a resumption.
+type Request struct {
 	// Reason and Who are shown and kept. They are the operator's own words.
 	Reason string `json:"reason,omitempty"`
 	Who    string `json:"who,omitempty"`
@@ -63,7 +63,7 @@ const (
 )
 
 // Validate reports what is wrong with a request.
-func (r ControlRequest) Validate() error {
+func (r Request) Validate() error {
 	var faults []error
 	for _, text := range []struct {
 		what, value string
@@ -80,7 +80,7 @@ func (r ControlRequest) Validate() error {
 }
 
 // Shortened cuts what is too long, for requests that nobody is there to mend.
-func (r ControlRequest) Shortened() ControlRequest {
+func (r Request) Shortened() Request {
 	cut := func(text string, most int) string {
 		return strings.ToValidUTF8(text[:min(len(text), most)], "")
 	}
@@ -106,12 +106,12 @@ type SuspensionRecords interface {
 	// returns once no transaction that could give one is under way. A mirror
 	// that is not running, or is of another epoch than the request's, is left
 	// as it is.
-	Suspend(ctx context.Context, r ControlRequest) (Suspension, error)
+	Suspend(ctx context.Context, r Request) (Suspension, error)
 	// ConfirmSuspended records that the suspension of an epoch is complete where
 	// no lease may be written under any more, and returns how things stand.
 	ConfirmSuspended(ctx context.Context, epoch int64) (Suspension, error)
 	// Resume ends the suspension of r.Epoch. Another one is left as it is.
-	Resume(ctx context.Context, r ControlRequest) (Suspension, error)
+	Resume(ctx context.Context, r Request) (Suspension, error)
 	// Events lists newest first, at most limit (0 means all).
 	Events(ctx context.Context, limit int) ([]Event, error)
 }
@@ -119,8 +119,8 @@ type SuspensionRecords interface {
 // SuspensionRunner is what suspending needs of Temporal. Both return once the
 // request cannot be lost, and start MirrorControl where it does not run.
 type SuspensionRunner interface {
-	AskSuspend(ctx context.Context, r ControlRequest) error
-	AskResume(ctx context.Context, r ControlRequest) error
+	AskSuspend(ctx context.Context, r Request) error
+	AskResume(ctx context.Context, r Request) error
 }
 
 // Suspension tells how the mirror as a whole stands.
@@ -140,7 +140,7 @@ func (c *Control) Events(ctx context.Context, limit int) ([]Event, error) {
 // The database comes first, since that is what leases are given by: the mirror
 // stops writing even where Temporal is away, and no worker runs. Only the
 // schedules are not paused then, which the error says.
-func (c *Control) Suspend(ctx context.Context, r ControlRequest) (Suspension, error) {
+func (c *Control) Suspend(ctx context.Context, r Request) (Suspension, error) {
 	const op = "suspend the mirror"
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return Suspension{}, err
@@ -204,7 +204,7 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 
 // Resume lets the mirror write again and returns when it does: changed is
 // false where it was not suspended.
-func (c *Control) Resume(ctx context.Context, r ControlRequest) (s Suspension, changed bool, err error) {
+func (c *Control) Resume(ctx context.Context, r Request) (s Suspension, changed bool, err error) {
 	const op = "resume the mirror"
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return Suspension{}, false, err

@@ -26,7 +26,7 @@ func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (control
 // Suspend implements control.SuspensionRecords. Every transaction that has
 // taken or renewed a lease is committed when it returns, so that each lease
 // there is stands in its row, and none is taken or renewed after that.
-func (s *Store) Suspend(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (s *Store) Suspend(ctx context.Context, r control.Request) (control.Suspension, error) {
 	return s.changeSuspension(ctx, "record suspension", func(q *sqlcgen.Queries) error {
 		if err := q.LockSuspension(ctx); err != nil {
 			return err
@@ -45,7 +45,7 @@ func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (control.Susp
 }
 
 // Resume implements control.SuspensionRecords.
-func (s *Store) Resume(ctx context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (s *Store) Resume(ctx context.Context, r control.Request) (control.Suspension, error) {
 	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
 		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
 		return err

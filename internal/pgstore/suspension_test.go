@@ -28,7 +28,7 @@ func refused(t testing.TB, what string, err error) {
 
 func suspend(t testing.TB, s *pgstore.Store) control.Suspension {
 	t.Helper()
-	got, err := s.Suspend(t.Context(), control.ControlRequest{Reason: "storage", Who: "alice"})
+	got, err := s.Suspend(t.Context(), control.Request{Reason: "storage", Who: "alice"})
 	must(t, err)
 	return got
 }
@@ -93,16 +93,16 @@ func TestSuspension(t *testing.T) {
 	refused(t, "begin", err)
 
 	// A resumption of another epoch does nothing.
-	if other, err := s.Resume(ctx, control.ControlRequest{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != control.Suspended {
+	if other, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != control.Suspended {
 		t.Errorf("resumed another suspension: %+v, %v", other, err)
 	}
-	resumed, err := s.Resume(ctx, control.ControlRequest{Who: "bob", Epoch: got.Epoch})
+	resumed, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch})
 	must(t, err)
 	if resumed.State != control.Running || resumed.Epoch != got.Epoch+1 || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
 		t.Errorf("resumed: %+v", resumed)
 	}
 	// Nor does a suspension of one that is over, or a confirmation.
-	if late, err := s.Suspend(ctx, control.ControlRequest{Epoch: first.Epoch}); err != nil || late.State != control.Running {
+	if late, err := s.Suspend(ctx, control.Request{Epoch: first.Epoch}); err != nil || late.State != control.Running {
 		t.Errorf("suspended by a late request: %+v, %v", late, err)
 	}
 	if late, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || late.State != control.Running {
@@ -231,7 +231,7 @@ func TestSuspensionRace(t *testing.T) {
 			}
 		}
 		still.Store(0)
-		_, err = s.Resume(ctx, control.ControlRequest{Epoch: got.Epoch})
+		_, err = s.Resume(ctx, control.Request{Epoch: got.Epoch})
 		must(t, err)
 	}
 	close(stop)

@@ -19,17 +19,17 @@ func (r *Runner) EnsureControl(ctx context.Context) error {
 }
 
 // AskSuspend implements control.SuspensionRunner.
-func (r *Runner) AskSuspend(ctx context.Context, request control.ControlRequest) error {
+func (r *Runner) AskSuspend(ctx context.Context, request control.Request) error {
 	return r.ask(ctx, workflows.SignalSuspend, request)
 }
 
 // AskResume implements control.SuspensionRunner.
-func (r *Runner) AskResume(ctx context.Context, request control.ControlRequest) error {
+func (r *Runner) AskResume(ctx context.Context, request control.Request) error {
 	return r.ask(ctx, workflows.SignalResume, request)
 }
 
 // ask signals, rather than updates: a signal is kept where no worker runs.
-func (r *Runner) ask(ctx context.Context, signal string, request control.ControlRequest) error {
+func (r *Runner) ask(ctx context.Context, signal string, request control.Request) error {
 	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.ControlID, signal, request, r.controlOptions(),
 		workflows.TypeMirrorControl, workflows.ControlState{})
 	return classify("ask "+workflows.ControlID, err)

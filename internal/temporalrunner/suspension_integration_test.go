@@ -85,7 +85,7 @@ func (b *bench) stands(t *testing.T, want control.SuspensionState) control.Suspe
 	}
 }
 
-func (b *bench) updateControl(t *testing.T, name string, r control.ControlRequest) control.Suspension {
+func (b *bench) updateControl(t *testing.T, name string, r control.Request) control.Suspension {
 	t.Helper()
 	update, err := b.client.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{WorkflowID: workflows.ControlID,
 		UpdateName: name, Args: []any{r}, WaitForStage: client.WorkflowUpdateStageCompleted})
@@ -107,7 +107,7 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, b.PauseSchedule(t.Context(), compare, "paused by carol: her own reasons"))
 	stop := b.work(t)
 
-	s := b.updateControl(t, workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"})
+	s := b.updateControl(t, workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"})
 	if s.State != control.Suspended || s.Reason != "storage" || s.Who != "alice" || s.Since.IsZero() {
 		t.Errorf("suspended: %+v", s)
 	}
@@ -147,11 +147,11 @@ func testMirrorControl(t *testing.T, b *bench) {
 		t.Errorf("resumed while suspended: %+v", c)
 	}
 	b.work(t)
-	must(t, b.AskResume(t.Context(), control.ControlRequest{Who: "bob", Epoch: s.Epoch}))
+	must(t, b.AskResume(t.Context(), control.Request{Who: "bob", Epoch: s.Epoch}))
 	if s := b.stands(t, control.Running); s.Who != "bob" {
 		t.Errorf("resumed: %+v", s)
 	}
-	b.updateControl(t, workflows.SignalResume, control.ControlRequest{Who: "bob"}) // answered when the schedules go on
+	b.updateControl(t, workflows.SignalResume, control.Request{Who: "bob"}) // answered when the schedules go on
 	for _, name := range []string{workflows.SweepID, compare} {
 		if s := b.schedule(t, name); s.Paused || len(s.Next) == 0 {
 			t.Errorf("after the resumption: %+v", s)
@@ -175,7 +175,7 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, err)
 	s = b.stands(t, control.Suspended)
 	must(t, b.client.TerminateWorkflow(t.Context(), workflows.ControlID, "", "an accident"))
-	must(t, b.AskResume(t.Context(), control.ControlRequest{Who: "bob", Epoch: s.Epoch}))
+	must(t, b.AskResume(t.Context(), control.Request{Who: "bob", Epoch: s.Epoch}))
 	b.stands(t, control.Running)
 
 	// A schedule that was left paused by an old suspension goes on at a start.

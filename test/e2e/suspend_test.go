@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
@@ -28,7 +29,7 @@ import (
 	"mailmirror/workflows"
 )
 
-var suspends = flag.Int("suspends", 15, "how many suspensions TestSuspend tries")
+var suspends = flag.Int("suspends", 12, "how many suspensions TestSuspend tries")
 
 // TestSuspend suspends the mirror at random moments under full load, with
 // workers being killed, in each of the ways there are. After each
@@ -39,6 +40,9 @@ func TestSuspend(t *testing.T) {
 	s := newSuspender(t)
 	for i := range *suspends {
 		s.round(i)
+		if (i+1)%10 == 0 {
+			t.Logf("after %d: %d commands that write, %d bytes of messages", i+1, s.writes, s.bytes)
+		}
 	}
 	s.outlives()
 	s.r.settle(4 * time.Minute)
@@ -90,6 +94,7 @@ func newSuspender(t *testing.T) *suspender {
 	return s
 }
 
+// must ends the test where err is one.
 func (s *suspender) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -97,35 +102,59 @@ func (s *suspender) must(err error) {
 	}
 }
 
-// change deposits messages on production and has them noticed, as an event
-// would; it returns the generations that are to be reached.
-func (s *suspender) change(numbers []string, o corpus.Options) map[mailbox.Key]int64 {
-	s.t.Helper()
-	s.r.fill(numbers, o)
-	marks := map[mailbox.Key]int64{}
-	for _, n := range numbers {
-		key := mailbox.Key{Link: link, Number: mailbox.Number(n)}
-		generation, err := s.store.MarkDirty(s.t.Context(), key)
-		s.must(err)
-		s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerEvent))
-		marks[key] = generation
+// change deposits messages in a mailbox of production and has that noticed, as
+// an event would; it returns the generation that is to be reached.
+func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64, error) {
+	ctx := s.t.Context()
+	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	if err := corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil); err != nil {
+		return key, 0, err
 	}
-	return marks
+	generation, err := s.store.MarkDirty(ctx, key)
+	if err != nil {
+		return key, 0, err
+	}
+	return key, generation, s.runner.Sync(ctx, key, activities.TriggerEvent)
+}
+
+// load changes one mailbox after the other until it is stopped.
+func (s *suspender) load(round int) (stop func() error) {
+	done := make(chan struct{})
+	var group errgroup.Group
+	order := s.rng.Perm(len(s.loaded))
+	for half := range 2 {
+		group.Go(func() error {
+			for i := half; ; i += 2 {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				o := corpus.Options{Seed: uint64(1000*round + i), Messages: 5, Greetings: 1, MinSize: 2 << 10, MaxSize: 12 << 10}
+				if _, _, err := s.change(s.loaded[order[i%len(order)]], o); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return func() error {
+		close(done)
+		return group.Wait()
+	}
 }
 
 // round is one suspension and its end.
 func (s *suspender) round(i int) {
 	s.t.Helper()
-	before := s.r.toDR.Appended()
-	s.change(s.loaded, corpus.Options{Seed: uint64(100 + i), Messages: 4, Greetings: 1, MinSize: 4 << 10, MaxSize: 30 << 10})
+	stop := s.load(i)
 	if i%5 == 0 {
 		_, _, err := s.runner.StartCompare(s.t.Context(), link)
 		s.must(err)
 	}
-	// The moment: so many bytes of messages are on their way.
-	s.appended(before + int64(s.rng.IntN(900_000)))
+	// The moment: so many bytes of messages have gone to the target.
+	s.appended(int64(s.rng.IntN(600_000)))
 
-	kill := s.rng.IntN(3) == 0
+	kill := s.rng.IntN(4) == 0
 	moment := time.Duration(s.rng.IntN(1000)) * time.Millisecond
 	acknowledged := make(chan error, 1)
 	begin := time.Now()
@@ -139,9 +168,15 @@ func (s *suspender) round(i int) {
 	s.must(<-acknowledged)
 	still := s.watch()
 	s.took = append(s.took, time.Since(begin))
+	s.must(stop())
 
 	// Now everything tries to write.
-	marks := s.change(s.probes, corpus.Options{Seed: uint64(1000 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
+	marks := map[mailbox.Key]int64{}
+	for _, n := range s.probes {
+		key, generation, err := s.change(n, corpus.Options{Seed: uint64(10 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
+		s.must(err)
+		marks[key] = generation
+	}
 	if i%5 == 1 {
 		_, _, err := s.runner.StartCompare(s.t.Context(), link)
 		s.must(err)
@@ -149,7 +184,7 @@ func (s *suspender) round(i int) {
 	if code, _, errs := s.r.command(s.t.Context(), "sync", link, s.probes[0]); code != 1 || !strings.Contains(errs, "suspended") {
 		s.t.Errorf("sync while suspended: exit code %d, %s", code, errs)
 	}
-	if s.rng.IntN(4) == 0 {
+	if s.rng.IntN(5) == 0 {
 		s.killedAfter++
 		s.r.killWorker()
 		s.r.startWorker()
@@ -171,7 +206,7 @@ func (s *suspender) round(i int) {
 func (s *suspender) suspend(i int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	request := control.ControlRequest{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
+	request := control.Request{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
 	switch i % 3 {
 	case 0:
 		code, out, errs := s.r.command(ctx, "suspend", "--reason", request.Reason, "--wait")
@@ -205,11 +240,11 @@ func (s *suspender) resume(i int) error {
 		}
 		return s.stands(ctx, control.Running)
 	default:
-		return s.update(ctx, workflows.SignalResume, control.ControlRequest{Who: "test"}, control.Running)
+		return s.update(ctx, workflows.SignalResume, control.Request{Who: "test"}, control.Running)
 	}
 }
 
-func (s *suspender) update(ctx context.Context, name string, request control.ControlRequest, want control.SuspensionState) error {
+func (s *suspender) update(ctx context.Context, name string, request control.Request, want control.SuspensionState) error {
 	update, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: workflows.ControlID, UpdateName: name,
 		Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
@@ -236,18 +271,14 @@ func (s *suspender) stands(ctx context.Context, want control.SuspensionState) er
 	}
 }
 
-// appended waits until so many bytes of messages went to the target, or none
-// goes any more.
-func (s *suspender) appended(total int64) {
-	for last, since := s.r.toDR.Appended(), time.Now(); ; {
-		now := s.r.toDR.Appended()
-		if now != last {
-			last, since = now, time.Now()
+// appended waits until so many more bytes of messages went to the target.
+func (s *suspender) appended(more int64) {
+	s.t.Helper()
+	deadline := time.Now().Add(90 * time.Second)
+	for begin := s.r.toDR.Appended(); s.r.toDR.Appended() <= begin+more; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("in 90 s of load no %d bytes went to the target", more)
 		}
-		if now >= total || time.Since(since) > 5*time.Second {
-			return
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -20,8 +20,8 @@ type Runner struct {
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
 	OnSchedule     func(ctx context.Context, link string) (control.Schedule, error)
-	OnAskSuspend   func(control.ControlRequest) error
-	OnAskResume    func(control.ControlRequest) error
+	OnAskSuspend   func(control.Request) error
+	OnAskResume    func(control.Request) error
 	SchedulesFault error
 	// Infos are the schedules that there are; Specs tells what is recorded of
 	// them, and SpecFault is Temporal's opinion of that.

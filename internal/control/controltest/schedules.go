@@ -9,7 +9,7 @@ import (
 )
 
 // AskSuspend implements control.SuspensionRunner.
-func (r *Runner) AskSuspend(_ context.Context, request control.ControlRequest) error {
+func (r *Runner) AskSuspend(_ context.Context, request control.Request) error {
 	if r.OnAskSuspend == nil {
 		return nil
 	}
@@ -17,7 +17,7 @@ func (r *Runner) AskSuspend(_ context.Context, request control.ControlRequest) e
 }
 
 // AskResume implements control.SuspensionRunner.
-func (r *Runner) AskResume(_ context.Context, request control.ControlRequest) error {
+func (r *Runner) AskResume(_ context.Context, request control.Request) error {
 	if r.OnAskResume == nil {
 		return nil
 	}

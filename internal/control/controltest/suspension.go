@@ -24,7 +24,7 @@ func (m *Memory) Suspension(context.Context) (control.Suspension, error) {
 }
 
 // Suspend implements control.SuspensionRecords.
-func (m *Memory) Suspend(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (m *Memory) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.suspension; s.State == control.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
@@ -46,7 +46,7 @@ func (m *Memory) ConfirmSuspended(_ context.Context, epoch int64) (control.Suspe
 }
 
 // Resume implements control.SuspensionRecords.
-func (m *Memory) Resume(_ context.Context, r control.ControlRequest) (control.Suspension, error) {
+func (m *Memory) Resume(_ context.Context, r control.Request) (control.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.suspension; s.Still() && r.Epoch == s.Epoch {

@@ -232,7 +232,7 @@ var scenarios = []scenario{
 	}, cancelled},
 	{"mirror-control-updates", func(ctx context.Context, r *rig) (string, error) {
 		return r.controlled(ctx, func(id string) error {
-			request := control.ControlRequest{Reason: "storage", Who: "alice"}
+			request := control.Request{Reason: "storage", Who: "alice"}
 			for _, name := range []string{workflows.SignalSuspend, workflows.SignalSuspend, workflows.SignalResume, workflows.SignalResume} {
 				if err := r.updated(ctx, id, name, request); err != nil {
 					return err
@@ -249,7 +249,7 @@ var scenarios = []scenario{
 			if err := r.signalled(ctx, id, workflows.SignalResume, nil, control.Running); err != nil {
 				return err
 			}
-			return r.signalled(ctx, id, workflows.SignalSuspend, control.ControlRequest{Reason: "storage", Who: "alice"}, control.Suspended)
+			return r.signalled(ctx, id, workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}, control.Suspended)
 		})
 	}, cancelled},
 	{"mirror-control-called-off", func(ctx context.Context, r *rig) (string, error) {
@@ -258,15 +258,15 @@ var scenarios = []scenario{
 			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, control.Suspending); err != nil {
 				return err
 			}
-			return r.updated(ctx, id, workflows.SignalResume, control.ControlRequest{Who: "bob"})
+			return r.updated(ctx, id, workflows.SignalResume, control.Request{Who: "bob"})
 		})
 	}, cancelled},
 	{"mirror-control-starts-suspended", func(ctx context.Context, r *rig) (string, error) {
-		if _, err := r.world.Suspend(ctx, control.ControlRequest{Reason: "storage", Who: "alice"}); err != nil {
+		if _, err := r.world.Suspend(ctx, control.Request{Reason: "storage", Who: "alice"}); err != nil {
 			return "", err
 		}
 		return r.controlled(ctx, func(id string) error {
-			return r.signalled(ctx, id, workflows.SignalSuspend, control.ControlRequest{Who: "alice", Epoch: 2}, control.Suspended)
+			return r.signalled(ctx, id, workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 2}, control.Suspended)
 		})
 	}, cancelled},
 }
@@ -310,7 +310,7 @@ func (r *rig) controlled(ctx context.Context, steps func(id string) error) (stri
 }
 
 // updated sends an update and waits until it is carried out.
-func (r *rig) updated(ctx context.Context, id, name string, request control.ControlRequest) error {
+func (r *rig) updated(ctx context.Context, id, name string, request control.Request) error {
 	update, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: name, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
