@@ -14,6 +14,9 @@ func (c *Control) Rebuild(ctx context.Context, link string) (CompareStart, error
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
+	if err := c.writing(ctx, op); err != nil {
+		return CompareStart{}, err
+	}
 	runID, started, err := c.runner.StartRebuild(ctx, link)
 	return CompareStart{Link: link, RunID: runID, Started: started, Kind: RunRebuild}, fault.Wrap(err, op)
 }
