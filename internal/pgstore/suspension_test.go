@@ -49,6 +49,7 @@ func TestSuspension(t *testing.T) {
 	}
 	held, _ := begin(t, s, keyOf("1"))
 	unclean, _ := begin(t, s, keyOf("2"))
+	ended := time.Now()
 	must(t, s.Release(ctx, unclean, false))
 
 	got := suspend(t, s)
@@ -86,7 +87,7 @@ func TestSuspension(t *testing.T) {
 		must(t, err)
 		time.Sleep(20 * time.Millisecond)
 	}
-	if took := got.SuspendedAt.Sub(got.Since); took < fence {
+	if took := got.SuspendedAt.Sub(ended); took < fence {
 		t.Errorf("still after %s, which is less than the fence of a lease that ended uncleanly", took)
 	}
 	_, _, err = s.Begin(ctx, keyOf("3"), ttl, fence)
