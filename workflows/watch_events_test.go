@@ -42,11 +42,7 @@ func (e *ears) expect(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(steps.Listen, mock.Anything, mock.Anything).Return(func(ctx context.Context, in activities.ListenInput) (activities.ListenResult, error) {
 		e.mu.Lock()
 		e.starts = append(e.starts, in.Shard)
-		if e.ends == nil {
-			e.ends = map[int]chan activities.ListenResult{}
-		}
-		end := make(chan activities.ListenResult, 1)
-		e.ends[in.Shard] = end
+		end := e.ending(in.Shard)
 		e.mu.Unlock()
 		select {
 		case result := <-end:
@@ -61,9 +57,19 @@ func (e *ears) expect(env *testsuite.TestWorkflowEnvironment) {
 func (e *ears) end(shard int, why watch.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if end := e.ends[shard]; end != nil {
-		end <- activities.ListenResult{Outcome: why}
+	e.ending(shard) <- activities.ListenResult{Outcome: why}
+}
+
+// ending is where a shard, of which the start may be to come, is told to end.
+// Called with mu held.
+func (e *ears) ending(shard int) chan activities.ListenResult {
+	if e.ends == nil {
+		e.ends = map[int]chan activities.ListenResult{}
 	}
+	if e.ends[shard] == nil {
+		e.ends[shard] = make(chan activities.ListenResult, 10)
+	}
+	return e.ends[shard]
 }
 
 func (e *ears) started() []int {

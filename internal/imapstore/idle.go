@@ -206,7 +206,7 @@ var _ watch.Source = (*Store)(nil)
 type unsupported struct{ why string }
 
 func (u unsupported) Error() string        { return u.why }
-func (u unsupported) Is(target error) bool { return target == errors.ErrUnsupported } //nolint:errorlint // what Is is for
+func (u unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Offer implements watch.Source.
 func (s *Store) Offer(ctx context.Context, sample mailbox.Number) (watch.Mode, string, error) {

@@ -90,7 +90,7 @@ func (d *door) turn(age *int) (bool, time.Duration) {
 		return false, min(rest, firstWait/2)
 	}
 	// The others wait for what comes of this one.
-	d.until = time.Now().Add(wait(d.failures, rand.Float64())) //nolint:gosec // it spreads, it hides nothing
+	d.until = time.Now().Add(wait(d.failures, rand.Float64()))
 	return true, 0
 }
 
@@ -104,7 +104,7 @@ func (d *door) fail(age int) {
 	d.age++
 	d.failures++
 	d.closed = true
-	d.until = time.Now().Add(wait(d.failures, rand.Float64())) //nolint:gosec // as above
+	d.until = time.Now().Add(wait(d.failures, rand.Float64()))
 }
 
 // lasts notes that something opened is good: the next failure is a first one.

@@ -263,12 +263,14 @@ func (s *store) takeWoken(after time.Duration) string {
 }
 
 // run runs a watcher over the store while test does its part.
-func run(t *testing.T, s *store, test func()) (outcome Outcome, err error) {
+func run(t *testing.T, s *store, test func()) (Outcome, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan struct{})
 	w := New(Ports{Roster: s, Journal: s, Waker: s}, Options{})
+	var outcome Outcome
+	var err error
 	go func() {
 		defer close(ended)
 		outcome, err = w.Run(ctx)

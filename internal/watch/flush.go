@@ -39,16 +39,20 @@ func (w *Watcher) flush(ctx context.Context) {
 		timer.Reset(max(rest, 0))
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
-			defer cancel()
-			w.flushOnce(last, 0)
-			w.wakeDue(last, &wakes, places)
-			wakes.Wait()
+			w.flushLast(context.WithoutCancel(ctx), &wakes, places)
 			return
 		case <-w.news:
 		case <-timer.C:
 		}
 	}
+}
+
+func (w *Watcher) flushLast(ctx context.Context, wakes *sync.WaitGroup, places chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, lastFlush)
+	defer cancel()
+	w.flushOnce(ctx, 0)
+	w.wakeDue(ctx, wakes, places)
+	wakes.Wait()
 }
 
 // flushOnce marks what is due and returns the failures in a row.
@@ -66,7 +70,7 @@ func (w *Watcher) flushOnce(ctx context.Context, failures int) int {
 	if err != nil {
 		// They wait until the database is back; nothing is forgotten.
 		failures++
-		w.queue.putBack(marks, now.Add(wait(failures, rand.Float64()))) //nolint:gosec // it spreads, it hides nothing
+		w.queue.putBack(marks, now.Add(wait(failures, rand.Float64())))
 		w.state.markFail(err)
 		return failures
 	}

@@ -58,7 +58,7 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 			switch {
 			case own != nil:
 				w.trouble("listen to a mailbox", own)
-				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox)))) //nolint:gosec // it spreads, it hides nothing
+				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
 				continue
 			case err != nil:
 				w.trouble("connect to listen", err)

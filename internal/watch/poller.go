@@ -45,7 +45,7 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 			if every <= 0 {
 				every = time.Minute
 			}
-			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every)) //nolint:gosec // it spreads, it hides nothing
+			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every))
 			timer := time.NewTimer(every)
 			select {
 			case <-ctx.Done():

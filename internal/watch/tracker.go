@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"slices"
+
 	"mailmirror/internal/mailbox"
 )
 
@@ -35,12 +37,9 @@ func (t *tracker) take(r Report) []Kind {
 	}
 	var kinds []Kind
 	note := func(k Kind) {
-		for _, have := range kinds {
-			if have == k {
-				return
-			}
+		if !slices.Contains(kinds, k) {
+			kinds = append(kinds, k)
 		}
-		kinds = append(kinds, k)
 	}
 	if r.Kind != "" && !t.exclude.Match(r.Folder) {
 		note(t.named(r.Folder, r.Kind))

@@ -163,7 +163,7 @@ func (w *Watcher) awaitChanges(ctx context.Context, changed chan<- struct{}) {
 			}
 		})
 		if err != nil {
-			w.opts.Logger.Debug("not told of changes of whom to listen to", "error", err.Error())
+			w.opts.Logger.DebugContext(ctx, "not told of changes of whom to listen to", "error", err.Error())
 		}
 		_ = sleep(ctx, wait(failures+1, 0.5))
 	}
@@ -308,7 +308,7 @@ func (w *Watcher) look(ctx context.Context) error {
 	w.opts.Beat(h)
 	if w.state.saveDue(now, h) {
 		if err := w.ports.Journal.Save(ctx, h); err != nil {
-			w.opts.Logger.Debug("health not saved", "error", err.Error())
+			w.opts.Logger.DebugContext(ctx, "health not saved", "error", err.Error())
 		}
 	}
 	w.askAgain(ctx, now)

@@ -26,7 +26,6 @@ type latencyOptions struct {
 	server              string // dovecot or cyrus, as production
 	events              string
 	dir, binaries       string
-	memory              bool
 }
 
 func parseLatency(args []string, errOut io.Writer) (latencyOptions, error) {

@@ -124,13 +124,13 @@ func (l *listener) listening(t *testing.T, n int) {
 }
 
 // until waits for a condition; what changes it gives news.
-func (l *listener) until(t *testing.T, what string, true func() bool) {
+func (l *listener) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	limit := time.NewTimer(2 * within)
 	defer limit.Stop()
 	for {
 		l.mu.Lock()
-		ok := true()
+		ok := holds()
 		l.mu.Unlock()
 		if ok {
 			return
@@ -139,8 +139,9 @@ func (l *listener) until(t *testing.T, what string, true func() bool) {
 		case <-l.news:
 		case <-limit.C:
 			l.mu.Lock()
-			defer l.mu.Unlock()
-			t.Fatalf("%s: not within %v; health %+v, marks %v", what, 2*within, l.health, l.marks)
+			state := fmt.Sprintf("health %+v, marks %v", l.health, l.marks)
+			l.mu.Unlock()
+			t.Fatalf("%s: not within %v; %s", what, 2*within, state)
 		}
 	}
 }
