@@ -52,10 +52,10 @@ type supervised struct {
 	// kept is closed when the keeper has ended, and the process with it.
 	kept chan struct{}
 
-	mu       sync.Mutex
-	pid      int
-	since    time.Time
-	restarts int
+	mu     sync.Mutex
+	pid    int
+	since  time.Time
+	starts int
 }
 
 // ChildInfo is what is known of one running child.
@@ -217,9 +217,6 @@ func (s *Supervisor) revive(ctx context.Context, k *supervised, dead *process, u
 	for sleep(ctx, k.stopping, delay) {
 		p, err := s.run(ctx, k)
 		if err == nil {
-			k.mu.Lock()
-			k.restarts++
-			k.mu.Unlock()
 			return p, true
 		}
 		if ctx.Err() != nil {
@@ -257,7 +254,7 @@ func (s *Supervisor) Children() []ChildInfo {
 	infos := make([]ChildInfo, 0, len(s.children))
 	for _, k := range s.children {
 		k.mu.Lock()
-		infos = append(infos, ChildInfo{Name: k.child.Name, PID: k.pid, Since: k.since, Restarts: k.restarts})
+		infos = append(infos, ChildInfo{Name: k.child.Name, PID: k.pid, Since: k.since, Restarts: k.starts - 1})
 		k.mu.Unlock()
 	}
 	return infos
@@ -267,6 +264,9 @@ func (k *supervised) set(pid int, since time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pid, k.since = pid, since
+	if pid != 0 {
+		k.starts++
+	}
 }
 
 // backOff returns the delay before the nth start in a row that follows a
