@@ -12,10 +12,34 @@ import (
 type tracker struct {
 	greetings, exclude mailbox.Patterns
 	seen               map[mailbox.Number]Known
+	// left are mailboxes whose first reading is no event; see crowd.
+	left map[mailbox.Number]bool
 }
 
+// crowd is how many mailboxes that were never mirrored may begin at once and
+// still be synced for what they hold. More are left to the compare that an
+// operator starts for them, or to the sweep: a sync of its own for each costs
+// many times what a compare does, and gets into its way.
+const crowd = 20
+
 func newTracker(greetings, exclude mailbox.Patterns) *tracker {
-	return &tracker{greetings: greetings, exclude: exclude, seen: map[mailbox.Number]Known{}}
+	return &tracker{greetings: greetings, exclude: exclude, seen: map[mailbox.Number]Known{}, left: map[mailbox.Number]bool{}}
+}
+
+// beginAll takes what is on record of mailboxes for what was last seen of them.
+func (t *tracker) beginAll(numbers []mailbox.Number, known map[mailbox.Number]Known) {
+	strangers := 0
+	for _, n := range numbers {
+		if known[n] == nil {
+			strangers++
+		}
+	}
+	for _, n := range numbers {
+		t.begin(n, known[n])
+		if known[n] == nil && strangers > crowd {
+			t.left[n] = true
+		}
+	}
 }
 
 // begin takes what is on record of a mailbox for what was last seen of it.
@@ -26,7 +50,10 @@ func (t *tracker) begin(n mailbox.Number, known Known) {
 	t.seen[n] = known
 }
 
-func (t *tracker) forget(n mailbox.Number) { delete(t.seen, n) }
+func (t *tracker) forget(n mailbox.Number) {
+	delete(t.seen, n)
+	delete(t.left, n)
+}
 
 // take returns the events in a report, at most one of each kind and none for
 // mailboxes that take no part.
@@ -44,6 +71,7 @@ func (t *tracker) take(r Report) []Kind {
 	if r.Kind != "" && !t.exclude.Match(r.Folder) {
 		note(t.named(r.Folder, r.Kind))
 	}
+	heard := len(kinds)
 	listed := make(map[mailbox.FolderName]bool, len(r.Folders))
 	for _, f := range r.Folders {
 		listed[f.Name] = true
@@ -63,6 +91,10 @@ func (t *tracker) take(r Report) []Kind {
 				note(t.named(name, Folder))
 			}
 		}
+	}
+	if t.left[r.Number] && r.Whole {
+		delete(t.left, r.Number)
+		return kinds[:heard]
 	}
 	return kinds
 }

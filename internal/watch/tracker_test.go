@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,5 +68,35 @@ func TestTracker(t *testing.T) {
 				t.Errorf("of a mailbox that takes no part: %v", other)
 			}
 		})
+	}
+}
+
+// Many mailboxes that were never mirrored are left to a compare, until something
+// happens in them; a few, and those that are on record, are not.
+func TestTrackerLeavesACrowd(t *testing.T) {
+	at := mailbox.Counters{UIDValidity: 1, UIDNext: 5, Messages: 4, HighestModSeq: 9}
+	later := mailbox.Counters{UIDValidity: 1, UIDNext: 6, Messages: 5, HighestModSeq: 10}
+	first := func(n mailbox.Number) Report {
+		return Report{Number: n, Whole: true, Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}
+	}
+	for _, strangers := range []int{crowd, crowd + 1} {
+		tr := newTracker(nil, nil)
+		numbers := []mailbox.Number{"known"}
+		for i := range strangers {
+			numbers = append(numbers, mailbox.Number(fmt.Sprint(1000+i)))
+		}
+		tr.beginAll(numbers, map[mailbox.Number]Known{"known": {"INBOX": later}})
+		for _, n := range numbers[1:] {
+			if events := len(tr.take(first(n))); (events == 0) != (strangers > crowd) {
+				t.Fatalf("%d never mirrored: %d events of what one holds", strangers, events)
+			}
+		}
+		if len(tr.take(first("known"))) != 1 {
+			t.Errorf("%d never mirrored: no event of one that is on record and changed", strangers)
+		}
+		news := Report{Number: "1000", Folders: []mailbox.Folder{folder("INBOX", later)}}
+		if events := tr.take(news); len(events) != 1 || events[0] != MessageIn {
+			t.Errorf("%d never mirrored: events of a message are %v", strangers, events)
+		}
 	}
 }

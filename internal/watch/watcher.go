@@ -217,9 +217,7 @@ func (w *Watcher) begin(plan Plan, added []mailbox.Number, known map[mailbox.Num
 	if w.tracker == nil {
 		w.tracker = newTracker(plan.Greetings, plan.Exclude)
 	}
-	for _, n := range added {
-		w.tracker.begin(n, known[n])
-	}
+	w.tracker.beginAll(added, known)
 }
 
 func difference(before, after []mailbox.Number) (added, removed []mailbox.Number) {
