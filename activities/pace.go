@@ -57,3 +57,13 @@ func (p Pace) next(kind fault.Kind, failures int, jitter float64) (wait time.Dur
 	wait = min(wait, p.LongestPark)
 	return wait + time.Duration((jitter-0.5)*0.2*float64(wait)), true
 }
+
+// busyWait is after how long a mailbox is tried again that another sync holds:
+// half a second at first, then twice as long each time, up to a minute. held is
+// when its lease ends if its holder is dead; one that lives mostly gives it back
+// long before, and what was changed meanwhile should not wait for that.
+func busyWait(held time.Duration, attempt int32) time.Duration {
+	const shortest, first, longest = 100 * time.Millisecond, 500 * time.Millisecond, time.Minute
+	again := first << min(max(attempt-1, 0), 7)
+	return min(max(held, shortest), again, longest)
+}

@@ -49,3 +49,22 @@ func TestPaceSpreadsWhatIsParked(t *testing.T) {
 		t.Errorf("first quick try after %v", wait)
 	}
 }
+
+func TestBusyWait(t *testing.T) {
+	for _, test := range []struct {
+		held    time.Duration
+		attempt int32
+		want    time.Duration
+	}{
+		{15 * time.Second, 1, 500 * time.Millisecond},
+		{15 * time.Second, 2, time.Second},
+		{15 * time.Second, 5, 8 * time.Second},
+		{15 * time.Second, 6, 15 * time.Second},
+		{time.Hour, 50, time.Minute},
+		{0, 9, 100 * time.Millisecond},
+	} {
+		if got := busyWait(test.held, test.attempt); got != test.want {
+			t.Errorf("held for %v, attempt %d: %v, want %v", test.held, test.attempt, got, test.want)
+		}
+	}
+}

@@ -188,7 +188,7 @@ func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report
 		return SyncResult{}, ended(ctx)
 	}
 	if held, busy := errors.AsType[*copier.LeaseHeldError](err); busy {
-		return SyncResult{}, applicationError(err, min(max(held.Wait, time.Second), time.Minute))
+		return SyncResult{}, applicationError(err, busyWait(held.Wait, activity.GetInfo(ctx).Attempt))
 	}
 	wait, parked, recordErr := a.recordFailure(ctx, box, report, err)
 	switch {
