@@ -160,7 +160,11 @@ func TestEvents(t *testing.T) {
 			} else {
 				t.Logf("1,000 deposits were %d syncs", n)
 			}
-			r.outages(all)
+			// By idle and poll the way back after an outage takes minutes where a
+			// killed Dovecot leaves locks to its successor; notify shows it here.
+			if events == "notify" {
+				r.outages(all)
+			}
 			r.equal(all)
 			r.neverDoubled([]string{"7001", "7006"})
 			r.onlyRead()
