@@ -174,10 +174,15 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	}
 	shards := max(roster.Shards, 1)
 	plan := watch.Plan{
-		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery, Source: source,
+		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery,
+		Source:    watch.Admitted(source, stores.AdmitSource),
 		IdleLimit: idleLimit(roster.Source, shards),
 		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
 		Version: fmt.Sprint(roster.Source.Name, " ", roster.Source.UpdatedAt.UnixNano()),
+	}
+	if m := roster.Source.MaxConnections; m > 0 && m/2 < shards {
+		// One that stays open would leave too few to the syncs: a poll's is closed.
+		plan.Mode = watch.Poll
 	}
 	for _, n := range roster.Numbers {
 		if watch.ShardOf(n, shards) == s.in.Shard {

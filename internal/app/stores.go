@@ -80,7 +80,7 @@ func (s *stores) linkStores(l control.Link, source, target control.Store) (activ
 		return activities.LinkStores{}, err
 	}
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
-		Admit: s.shares.admit(source, target), Pace: pace}, nil
+		Admit: s.shares.admit(source, target), AdmitSource: s.shares.admit(source), Pace: pace}, nil
 }
 
 // imap returns the adapter of a store as it is configured now.

@@ -1,6 +1,7 @@
 package imapstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -66,6 +67,42 @@ func withoutText(op string, no *imap.Error) error {
 	return err
 }
 
+// earlyAnswer is the end of a session whose server answered an APPEND that could
+// have taken more messages. Of a NO it keeps the code: why the server did not
+// wait for the rest is what the operator has to know.
+type earlyAnswer struct{ no *imap.Error }
+
+func newEarlyAnswer(kind, args []byte) earlyAnswer {
+	if !bytes.EqualFold(kind, []byte("NO")) {
+		return earlyAnswer{}
+	}
+	no := &imap.Error{Type: imap.StatusResponseTypeNo}
+	if list, ok := bytes.CutPrefix(args, []byte("[")); ok {
+		code, _, _ := bytes.Cut(list, []byte("]"))
+		code, _, _ = bytes.Cut(code, []byte(" "))
+		no.Code = imap.ResponseCode(bytes.ToUpper(code))
+	}
+	return earlyAnswer{no}
+}
+
+// Error implements error.
+func (e earlyAnswer) Error() string {
+	text := "the server answered an APPEND before its end"
+	if e.no != nil {
+		text += ": " + refused(e.no)
+	}
+	return text
+}
+
+// hint is what the operator can do about it.
+func (e earlyAnswer) hint() string {
+	if e.no == nil {
+		return ""
+	}
+	f, _ := errors.AsType[*fault.Error](answer("", e.no))
+	return f.Hint
+}
+
 // readableCause keeps a library's dump of its own state out of an error text.
 func readableCause(err error) error {
 	if text := err.Error(); len(text) > 300 || strings.ContainsAny(text, "\n\r") {
@@ -95,12 +132,15 @@ func (s *Session) failed(op string, err error) error {
 	op = "store " + s.store.opts.Name + ": " + op
 	cause := s.wire.cause()
 	bad, isBad := errors.AsType[*imap.Error](err)
+	early, isEarly := errors.AsType[earlyAnswer](cause)
 	switch {
 	case errors.Is(cause, errBadCommand) && isBad:
 		// The session is over, so that this is no Permanent trouble of one
 		// folder or message, although it will hardly pass.
 		return fault.New(fault.Transient, op, errors.New("the server does not understand: "+printable(bad.Text)),
 			"the connection was dropped to be safe; please report this with the server's name and release")
+	case isEarly:
+		return fault.New(fault.Transient, op, early, early.hint())
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
 	case cause != nil && !errors.Is(cause, errClosed) && !errors.Is(cause, errAborted):

@@ -22,7 +22,6 @@ var (
 	errWriteTimeout = errors.New("the server takes no more data")
 	errClosed       = errors.New("the session is closed")
 	errAborted      = errors.New("the session was given up")
-	errEarlyAnswer  = errors.New("the server answered an APPEND before its end")
 	errBadCommand   = errors.New("the server did not understand a command (BAD)")
 )
 

@@ -248,10 +248,10 @@ func (w *wire) judgeTagged(tag, rest, line []byte) (action, []byte, bool) {
 	}
 	early := w.batch != "" && w.batch == string(tag)
 	w.smu.Unlock()
-	if early {
-		_ = w.fail(errEarlyAnswer)
-	}
 	kind, args, _ := bytes.Cut(rest, []byte(" "))
+	if early {
+		_ = w.fail(newEarlyAnswer(kind, args))
+	}
 	if bytes.EqualFold(kind, []byte("BAD")) {
 		w.refuseBad()
 	}

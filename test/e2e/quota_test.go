@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 )
@@ -27,6 +30,7 @@ func TestOverQuota(t *testing.T) {
 	}
 	dr := servers.DovecotT(t, o)
 	m := newMirror(t, mailboxNumber(310), production, dr)
+	m.engine = copier.NewEngine(m.ledger, wallClock{}, copier.Options{LeaseTTL: 2 * time.Second}, slog.New(slog.DiscardHandler))
 	m.source.use(func(u *user) {
 		u.put("INBOX", voice("small", 400))
 		u.put("Work", voices("work", 5)...)
@@ -62,7 +66,9 @@ func TestOverQuota(t *testing.T) {
 		u.do(`STORE 3 +FLAGS (\Deleted)`)
 		u.do("EXPUNGE")
 	})
-	m.sync()
+	if _, err := m.inTurn(); err != nil {
+		t.Fatal(err)
+	}
 	m.wholly("after the source made room")
 
 	// Full of what the source deletes in the same sync: room is made first.
@@ -74,7 +80,16 @@ func TestOverQuota(t *testing.T) {
 		u.do("EXPUNGE")
 		u.put("INBOX", voice("instead", room*3/4))
 	})
-	m.sync()
+	// A server that says that it has no room while a command is still open costs
+	// the connection, and what comes next is sent message by message.
+	if report, err := m.inTurn(); err != nil {
+		if !strings.Contains(report.Err, "OVERQUOTA") {
+			t.Fatal(err)
+		}
+		if _, err := m.inTurn(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	m.wholly("after one large message took another's place")
 
 	// More room on the target.
@@ -87,7 +102,9 @@ func TestOverQuota(t *testing.T) {
 	more := servers.DovecotT(t, o)
 	m.target.proxy.SetTarget(more.Addr())
 	m.target.access.Addr = more.Addr()
-	m.sync()
+	if _, err := m.inTurn(); err != nil {
+		t.Fatal(err)
+	}
 	m.wholly("after the target was given more room")
 	m.settled(true)
 	m.onlyRead()
@@ -96,12 +113,26 @@ func TestOverQuota(t *testing.T) {
 // full syncs a mailbox that has no room on the target.
 func (m *mirror) full() {
 	m.t.Helper()
-	report, err := m.engine.Sync(m.t.Context(), m.job)
+	report, err := m.inTurn()
 	if err == nil || report.Outcome != copier.Failed {
 		m.t.Fatalf("the sync to a target without room ended %s, %v", report.Outcome, err)
 	}
 	if !strings.Contains(strings.ToLower(report.Err), "quota") || !strings.Contains(report.Hint, "quota") || !strings.Contains(report.Err, "INBOX") {
 		m.t.Errorf("the operator is told %q, and advised %q", report.Err, report.Hint)
+	}
+}
+
+// inTurn syncs once the lease of a sync that lost its connection is over.
+func (m *mirror) inTurn() (copier.Report, error) {
+	m.t.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		report, err := m.engine.Sync(m.t.Context(), m.job)
+		if !fault.Is(err, fault.Conflict) || time.Now().After(end) {
+			return report, err
+		}
+		if err := (wallClock{}).Sleep(m.t.Context(), 50*time.Millisecond); err != nil {
+			m.t.Fatal(err)
+		}
 	}
 }
 
