@@ -1,0 +1,200 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/mailbox"
+)
+
+// DirectoryStore is how a store's directory is reached, and how it holds
+// mailboxes. A store without one is not part of any directory run.
+type DirectoryStore struct {
+	Store    string   `json:"store"`
+	Address  string   `json:"ldap"` // host:port
+	Security Security `json:"ldap_security"`
+	CAFile   string   `json:"ldap_ca_file,omitempty"` // PEM; "" means the system's
+	BindDN   string   `json:"ldap_bind_dn"`
+	// SealedPassword is the bind password, sealed with the key file under the
+	// identity "store/<name>/ldap_password".
+	SealedPassword []byte            `json:"-"`
+	Mapping        directory.Mapping `json:"mapping"`
+	UpdatedAt      time.Time         `json:"updated_at"`
+}
+
+// Participation says which mailboxes of the directory join a link.
+type Participation string
+
+// The rules.
+const (
+	ParticipateAll    Participation = "all"
+	ParticipateFilter Participation = "filter" // those whose numbers a pattern matches
+	ParticipateManual Participation = "manual" // none by itself
+)
+
+// DirectorySettings are what an operator set for the directory of a link.
+type DirectorySettings struct {
+	directory.Limits
+	Participate Participation    `json:"participate"`
+	Numbers     mailbox.Patterns `json:"numbers,omitempty"` // for ParticipateFilter
+	// RemoveUnknown removes entries of the target that were never ours.
+	RemoveUnknown bool `json:"remove_unknown"`
+	// GiveUp is after how many runs in which an entry failed it is left alone
+	// until it changes, or an operator asks for it; 0 never.
+	GiveUp int `json:"give_up"`
+}
+
+// DefaultDirectorySettings are those of a link that nobody set any for. A tenth
+// of all subscribers does not leave between two runs of a day.
+func DefaultDirectorySettings() DirectorySettings {
+	return DirectorySettings{
+		Limits:      directory.Limits{RemoveCount: 50, RemoveShare: 10, ChangeCount: 2000, ChangeShare: 50, ShrinkShare: 10},
+		Participate: ParticipateAll, GiveUp: 10,
+	}
+}
+
+// DirectoryState is how far a run is, or how it ended.
+type DirectoryState string
+
+// The states.
+const (
+	DirectoryRunning DirectoryState = "running"
+	DirectoryHeld    DirectoryState = "held"   // some changes wait for the operator; all others are made
+	DirectoryDone    DirectoryState = "done"   // equal but for entries that failed
+	DirectoryFailed  DirectoryState = "failed" // nothing was changed, or not all
+)
+
+// DirectoryCounts counts a run's changes.
+type DirectoryCounts struct {
+	Source    int `json:"source"` // entries
+	Target    int `json:"target"`
+	Created   int `json:"created"`
+	Altered   int `json:"altered"`
+	Renumbers int `json:"renumbered"`
+	Removed   int `json:"removed"`
+	Failed    int `json:"failed"`
+	Held      int `json:"held"`
+	Unknown   int `json:"unknown"`
+	Duplicate int `json:"duplicate"`
+	Protected int `json:"protected"`
+	GivenUp   int `json:"given_up"`
+	Joined    int `json:"joined"` // mailboxes that joined the link
+	Left      int `json:"left"`
+}
+
+// DirectoryRun is one run over the directory of a link.
+type DirectoryRun struct {
+	RunID      string         `json:"run_id"`
+	Link       string         `json:"link"`
+	Trigger    string         `json:"trigger"`
+	State      DirectoryState `json:"state"`
+	Phase      string         `json:"phase,omitempty"` // extract, compare, apply, verify
+	StartedAt  time.Time      `json:"started_at"`
+	FinishedAt time.Time      `json:"finished_at,omitzero"`
+	// Reasons are why changes are held, or why nothing was changed; Hint is what
+	// the operator can do.
+	Reasons []string `json:"reasons,omitempty"`
+	Hint    string   `json:"hint,omitempty"`
+	DirectoryCounts
+}
+
+// DirectoryChange is one planned change of a run, and what became of it.
+type DirectoryChange struct {
+	Seq int64 `json:"seq"`
+	directory.Change
+	State    ChangeState `json:"state"`
+	Error    string      `json:"error,omitempty"`
+	Hint     string      `json:"hint,omitempty"`
+	Failures int         `json:"failures,omitempty"` // runs in a row in which it failed
+}
+
+// ChangeState is what became of a change.
+type ChangeState string
+
+// The states. What is never carried out (unknown, duplicate, protected) is Told.
+const (
+	ChangePlanned ChangeState = "planned"
+	ChangeHeld    ChangeState = "held"
+	ChangeRefused ChangeState = "refused"
+	ChangeDone    ChangeState = "done"
+	ChangeFailed  ChangeState = "failed"
+	ChangeGivenUp ChangeState = "given_up"
+	ChangeTold    ChangeState = "told"
+)
+
+// Side is one of the two directories of a link.
+type Side string
+
+// The sides.
+const (
+	SourceSide Side = "source"
+	TargetSide Side = "target"
+)
+
+// DirectoryRepository is what directory runs need of the database.
+type DirectoryRepository interface {
+	DirectoryConfig
+	DirectoryRuns
+}
+
+// DirectoryConfig is what operators set.
+type DirectoryConfig interface {
+	// DirectoryStore returns a store's directory; false where it has none.
+	DirectoryStore(ctx context.Context, store string) (DirectoryStore, bool, error)
+	PutDirectoryStore(ctx context.Context, d DirectoryStore) error
+	RemoveDirectoryStore(ctx context.Context, store string) error
+	// DirectorySettings returns a link's settings, the defaults where none are set.
+	DirectorySettings(ctx context.Context, link string) (DirectorySettings, error)
+	SetDirectorySettings(ctx context.Context, link string, s DirectorySettings) error
+}
+
+// DirectoryRuns is the record of runs. Every method may be repeated with the
+// same arguments without another effect.
+type DirectoryRuns interface {
+	// BeginDirectoryRun records a run. Conflict where another of the link runs.
+	BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error
+	// StageDirectory replaces what is staged of one side of a run by what next
+	// yields until io.EOF, by COPY in one transaction: all of it or nothing.
+	StageDirectory(ctx context.Context, runID string, side Side, next func() (directory.Record, error)) error
+	// LastExtracts returns the entry counts of the link's last run that was not
+	// failed in extracting; false where there was none.
+	LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error)
+	SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error
+	// CompareDirectory compares what is staged, replaces the run's changes and
+	// returns how many there are of each kind. Changes are Planned, Told or
+	// GivenUp; those that an operator approved or refused before are known again.
+	CompareDirectory(ctx context.Context, runID string, s DirectorySettings) (directory.Tally, error)
+	// HoldDirectoryChanges makes planned changes of kinds held, for reasons, but
+	// for those that were approved.
+	HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error)
+	// DirectoryChanges lists a run's changes in the order of carrying them out,
+	// those after seq, at most limit; no states means all.
+	DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...ChangeState) ([]DirectoryChange, error)
+	// SaveDirectoryChanges records what became of changes, and of their pairs:
+	// a done Create, Alter or Renumber makes the pair, a done Remove ends it.
+	SaveDirectoryChanges(ctx context.Context, runID string, changes []DirectoryChange) error
+	// FinishDirectoryRun ends a run and drops what is staged of it.
+	FinishDirectoryRun(ctx context.Context, runID string, state DirectoryState, reasons []string, hint string) error
+	DirectoryRun(ctx context.Context, runID string) (DirectoryRun, error)
+	// DirectoryRunsOf lists newest first; "" means every link.
+	DirectoryRunsOf(ctx context.Context, link string, limit int) ([]DirectoryRun, error)
+	// DirectoryMembers returns the participating mailboxes that a run adds to the
+	// link, and those that leave it: of the pairs by the rule of its settings.
+	DirectoryMembers(ctx context.Context, runID string, s DirectorySettings) (join, leave []mailbox.Number, err error)
+
+	// TakeDirectoryLease lets one process at a time write to a link's target
+	// directory, and none while the mirror is suspended; Conflict otherwise. The
+	// same trigger and rules as for the leases of mailboxes hold: suspending waits
+	// for its end.
+	TakeDirectoryLease(ctx context.Context, link string, ttl, fence time.Duration) (DirectoryLease, error)
+	RenewDirectoryLease(ctx context.Context, l DirectoryLease, ttl time.Duration) (DirectoryLease, error)
+	EndDirectoryLease(ctx context.Context, l DirectoryLease, clean bool) error
+}
+
+// DirectoryLease is the right to write to a link's target directory.
+type DirectoryLease struct {
+	Link     string
+	Epoch    int64
+	Deadline time.Time // no write may be sent after it
+}

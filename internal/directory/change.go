@@ -1,0 +1,58 @@
+package directory
+
+// ChangeKind is what the compare found about one mailbox.
+type ChangeKind string
+
+// The kinds, in the order in which they are carried out: what frees a number
+// comes before what takes it.
+const (
+	// Renumber: the pair is known, and its number is another on the source.
+	Renumber ChangeKind = "renumber"
+	// Alter: both sides have it, and columns differ.
+	Alter ChangeKind = "alter"
+	// Create: the target does not have it.
+	Create ChangeKind = "create"
+	// Remove: the source has it no more, and we made or paired it once.
+	Remove ChangeKind = "remove"
+	// Unknown: only the target has it, and it was never ours. It is told, and
+	// removed only where the link says so.
+	Unknown ChangeKind = "unknown"
+	// Duplicate: several entries of one side have the number. None is touched.
+	Duplicate ChangeKind = "duplicate"
+	// Protected: it would have been changed or removed, were it not protected.
+	Protected ChangeKind = "protected"
+)
+
+// Change is one mailbox that differs.
+type Change struct {
+	Kind   ChangeKind
+	Number string // the source's; the target's where the source has none
+	// Source and Target find the entries; zero where a side has none.
+	Source, Target Ref
+	// Columns differ, in the order of Attributes.
+	Columns []Column
+}
+
+// Limits say how much a run may change without anybody being asked. The zero
+// value of each switches it off.
+type Limits struct {
+	// RemoveCount and RemoveShare (percent of the target's entries): more than
+	// that are not removed unasked.
+	RemoveCount int `json:"remove_count"`
+	RemoveShare int `json:"remove_share"`
+	// ChangeCount and ChangeShare are the same for everything that a run would
+	// change but create.
+	ChangeCount int `json:"change_count"`
+	ChangeShare int `json:"change_share"`
+	// ShrinkShare: a source that has that many percent fewer entries than in the
+	// run before is not believed at all, and nothing is changed.
+	ShrinkShare int `json:"shrink_share"`
+}
+
+// Tally counts a compare's changes by kind, with what they are measured against.
+type Tally struct {
+	Source, Target int // entries
+	Kinds          map[ChangeKind]int
+	// Approved counts those of a kind that an operator let go already.
+	Approved map[ChangeKind]int
+}

@@ -1,0 +1,78 @@
+package directory
+
+// Ref finds an entry again.
+type Ref struct {
+	// ID is the server's own for the entry, which outlives renaming: entryUUID
+	// (RFC 4530) or nsUniqueId; "" where the server has none.
+	ID string
+	DN string
+	// Version changes with every change of the entry: entryCSN or
+	// modifyTimestamp; "" where the server tells none.
+	Version string
+}
+
+// Entry is a mailbox's entry with its values. It may hold a password: it is
+// never logged, and lives only while the entry is being made equal.
+type Entry struct {
+	Ref
+	Number string
+	// Login is the IMAP log-in that belongs to it by the store's mapping.
+	Login string
+	// Protected is true where the mapping says that it must not be touched.
+	Protected bool
+	// Values are those of each mapped column that the entry has, in any order. A
+	// column that is absent has no value; an empty value is a value.
+	Values map[Column][][]byte
+}
+
+// Record is an entry as it is kept for the compare: without what is secret or
+// large.
+type Record struct {
+	Ref
+	Number    string
+	Login     string
+	Protected bool
+	// Texts are the values of Text columns, sorted byte by byte.
+	Texts map[Column][]string
+	// Digests are those of Binary and Secret columns: see Digester.
+	Digests map[Column][]byte
+}
+
+// Extracted is what a complete extract tells of itself.
+type Extracted struct {
+	Entries int
+	// Having counts the entries that have a value in each mapped column: one
+	// that nobody has any more was not emptied everywhere, but hidden.
+	Having map[Column]int
+}
+
+// Operation is one write to the target's directory. Exactly one of the pointers
+// is set.
+type Operation struct {
+	Add    *Add
+	Modify *Modify
+	Rename *Rename
+	Delete *Delete
+}
+
+// Add creates an entry (RFC 4511, 4.7).
+type Add struct {
+	DN         string
+	Attributes map[string][][]byte // by attribute name, objectClass included
+}
+
+// Modify replaces all values of attributes; no value removes the attribute
+// (RFC 4511, 4.6: replace).
+type Modify struct {
+	Ref     // as it was read; a Version that is another by now is a Conflict
+	Replace map[string][][]byte
+}
+
+// Rename gives an entry another RDN and drops the old one (RFC 4511, 4.9).
+type Rename struct {
+	Ref
+	NewRDN string // escaped as RFC 4514 says
+}
+
+// Delete removes an entry (RFC 4511, 4.8).
+type Delete struct{ Ref }
