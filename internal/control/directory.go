@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
 )
@@ -89,7 +90,7 @@ type DirectoryRun struct {
 	Link       string         `json:"link"`
 	Trigger    string         `json:"trigger"`
 	State      DirectoryState `json:"state"`
-	Phase      string         `json:"phase,omitempty"` // extract, compare, apply, verify
+	Phase      string         `json:"phase,omitempty"` // extract, compare, apply, verify, members
 	StartedAt  time.Time      `json:"started_at"`
 	FinishedAt time.Time      `json:"finished_at,omitzero"`
 	// Reasons are why changes are held, or why nothing was changed; Hint is what
@@ -107,6 +108,54 @@ type DirectoryChange struct {
 	Error    string      `json:"error,omitempty"`
 	Hint     string      `json:"hint,omitempty"`
 	Failures int         `json:"failures,omitempty"` // runs in a row in which it failed
+}
+
+// Triggers of directory runs.
+const (
+	DirectoryOperator = "operator"
+	DirectorySchedule = "schedule"
+	DirectoryApproval = "approval" // an operator decided on what was held
+	// DirectoryDryRun changes nothing, and is not among the runs that status and
+	// limits go by.
+	DirectoryDryRun = "dry-run"
+)
+
+// LeftLink is the outcome in the history of a mailbox that left its link, as it
+// is gone from the source's directory. The entry keeps what was last known of it.
+const LeftLink copier.Outcome = "left"
+
+// DirectoryHold is what waits, or was refused, of one kind of changes to a
+// link's target directory.
+type DirectoryHold struct {
+	// ID is that of what is shown, among those of Hold: once others wait it is
+	// another one.
+	ID    int64                `json:"id"`
+	State HoldState            `json:"state"`
+	Link  string               `json:"link"`
+	RunID string               `json:"run_id"` // the run that found it last
+	Kind  directory.ChangeKind `json:"kind"`
+	// Changes wait; Source and Target are how many entries the sides had.
+	Changes   int       `json:"changes"`
+	Source    int       `json:"source_entries"`
+	Target    int       `json:"target_entries"`
+	Reasons   []string  `json:"reasons"`
+	Since     time.Time `json:"since"`
+	UpdatedAt time.Time `json:"updated_at"`
+	DecidedBy string    `json:"decided_by,omitempty"`
+	DecidedAt time.Time `json:"decided_at,omitzero"`
+}
+
+// DirectoryHolds is the record of what the directory's guard keeps.
+type DirectoryHolds interface {
+	// DirectoryHolds lists what waits, is approved and not carried out, or was
+	// refused, by link and kind; "" means every link.
+	DirectoryHolds(ctx context.Context, link string) ([]DirectoryHold, error)
+	// DirectoryHoldChanges lists the changes of a hold, those after seq.
+	DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]DirectoryChange, error)
+	// DecideDirectoryHolds records a decision, on all of them or none, about the
+	// very changes that are shown: by entry, not by run. NoHold where one is no
+	// more or is another by now.
+	DecideDirectoryHolds(ctx context.Context, ids []int64, decision HoldState, who string) ([]DirectoryHold, error)
 }
 
 // ChangeState is what became of a change.
@@ -136,6 +185,7 @@ const (
 type DirectoryRepository interface {
 	DirectoryConfig
 	DirectoryRuns
+	DirectoryHolds
 }
 
 // DirectoryConfig is what operators set.
@@ -152,7 +202,9 @@ type DirectoryConfig interface {
 // DirectoryRuns is the record of runs. Every method may be repeated with the
 // same arguments without another effect.
 type DirectoryRuns interface {
-	// BeginDirectoryRun records a run. Conflict where another of the link runs.
+	// BeginDirectoryRun records a run. One of the link that is recorded as running
+	// still was broken off, and ends as failed: the workflow's id lets one run at
+	// a time.
 	BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error
 	// StageDirectory replaces what is staged of one side of a run by what next
 	// yields until io.EOF, by COPY in one transaction: all of it or nothing.
@@ -166,14 +218,19 @@ type DirectoryRuns interface {
 	// GivenUp; those that an operator approved or refused before are known again.
 	CompareDirectory(ctx context.Context, runID string, s DirectorySettings) (directory.Tally, error)
 	// HoldDirectoryChanges makes planned changes of kinds held, for reasons, but
-	// for those that were approved.
+	// for those that were approved. Holds of the link of which nothing is held any
+	// more are over.
 	HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error)
 	// DirectoryChanges lists a run's changes in the order of carrying them out,
 	// those after seq, at most limit; no states means all.
 	DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...ChangeState) ([]DirectoryChange, error)
 	// SaveDirectoryChanges records what became of changes, and of their pairs:
-	// a done Create, Alter or Renumber makes the pair, a done Remove ends it.
+	// a done Create, Alter or Renumber makes the pair of Source and Target as they
+	// stand there, a done Remove or Unknown ends it. A change that failed has one
+	// failure more than CompareDirectory gave it.
 	SaveDirectoryChanges(ctx context.Context, runID string, changes []DirectoryChange) error
+	// SaveDirectoryPhase records how far a run is.
+	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
 	// FinishDirectoryRun ends a run and drops what is staged of it.
 	FinishDirectoryRun(ctx context.Context, runID string, state DirectoryState, reasons []string, hint string) error
 	DirectoryRun(ctx context.Context, runID string) (DirectoryRun, error)
@@ -182,6 +239,12 @@ type DirectoryRuns interface {
 	// DirectoryMembers returns the participating mailboxes that a run adds to the
 	// link, and those that leave it: of the pairs by the rule of its settings.
 	DirectoryMembers(ctx context.Context, runID string, s DirectorySettings) (join, leave []mailbox.Number, err error)
+	// LeaveLink ends the mirroring of mailboxes and records in their history, as
+	// LeftLink, what was last known of them. Those that do not take part are left
+	// out of the count.
+	LeaveLink(ctx context.Context, runID, link string, numbers []mailbox.Number) (int, error)
+	// SaveDirectoryMembers records how many mailboxes joined and left by a run.
+	SaveDirectoryMembers(ctx context.Context, runID string, joined, left int) error
 
 	// TakeDirectoryLease lets one process at a time write to a link's target
 	// directory, and none while the mirror is suspended; Conflict otherwise. The

@@ -1,5 +1,10 @@
 package directory
 
+import "errors"
+
+// ErrNoEntry is what errors.Is finds where an entry is not there (any more).
+var ErrNoEntry = errors.New("there is no such entry")
+
 // Ref finds an entry again.
 type Ref struct {
 	// ID is the server's own for the entry, which outlives renaming: entryUUID
