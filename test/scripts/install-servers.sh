@@ -3,7 +3,7 @@
 # benchmark need on Debian or Ubuntu. It says what it installs, says nothing
 # when there is nothing to do, and starts no service, now or at the next boot.
 #
-#   install-servers.sh demo             PostgreSQL and Dovecot
+#   install-servers.sh demo             PostgreSQL, Dovecot and OpenLDAP
 #   install-servers.sh test             these and Cyrus
 #   install-servers.sh bench            these and isync (mbsync)
 #   install-servers.sh bench --imapsync these and imapsync, where it is packaged
@@ -88,11 +88,13 @@ postgres_there() {
 	return 1
 }
 
-command -v apt-get >/dev/null 2>&1 || die "this machine has no apt-get; install PostgreSQL, Dovecot and the others by hand"
+command -v apt-get >/dev/null 2>&1 || die "this machine has no apt-get; install PostgreSQL, Dovecot, OpenLDAP and the others by hand"
 # /usr/sbin is where the servers are, and not on every user's path.
 PATH=$PATH:/usr/sbin:/sbin
 postgres_there || want postgresql
 [ -x /usr/lib/dovecot/imap ] || want dovecot-imapd
+[ -x /usr/sbin/slapd ] || want slapd
+command -v ldapmodify >/dev/null 2>&1 || want ldap-utils
 if [ "$purpose" = bench ]; then
 	command -v mbsync >/dev/null 2>&1 || want isync
 	if [ "$extra" = --imapsync ] && ! command -v imapsync >/dev/null 2>&1; then
@@ -131,6 +133,7 @@ if [ -n "$need" ]; then
 			case "$p" in
 			postgresql) as_root systemctl --quiet disable postgresql.service >/dev/null 2>&1 || true ;;
 			dovecot-imapd) as_root systemctl --quiet disable dovecot.service dovecot.socket >/dev/null 2>&1 || true ;;
+			slapd) as_root systemctl --quiet disable slapd.service >/dev/null 2>&1 || true ;;
 			esac
 		done
 	fi

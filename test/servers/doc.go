@@ -1,11 +1,11 @@
-// Package servers starts real IMAP servers privately: Dovecot and Cyrus from
-// the distribution's packages, each on free loopback ports, below a folder of
-// its own, as an unprivileged user. The tests, the demonstration and the
-// benchmark use the same servers through it.
+// Package servers starts real IMAP and LDAP servers privately: Dovecot, Cyrus
+// and OpenLDAP from the distribution's packages, each on free loopback ports,
+// below a folder of its own, as an unprivileged user. The tests, the
+// demonstration and the benchmark use the same servers through it.
 //
 // It owns configuration files, processes and their end. It must not know what
 // is stored on the servers nor how the mirror works; it speaks only as much
-// IMAP as it needs to see that a server is ready.
+// IMAP and LDAP as it needs to see that a server is ready.
 //
 // A server outlives the context it was started with; it ends with Stop, with
 // Kill9, or when the process that started it dies.

@@ -22,7 +22,8 @@ func TestServersEndWithTheirStarter(t *testing.T) {
 	if os.Getenv(mark) != "" {
 		d := servers.DovecotT(t, servers.DovecotOptions{Dir: os.Getenv(mark) + "/d"})
 		c := servers.CyrusT(t, servers.CyrusOptions{Dir: os.Getenv(mark) + "/c"})
-		fmt.Printf("pids %d %d\n", d.Pid(), c.Pid())
+		l := servers.SlapdT(t, servers.SlapdOptions{Dir: os.Getenv(mark) + "/l"})
+		fmt.Printf("pids %d %d %d\n", d.Pid(), c.Pid(), l.Pid())
 		select {} // until killed
 	}
 	dir, err := os.MkdirTemp("", "mailmirror-starter-")
@@ -54,7 +55,7 @@ func TestServersEndWithTheirStarter(t *testing.T) {
 			}
 		}
 	}
-	if len(groups) != 2 {
+	if len(groups) != 3 {
 		t.Fatalf("the starter named %v", groups)
 	}
 	if err := cmd.Process.Kill(); err != nil {

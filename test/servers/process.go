@@ -238,7 +238,7 @@ func groupMembers(pgid int) []int {
 	return pids
 }
 
-// instance is what both kinds of server share: one process at a time and the
+// instance is what all kinds of server share: one process at a time and the
 // address that it answers on.
 type instance struct {
 	account  account
@@ -246,14 +246,15 @@ type instance struct {
 	addr     string
 	tls      bool // the address expects TLS from the first byte
 	launch   func() (*process, error)
-	cleanup  []string // folders made for this instance only, removed by Stop
+	greets   func(ctx context.Context, addr string, tls bool) error // nil: by IMAP
+	cleanup  []string                                               // folders made for this instance only, removed by Stop
 	mu       sync.Mutex
 	proc     *process
 	stopped  bool
 	startDur time.Duration
 }
 
-// Addr is the IMAP address, "127.0.0.1:port". It stays the same over Restart.
+// Addr is the server's address, "127.0.0.1:port". It stays the same over Restart.
 func (s *instance) Addr() string { return s.addr }
 
 // LogPath is the server's log file.
@@ -329,7 +330,11 @@ func (s *instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := awaitGreeting(ctx, p, s.addr, s.tls); err != nil {
+	greets := s.greets
+	if greets == nil {
+		greets = readGreeting
+	}
+	if err := awaitGreeting(ctx, p, s.addr, s.tls, greets); err != nil {
 		return errors.Join(fmt.Errorf("%w\n%s", err, logTail(s.logPath)), p.kill9())
 	}
 	s.proc, s.startDur = p, time.Since(begin)

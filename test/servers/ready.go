@@ -17,14 +17,14 @@ const startLimit = 30 * time.Second
 
 var errEnded = errors.New("await greeting: the server ended by itself")
 
-// awaitGreeting returns when the server at addr has sent an IMAP greeting.
+// awaitGreeting returns when greets says that the server at addr answers.
 // A listening socket is not enough: Dovecot's master listens long before a
 // login process answers.
-func awaitGreeting(ctx context.Context, p *process, addr string, useTLS bool) error {
+func awaitGreeting(ctx context.Context, p *process, addr string, useTLS bool, greets func(context.Context, string, bool) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
-		err := readGreeting(ctx, addr, useTLS)
+		err := greets(ctx, addr, useTLS)
 		if err == nil {
 			return nil
 		}

@@ -37,6 +37,17 @@ func CyrusT(t TB, o CyrusOptions) *Cyrus {
 	return c
 }
 
+// SlapdT does the same with an OpenLDAP server.
+func SlapdT(t TB, o SlapdOptions) *Slapd {
+	t.Helper()
+	s, err := StartSlapd(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, &s.instance)
+	return s
+}
+
 func stopAtEnd(t TB, s *instance) {
 	t.Cleanup(func() {
 		if t.Failed() {
