@@ -231,6 +231,9 @@ type DirectoryRuns interface {
 	SaveDirectoryChanges(ctx context.Context, runID string, changes []DirectoryChange) error
 	// SaveDirectoryPhase records how far a run is.
 	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
+	// ForgetDirectoryFailures lets what was given up in a link be tried again: the
+	// entries of a number, "" all. It returns how many there were.
+	ForgetDirectoryFailures(ctx context.Context, link, number string) (int, error)
 	// FinishDirectoryRun ends a run and drops what is staged of it.
 	FinishDirectoryRun(ctx context.Context, runID string, state DirectoryState, reasons []string, hint string) error
 	DirectoryRun(ctx context.Context, runID string) (DirectoryRun, error)

@@ -17,7 +17,8 @@ const (
 	// Unknown: only the target has it, and it was never ours. It is told, and
 	// removed only where the link says so.
 	Unknown ChangeKind = "unknown"
-	// Duplicate: several entries of one side have the number. None is touched.
+	// Duplicate: several entries of one side have the number, or it has none, or
+	// another entry of the target has it and keeps it. None is touched.
 	Duplicate ChangeKind = "duplicate"
 	// Protected: it would have been changed or removed, were it not protected.
 	Protected ChangeKind = "protected"
@@ -29,8 +30,13 @@ type Change struct {
 	Number string // the source's; the target's where the source has none
 	// Source and Target find the entries; zero where a side has none.
 	Source, Target Ref
-	// Columns differ, in the order of Attributes.
-	Columns []Column
+	// Columns differ, in the order of Attributes. Blank are those of them in
+	// which the source had no value: only they are ever taken from the target, so
+	// that what rights hide since then is not.
+	Columns, Blank []Column
+	// Via is a free number that the entry is given for a while, as its own is
+	// another's in a circle: a Renumber to Number follows in a change of its own.
+	Via string
 }
 
 // Limits say how much a run may change without anybody being asked. The zero
@@ -53,6 +59,9 @@ type Limits struct {
 type Tally struct {
 	Source, Target int // entries
 	Kinds          map[ChangeKind]int
-	// Approved counts those of a kind that an operator let go already.
+	// Planned counts those of a kind that would be carried out: neither told
+	// alone, nor given up, nor refused.
+	Planned map[ChangeKind]int
+	// Approved counts those of Planned that an operator let go already.
 	Approved map[ChangeKind]int
 }
