@@ -29,3 +29,18 @@ func (e *Engine) both(source, target func() error) error {
 	}
 	return targetErr
 }
+
+// begin does something while the caller goes on, and returns what waits for its
+// end: the same error every time.
+func (e *Engine) begin(do func() error) (wait func() error) {
+	once := sync.OnceValue(do)
+	if e.opts.InTurn {
+		_ = once()
+		return once
+	}
+	go func() {
+		defer func() { _ = recover() }() // OnceValue hands a panic to whoever waits
+		_ = once()
+	}()
+	return once
+}

@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -70,8 +71,9 @@ func (f *folderRun) setFlags(ctx context.Context, c mirror.FlagChange) error {
 }
 
 // copy appends messages: the intent first, then the messages, then what the
-// target answered.
-func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
+// target answered. The first messages are read while the intent is written; none
+// is appended before it is durable.
+func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) (err error) {
 	for uid := range uids.All() {
 		f.run.due.messages++
 		f.run.due.bytes += f.source.Messages[uid].Size
@@ -82,9 +84,9 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 	f.record(false)
 	last := &f.run.pending.Folders[len(f.run.pending.Folders)-1]
 	last.OpenIntent = f.state.Intent
-	if err := f.run.save(ctx); err != nil {
-		return err
-	}
+	saved := f.run.begin(func() error { return f.run.save(ctx) })
+	// Whatever ends the copying, nothing is changed while the ledger is written.
+	defer func() { err = cmp.Or(saved(), err) }()
 	f.unconfirmedFrom = f.target.Counters.UIDNext
 
 	var delivered mailbox.UIDSet
@@ -93,7 +95,7 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 			if f.transient != nil {
 				return nil
 			}
-			got, err := f.copyChunk(ctx, chunk)
+			got, err := f.copyChunk(ctx, chunk, saved)
 			if err != nil {
 				f.suspectOldest(err)
 				return err
@@ -112,9 +114,12 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) error {
 
 // copyChunk reads messages from the source, appends them and takes in all the
 // answers. It returns the messages that the source had.
-func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet) (delivered mailbox.UIDSet, err error) {
+func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet, intent func() error) (delivered mailbox.UIDSet, err error) {
 	err = f.run.write("copy messages", func() error {
 		each := func(uid mailbox.UID, size int64, body io.Reader) error {
+			if err := intent(); err != nil {
+				return err
+			}
 			delivered.Add(uid)
 			return f.append(ctx, uid, size, body)
 		}
@@ -136,6 +141,9 @@ func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet) (delive
 		}
 		return err
 	})
+	if intent() != nil {
+		f.run.unknown = false // not one was appended
+	}
 	return delivered, err
 }
 
