@@ -19,7 +19,7 @@ BENCH   ?=
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-latency clean
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-latency bench-directory clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -76,6 +76,12 @@ bench-latency: ## from deposit and announcement to readable on DR, by notify and
 	$(BIN)/mailmirror-bench latency -server dovecot -events notify $(BENCH)
 	$(BIN)/mailmirror-bench latency -server dovecot -events idle $(BENCH)
 	$(BIN)/mailmirror-bench latency -server cyrus -events idle $(BENCH)
+
+bench-directory: ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
+	@test/scripts/install-servers.sh bench
+	@$(MAKE) --no-print-directory build
+	@$(GO) build -o $(BIN)/mailmirror-bench ./test/bench
+	$(BIN)/mailmirror-bench directory $(BENCH)
 
 clean: ## the programs; the demo's data stays
 	rm -rf $(BIN)

@@ -29,13 +29,9 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) > 1 && os.Args[1] == latencyCommand {
-		o, err := parseLatency(os.Args[2:], os.Stderr)
-		if err == nil {
-			err = runLatency(ctx, o, os.Stdout, os.Stderr)
-		}
-		if err != nil && !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "bench latency:", err)
+	if len(os.Args) > 1 && (os.Args[1] == latencyCommand || os.Args[1] == directoryCommand) {
+		if err := other(ctx, os.Args[1], os.Args[2:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench", os.Args[1]+":", err)
 			os.Exit(1)
 		}
 		return
@@ -52,4 +48,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// other runs what has a table of its own.
+func other(ctx context.Context, command string, args []string) error {
+	if command == directoryCommand {
+		o, err := parseDirectory(args, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return runDirectory(ctx, o, os.Stdout, os.Stderr)
+	}
+	o, err := parseLatency(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return runLatency(ctx, o, os.Stdout, os.Stderr)
 }

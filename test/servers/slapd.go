@@ -46,8 +46,13 @@ type SlapdOptions struct {
 	Sync bool
 	// Extra are attributes of the database's configuration, as they are.
 	Extra []string
+	// Debug says what is logged, slapd(8); default "none", which are the messages
+	// that come at every level.
+	Debug string
 	// LDIF, if not nil, is what the directory holds at first besides its top.
 	LDIF io.Reader
+	// Whole says that LDIF holds the top, too: it is another server's Dump.
+	Whole bool
 }
 
 // Slapd is a running OpenLDAP server.
@@ -74,6 +79,7 @@ func newSlapd(ctx context.Context, o SlapdOptions) (*Slapd, error) {
 	setDefault(&o.Suffix, "dc=example")
 	setDefault(&o.AdminPassword, "admin")
 	setDefault(&o.TrustedPassword, "secret")
+	setDefault(&o.Debug, "none")
 	if o.MaxSize == 0 {
 		o.MaxSize = 4 << 30
 	}
@@ -114,10 +120,9 @@ func (s *Slapd) prepare(ctx context.Context) error {
 		if s.tls {
 			scheme = "ldaps://"
 		}
-		// "none" are the messages that come at every level, and keep it in the
-		// foreground.
+		// -d keeps it in the foreground.
 		return startProcess(s.account, s.opts.Dir, s.logPath, nil,
-			s.binary, "-d", "none", "-F", s.confDir(), "-h", scheme+s.addr)
+			s.binary, "-d", s.opts.Debug, "-F", s.confDir(), "-h", scheme+s.addr)
 	}
 	var err error
 	if s.binary, err = s.ownBinary(); err != nil {
@@ -129,8 +134,10 @@ func (s *Slapd) prepare(ctx context.Context) error {
 	if used, err := os.ReadDir(filepath.Join(s.opts.Dir, "data")); err != nil || len(used) > 0 {
 		return err // the folder is one that a server left
 	}
-	if err := s.Load(ctx, strings.NewReader(s.top())); err != nil {
-		return err
+	if !s.opts.Whole {
+		if err := s.Load(ctx, strings.NewReader(s.top())); err != nil {
+			return err
+		}
 	}
 	if s.opts.LDIF != nil {
 		return s.Load(ctx, s.opts.LDIF)
