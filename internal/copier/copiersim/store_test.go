@@ -170,6 +170,9 @@ func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.F
 	content, date = s.kept(content), s.keptDate(date)
 	uid := s.put(name, content, s.keptFlags(flags), date)
 	s.touch(name, content)
+	if s == s.w.source {
+		s.w.goesAgain(name, content)
+	}
 	s.w.tell("user on %s: puts %s %d %v", s.name, name, uid, s.folders[name].find(uid))
 	if s.ever[name] == nil {
 		s.ever[name] = map[string]int{}
