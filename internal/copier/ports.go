@@ -216,6 +216,9 @@ type LeaseHeldError struct {
 }
 
 func (e *LeaseHeldError) Error() string {
+	if e.Key.Number == "" {
+		return "another run writes to the directory of link " + e.Key.Link
+	}
 	return "take write lease of mailbox " + string(e.Key.Number) + ": another sync holds it"
 }
 

@@ -6,9 +6,13 @@ SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at,
     l.waiting, coalesce(l.over_at - clock_timestamp(), interval '0')::interval AS remaining
 FROM suspension s
 CROSS JOIN LATERAL (
-    SELECT count(*) AS waiting, max(expires_at + fence) AS over_at
-    FROM leases
-    WHERE s.state = 'suspending' AND NOT clean AND expires_at + fence > clock_timestamp()
+    SELECT count(*) AS waiting, max(b.expires_at + b.fence) AS over_at
+    FROM (
+        SELECT clean, expires_at, fence FROM leases
+        UNION ALL
+        SELECT clean, expires_at, fence FROM directory_leases
+    ) b
+    WHERE s.state = 'suspending' AND NOT b.clean AND b.expires_at + b.fence > clock_timestamp()
 ) l;
 
 -- LockSuspension waits for every transaction that has taken or renewed a lease
@@ -29,7 +33,8 @@ WITH changed AS (
 INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed;
 
 -- ConfirmSuspended is the acknowledgement. Nobody holds a lease, and a write
--- under any of those that ended has landed.
+-- under any of those that ended has landed. A trigger looks at the leases of
+-- directories besides.
 -- name: ConfirmSuspended :execrows
 WITH changed AS (
     UPDATE suspension s

@@ -95,6 +95,156 @@ type Difference struct {
 	Since     time.Time
 }
 
+type DirectoryChange struct {
+	RunID         string
+	Seq           int64
+	Key           string
+	Kind          string
+	Number        string
+	OldNumber     string
+	Via           string
+	SourceID      string
+	SourceDn      []byte
+	SourceVersion string
+	TargetID      string
+	TargetDn      []byte
+	TargetVersion string
+	Columns       []string
+	Blank         []string
+	Same          []byte
+	State         string
+	Approved      bool
+	Needs         int64
+	Error         string
+	Hint          string
+	Failures      int64
+	Counted       bool
+}
+
+type DirectoryDeparted struct {
+	Link   string
+	Number string
+	RunID  string
+	At     time.Time
+}
+
+type DirectoryFailure struct {
+	Link     string
+	Key      string
+	Number   string
+	Same     []byte
+	Failures int64
+	Error    string
+	Hint     string
+	Since    time.Time
+	RunID    string
+}
+
+type DirectoryHeld struct {
+	Link          string
+	Key           string
+	Kind          string
+	State         string
+	Seq           int64
+	Number        string
+	SourceID      string
+	SourceDn      []byte
+	SourceVersion string
+	TargetID      string
+	TargetDn      []byte
+	TargetVersion string
+	Columns       []string
+	Blank         []string
+}
+
+type DirectoryHold struct {
+	Link          string
+	Kind          string
+	State         string
+	ID            int64
+	RunID         string
+	SourceEntries int64
+	TargetEntries int64
+	Reasons       []string
+	Since         time.Time
+	UpdatedAt     time.Time
+	DecidedBy     string
+	DecidedAt     *time.Time
+}
+
+type DirectoryLease struct {
+	Link      string
+	Epoch     int64
+	ExpiresAt time.Time
+	Clean     bool
+	Fence     time.Duration
+}
+
+type DirectoryMatched struct {
+	RunID     string
+	SourceKey string
+	TargetKey string
+	Number    string
+}
+
+type DirectoryPair struct {
+	Link      string
+	SourceKey string
+	TargetKey string
+	Number    string
+	Since     time.Time
+}
+
+type DirectoryRun struct {
+	RunID         string
+	Link          string
+	Trigger       string
+	State         string
+	Phase         string
+	StartedAt     time.Time
+	FinishedAt    *time.Time
+	Reasons       []string
+	Hint          string
+	Columns       []string
+	Protected     []string
+	SourceExtract []byte
+	TargetExtract []byte
+	SourceEntries int64
+	TargetEntries int64
+	Joined        int64
+	Departed      int64
+	Counts        []byte
+}
+
+type DirectorySetting struct {
+	Link     string
+	Settings []byte
+	SetAt    time.Time
+}
+
+type DirectoryStaged struct {
+	RunID     string
+	Side      string
+	N         int64
+	ID        string
+	Dn        []byte
+	Version   string
+	Number    string
+	Protected bool
+	Cells     [][]byte
+}
+
+type DirectoryStore struct {
+	Store          string
+	Address        string
+	Security       string
+	CaFile         string
+	BindDn         string
+	SealedPassword []byte
+	Mapping        []byte
+	UpdatedAt      time.Time
+}
+
 type GuardDecision struct {
 	ID       int64
 	At       time.Time

@@ -1,0 +1,120 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+var _ control.DirectoryRepository = (*Store)(nil)
+
+// DirectoryStore implements control.DirectoryConfig.
+func (s *Store) DirectoryStore(ctx context.Context, store string) (control.DirectoryStore, bool, error) {
+	op := "read directory of store " + store
+	row, err := s.q.GetDirectoryStore(ctx, store)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.DirectoryStore{}, false, nil
+	}
+	if err != nil {
+		return control.DirectoryStore{}, false, classify(op, err)
+	}
+	d := control.DirectoryStore{Store: row.Store, Address: row.Address, Security: control.Security(row.Security), CAFile: row.CaFile,
+		BindDN: row.BindDn, SealedPassword: row.SealedPassword, UpdatedAt: row.UpdatedAt}
+	return d, true, kept(op, row.Mapping, &d.Mapping)
+}
+
+// PutDirectoryStore implements control.DirectoryConfig. The time of d is not
+// used: the database sets it.
+func (s *Store) PutDirectoryStore(ctx context.Context, d control.DirectoryStore) error {
+	op := "set directory of store " + d.Store
+	mapping, err := json.Marshal(d.Mapping)
+	if err != nil {
+		return fault.New(fault.Config, op, err, "")
+	}
+	err = s.q.PutDirectoryStore(ctx, sqlcgen.PutDirectoryStoreParams{Store: d.Store, Address: d.Address, Security: string(d.Security),
+		CaFile: d.CAFile, BindDn: d.BindDN, SealedPassword: bytesOrEmpty(d.SealedPassword), Mapping: mapping})
+	switch {
+	case violates(err, foreignKeyViolation, "directory_stores_store"):
+		return unknownStore(d.Store)
+	case violates(err, checkViolation, ""):
+		return fault.New(fault.Config, op+": unknown kind of security", nil, "it is none, starttls or tls")
+	}
+	return classify(op, err)
+}
+
+// RemoveDirectoryStore implements control.DirectoryConfig.
+func (s *Store) RemoveDirectoryStore(ctx context.Context, store string) error {
+	return classify("remove directory of store "+store, s.q.DeleteDirectoryStore(ctx, store))
+}
+
+// DirectorySettings implements control.DirectoryConfig.
+func (s *Store) DirectorySettings(ctx context.Context, link string) (control.DirectorySettings, error) {
+	op := "read directory settings of link " + link
+	text, err := s.q.GetDirectorySettings(ctx, link)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.DefaultDirectorySettings(), nil
+	}
+	if err != nil {
+		return control.DirectorySettings{}, classify(op, err)
+	}
+	// What a release to come adds has its default where it was not set.
+	settings := control.DefaultDirectorySettings()
+	settings.Numbers = nil
+	return settings, kept(op, text, &settings)
+}
+
+// SetDirectorySettings implements control.DirectoryConfig.
+func (s *Store) SetDirectorySettings(ctx context.Context, link string, settings control.DirectorySettings) error {
+	op := "set directory settings of link " + link
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return fault.New(fault.Config, op, err, "")
+	}
+	err = s.q.SetDirectorySettings(ctx, sqlcgen.SetDirectorySettingsParams{Link: link, Settings: text})
+	if violates(err, foreignKeyViolation, "directory_settings_link") {
+		return unknownLink(link)
+	}
+	return classify(op, err)
+}
+
+// kept reads what a column holds as JSON.
+func kept(op string, text []byte, into any) error {
+	if err := json.Unmarshal(text, into); err != nil {
+		return fault.New(fault.Permanent, op, fmt.Errorf("what the database holds: %w", err), "")
+	}
+	return nil
+}
+
+// mappings are those of a link's stores; a Config fault where one has none.
+func mappings(ctx context.Context, q *sqlcgen.Queries, link string) (source, target directory.Mapping, err error) {
+	op := "read mappings of link " + link
+	row, err := q.DirectoryMappings(ctx, link)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return source, target, unknownLink(link)
+	}
+	if err != nil {
+		return source, target, err
+	}
+	for _, side := range []struct {
+		store string
+		text  []byte
+		into  *directory.Mapping
+	}{{row.Source, row.SourceMapping, &source}, {row.Target, row.TargetMapping, &target}} {
+		if side.text == nil {
+			return source, target, fault.New(fault.Config, "store "+side.store+" has no directory", nil,
+				"mailmirror store edit "+side.store+" --ldap HOST:PORT and what belongs to it")
+		}
+		if err := kept(op, side.text, side.into); err != nil {
+			return source, target, err
+		}
+	}
+	return source, target, nil
+}

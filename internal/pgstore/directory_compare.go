@@ -1,0 +1,240 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// inCompare sets how a compare is planned, for its transaction: what is staged is
+// new to the server, whose figures of it are of the run before or of none, and
+// a plan that looks up row by row on their word takes hours. Sorting and hashing
+// take seconds, whatever is there.
+const inCompare = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"
+
+// CompareDirectory implements control.DirectoryRuns. A run of which a change was
+// carried out already is a Conflict: its changes are the record of that.
+func (s *Store) CompareDirectory(ctx context.Context, runID string, settings control.DirectorySettings) (directory.Tally, error) {
+	op := "compare directories of run " + runID
+	var tally directory.Tally
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		q := s.q.WithTx(tx)
+		run, err := running(ctx, q, runID)
+		if err != nil {
+			return err
+		}
+		if err := notApplied(ctx, q, op, runID); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, inCompare); err != nil {
+			return err
+		}
+		c := comparer{q: q, run: run, settings: settings}
+		if err := c.compare(ctx); err != nil {
+			return err
+		}
+		if run.Trigger != control.DirectoryDryRun {
+			if err := c.settle(ctx); err != nil {
+				return err
+			}
+		}
+		tally, err = c.tally(ctx)
+		return err
+	})
+	return tally, classify(op, err)
+}
+
+func notApplied(ctx context.Context, q *sqlcgen.Queries, op, runID string) error {
+	rows, err := q.CountDirectoryChanges(ctx, runID)
+	for _, row := range rows {
+		if row.State == string(control.ChangeDone) || row.State == string(control.ChangeFailed) {
+			return fault.New(fault.Conflict, op+": its changes are being carried out", nil, "")
+		}
+	}
+	return err
+}
+
+// comparer is one compare.
+type comparer struct {
+	q        *sqlcgen.Queries
+	run      sqlcgen.DirectoryRun
+	settings control.DirectorySettings
+}
+
+func (c *comparer) compare(ctx context.Context) error {
+	if err := c.q.DropMatched(ctx, c.run.RunID); err != nil {
+		return err
+	}
+	if err := c.q.DropDirectoryChanges(ctx, c.run.RunID); err != nil {
+		return err
+	}
+	err := c.q.CompareStaged(ctx, sqlcgen.CompareStagedParams{RunID: c.run.RunID, Names: columnNames(),
+		RemoveUnknown: c.settings.RemoveUnknown, GiveUp: int64(c.settings.GiveUp)})
+	if err != nil {
+		return err
+	}
+	return c.order(ctx)
+}
+
+// order puts what frees a number before what takes it, and tells of what takes
+// one that is not freed.
+func (c *comparer) order(ctx context.Context) error {
+	rows, err := c.q.DirectoryMovers(ctx, c.run.RunID)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	var moves []directory.Move
+	at := map[int64]int{}
+	holders := map[int64]sqlcgen.DirectoryMoversRow{}
+	move := func(m directory.Move) {
+		if i, known := at[m.Seq]; known {
+			// Several entries have its number.
+			moves[i].Blocked = moves[i].Blocked || m.Blocked
+			return
+		}
+		at[m.Seq] = len(moves)
+		moves = append(moves, m)
+	}
+	for _, row := range rows {
+		holders[row.Seq] = row
+		move(directory.Move{Seq: row.Seq, Kind: directory.ChangeKind(row.Kind), Needs: row.FreedBy,
+			Blocked: row.Taken && row.FreedBy == 0, Steady: row.Steady, Old: row.OldNumber})
+	}
+	for _, row := range rows {
+		if row.FreedBy != 0 && row.FreedKind != string(directory.Renumber) {
+			move(directory.Move{Seq: row.FreedBy, Kind: directory.ChangeKind(row.FreedKind)})
+		}
+	}
+	steps, stuck := directory.Sequence(moves)
+	if err := c.tell(ctx, stuck, holders); err != nil {
+		return err
+	}
+	return c.place(ctx, steps, moves, at)
+}
+
+func (c *comparer) tell(ctx context.Context, stuck []int64, holders map[int64]sqlcgen.DirectoryMoversRow) error {
+	p := sqlcgen.TellDirectoryChangesParams{RunID: c.run.RunID, Seqs: stuck,
+		Hint: "give the entry on the target another number, or remove it; the next run does the rest"}
+	for _, seq := range stuck {
+		p.Errors = append(p.Errors, plain(fmt.Sprintf("the number %s is taken on the target by %q and is not freed by this run",
+			holders[seq].Number, holders[seq].TakenBy)))
+	}
+	if len(stuck) == 0 {
+		return nil
+	}
+	return c.q.TellDirectoryChanges(ctx, p)
+}
+
+// place gives the steps their numbers, from 1. Changes that are created keep
+// theirs, which are behind.
+func (c *comparer) place(ctx context.Context, steps []directory.Step, moves []directory.Move, at map[int64]int) error {
+	p := sqlcgen.OrderDirectoryChangesParams{RunID: c.run.RunID}
+	seqs, halves := map[int64]int64{}, map[int64]int64{}
+	var used map[string]bool
+	for i, step := range steps {
+		m := moves[at[step.Seq]]
+		seq := int64(i + 1)
+		if step.Via {
+			if used == nil {
+				numbers, err := c.q.StagedNumbers(ctx, c.run.RunID)
+				if err != nil {
+					return err
+				}
+				used = make(map[string]bool, len(numbers))
+				for _, n := range numbers {
+					used[n] = true
+				}
+				for _, n := range c.run.Protected {
+					used[n] = true
+				}
+			}
+			via := directory.FreeNumber(m.Old, used)
+			used[via] = true
+			halves[step.Seq] = seq
+			err := c.q.AddDirectoryVia(ctx, sqlcgen.AddDirectoryViaParams{RunID: c.run.RunID, ViaSeq: seq, Via: via, OfSeq: step.Seq})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if m.Kind == directory.Create {
+			seq = step.Seq
+		}
+		seqs[step.Seq] = seq
+		needs := int64(0)
+		if step.Needs != 0 {
+			// What needed the first of a circle needs its first half.
+			if half, ok := halves[step.Needs]; ok {
+				needs = half
+			} else {
+				needs = seqs[step.Needs]
+			}
+		}
+		p.Was, p.Seqs, p.Needs = append(p.Was, step.Seq), append(p.Seqs, seq), append(p.Needs, needs)
+	}
+	if len(p.Was) == 0 {
+		return nil
+	}
+	return c.q.OrderDirectoryChanges(ctx, p)
+}
+
+// settle records which entries belong together, and drops what was noted of
+// changes that are no more.
+func (c *comparer) settle(ctx context.Context) error {
+	link, runID := c.run.Link, c.run.RunID
+	numbers, err := c.q.EndPairs(ctx, sqlcgen.EndPairsParams{Link: link, RunID: runID})
+	if err != nil {
+		return err
+	}
+	if err := c.q.RecordMatched(ctx, sqlcgen.RecordMatchedParams{Link: link, RunID: runID}); err != nil {
+		return err
+	}
+	if err := c.q.RecordDeparted(ctx, sqlcgen.RecordDepartedParams{Link: link, RunID: runID, Numbers: listOrEmpty(numbers)}); err != nil {
+		return err
+	}
+	if err := c.q.ForgetDeparted(ctx, link); err != nil {
+		return err
+	}
+	if err := c.q.FailuresSettled(ctx, sqlcgen.FailuresSettledParams{Link: link, RunID: runID}); err != nil {
+		return err
+	}
+	if err := c.q.HeldSettled(ctx, sqlcgen.HeldSettledParams{Link: link, RunID: runID}); err != nil {
+		return err
+	}
+	return c.q.HoldsSettled(ctx, link)
+}
+
+// tally counts the changes, and what is no longer needed goes.
+func (c *comparer) tally(ctx context.Context) (directory.Tally, error) {
+	t := directory.Tally{Kinds: map[directory.ChangeKind]int{}, Planned: map[directory.ChangeKind]int{}, Approved: map[directory.ChangeKind]int{}}
+	if err := c.q.DropMatched(ctx, c.run.RunID); err != nil {
+		return t, err
+	}
+	staged, err := c.q.CountStaged(ctx, c.run.RunID)
+	if err != nil {
+		return t, err
+	}
+	t.Source, t.Target = int(staged.Source), int(staged.Target)
+	err = c.q.SetDirectoryEntries(ctx, sqlcgen.SetDirectoryEntriesParams{RunID: c.run.RunID, SourceEntries: staged.Source, TargetEntries: staged.Target})
+	if err != nil {
+		return t, err
+	}
+	rows, err := c.q.CountDirectoryChanges(ctx, c.run.RunID)
+	for _, row := range rows {
+		kind, n := directory.ChangeKind(row.Kind), int(row.Changes)
+		t.Kinds[kind] += n
+		if row.State == string(control.ChangePlanned) {
+			t.Planned[kind] += n
+			if row.Approved {
+				t.Approved[kind] += n
+			}
+		}
+	}
+	return t, err
+}

@@ -1,0 +1,163 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// HoldDirectoryChanges implements control.DirectoryRuns and returns how many
+// changes of the run are held. What needs a number that a held change would free
+// is held with it, approved or not.
+func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
+	err = s.inTx(ctx, "hold changes of directory run "+runID, func(q *sqlcgen.Queries) error {
+		held = 0
+		run, err := running(ctx, q, runID)
+		if err != nil {
+			return err
+		}
+		if err := q.HoldDirectoryChanges(ctx, sqlcgen.HoldDirectoryChangesParams{RunID: runID, Kinds: strs(kinds)}); err != nil {
+			return err
+		}
+		for more := int64(1); more > 0; {
+			if err := q.HoldDependents(ctx, runID); err != nil {
+				return err
+			}
+			if more, err = q.HoldHalves(ctx, runID); err != nil {
+				return err
+			}
+		}
+		rows, err := q.CountHeldChanges(ctx, runID)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			held += int(row.Changes)
+		}
+		if run.Trigger == control.DirectoryDryRun {
+			return nil
+		}
+		for _, row := range rows {
+			why := []string{"the number is not free before other changes that are held are made"}
+			if slices.Contains(kinds, directory.ChangeKind(row.Kind)) {
+				why = make([]string, len(reasons))
+				for i, reason := range reasons {
+					why[i] = plain(reason)
+				}
+			}
+			err := q.PutDirectoryHold(ctx, sqlcgen.PutDirectoryHoldParams{RunID: runID, Kind: row.Kind, Reasons: why})
+			if err != nil {
+				return err
+			}
+			if err := q.PutDirectoryHeld(ctx, sqlcgen.PutDirectoryHeldParams{RunID: runID, Kind: row.Kind}); err != nil {
+				return err
+			}
+		}
+		if err := q.HeldOver(ctx, sqlcgen.HeldOverParams{Link: run.Link, RunID: runID}); err != nil {
+			return err
+		}
+		return q.HoldsSettled(ctx, run.Link)
+	})
+	return held, err
+}
+
+// DirectoryHolds implements control.DirectoryHolds.
+func (s *Store) DirectoryHolds(ctx context.Context, link string) ([]control.DirectoryHold, error) {
+	rows, err := s.q.ListDirectoryHolds(ctx, link)
+	holds := make([]control.DirectoryHold, len(rows))
+	for i, row := range rows {
+		holds[i] = directoryHoldOf(row.DirectoryHold, row.Changes)
+	}
+	return holds, classify("list holds of directories", err)
+}
+
+// DirectoryHoldChanges implements control.DirectoryHolds; limit 0 means all.
+func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]control.DirectoryChange, error) {
+	op := fmt.Sprintf("list changes of hold %d", id)
+	rows, err := s.q.ListDirectoryHeld(ctx, sqlcgen.ListDirectoryHeldParams{ID: id, After: after, MaxRows: int64(limit)})
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	list := make([]control.DirectoryChange, len(rows))
+	for i, row := range rows {
+		state := control.ChangeHeld
+		switch control.HoldState(row.State) {
+		case control.HoldRefused:
+			state = control.ChangeRefused
+		case control.HoldApproved:
+			state = control.ChangePlanned
+		case control.HoldWaiting:
+		}
+		list[i] = control.DirectoryChange{Seq: row.Seq, State: state, Change: directory.Change{
+			Kind: directory.ChangeKind(row.Kind), Number: row.Number,
+			Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
+			Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
+			Columns: columnList(row.Columns), Blank: columnList(row.Blank)}}
+	}
+	return list, nil
+}
+
+// DecideDirectoryHolds implements control.DirectoryHolds, in one transaction. It
+// returns what was decided on, with the ids that the holds had.
+func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision control.HoldState, who string) ([]control.DirectoryHold, error) {
+	var decided []control.DirectoryHold
+	err := s.inTx(ctx, "decide on holds of directories", func(q *sqlcgen.Queries) error {
+		decided = nil
+		rows, err := q.LockDirectoryHolds(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if !slices.ContainsFunc(rows, func(h sqlcgen.DirectoryHold) bool { return h.ID == id }) {
+				return control.NoHold(id)
+			}
+		}
+		for _, h := range rows {
+			hold, err := decideDirectory(ctx, q, h, decision, who)
+			if err != nil {
+				return err
+			}
+			decided = append(decided, hold)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return decided, nil
+}
+
+// decideDirectory makes the changes of a hold those of another state.
+func decideDirectory(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.DirectoryHold, decision control.HoldState, who string) (control.DirectoryHold, error) {
+	n, err := q.CountDirectoryHeld(ctx, sqlcgen.CountDirectoryHeldParams{Link: h.Link, Kind: h.Kind, State: h.State})
+	hold := directoryHoldOf(h, n)
+	if err != nil || h.State == string(decision) {
+		return hold, err
+	}
+	row, err := q.DecideDirectoryHold(ctx, sqlcgen.DecideDirectoryHoldParams{ID: h.ID, Decision: string(decision), Who: plain(who)})
+	if err != nil {
+		return hold, err
+	}
+	_, err = q.MoveDirectoryHeld(ctx, sqlcgen.MoveDirectoryHeldParams{Link: h.Link, Kind: h.Kind, State: h.State, Decision: string(decision)})
+	if err != nil {
+		return hold, err
+	}
+	if err := q.DropDirectoryHold(ctx, h.ID); err != nil {
+		return hold, err
+	}
+	hold.State, hold.DecidedBy, hold.DecidedAt = decision, row.DecidedBy, orZero(row.DecidedAt)
+	// The guard's log tells changes of a directory by their kind in the place of
+	// a folder, and by no mailbox.
+	return hold, q.InsertGuardDecision(ctx, sqlcgen.InsertGuardDecisionParams{Who: plain(who), Decision: string(decision), Link: h.Link,
+		Folder: "directory: " + h.Kind, HoldID: h.ID, Messages: n, Reasons: h.Reasons})
+}
+
+func directoryHoldOf(h sqlcgen.DirectoryHold, changes int64) control.DirectoryHold {
+	return control.DirectoryHold{ID: h.ID, State: control.HoldState(h.State), Link: h.Link, RunID: h.RunID,
+		Kind: directory.ChangeKind(h.Kind), Changes: int(changes), Source: int(h.SourceEntries), Target: int(h.TargetEntries),
+		Reasons: slices.Clone(h.Reasons), Since: h.Since, UpdatedAt: h.UpdatedAt, DecidedBy: h.DecidedBy, DecidedAt: orZero(h.DecidedAt)}
+}

@@ -1,0 +1,241 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+const (
+	// keptChanges and keptRuns are of how many runs of a link before the present
+	// one the changes, and the runs themselves, are kept.
+	keptChanges = 20
+	keptRuns    = 500
+)
+
+// BeginDirectoryRun implements control.DirectoryRuns. It writes down which
+// columns the mappings of both stores have in common.
+func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error {
+	return s.inTx(ctx, "begin directory run of link "+link, func(q *sqlcgen.Queries) error {
+		others, err := q.OtherDirectoryRuns(ctx, sqlcgen.OtherDirectoryRunsParams{Link: link, RunID: runID})
+		if err != nil {
+			return err
+		}
+		if _, err := q.GetDirectoryRun(ctx, runID); !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		for _, other := range others {
+			if err := finish(ctx, q, other, control.DirectoryFailed, []string{"it was broken off"}, ""); err != nil {
+				return err
+			}
+		}
+		source, target, err := mappings(ctx, q, link)
+		if err != nil {
+			return err
+		}
+		p := sqlcgen.InsertDirectoryRunParams{RunID: runID, Link: link, Trigger: trigger, Columns: []string{}, Protected: []string{}}
+		for _, a := range directory.Attributes() {
+			if source.Names[a.Column] != "" && target.Names[a.Column] != "" {
+				p.Columns = append(p.Columns, string(a.Column))
+			}
+		}
+		for _, text := range target.Protected {
+			if !strings.HasPrefix(text, "(") {
+				p.Protected = append(p.Protected, plain(text))
+			}
+		}
+		if err := q.InsertDirectoryRun(ctx, p); err != nil {
+			return err
+		}
+		if err := q.PruneDirectoryChanges(ctx, sqlcgen.PruneDirectoryChangesParams{Link: link, Keep: keptChanges}); err != nil {
+			return err
+		}
+		return q.PruneDirectoryRuns(ctx, sqlcgen.PruneDirectoryRunsParams{Link: link, Keep: keptRuns})
+	})
+}
+
+// running locks a run for the rest of the transaction. One that has ended is a
+// Conflict.
+func running(ctx context.Context, q *sqlcgen.Queries, runID string) (sqlcgen.DirectoryRun, error) {
+	run, err := q.LockDirectoryRun(ctx, runID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return run, unknownDirectoryRun(runID)
+	}
+	if err == nil && run.State != string(control.DirectoryRunning) {
+		return run, ended(runID)
+	}
+	return run, err
+}
+
+func ended(runID string) error {
+	return fault.New(fault.Conflict, "directory run "+runID+" has ended", nil, "")
+}
+
+// SaveDirectoryPhase implements control.DirectoryRuns.
+func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) error {
+	n, err := s.q.SetDirectoryPhase(ctx, sqlcgen.SetDirectoryPhaseParams{RunID: runID, Phase: phase})
+	if err == nil && n == 0 {
+		return ended(runID)
+	}
+	return classify("record phase of directory run "+runID, err)
+}
+
+// SaveDirectoryMembers implements control.DirectoryRuns.
+func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int) error {
+	return classify("record members of directory run "+runID,
+		s.q.SetDirectoryMembers(ctx, sqlcgen.SetDirectoryMembersParams{RunID: runID, Joined: int64(joined), Departed: int64(left)}))
+}
+
+// SaveExtracts implements control.DirectoryRuns.
+func (s *Store) SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error {
+	p := sqlcgen.SaveExtractsParams{RunID: runID}
+	var err [2]error
+	p.SourceExtract, err[0] = json.Marshal(source)
+	p.TargetExtract, err[1] = json.Marshal(target)
+	return classify("record extracts of directory run "+runID, errors.Join(err[0], err[1], s.q.SaveExtracts(ctx, p)))
+}
+
+// LastExtracts implements control.DirectoryRuns. Dry runs, and runs that have
+// not ended, do not count.
+func (s *Store) LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error) {
+	op := "read last extracts of link " + link
+	row, err := s.q.LastExtracts(ctx, sqlcgen.LastExtractsParams{Link: link, DryRun: control.DirectoryDryRun})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return source, target, false, nil
+	}
+	if err != nil {
+		return source, target, false, classify(op, err)
+	}
+	err = errors.Join(kept(op, row.SourceExtract, &source), kept(op, row.TargetExtract, &target))
+	return source, target, err == nil, err
+}
+
+// FinishDirectoryRun implements control.DirectoryRuns.
+func (s *Store) FinishDirectoryRun(ctx context.Context, runID string, state control.DirectoryState, reasons []string, hint string) error {
+	return s.inTx(ctx, "end directory run "+runID, func(q *sqlcgen.Queries) error {
+		return finish(ctx, q, runID, state, reasons, hint)
+	})
+}
+
+// finish ends a run that runs, and leaves one that has ended as it is.
+func finish(ctx context.Context, q *sqlcgen.Queries, runID string, state control.DirectoryState, reasons []string, hint string) error {
+	run, err := q.LockDirectoryRun(ctx, runID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return unknownDirectoryRun(runID)
+	}
+	if err != nil || run.State != string(control.DirectoryRunning) {
+		return err
+	}
+	counts, err := countChanges(ctx, q, run)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(counts)
+	if err != nil {
+		return err
+	}
+	said := make([]string, len(reasons))
+	for i, reason := range reasons {
+		said[i] = plain(reason)
+	}
+	err = q.FinishDirectoryRun(ctx, sqlcgen.FinishDirectoryRunParams{RunID: runID, State: string(state), Reasons: said,
+		Hint: plain(hint), Counts: text})
+	if err != nil {
+		return err
+	}
+	return q.DropStaged(ctx, runID)
+}
+
+// countChanges counts a run's changes by what became of them.
+func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.DirectoryRun) (control.DirectoryCounts, error) {
+	c := control.DirectoryCounts{Source: int(run.SourceEntries), Target: int(run.TargetEntries), Joined: int(run.Joined), Left: int(run.Departed)}
+	rows, err := q.CountDirectoryChanges(ctx, run.RunID)
+	for _, row := range rows {
+		n := int(row.Changes)
+		kind := directory.ChangeKind(row.Kind)
+		switch control.ChangeState(row.State) {
+		case control.ChangeDone:
+			switch kind { //nolint:exhaustive // the others are never carried out
+			case directory.Create:
+				c.Created += n
+			case directory.Alter:
+				c.Altered += n
+			case directory.Renumber:
+				c.Renumbers += n
+			case directory.Remove, directory.Unknown:
+				c.Removed += n
+			}
+		case control.ChangeFailed:
+			c.Failed += n
+		case control.ChangeHeld, control.ChangeRefused:
+			c.Held += n
+		case control.ChangeGivenUp:
+			c.GivenUp += n
+		case control.ChangePlanned, control.ChangeTold:
+		}
+		switch kind { //nolint:exhaustive // the others are counted by what became of them
+		case directory.Unknown:
+			if row.State != string(control.ChangeDone) {
+				c.Unknown += n
+			}
+		case directory.Duplicate:
+			c.Duplicate += n
+		case directory.Protected:
+			c.Protected += n
+		}
+	}
+	return c, err
+}
+
+// DirectoryRun implements control.DirectoryRuns.
+func (s *Store) DirectoryRun(ctx context.Context, runID string) (control.DirectoryRun, error) {
+	row, err := s.q.GetDirectoryRun(ctx, runID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return control.DirectoryRun{}, unknownDirectoryRun(runID)
+	}
+	if err != nil {
+		return control.DirectoryRun{}, classify("read directory run "+runID, err)
+	}
+	return s.directoryRunOf(ctx, row)
+}
+
+// DirectoryRunsOf implements control.DirectoryRuns; limit 0 means all.
+func (s *Store) DirectoryRunsOf(ctx context.Context, link string, limit int) ([]control.DirectoryRun, error) {
+	rows, err := s.q.ListDirectoryRuns(ctx, sqlcgen.ListDirectoryRunsParams{Link: link, MaxRows: int64(limit)})
+	if err != nil {
+		return nil, classify("list directory runs", err)
+	}
+	runs := make([]control.DirectoryRun, len(rows))
+	for i, row := range rows {
+		if runs[i], err = s.directoryRunOf(ctx, row); err != nil {
+			return nil, err
+		}
+	}
+	return runs, nil
+}
+
+func (s *Store) directoryRunOf(ctx context.Context, row sqlcgen.DirectoryRun) (control.DirectoryRun, error) {
+	run := control.DirectoryRun{RunID: row.RunID, Link: row.Link, Trigger: row.Trigger, State: control.DirectoryState(row.State),
+		Phase: row.Phase, StartedAt: row.StartedAt, FinishedAt: orZero(row.FinishedAt), Reasons: slices.Clone(row.Reasons), Hint: row.Hint}
+	op := "read directory run " + row.RunID
+	if row.Counts != nil {
+		err := kept(op, row.Counts, &run.DirectoryCounts)
+		return run, err
+	}
+	var err error
+	run.DirectoryCounts, err = countChanges(ctx, s.q, row)
+	return run, classify(op, err)
+}
+
+func unknownDirectoryRun(runID string) error {
+	return fault.New(fault.Config, "there is no directory run "+runID, nil, "directory status shows those that there are")
+}
