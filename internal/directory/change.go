@@ -26,17 +26,19 @@ const (
 
 // Change is one mailbox that differs.
 type Change struct {
-	Kind   ChangeKind
-	Number string // the source's; the target's where the source has none
+	Kind   ChangeKind `json:"kind"`
+	Number string     `json:"number"` // the source's; the target's where the source has none
 	// Source and Target find the entries; zero where a side has none.
-	Source, Target Ref
+	Source Ref `json:"source,omitzero"`
+	Target Ref `json:"target,omitzero"`
 	// Columns differ, in the order of Attributes. Blank are those of them in
 	// which the source had no value: only they are ever taken from the target, so
 	// that what rights hide since then is not.
-	Columns, Blank []Column
+	Columns []Column `json:"columns,omitempty"`
+	Blank   []Column `json:"blank,omitempty"`
 	// Via is a free number that the entry is given for a while, as its own is
 	// another's in a circle: a Renumber to Number follows in a change of its own.
-	Via string
+	Via string `json:"via,omitempty"`
 }
 
 // Limits say how much a run may change without anybody being asked. The zero

@@ -9,11 +9,11 @@ var ErrNoEntry = errors.New("there is no such entry")
 type Ref struct {
 	// ID is the server's own for the entry, which outlives renaming: entryUUID
 	// (RFC 4530) or nsUniqueId; "" where the server has none.
-	ID string
-	DN string
+	ID string `json:"id,omitempty"`
+	DN string `json:"dn"`
 	// Version changes with every change of the entry: entryCSN or
 	// modifyTimestamp; "" where the server tells none.
-	Version string
+	Version string `json:"version,omitempty"`
 }
 
 // Entry is a mailbox's entry with its values. It may hold a password: it is
@@ -45,10 +45,10 @@ type Record struct {
 
 // Extracted is what a complete extract tells of itself.
 type Extracted struct {
-	Entries int
+	Entries int `json:"entries"`
 	// Having counts the entries that have a value in each mapped column: one
 	// that nobody has any more was not emptied everywhere, but hidden.
-	Having map[Column]int
+	Having map[Column]int `json:"having"`
 }
 
 // Operation is one write to the target's directory. Exactly one of the pointers
