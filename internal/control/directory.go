@@ -76,6 +76,8 @@ type DirectoryCounts struct {
 	Removed   int `json:"removed"`
 	Failed    int `json:"failed"`
 	Held      int `json:"held"`
+	// Due is how many the run set out to carry out.
+	Due       int `json:"due"`
 	Unknown   int `json:"unknown"`
 	Duplicate int `json:"duplicate"`
 	Protected int `json:"protected"`
