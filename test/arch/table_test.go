@@ -132,6 +132,7 @@ var table = map[string]row{
 	"internal/copier/copiersim":        {layer: helper, inside: purePackages},
 	"internal/control/controltest":     {layer: helper, anything: true, never: []string{imap, postgres, temporal}},
 	"internal/imapstore/imapstoretest": {layer: helper, anything: true, never: []string{postgres, temporal}},
+	"internal/ldapdir/ldapdirtest":     {layer: helper, anything: true, never: []string{postgres, temporal}},
 	"internal/pgstore/pgtest":          {layer: helper, anything: true, never: []string{imap, temporal}},
 	"internal/stack/stacktest":         {layer: helper, anything: true},
 	"activities/activitytest":          {layer: helper, anything: true, never: []string{imap, postgres}},

@@ -24,6 +24,9 @@ type Directory interface {
 	TrustedPassword() string
 	// Apply carries out changes written as LDIF as the administrator.
 	Apply(ctx context.Context, ldif string) error
+	// Dump returns all entries as LDIF, each value in a line of its own, whatever
+	// anybody may see of them.
+	Dump(ctx context.Context) (string, error)
 	Restart(ctx context.Context) error
 	Kill9() error
 	Stop() error

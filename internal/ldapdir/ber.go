@@ -1,0 +1,149 @@
+package ldapdir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxMessage bounds what a server may send as one message. An entry with a
+// recorded name has some kilobytes.
+const maxMessage = 64 << 20
+
+var (
+	errNotLDAP   = errors.New("the port does not speak LDAP")
+	errTooLarge  = errors.New("the server announces a message of more than 64 MB")
+	errMalformed = errors.New("the server's answer is malformed")
+)
+
+// framer follows the boundaries of LDAP messages in a stream of bytes (RFC 4511,
+// 5.1: BER, definite lengths only), so that neither another protocol nor an
+// absurd length reaches the library, which allocates what is announced.
+type framer struct {
+	header []byte // of the message that begins, as far as it came
+	left   int64  // bytes of the message that are still to come
+}
+
+// feed takes the next bytes of the stream.
+func (f *framer) feed(b []byte) error {
+	for len(b) > 0 {
+		if f.left > 0 {
+			n := min(f.left, int64(len(b)))
+			f.left -= n
+			b = b[n:]
+			continue
+		}
+		f.header = append(f.header, b[0])
+		b = b[1:]
+		length, complete, err := messageLength(f.header)
+		if err != nil {
+			return err
+		}
+		if complete {
+			f.left, f.header = length, f.header[:0]
+		}
+	}
+	return nil
+}
+
+// messageLength reads the header of a message: how many bytes follow it, and
+// whether it is complete.
+func messageLength(header []byte) (length int64, complete bool, err error) {
+	if header[0] != 0x30 {
+		return 0, false, errNotLDAP
+	}
+	if len(header) == 1 {
+		return 0, false, nil
+	}
+	first := header[1]
+	if first < 0x80 {
+		return int64(first), true, nil
+	}
+	n := int(first &^ 0x80)
+	if n == 0 || n > 8 {
+		return 0, false, errNotLDAP // indefinite, or no length at all
+	}
+	for _, b := range header[2:] {
+		length = length<<8 | int64(b)
+		if length > maxMessage {
+			return 0, false, errTooLarge
+		}
+	}
+	return length, len(header) == 2+n, nil
+}
+
+// readMessage reads one message from r byte by byte where that matters, so that
+// nothing behind it is taken, and returns what its header announces. It may
+// have 64 kB.
+func readMessage(r io.Reader) ([]byte, error) {
+	var header []byte
+	var one [1]byte
+	for {
+		if _, err := io.ReadFull(r, one[:]); err != nil {
+			return nil, err
+		}
+		header = append(header, one[0])
+		length, complete, err := messageLength(header)
+		switch {
+		case err != nil:
+			return nil, err
+		case !complete:
+			continue
+		case length > 64<<10:
+			return nil, errTooLarge
+		}
+		body := make([]byte, length)
+		_, err = io.ReadFull(r, body)
+		return body, err
+	}
+}
+
+// element splits the first element off b: its tag, its content and the rest.
+func element(b []byte) (tag byte, content, rest []byte, err error) {
+	if len(b) < 2 || b[0]&0x1f == 0x1f {
+		return 0, nil, nil, errMalformed
+	}
+	length, at := int64(b[1]), 2
+	if b[1] >= 0x80 {
+		n := int(b[1] &^ 0x80)
+		if n == 0 || n > 4 || len(b) < 2+n {
+			return 0, nil, nil, errMalformed
+		}
+		length, at = 0, 2+n
+		for _, d := range b[2:at] {
+			length = length<<8 | int64(d)
+		}
+	}
+	if length > int64(len(b)-at) {
+		return 0, nil, nil, errMalformed
+	}
+	end := at + int(length)
+	return b[0], b[at:end], b[end:], nil
+}
+
+// startTLSRequest is the extended request 1.3.6.1.4.1.1466.20037 (RFC 4511,
+// 4.14.1) as the first message of a connection.
+func startTLSRequest() []byte {
+	const oid = "1.3.6.1.4.1.1466.20037"
+	name := append([]byte{0x80, byte(len(oid))}, oid...)
+	request := append([]byte{0x77, byte(len(name))}, name...)
+	message := append([]byte{0x02, 0x01, 0x01}, request...)
+	return append([]byte{0x30, byte(len(message))}, message...)
+}
+
+// extendedResult reads the body of the answer to it: the result code.
+func extendedResult(body []byte) (code int, err error) {
+	tag, id, rest, err := element(body)
+	if err != nil || tag != 0x02 || len(id) != 1 || id[0] != 1 {
+		return 0, fmt.Errorf("%w: another message than the answer", errMalformed)
+	}
+	tag, response, _, err := element(rest)
+	if err != nil || tag != 0x78 {
+		return 0, fmt.Errorf("%w: no answer to an extended request", errMalformed)
+	}
+	tag, result, _, err := element(response)
+	if err != nil || tag != 0x0a || len(result) != 1 || result[0] > 0x7f {
+		return 0, fmt.Errorf("%w: no result code", errMalformed)
+	}
+	return int(result[0]), nil
+}

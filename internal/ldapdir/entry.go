@@ -1,0 +1,179 @@
+package ldapdir
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"mailmirror/internal/directory"
+)
+
+// mapped lists the columns of a mapping in their order.
+func mapped(m directory.Mapping) []directory.Column {
+	var columns []directory.Column
+	for _, a := range directory.Attributes() {
+		if m.Names[a.Column] != "" {
+			columns = append(columns, a.Column)
+		}
+	}
+	return columns
+}
+
+// natures tells what each column is.
+func natures() map[directory.Column]directory.Nature {
+	n := map[directory.Column]directory.Nature{}
+	for _, a := range directory.Attributes() {
+		n[a.Column] = a.Nature
+	}
+	return n
+}
+
+// wanted lists the attributes that an entry is read with.
+func (s *Store) wanted(v *server) []string {
+	m := s.opts.Mapping
+	var names []string
+	add := func(name string) {
+		if name != "" && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			names = append(names, name)
+		}
+	}
+	for _, c := range mapped(m) {
+		add(m.Names[c])
+	}
+	for _, name := range loginNames(m.Login) {
+		add(name)
+	}
+	add(v.id)
+	add(v.version)
+	return names
+}
+
+// entry translates an entry. Protected tells only of its number here.
+func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
+	m := s.opts.Mapping
+	values := func(name string) [][]byte {
+		if name == "" {
+			return nil
+		}
+		var all [][]byte
+		for _, a := range e.Attributes {
+			if v.schema.same(a.Name, name) {
+				all = append(all, a.ByteValues...)
+			}
+		}
+		return all
+	}
+	first := func(name string) string {
+		if found := values(name); len(found) > 0 {
+			return string(found[0])
+		}
+		return ""
+	}
+	entry := directory.Entry{
+		Ref:    directory.Ref{ID: first(v.id), DN: e.DN, Version: first(v.version)},
+		Values: map[directory.Column][][]byte{},
+	}
+	for _, c := range mapped(m) {
+		if found := values(m.Names[c]); len(found) > 0 {
+			entry.Values[c] = found
+		}
+	}
+	entry.Number = s.number(v, e.DN, entry.Values[directory.MailboxNumber])
+	entry.Login = login(m.Login, first)
+	entry.Protected = s.protected[strings.ToLower(entry.Number)]
+	return entry
+}
+
+// number is the one by which the mailbox is called: the one value of its
+// attribute, of several that in the entry's name; "" where neither tells.
+func (s *Store) number(v *server, name string, values [][]byte) string {
+	if len(values) == 1 {
+		return string(values[0])
+	}
+	parsed, err := parseDN(name)
+	if err != nil || len(parsed) == 0 {
+		return ""
+	}
+	for _, a := range parsed[0] {
+		if v.schema.same(a.name, s.opts.Mapping.Names[directory.MailboxNumber]) {
+			// As the entry has it, where only the case is another.
+			for _, value := range values {
+				if fold(string(value)) == fold(a.value) {
+					return string(value)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// record keeps of an entry what the compare needs.
+func record(e directory.Entry, kinds map[directory.Column]directory.Nature, digest func(directory.Column, []byte) []byte) directory.Record {
+	r := directory.Record{
+		Ref: e.Ref, Number: e.Number, Login: e.Login, Protected: e.Protected,
+		Texts: map[directory.Column][]string{}, Digests: map[directory.Column][]byte{},
+	}
+	for column, values := range e.Values {
+		if kinds[column] == directory.Text {
+			for _, v := range values {
+				r.Texts[column] = append(r.Texts[column], string(v))
+			}
+			slices.Sort(r.Texts[column])
+			continue
+		}
+		if len(values) == 1 {
+			r.Digests[column] = digest(column, values[0])
+			continue
+		}
+		// Values are a set (RFC 4512, 2.3): in an order of its own, as a digest of
+		// digests, which cannot run into one another.
+		var each [][]byte
+		for _, v := range values {
+			each = append(each, digest(column, v))
+		}
+		slices.SortFunc(each, bytes.Compare)
+		r.Digests[column] = digest(column, bytes.Join(each, nil))
+	}
+	return r
+}
+
+// loginNames lists the attributes of a rule for log-ins.
+func loginNames(rule string) []string {
+	var names []string
+	for rest := rule; ; {
+		_, after, found := strings.Cut(rest, "{")
+		if !found {
+			return names
+		}
+		name, after, found := strings.Cut(after, "}")
+		if !found {
+			return names
+		}
+		names, rest = append(names, name), after
+	}
+}
+
+// login fills a rule in. An attribute without a value gives no log-in: part of
+// one would be somebody else's.
+func login(rule string, value func(name string) string) string {
+	var b strings.Builder
+	for rest := rule; ; {
+		text, after, found := strings.Cut(rest, "{")
+		b.WriteString(text)
+		if !found {
+			return b.String()
+		}
+		name, after, found := strings.Cut(after, "}")
+		if !found {
+			return ""
+		}
+		v := value(name)
+		if v == "" {
+			return ""
+		}
+		b.WriteString(v)
+		rest = after
+	}
+}

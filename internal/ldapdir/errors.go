@@ -1,0 +1,106 @@
+package ldapdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"mailmirror/internal/fault"
+)
+
+// answerOf returns the server's answer where err is one. The library uses its
+// own numbers, from 200 on, for what is no answer.
+func answerOf(err error) (*ldap.Error, bool) {
+	e, ok := errors.AsType[*ldap.Error](err)
+	if !ok || e.ResultCode >= ldap.ErrorNetwork {
+		return nil, false
+	}
+	return e, true
+}
+
+// isCode reports whether err is an answer with one of the codes.
+func isCode(err error, codes ...uint16) bool {
+	e, ok := answerOf(err)
+	return ok && slices.Contains(codes, e.ResultCode)
+}
+
+// codeName is a result code as the servers' manuals call it (RFC 4511, 4.1.9).
+func codeName(code uint16) string {
+	if name, ok := ldap.LDAPResultCodeMap[code]; ok {
+		return fmt.Sprintf("%s (%d)", strings.ToLower(name), code)
+	}
+	return fmt.Sprintf("result code %d", code)
+}
+
+// printable cuts a server's text to something fit for a log line.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if b.Len() > 160 {
+			b.WriteString("…")
+			break
+		}
+		if r < 0x20 || r == 0x7f {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// op puts the store before what was being done.
+func (s *Session) op(what string) string {
+	return "directory of store " + s.store.opts.Name + ": " + what
+}
+
+// lost classifies the end of a session: whatever is no answer of the server.
+func (s *Session) lost(what string, err error) error {
+	cause := s.link.cause()
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fault.New(fault.Transient, s.op(what), err, "")
+	case errors.Is(cause, errNotLDAP), errors.Is(cause, errTooLarge):
+		return fault.New(fault.Transient, s.op(what), cause, "see the server's log; something between may not let LDAP through")
+	case cause != nil && !errors.Is(cause, errClosed):
+		return fault.New(fault.Transient, s.op(what), cause, "")
+	}
+	return fault.New(fault.Transient, s.op(what), errors.New("the server's answer cannot be read"), "see the server's log")
+}
+
+// readFailed classifies what a search ended with.
+func (s *Session) readFailed(what string, err error) error {
+	answer, ok := answerOf(err)
+	if !ok {
+		return s.lost(what, err)
+	}
+	kind, hint := fault.Config, ""
+	switch answer.ResultCode {
+	case ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded:
+		hint = "raise the size limit of the bind DN on the server (OpenLDAP: olcLimits with size=unlimited; 389: nsSizeLimit, nsPagedSizeLimit and nsLookThroughLimit)"
+	case ldap.LDAPResultTimeLimitExceeded:
+		kind, hint = fault.Transient, "raise the time limit of the bind DN on the server, or have it index the object class"
+	case ldap.LDAPResultNoSuchObject:
+		hint = "check the base DN, and that the bind DN may see it"
+	case ldap.LDAPResultInsufficientAccessRights:
+		hint = "give the bind DN the right to read and search below the base DN"
+	case ldap.LDAPResultReferral:
+		hint = "name the server that holds the entries itself"
+	case ldap.LDAPResultInvalidDNSyntax:
+		hint = "check the base DN"
+	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultOperationsError, ldap.LDAPResultOther:
+		kind, hint = fault.Transient, "see the server's log"
+	case ldap.LDAPResultInvalidCredentials, ldap.LDAPResultStrongAuthRequired:
+		hint = "check the bind DN and the password file"
+	}
+	text := codeName(answer.ResultCode)
+	if answer.Err != nil {
+		if said := printable(answer.Err.Error()); said != "" {
+			text += ": " + said
+		}
+	}
+	return fault.New(kind, s.op(what), &plainError{text, err}, hint)
+}

@@ -1,0 +1,168 @@
+package ldapdir
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"mailmirror/internal/fault"
+)
+
+// The controls that are used where the server has them.
+const (
+	controlPaged     = "1.2.840.113556.1.4.319" // RFC 2696
+	controlAssertion = "1.3.6.1.1.12"           // RFC 4528
+)
+
+// server is what a server tells of itself and of the base.
+type server struct {
+	name, release string
+	controls      []string
+	schema        *schema // nil where it may not be read
+	// id and version are the attributes that name an entry for its life, and
+	// that change with it; "" where there are none.
+	id, version string
+}
+
+func (v *server) has(control string) bool { return slices.Contains(v.controls, control) }
+
+// learn asks the server once per session what it is.
+func (s *Session) learn(ctx context.Context) (*server, error) {
+	if s.known != nil {
+		return s.known, nil
+	}
+	v := &server{}
+	// RFC 4512, 5.1: the root DSE tells the controls. Not every server lets it be
+	// read, which is found out below.
+	root, err := s.lookup(ctx, "", "(objectClass=*)", "*", "+")
+	if err != nil && !isCode(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights) {
+		return nil, s.readFailed("read the root entry", err)
+	}
+	subschema := ""
+	if root != nil {
+		v.name, v.release = root.GetAttributeValue("vendorName"), root.GetAttributeValue("vendorVersion")
+		if v.name == "" && slices.Contains(root.GetAttributeValues("objectClass"), "OpenLDAProotDSE") {
+			v.name = "OpenLDAP"
+		}
+		v.controls = root.GetAttributeValues("supportedControl")
+		subschema = root.GetAttributeValue("subschemaSubentry")
+	}
+	base, err := s.lookup(ctx, s.store.opts.Mapping.BaseDN, "(objectClass=*)",
+		"entryUUID", "nsUniqueId", "entryCSN", "modifyTimestamp", "subschemaSubentry")
+	switch {
+	case isCode(err, ldap.LDAPResultNoSuchObject), err == nil && base == nil:
+		return nil, fault.New(fault.Config, s.op("read the base"), &plainError{
+			"there is no entry " + s.store.opts.Mapping.BaseDN + ", or the bind DN may not see it", err}, "check the base DN and the rights of the bind DN")
+	case err != nil:
+		return nil, s.readFailed("read the base", err)
+	}
+	// What the schema knows tells nothing here: 389 Directory Server knows
+	// entryUUID and has none.
+	for _, name := range []string{"entryUUID", "nsUniqueId"} {
+		if v.id == "" && base.GetEqualFoldAttributeValue(name) != "" {
+			v.id = name
+		}
+	}
+	for _, name := range []string{"entryCSN", "modifyTimestamp"} {
+		if v.version == "" && base.GetEqualFoldAttributeValue(name) != "" {
+			v.version = name
+		}
+	}
+	if own := base.GetEqualFoldAttributeValue("subschemaSubentry"); own != "" {
+		subschema = own
+	}
+	if v.schema, err = s.readSchema(ctx, subschema); err != nil {
+		return nil, err
+	}
+	s.known = v
+	return v, nil
+}
+
+// readSchema returns nil where the schema may not be read.
+func (s *Session) readSchema(ctx context.Context, at string) (*schema, error) {
+	if at == "" {
+		return nil, nil
+	}
+	e, err := s.lookup(ctx, at, "(objectClass=subschema)", "attributeTypes", "objectClasses")
+	if isCode(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights) || err == nil && e == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.readFailed("read the schema", err)
+	}
+	types, classes := e.GetEqualFoldAttributeValues("attributeTypes"), e.GetEqualFoldAttributeValues("objectClasses")
+	if len(types) == 0 || len(classes) == 0 {
+		return nil, nil
+	}
+	return newSchema(types, classes), nil
+}
+
+// lookup reads one entry; nil where the filter does not hold for it. Its error
+// is the library's own.
+func (s *Session) lookup(ctx context.Context, name, filter string, attributes ...string) (*ldap.Entry, error) {
+	request := &ldap.SearchRequest{BaseDN: name, Scope: ldap.ScopeBaseObject, Filter: filter, Attributes: attributes}
+	var found *ldap.SearchResult
+	err := s.ask(ctx, func(c *ldap.Conn) (err error) {
+		found, err = c.Search(request)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found.Referrals) > 0:
+		return nil, &ldap.Error{ResultCode: ldap.LDAPResultReferral, Err: errors.New("the entry is on another server")}
+	case len(found.Entries) == 0:
+		return nil, nil
+	}
+	return found.Entries[0], nil
+}
+
+// preflight refuses a mapping that the server does not know. A search for an
+// attribute without a definition finds nothing, and says that it succeeded.
+func (s *Session) preflight(ctx context.Context) (*server, error) {
+	v, err := s.learn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if faults := s.store.unknown(v.schema); len(faults) > 0 {
+		return nil, fault.New(fault.Config, s.op("check the schema"), errors.New(strings.Join(faults, "; ")),
+			"load the schema of the mailboxes on the server, or correct the mapping")
+	}
+	if root := v.controls; root != nil && !v.has(controlPaged) {
+		return nil, fault.New(fault.Config, s.op("check the controls"), errors.New("the server cannot hand over entries in pages (RFC 2696)"),
+			"a large directory cannot be read completely without them")
+	}
+	return v, nil
+}
+
+// unknown lists what the mapping names and the schema does not.
+func (s *Store) unknown(known *schema) []string {
+	m := s.opts.Mapping
+	var faults []string
+	if _, ok := known.class(m.ObjectClass); !ok {
+		faults = append(faults, "the schema has no object class "+m.ObjectClass)
+	}
+	missing := map[string]bool{}
+	tell := func(name, why string) {
+		if _, ok := known.attribute(name); !ok && !missing[strings.ToLower(name)] {
+			missing[strings.ToLower(name)] = true
+			faults = append(faults, "the schema has no attribute "+name+" ("+why+")")
+		}
+	}
+	for _, c := range mapped(m) {
+		tell(m.Names[c], "the mapping's "+string(c))
+	}
+	for _, name := range loginNames(m.Login) {
+		tell(name, "for the log-in")
+	}
+	for _, name := range filterNames(m.Filter) {
+		tell(name, "in the filter")
+	}
+	for _, name := range filterNames(s.shield) {
+		tell(name, "in a protected filter")
+	}
+	return faults
+}

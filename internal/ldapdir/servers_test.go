@@ -1,0 +1,15 @@
+//go:build integration
+
+package ldapdir_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"mailmirror/internal/ldapdir/ldapdirtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSlapd(t *testing.T) { ldapdirtest.Run(t, ldapdirtest.Slapd()) }
