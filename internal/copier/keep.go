@@ -154,7 +154,11 @@ func (r *run) copyAway(ctx context.Context, from *FolderState, uids mailbox.UIDS
 	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
 		return fault.Wrap(err, "select target folder again")
 	}
-	from.Moving = &Moving{To: to, Validity: there.UIDValidity, UIDNext: there.UIDNext, UIDs: uids}
+	move := &Moving{To: to, Validity: there.UIDValidity, UIDNext: there.UIDNext, UIDs: uids}
+	if from.Moving != nil {
+		move.Copied = from.Moving.Copied
+	}
+	from.Moving = move
 	r.pending.Folders = append(r.pending.Folders, from.asUpdate())
 	if err := r.save(ctx); err != nil {
 		return err
@@ -168,32 +172,45 @@ func (r *run) copyAway(ctx context.Context, from *FolderState, uids mailbox.UIDS
 // resume ends what an earlier sync began: what arrived in the folder for
 // deleted messages is not copied there again. It returns what is left to do.
 func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet) (mailbox.UIDSet, error) {
-	m := from.Moving
-	there, err := r.target.Examine(ctx, m.To)
-	var arrived mailbox.UIDSet
-	switch {
-	case fault.Is(err, fault.Permanent): // gone, and what it held with it
-	case err != nil:
-		return nil, fault.Wrap(err, "examine the folder for deleted messages")
-	case there.UIDValidity == m.Validity:
-		all, err := r.target.UIDs(ctx)
-		if err != nil {
-			return nil, fault.Wrap(err, "list deleted messages")
-		}
-		arrived = all.From(m.UIDNext)
+	m := *from.Moving
+	arrived, err := r.arrived(ctx, m)
+	if err != nil {
+		return nil, err
 	}
 	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
 		return nil, fault.Wrap(err, "select target folder again")
 	}
-	if arrived.Len() < m.UIDs.Len() {
-		return uids, nil
+	if arrived >= m.UIDs.Len() {
+		m.Copied = m.Copied.Union(m.UIDs)
 	}
-	if copied := uids.Intersect(m.UIDs); len(copied) > 0 {
+	m.UIDs = nil
+	if copied := uids.Intersect(m.Copied); len(copied) > 0 {
 		if err := r.expunge(ctx, copied); err != nil {
 			return nil, err
 		}
+		uids, m.Copied = uids.Minus(copied), m.Copied.Minus(copied)
 	}
-	return uids.Minus(m.UIDs), nil
+	from.Moving = &m
+	return uids, nil
+}
+
+// arrived counts what came into the folder for deleted messages since a move
+// began.
+func (r *run) arrived(ctx context.Context, m Moving) (int, error) {
+	there, err := r.target.Examine(ctx, m.To)
+	switch {
+	case fault.Is(err, fault.Permanent):
+		return 0, nil // the folder is gone, and what it held with it
+	case err != nil:
+		return 0, fault.Wrap(err, "examine the folder for deleted messages")
+	case there.UIDValidity != m.Validity:
+		return 0, nil
+	}
+	all, err := r.target.UIDs(ctx)
+	if err != nil {
+		return 0, fault.Wrap(err, "list deleted messages")
+	}
+	return all.From(m.UIDNext).Len(), nil
 }
 
 // purge deletes what was kept long enough. A folder that the target does not

@@ -255,6 +255,9 @@ type Moving struct {
 	Validity uint32
 	UIDNext  mailbox.UID
 	UIDs     mailbox.UIDSet // of the folder that they are deleted from
+	// Copied are those of earlier moves that were copied and had to stay then,
+	// as the guard holds them since: they are not copied again.
+	Copied mailbox.UIDSet
 }
 
 // Intent is written before messages are appended, so that whoever comes next

@@ -276,7 +276,7 @@ func TestGuardSettings(t *testing.T) {
 func TestLedgerKeepsMoves(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1")
-	move := &copier.Moving{To: "Kept/2026-03-04", Validity: 5, UIDNext: 9, UIDs: firsts(3)}
+	move := &copier.Moving{To: "Kept/2026-03-04", Validity: 5, UIDNext: 9, UIDs: firsts(3), Copied: mailbox.UIDSet{{First: 7, Last: 9}}}
 	save(t, s, keyOf("1"), copier.Update{Folders: []copier.FolderUpdate{{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 2, Recreated: true, OpenMove: move}}})
 	want := []copier.FolderState{{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 2, Recreated: true, Moving: move}}
 	equal(t, "states", known(t, s, keyOf("1")), want)

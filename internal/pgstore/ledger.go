@@ -33,7 +33,7 @@ func (r *ledgerReader) folderRows(rows pgx.Rows) error {
 		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
 		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
 		&f.IntentUidnext, &f.IntentSources,
-		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids,
+		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids, &f.MoveCopied,
 	}, func() error {
 		r.folders = append(r.folders, f)
 		return nil
@@ -137,11 +137,12 @@ func intentOf(uidNext int64, sources string) (*copier.Intent, bool) {
 // forgotten: what it moved is then kept twice, and not lost.
 func movingOf(f sqlcgen.LedgerFoldersRow) *copier.Moving {
 	uids, err := mailbox.ParseUIDSet(f.MoveUids)
-	if err != nil || len(uids) == 0 {
+	copied, errCopied := mailbox.ParseUIDSet(f.MoveCopied)
+	if err != nil || errCopied != nil || len(uids)+len(copied) == 0 {
 		return nil
 	}
 	return &copier.Moving{To: mailbox.FolderName(f.MoveFolder), Validity: uint32(f.MoveValidity),
-		UIDNext: mailbox.UID(f.MoveUidnext), UIDs: uids}
+		UIDNext: mailbox.UID(f.MoveUidnext), UIDs: uids, Copied: copied}
 }
 
 func difference(uid int64, kind, detail string) copier.Difference {

@@ -202,6 +202,7 @@ func (w *ledgerWriter) moves(ctx context.Context, updates []copier.FolderUpdate)
 			open.ToValidities = append(open.ToValidities, int64(f.OpenMove.Validity))
 			open.ToUidnexts = append(open.ToUidnexts, int64(f.OpenMove.UIDNext))
 			open.Uids = append(open.Uids, f.OpenMove.UIDs.String())
+			open.Copied = append(open.Copied, f.OpenMove.Copied.String())
 		case f.CloseMove:
 			closed = append(closed, string(f.Name))
 		}

@@ -125,15 +125,17 @@ USING ledger_folders f
 WHERE f.link = @link AND f.number = @number AND f.folder = ANY (@folders::text[]) AND m.folder_id = f.id;
 
 -- name: OpenMoves :exec
-INSERT INTO moves (folder_id, to_folder, to_validity, to_uidnext, uids)
-SELECT f.id, u.to_folder, u.to_validity, u.to_uidnext, u.uids
+INSERT INTO moves (folder_id, to_folder, to_validity, to_uidnext, uids, copied)
+SELECT f.id, u.to_folder, u.to_validity, u.to_uidnext, u.uids, u.copied
 FROM (
     SELECT unnest(@folders::text[]) AS folder,
         unnest(@to_folders::text[]) AS to_folder,
         unnest(@to_validities::bigint[]) AS to_validity,
         unnest(@to_uidnexts::bigint[]) AS to_uidnext,
-        unnest(@uids::text[]) AS uids
+        unnest(@uids::text[]) AS uids,
+        unnest(@copied::text[]) AS copied
 ) u
 JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
 ON CONFLICT (folder_id) DO UPDATE
-SET to_folder = excluded.to_folder, to_validity = excluded.to_validity, to_uidnext = excluded.to_uidnext, uids = excluded.uids;
+SET to_folder = excluded.to_folder, to_validity = excluded.to_validity, to_uidnext = excluded.to_uidnext, uids = excluded.uids,
+    copied = excluded.copied;

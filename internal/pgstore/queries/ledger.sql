@@ -34,7 +34,8 @@ SELECT f.id, f.folder, f.source_validity, f.target_validity,
     coalesce(m.to_folder, '') AS move_folder,
     coalesce(m.to_validity, 0) AS move_validity,
     coalesce(m.to_uidnext, 0) AS move_uidnext,
-    coalesce(m.uids, '') AS move_uids
+    coalesce(m.uids, '') AS move_uids,
+    coalesce(m.copied, '') AS move_copied
 FROM ledger_folders f
 LEFT JOIN intents i ON i.folder_id = f.id
 LEFT JOIN moves m ON m.folder_id = f.id

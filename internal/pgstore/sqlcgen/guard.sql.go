@@ -495,18 +495,20 @@ func (q *Queries) LockHolds(ctx context.Context, ids []int64) ([]GuardHold, erro
 }
 
 const OpenMoves = `-- name: OpenMoves :exec
-INSERT INTO moves (folder_id, to_folder, to_validity, to_uidnext, uids)
-SELECT f.id, u.to_folder, u.to_validity, u.to_uidnext, u.uids
+INSERT INTO moves (folder_id, to_folder, to_validity, to_uidnext, uids, copied)
+SELECT f.id, u.to_folder, u.to_validity, u.to_uidnext, u.uids, u.copied
 FROM (
     SELECT unnest($1::text[]) AS folder,
         unnest($2::text[]) AS to_folder,
         unnest($3::bigint[]) AS to_validity,
         unnest($4::bigint[]) AS to_uidnext,
-        unnest($5::text[]) AS uids
+        unnest($5::text[]) AS uids,
+        unnest($6::text[]) AS copied
 ) u
-JOIN ledger_folders f ON f.link = $6 AND f.number = $7 AND f.folder = u.folder
+JOIN ledger_folders f ON f.link = $7 AND f.number = $8 AND f.folder = u.folder
 ON CONFLICT (folder_id) DO UPDATE
-SET to_folder = excluded.to_folder, to_validity = excluded.to_validity, to_uidnext = excluded.to_uidnext, uids = excluded.uids
+SET to_folder = excluded.to_folder, to_validity = excluded.to_validity, to_uidnext = excluded.to_uidnext, uids = excluded.uids,
+    copied = excluded.copied
 `
 
 type OpenMovesParams struct {
@@ -515,6 +517,7 @@ type OpenMovesParams struct {
 	ToValidities []int64
 	ToUidnexts   []int64
 	Uids         []string
+	Copied       []string
 	Link         string
 	Number       string
 }
@@ -526,6 +529,7 @@ func (q *Queries) OpenMoves(ctx context.Context, arg OpenMovesParams) error {
 		arg.ToValidities,
 		arg.ToUidnexts,
 		arg.Uids,
+		arg.Copied,
 		arg.Link,
 		arg.Number,
 	)

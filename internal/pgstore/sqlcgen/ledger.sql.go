@@ -256,7 +256,8 @@ SELECT f.id, f.folder, f.source_validity, f.target_validity,
     coalesce(m.to_folder, '') AS move_folder,
     coalesce(m.to_validity, 0) AS move_validity,
     coalesce(m.to_uidnext, 0) AS move_uidnext,
-    coalesce(m.uids, '') AS move_uids
+    coalesce(m.uids, '') AS move_uids,
+    coalesce(m.copied, '') AS move_copied
 FROM ledger_folders f
 LEFT JOIN intents i ON i.folder_id = f.id
 LEFT JOIN moves m ON m.folder_id = f.id
@@ -289,6 +290,7 @@ type LedgerFoldersRow struct {
 	MoveValidity     int64
 	MoveUidnext      int64
 	MoveUids         string
+	MoveCopied       string
 }
 
 func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([]LedgerFoldersRow, error) {
@@ -320,6 +322,7 @@ func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([
 			&i.MoveValidity,
 			&i.MoveUidnext,
 			&i.MoveUids,
+			&i.MoveCopied,
 		); err != nil {
 			return nil, err
 		}

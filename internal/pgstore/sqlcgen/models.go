@@ -492,6 +492,7 @@ type Move struct {
 	ToValidity int64
 	ToUidnext  int64
 	Uids       string
+	Copied     string
 }
 
 type ScheduleMiss struct {
