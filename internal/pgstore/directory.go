@@ -55,6 +55,13 @@ func (s *Store) RemoveDirectoryStore(ctx context.Context, store string) error {
 	return classify("remove directory of store "+store, s.q.DeleteDirectoryStore(ctx, store))
 }
 
+// HasDirectory reports whether both stores of a link have a directory; false for
+// a link that there is not.
+func (s *Store) HasDirectory(ctx context.Context, link string) (bool, error) {
+	has, err := s.q.HasDirectory(ctx, link)
+	return has, classify("look for directories of link "+link, err)
+}
+
 // DirectorySettings implements control.DirectoryConfig.
 func (s *Store) DirectorySettings(ctx context.Context, link string) (control.DirectorySettings, error) {
 	op := "read directory settings of link " + link

@@ -12,7 +12,7 @@ import (
 
 // HoldDirectoryChanges implements control.DirectoryRuns and returns how many
 // changes of the run are held. What needs a number that a held change would free
-// is held with it, approved or not.
+// is held with it, approved or not. The reasons are those of the run as well.
 func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
 	err = s.inTx(ctx, "hold changes of directory run "+runID, func(q *sqlcgen.Queries) error {
 		held = 0
@@ -38,16 +38,17 @@ func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []
 		for _, row := range rows {
 			held += int(row.Changes)
 		}
+		said := plainAll(reasons)
+		if err := q.SetDirectoryReasons(ctx, sqlcgen.SetDirectoryReasonsParams{RunID: runID, Reasons: said}); err != nil {
+			return err
+		}
 		if run.Trigger == control.DirectoryDryRun {
 			return nil
 		}
 		for _, row := range rows {
 			why := []string{"the number is not free before other changes that are held are made"}
 			if slices.Contains(kinds, directory.ChangeKind(row.Kind)) {
-				why = make([]string, len(reasons))
-				for i, reason := range reasons {
-					why[i] = plain(reason)
-				}
+				why = said
 			}
 			err := q.PutDirectoryHold(ctx, sqlcgen.PutDirectoryHoldParams{RunID: runID, Kind: row.Kind, Reasons: why})
 			if err != nil {

@@ -143,16 +143,20 @@ func finish(ctx context.Context, q *sqlcgen.Queries, runID string, state control
 	if err != nil {
 		return err
 	}
-	said := make([]string, len(reasons))
-	for i, reason := range reasons {
-		said[i] = plain(reason)
-	}
-	err = q.FinishDirectoryRun(ctx, sqlcgen.FinishDirectoryRunParams{RunID: runID, State: string(state), Reasons: said,
+	err = q.FinishDirectoryRun(ctx, sqlcgen.FinishDirectoryRunParams{RunID: runID, State: string(state), Reasons: plainAll(reasons),
 		Hint: plain(hint), Counts: text})
 	if err != nil {
 		return err
 	}
 	return q.DropStaged(ctx, runID)
+}
+
+func plainAll(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = plain(text)
+	}
+	return out
 }
 
 // countChanges counts a run's changes by what became of them.

@@ -56,6 +56,9 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 		if err != nil {
 			return err
 		}
+		if err := q.DropSeenTwice(ctx, sqlcgen.DropSeenTwiceParams{RunID: runID, Side: string(side)}); err != nil {
+			return err
+		}
 		// Whoever ended the run meanwhile has dropped what was staged before.
 		_, err = running(ctx, q, runID)
 		return err

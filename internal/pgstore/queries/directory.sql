@@ -96,6 +96,28 @@ DELETE FROM directory_staged WHERE run_id = @run_id;
 -- name: DropStagedSide :exec
 DELETE FROM directory_staged WHERE run_id = @run_id AND side = @side;
 
+-- DropSeenTwice keeps the later of what was read of an entry that was renamed
+-- while the pages were.
+-- name: DropSeenTwice :exec
+DELETE FROM directory_staged d
+USING (
+    SELECT x.id, max(x.n) AS last FROM directory_staged x
+    WHERE x.run_id = @run_id AND x.side = @side AND x.id <> ''
+    GROUP BY x.id HAVING count(*) > 1
+) twice
+WHERE d.run_id = @run_id AND d.side = @side AND d.id = twice.id AND d.n < twice.last;
+
+-- name: SetDirectoryReasons :exec
+UPDATE directory_runs SET reasons = @reasons WHERE run_id = @run_id AND state = 'running';
+
+-- name: HasDirectory :one
+SELECT EXISTS (
+    SELECT FROM links l
+    JOIN directory_stores s ON s.store = l.source
+    JOIN directory_stores t ON t.store = l.target
+    WHERE l.name = @link
+);
+
 -- name: CountStaged :one
 SELECT count(*) FILTER (WHERE side = 'source') AS source, count(*) FILTER (WHERE side = 'target') AS target
 FROM directory_staged WHERE run_id = @run_id;

@@ -8,8 +8,8 @@ DELETE FROM directory_changes WHERE run_id = @run_id;
 -- which entries were found to belong together.
 --
 -- Entries pair up by what is recorded first, and by number then. An entry is
--- ambiguous whose number, or id, another of its side has, or that has no number:
--- nothing is done to it nor to the entry that it would pair up with.
+-- ambiguous whose number another of its side has, or that has no number: nothing
+-- is done to it nor to the entry that it would pair up with.
 -- name: CompareStaged :exec
 WITH run AS MATERIALIZED (
     SELECT run_id, link, columns, protected FROM directory_runs WHERE run_id = @run_id
@@ -20,7 +20,6 @@ s AS MATERIALIZED (
         (
             d.number = ''
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'source' GROUP BY x.number HAVING count(*) > 1)
-            OR d.id IN (SELECT x.id FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'source' AND x.id <> '' GROUP BY x.id HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
     WHERE d.run_id = @run_id AND d.side = 'source'
@@ -31,7 +30,6 @@ t AS MATERIALIZED (
         (
             d.number = ''
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'target' GROUP BY x.number HAVING count(*) > 1)
-            OR d.id IN (SELECT x.id FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'target' AND x.id <> '' GROUP BY x.id HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
     WHERE d.run_id = @run_id AND d.side = 'target'

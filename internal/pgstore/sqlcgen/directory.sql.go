@@ -205,6 +205,28 @@ func (q *Queries) DirectoryMappings(ctx context.Context, link string) (Directory
 	return i, err
 }
 
+const DropSeenTwice = `-- name: DropSeenTwice :exec
+DELETE FROM directory_staged d
+USING (
+    SELECT x.id, max(x.n) AS last FROM directory_staged x
+    WHERE x.run_id = $1 AND x.side = $2 AND x.id <> ''
+    GROUP BY x.id HAVING count(*) > 1
+) twice
+WHERE d.run_id = $1 AND d.side = $2 AND d.id = twice.id AND d.n < twice.last
+`
+
+type DropSeenTwiceParams struct {
+	RunID string
+	Side  string
+}
+
+// DropSeenTwice keeps the later of what was read of an entry that was renamed
+// while the pages were.
+func (q *Queries) DropSeenTwice(ctx context.Context, arg DropSeenTwiceParams) error {
+	_, err := q.db.Exec(ctx, DropSeenTwice, arg.RunID, arg.Side)
+	return err
+}
+
 const DropStaged = `-- name: DropStaged :exec
 DELETE FROM directory_staged WHERE run_id = $1
 `
@@ -363,6 +385,22 @@ func (q *Queries) GetDirectoryStore(ctx context.Context, store string) (Director
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const HasDirectory = `-- name: HasDirectory :one
+SELECT EXISTS (
+    SELECT FROM links l
+    JOIN directory_stores s ON s.store = l.source
+    JOIN directory_stores t ON t.store = l.target
+    WHERE l.name = $1
+)
+`
+
+func (q *Queries) HasDirectory(ctx context.Context, link string) (bool, error) {
+	row := q.db.QueryRow(ctx, HasDirectory, link)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const InsertDirectoryRun = `-- name: InsertDirectoryRun :exec
@@ -803,6 +841,20 @@ func (q *Queries) SetDirectoryPhase(ctx context.Context, arg SetDirectoryPhasePa
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const SetDirectoryReasons = `-- name: SetDirectoryReasons :exec
+UPDATE directory_runs SET reasons = $1 WHERE run_id = $2 AND state = 'running'
+`
+
+type SetDirectoryReasonsParams struct {
+	Reasons []string
+	RunID   string
+}
+
+func (q *Queries) SetDirectoryReasons(ctx context.Context, arg SetDirectoryReasonsParams) error {
+	_, err := q.db.Exec(ctx, SetDirectoryReasons, arg.Reasons, arg.RunID)
+	return err
 }
 
 const SetDirectorySettings = `-- name: SetDirectorySettings :exec

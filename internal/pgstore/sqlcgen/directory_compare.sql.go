@@ -46,7 +46,6 @@ s AS MATERIALIZED (
         (
             d.number = ''
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'source' GROUP BY x.number HAVING count(*) > 1)
-            OR d.id IN (SELECT x.id FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'source' AND x.id <> '' GROUP BY x.id HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
     WHERE d.run_id = $1 AND d.side = 'source'
@@ -57,7 +56,6 @@ t AS MATERIALIZED (
         (
             d.number = ''
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'target' GROUP BY x.number HAVING count(*) > 1)
-            OR d.id IN (SELECT x.id FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'target' AND x.id <> '' GROUP BY x.id HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
     WHERE d.run_id = $1 AND d.side = 'target'
@@ -184,8 +182,8 @@ type CompareStagedParams struct {
 // which entries were found to belong together.
 //
 // Entries pair up by what is recorded first, and by number then. An entry is
-// ambiguous whose number, or id, another of its side has, or that has no number:
-// nothing is done to it nor to the entry that it would pair up with.
+// ambiguous whose number another of its side has, or that has no number: nothing
+// is done to it nor to the entry that it would pair up with.
 func (q *Queries) CompareStaged(ctx context.Context, arg CompareStagedParams) error {
 	_, err := q.db.Exec(ctx, CompareStaged,
 		arg.RunID,
