@@ -114,9 +114,12 @@ func TestDirectoryHolds(t *testing.T) {
 		t.Errorf("%d are held", held)
 	}
 	equal(t, "changes", allTold(changesOf(t, s, "four")), []string{"remove 1 >t1 held", "remove 2 >t2 planned", "remove 3 >t3 planned"})
+	if run, err := s.DirectoryRun(ctx, "four"); err != nil || strings.Join(run.Reasons, "") != "too many" || run.Due != 2 {
+		t.Errorf("the run %+v, %v", run, err)
+	}
 	doAll(t, s, "four")
 	run := finished(t, s, "four")
-	if run.Removed != 2 || run.Held != 1 {
+	if run.Removed != 2 || run.Held != 1 || run.Due != 2 || strings.Join(run.Reasons, "") != "" {
 		t.Errorf("the run %+v", run)
 	}
 	left := directoryHolds(t, s)

@@ -166,6 +166,9 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 	for _, row := range rows {
 		n := int(row.Changes)
 		kind := directory.ChangeKind(row.Kind)
+		if setOut(kind, control.ChangeState(row.State)) {
+			c.Due += n
+		}
 		switch control.ChangeState(row.State) {
 		case control.ChangeDone:
 			switch kind { //nolint:exhaustive // the others are never carried out
@@ -198,6 +201,19 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 		}
 	}
 	return c, err
+}
+
+// setOut reports whether a run set out to carry a change out. One that is told
+// though it is of a kind that is not was found needless when its turn came.
+func setOut(kind directory.ChangeKind, state control.ChangeState) bool {
+	switch state {
+	case control.ChangePlanned, control.ChangeDone, control.ChangeFailed:
+		return true
+	case control.ChangeTold:
+		return slices.Contains([]directory.ChangeKind{directory.Create, directory.Alter, directory.Renumber, directory.Remove}, kind)
+	case control.ChangeHeld, control.ChangeRefused, control.ChangeGivenUp:
+	}
+	return false
 }
 
 // DirectoryRun implements control.DirectoryRuns.

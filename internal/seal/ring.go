@@ -1,8 +1,11 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -26,6 +29,7 @@ const version = 1
 type Ring struct {
 	ids   []string // in the order of the key file
 	aeads map[string]cipher.AEAD
+	root  []byte // of what Derive returns
 }
 
 // newRing builds a ring from parsed keys, of which there is at least one.
@@ -43,7 +47,28 @@ func newRing(keys []key) (*Ring, error) {
 		r.ids = append(r.ids, k.id)
 		r.aeads[k.id] = aead
 	}
+	r.root = bytes.Clone(keys[len(keys)-1].secret)
 	return r, nil
+}
+
+// derivedBytes is how long a derived key is.
+const derivedBytes = 32
+
+// Derive returns a key of 32 bytes that is bound to a purpose, for instance
+// "directory/digest": it tells nothing of the ring's keys nor of one for another
+// purpose (HKDF-SHA-256, RFC 5869).
+//
+// It comes from the last key of the file, which a rotation keeps, so that
+// processes that have read the file before and after one agree. Once the last
+// key is dropped it is another one: nothing that must outlive that may hang on
+// it.
+func (r *Ring) Derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, r.root, nil, "mailmirror derived key: "+purpose, derivedBytes)
+	if err != nil {
+		// Only a length of more than 255 digests is refused.
+		panic("seal: derive key: " + err.Error())
+	}
+	return key
 }
 
 // Seal encrypts a secret for one identity: what the secret is and whose, for

@@ -255,3 +255,26 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestDerive: the same key before and after a rotation, another one for another
+// purpose or file, and none of the file's own.
+func TestDerive(t *testing.T) {
+	t.Parallel()
+	path, before := newFile(t)
+	key := before.Derive("directory/digest")
+	if len(key) != 32 || bytes.Equal(key, make([]byte, 32)) || bytes.Equal(key, before.root) {
+		t.Fatalf("a key of %d bytes", len(key))
+	}
+	if err := RotateKeyFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(key, load(t, path).Derive("directory/digest")) {
+		t.Error("it is another one after a rotation")
+	}
+	_, other := newFile(t)
+	for name, differs := range map[string][]byte{"another purpose": before.Derive("directory/other"), "another file": other.Derive("directory/digest")} {
+		if bytes.Equal(key, differs) {
+			t.Errorf("%s gives the same key", name)
+		}
+	}
+}
