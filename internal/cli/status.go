@@ -25,7 +25,20 @@ age of the oldest change that was seen and is not mirrored yet.`,
 			if err != nil {
 				return err
 			}
-			return c.show(list(links), func(w io.Writer) { c.writeStatus(w, links) })
+			if err := c.show(list(links), func(w io.Writer) { c.writeStatus(w, links) }); err != nil || len(links) > 0 {
+				return err
+			}
+			// No link shows it.
+			suspension, err := ctl.Suspension(ctx)
+			if err != nil || !suspension.Still() {
+				return err
+			}
+			if c.output == outputJSON {
+				c.warn("%s", c.suspensionLine(suspension))
+			} else {
+				c.say("%s", c.suspensionLine(suspension))
+			}
+			return nil
 		}),
 	}
 }

@@ -286,8 +286,8 @@ func (e *ear) listening() {
 // probe arms a timer that sends a line after a quiet time and expects the server
 // to answer it. It is the one that writes while the ear's own goroutine reads,
 // which writes nothing before that answer has come.
-func (e *ear) probe(line string) *time.Timer {
-	return time.AfterFunc(e.store.opts.Timeouts.Quiet, func() {
+func (e *ear) probe(line string, quiet time.Duration) *time.Timer {
+	return time.AfterFunc(quiet, func() {
 		e.link.await(true)
 		_, _ = e.link.Write([]byte(line)) // its failure ends the link, and the reader with it
 	})

@@ -168,13 +168,23 @@ func (i *idler) idle(report func(watch.Report), alive func()) error {
 			return i.status(rest)
 		case bytes.HasPrefix(line, []byte("+")):
 			i.link.await(false)
-			timer = i.probe("DONE\r\n")
+			timer = i.probe("DONE\r\n", i.quiet())
 		case string(word) == "*":
 			if kind := i.heard(bytes.TrimRight(line, "\r\n")); kind != "" {
 				report(watch.Report{Number: i.number, Kind: kind, Folder: mailbox.Inbox})
 			}
 		}
 	}
+}
+
+// quiet is how long an IDLE lasts: until the other folders are to be read, or
+// the server has to show that it is there.
+func (i *idler) quiet() time.Duration {
+	quiet := i.store.opts.Timeouts.Quiet
+	if i.review <= 0 {
+		return quiet
+	}
+	return min(quiet, max(time.Until(i.reviewed.Add(i.review)), 0))
 }
 
 // heard tells what an unsolicited response means (RFC 9051, section 7.5).

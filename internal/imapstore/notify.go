@@ -168,7 +168,7 @@ func (n *notifier) Listen(ctx context.Context, report func(watch.Report), alive 
 func (n *notifier) wait(report func(watch.Report), alive func()) error {
 	n.tags++
 	tag := "e" + strconv.Itoa(n.tags)
-	timer := n.probe(tag + " NOOP\r\n")
+	timer := n.probe(tag+" NOOP\r\n", n.store.opts.Timeouts.Quiet)
 	defer timer.Stop()
 	for {
 		line, err := n.response()

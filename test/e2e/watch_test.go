@@ -160,11 +160,7 @@ func TestEvents(t *testing.T) {
 			} else {
 				t.Logf("1,000 deposits were %d syncs", n)
 			}
-			// By idle and poll the way back after an outage takes minutes where a
-			// killed Dovecot leaves locks to its successor; notify shows it here.
-			if events == "notify" {
-				r.outages(all)
-			}
+			r.outages(all)
 			r.equal(all)
 			r.neverDoubled([]string{"7001", "7006"})
 			r.onlyRead()

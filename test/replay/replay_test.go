@@ -2,9 +2,11 @@ package replay_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"go.temporal.io/sdk/worker"
@@ -57,7 +59,7 @@ func TestReplayNoticesAChange(t *testing.T) {
 
 func workflowTypes() []string {
 	return []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep,
-		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl}
+		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl, workflows.TypeWatchEvents}
 }
 
 // TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.
@@ -73,6 +75,48 @@ func TestEveryWorkflowHasAHistory(t *testing.T) {
 	for _, name := range workflowTypes() {
 		if !regexp.MustCompile(`"workflowType":\s*\{\s*"name":\s*"` + name + `"`).Match(all.Bytes()) {
 			t.Errorf("no history of %s", name)
+		}
+	}
+}
+
+// TestBothVersionsOfMailboxSync keeps histories of either version of that
+// workflow, which its input tells apart: recorded inputs never change, so that
+// a run goes on as the version with which it began.
+func TestBothVersionsOfMailboxSync(t *testing.T) {
+	for version, atOnce := range map[string]bool{"v1": false, "v3": true} {
+		file := "histories/" + version + "-mailbox-sync-equal.json"
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var history struct {
+			Events []struct {
+				Type    string `json:"eventType"`
+				Started struct {
+					Input struct {
+						Payloads []struct {
+							Data []byte `json:"data"`
+						} `json:"payloads"`
+					} `json:"input"`
+				} `json:"workflowExecutionStartedEventAttributes"`
+			} `json:"events"`
+		}
+		if err := json.Unmarshal(text, &history); err != nil {
+			t.Fatal(err)
+		}
+		var in workflows.MailboxSyncInput
+		if err := json.Unmarshal(history.Events[0].Started.Input.Payloads[0].Data, &in); err != nil {
+			t.Fatal(err)
+		}
+		waited := false
+		for _, e := range history.Events {
+			if strings.Contains(e.Type, "ACTIVITY_TASK_SCHEDULED") || strings.Contains(e.Type, "ActivityTaskScheduled") {
+				break
+			}
+			waited = waited || strings.Contains(e.Type, "TIMER_STARTED") || strings.Contains(e.Type, "TimerStarted")
+		}
+		if in.AtOnce != atOnce || waited == atOnce {
+			t.Errorf("%s: at_once is %v, and the first sync waited: %v", file, in.AtOnce, waited)
 		}
 	}
 }
