@@ -245,3 +245,32 @@ func TestOutcomes(t *testing.T) {
 		})
 	})
 }
+
+// TestOutagesFarApartAreFirstOnes: after an outage a connection that was open
+// for a while is good, however little the server said meanwhile, so that after
+// the next one nobody waits longer than after the first.
+func TestOutagesFarApartAreFirstOnes(t *testing.T) {
+	for _, mode := range []Mode{Notify, Idle} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(mode, Notify, "1", "2")
+				_, _ = run(t, s, func() {
+					for range 10 {
+						s.mu.Lock()
+						s.down = fault.Newf(fault.Transient, "connection refused")
+						s.mu.Unlock()
+						s.cut()
+						time.Sleep(time.Second)
+						s.mu.Lock()
+						s.down = nil
+						s.mu.Unlock()
+						s.deposit("1")
+						// The third try after the cut comes within 0.75 + 1.5 + 3 s.
+						want(t, "woken after an outage", s.takeWoken(6*time.Second), "1")
+						time.Sleep(6 * time.Second)
+					}
+				})
+			})
+		})
+	}
+}

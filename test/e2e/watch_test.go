@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,8 +30,27 @@ func newEventRig(t *testing.T, mailboxes []string, events string) *rig {
 	return r
 }
 
+// way is a link of an event rig whose source is listened to in its own way,
+// with mailboxes of its own.
+type way struct {
+	events, link string
+	all          []string
+}
+
+// addWay adds the same production as another store, and a link from it.
+func (r *rig) addWay(w way) {
+	r.t.Helper()
+	name := "production-" + w.events
+	r.run("store", "add", name, "--imap", r.toProduction.Addr(), "--imap-security", "none", "--login", "authzid",
+		"--trusted-name", r.production.TrustedName(), "--trusted-password-file", filepath.Join(r.data, "production.password"),
+		"--events", w.events, "--poll-every", "5s")
+	r.run("link", "add", w.link, "--source", name, "--target", "dr")
+}
+
 // listened waits until that many mailboxes are listened to.
-func (r *rig) listened(n int) (worker string) {
+func (r *rig) listened(n int) (worker string) { return r.listenedOf(link, n) }
+
+func (r *rig) listenedOf(link string, n int) (worker string) {
 	r.t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -39,6 +60,7 @@ func (r *rig) listened(n int) (worker string) {
 				Worker      string    `json:"worker"`
 				Updated     time.Time `json:"updated_at"`
 				Listened    int       `json:"listened"`
+				Polled      int       `json:"polled"`
 				Connections int       `json:"connections"`
 				Wanted      int       `json:"wanted"`
 			} `json:"watchers"`
@@ -49,7 +71,7 @@ func (r *rig) listened(n int) (worker string) {
 		sum := 0
 		for _, w := range s[0].Watchers {
 			if time.Since(w.Updated) < 12*time.Second && w.Connections == w.Wanted {
-				sum += w.Listened
+				sum += w.Listened + w.Polled
 				worker = w.Worker
 			}
 		}
@@ -66,20 +88,28 @@ func (r *rig) listened(n int) (worker string) {
 // appears waits until both stores are equal, as the independent reader sees it.
 func (r *rig) appears(what string, within time.Duration, mailboxes ...string) {
 	r.t.Helper()
-	began := time.Now()
-	for {
-		diffs, err := reader.Compare(r.t.Context(), access(r.production), access(r.dr), mailboxes, 4)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if len(diffs) == 0 {
-			r.t.Logf("%s: mirrored after %s", what, time.Since(began).Round(10*time.Millisecond))
+	r.appearsBy(what, within, way{link: link, all: mailboxes})
+}
+
+// appearsBy is appears for several ways, and tells of each how long it took.
+func (r *rig) appearsBy(what string, within time.Duration, ways ...way) {
+	r.t.Helper()
+	for began, rest := time.Now(), slices.Clone(ways); ; time.Sleep(50 * time.Millisecond) {
+		rest = slices.DeleteFunc(rest, func(w way) bool {
+			diffs, err := reader.Compare(r.t.Context(), access(r.production), access(r.dr), w.all, 4)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if len(diffs) == 0 {
+				r.t.Logf("%s: mirrored after %s %s", what, time.Since(began).Round(10*time.Millisecond), w.events)
+			} else if time.Since(began) > within {
+				r.t.Fatalf("%s: not within %s by %s: %s\n%s", what, within, w.events, diffs[0], r.run("status", w.link))
+			}
+			return len(diffs) == 0
+		})
+		if len(rest) == 0 {
 			return
 		}
-		if time.Since(began) > within {
-			r.t.Fatalf("%s: not within %s: %s\n%s", what, within, diffs[0], r.run("status", link))
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
@@ -111,76 +141,94 @@ func (r *rig) commands(number string, commands ...string) {
 	conn.Close()
 }
 
+// TestEvents listens in every way at once, so that the outages are waited for
+// once: each way has a link and mailboxes of its own.
 func TestEvents(t *testing.T) {
-	for _, events := range []string{"notify", "idle", "poll"} {
-		t.Run(events, func(t *testing.T) {
-			all := numbers(7001, 13)
-			r := newEventRig(t, all, events)
-			r.startWorker()
-			joined := all[:12]
-			r.fill(all, corpus.Options{Seed: 5, Messages: 3, Greetings: 1, MinSize: 2 << 10, MaxSize: 4 << 10})
-			for _, number := range all {
-				r.put(number, "INBOX", "base-"+number, 1)
-			}
-			r.add(joined)
-			r.settle(2 * time.Minute)
-			listened := func(n int) {
-				if events != "poll" {
-					r.listened(n)
-				}
-			}
-			listened(12)
-
-			r.put("7001", "INBOX", "one", 1)
-			r.appears("a message", time.Minute, joined...)
-			r.commands("7002", "SELECT INBOX", `STORE 1 +FLAGS (\Seen)`)
-			r.appears("a flag", time.Minute, joined...)
-			r.commands("7003", "SELECT INBOX", `STORE 1 +FLAGS (\Deleted)`, "EXPUNGE")
-			r.appears("a message that goes", time.Minute, joined...)
-			r.put("7004", "Greetings", "greeting", 1)
-			r.appears("a greeting", time.Minute, joined...)
-			r.put("7005", "Work", "work", 2)
-			r.appears("a new folder", time.Minute, joined...)
-
-			// A mailbox that joins is listened to: what it holds is copied, and what
-			// comes then, too.
-			r.add(all[12:])
-			listened(13)
-			r.appears("a mailbox that joins", time.Minute, all...)
-			r.put(all[12], "INBOX", "joined", 1)
-			r.appears("a message in it", time.Minute, all...)
-
-			before := len(r.history("7006"))
-			for part := range 20 {
-				r.put("7006", "INBOX", fmt.Sprint("burst", part, "-"), 50)
-			}
-			r.appears("a burst of 1,000", 2*time.Minute, all...)
-			if n := len(r.history("7006")) - before; n > 15 {
-				t.Errorf("1,000 deposits were %d syncs", n)
-			} else {
-				t.Logf("1,000 deposits were %d syncs", n)
-			}
-			r.outages(all)
-			r.equal(all)
-			r.neverDoubled([]string{"7001", "7006"})
-			r.onlyRead()
-		})
+	ways := []way{{"notify", link, numbers(7001, 13)}, {"idle", "by-idle", numbers(7101, 13)}, {"poll", "by-poll", numbers(7201, 13)}}
+	var every []string
+	for _, w := range ways {
+		every = append(every, w.all...)
 	}
+	r := newEventRig(t, every, ways[0].events)
+	for _, w := range ways[1:] {
+		r.addWay(w)
+	}
+	r.startWorker()
+	r.fill(every, corpus.Options{Seed: 5, Messages: 3, Greetings: 1, MinSize: 2 << 10, MaxSize: 4 << 10})
+	for _, number := range every {
+		r.put(number, "INBOX", "base-"+number, 1)
+	}
+	for _, w := range ways {
+		r.run(append([]string{"mailbox", "add", w.link}, w.all[:12]...)...)
+		r.run("compare", w.link, "--wait")
+	}
+	joined := slices.Clone(ways)
+	for i := range joined {
+		joined[i].all = joined[i].all[:12]
+		r.listenedOf(joined[i].link, 12)
+	}
+	// each does the same to the n-th mailbox of every way, and waits.
+	each := func(what string, among []way, n int, do func(number string)) {
+		t.Helper()
+		for _, w := range among {
+			do(w.all[n])
+		}
+		r.appearsBy(what, time.Minute, among...)
+	}
+	each("a message", joined, 0, func(number string) { r.put(number, "INBOX", "one", 1) })
+	each("a flag", joined, 1, func(number string) { r.commands(number, "SELECT INBOX", `STORE 1 +FLAGS (\Seen)`) })
+	each("a message that goes", joined, 2, func(number string) {
+		r.commands(number, "SELECT INBOX", `STORE 1 +FLAGS (\Deleted)`, "EXPUNGE")
+	})
+	each("a greeting", joined, 3, func(number string) { r.put(number, "Greetings", "greeting", 1) })
+	each("a new folder", joined, 4, func(number string) { r.put(number, "Work", "work", 2) })
+
+	// A mailbox that joins is listened to: what it holds is copied, and what
+	// comes then, too.
+	for _, w := range ways {
+		r.run("mailbox", "add", w.link, w.all[12])
+		r.listenedOf(w.link, 13)
+	}
+	r.appearsBy("a mailbox that joins", time.Minute, ways...)
+	each("a message in it", ways, 12, func(number string) { r.put(number, "INBOX", "joined", 1) })
+
+	before := map[string]int{}
+	for _, w := range ways {
+		before[w.link] = r.syncs(w.link, w.all[5])
+	}
+	each("a burst of 1,000", ways, 5, func(number string) {
+		for part := range 20 {
+			r.put(number, "INBOX", fmt.Sprint("burst", part, "-"), 50)
+		}
+	})
+	for _, w := range ways {
+		n := r.syncs(w.link, w.all[5]) - before[w.link]
+		t.Logf("1,000 deposits were %d syncs by %s", n, w.events)
+		if n > 15 {
+			t.Errorf("1,000 deposits were %d syncs by %s", n, w.events)
+		}
+	}
+	r.outages(ways)
+	r.equal(every)
+	for _, w := range ways {
+		r.neverDoubled([]string{w.all[0], w.all[5], w.all[7]})
+	}
+	r.onlyRead()
 }
 
-// history returns the lines of a mailbox's history.
-func (r *rig) history(number string) []json.RawMessage {
+// syncs counts those in a mailbox's history.
+func (r *rig) syncs(link, number string) int {
 	r.t.Helper()
 	var list []json.RawMessage
 	if err := json.Unmarshal([]byte(r.run("history", link, number, "--limit", "100000", "-o", "json")), &list); err != nil {
 		r.t.Fatal(err)
 	}
-	return list
+	return len(list)
 }
 
 // outages has changes made while a part is down, and waits for each to be
 // mirrored after it is back.
-func (r *rig) outages(all []string) {
+func (r *rig) outages(ways []way) {
 	r.t.Helper()
 	for i, outage := range []struct {
 		name     string
@@ -201,14 +249,16 @@ func (r *rig) outages(all []string) {
 		if err := outage.down(); err != nil {
 			r.t.Fatal(err)
 		}
-		r.put(all[7], "INBOX", fmt.Sprint("while", i, "-"), 2)
-		r.commands(all[8], "SELECT INBOX", fmt.Sprintf(`STORE 1 FLAGS (\Seen while%d)`, i))
+		for _, w := range ways {
+			r.put(w.all[7], "INBOX", fmt.Sprint("while", i, "-"), 2)
+			r.commands(w.all[8], "SELECT INBOX", fmt.Sprintf(`STORE 1 FLAGS (\Seen while%d)`, i))
+		}
 		if outage.up != nil {
 			if err := outage.up(); err != nil {
 				r.t.Fatal(err)
 			}
 		}
-		r.appears(outage.name, 3*time.Minute, all...)
+		r.appearsBy(outage.name, 3*time.Minute, ways...)
 	}
 }
 

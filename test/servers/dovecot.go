@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -99,6 +100,9 @@ func newDovecot(o DovecotOptions) (*Dovecot, error) {
 	d.launch = func() (*process, error) {
 		// A pid file left by kill -9 may name a process that is another one by now.
 		_ = os.Remove(filepath.Join(d.runDir(), "master.pid"))
+		if err := d.removeLocks(); err != nil {
+			return nil, err
+		}
 		p, err := startProcess(d.account, d.opts.Dir, d.logPath, nil, "dovecot", "-F", "-c", d.conf)
 		if err == nil {
 			p.rest = 2 // the master gives its log process a second to end
@@ -109,6 +113,22 @@ func newDovecot(o DovecotOptions) (*Dovecot, error) {
 		return nil, errors.Join(err, d.Stop())
 	}
 	return d, nil
+}
+
+// removeLocks removes the lock files of processes that are dead: none of the
+// instance runs when it is launched. Dovecot believes one that is left by a
+// kill -9, and does not name its process, for two minutes, in which whoever
+// needs it waits; a system whose power failed has it removed by its init script.
+func (d *Dovecot) removeLocks() error {
+	return filepath.WalkDir(d.opts.Dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := e.Name(); !e.IsDir() && (strings.HasSuffix(name, ".lock") || strings.HasSuffix(name, ".newlock")) {
+			return os.Remove(path)
+		}
+		return nil
+	})
 }
 
 // dovecotIsModern asks the installed Dovecot for its release.
