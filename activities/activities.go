@@ -23,6 +23,8 @@ type Ports struct {
 	Waker   Waker
 	// Schedules may be nil where nothing is suspended.
 	Schedules Schedules
+	// Meter may be nil; nothing is counted then.
+	Meter Meter
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -58,6 +60,7 @@ type Activities struct {
 	// identity names this process.
 	identity string
 	log      *slog.Logger
+	meter    Meter
 	// gate holds one token per mailbox that is being worked on.
 	gate chan struct{}
 	// lookout ends the work that is under way when the mirror is suspended.
@@ -72,8 +75,13 @@ func New(ports Ports, settings Settings) *Activities {
 	if settings.Report <= 0 {
 		settings.Report = 500 * time.Millisecond
 	}
+	if ports.Meter == nil {
+		ports.Meter = noMeter{}
+	}
+	ports.Engine = metered{ports.Engine, ports.Meter}
 	return &Activities{
 		ports:    ports,
+		meter:    ports.Meter,
 		report:   settings.Report,
 		pace:     settings.Pace.withDefaults(),
 		keep:     settings.Retention,

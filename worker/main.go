@@ -21,10 +21,18 @@ import (
 func main() {
 	data := flag.String("data", "", "data `directory` of \"mailmirror up\" ($MAILMIRROR_DATA)")
 	file := flag.String("config", "", "configuration `file` ($MAILMIRROR_CONFIG)")
+	metrics := flag.String("metrics", "", "show metrics on `host:port` ($MAILMIRROR_METRICS_LISTEN)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *file, *data); err != nil {
+	flags := map[string]config.FlagValue{}
+	if *data != "" {
+		flags["data_dir"] = config.FlagValue{Flag: "--data", Value: *data}
+	}
+	if *metrics != "" {
+		flags["metrics.listen"] = config.FlagValue{Flag: "--metrics", Value: *metrics}
+	}
+	if err := run(ctx, *file, flags); err != nil {
 		fmt.Fprintln(os.Stderr, "mailmirror-worker:", err)
 		if hint := fault.HintOf(err); hint != "" {
 			fmt.Fprintln(os.Stderr, "hint:", hint)
@@ -34,11 +42,7 @@ func main() {
 }
 
 // run works until ctx ends.
-func run(ctx context.Context, file, data string) error {
-	flags := map[string]config.FlagValue{}
-	if data != "" {
-		flags["data_dir"] = config.FlagValue{Flag: "--data", Value: data}
-	}
+func run(ctx context.Context, file string, flags map[string]config.FlagValue) error {
 	cfg, err := config.Load(config.Sources{File: file, LookupEnv: os.LookupEnv, Flags: flags})
 	if err := errors.Join(err, cfg.Validate()); err != nil {
 		return err

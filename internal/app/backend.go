@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/internal/cli"
@@ -31,7 +32,9 @@ type parts struct {
 type dialer func(context.Context, temporalclient.Options) (client.Client, error)
 
 // connect opens the database, bringing its schema up to date, and Temporal.
-func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dialer) (_ *parts, err error) {
+//
+// meter gets what Temporal's SDK counts; it may be nil.
+func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter metric.Meter, dial dialer) (_ *parts, err error) {
 	where, err := findPlaces(cfg)
 	if err != nil {
 		return nil, err
@@ -57,7 +60,7 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, dial dial
 	if p.keys, err = where.keys(); err != nil {
 		return nil, err
 	}
-	where.temporal.Logger = log
+	where.temporal.Logger, where.temporal.Meter = log, meter
 	if where.temporal, err = temporalclient.Resolve(where.temporal); err != nil {
 		return nil, err
 	}
@@ -102,7 +105,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) {
 		return temporalclient.Lazy(o)
 	}
-	p, err := connect(ctx, cfg, log, lazy)
+	p, err := connect(ctx, cfg, log, nil, lazy)
 	if err != nil {
 		return nil, err
 	}

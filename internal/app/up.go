@@ -22,8 +22,8 @@ func Up(ctx context.Context, cfg config.Config, ports stack.Ports, log *slog.Log
 		workerArgs = []string{"--config", cfg.File}
 	}
 	s, err := stack.Up(ctx, stack.Options{
-		WorkerArgs: workerArgs,
-		DataDir:    cfg.DataDir, Ports: ports, Logger: log,
+		WorkerArgs: workerArgs, OwnMetrics: cfg.Metrics.Listen != "",
+		DataDir: cfg.DataDir, Ports: ports, Logger: log,
 		ExternalDatabase: dsn, ExternalTemporal: cfg.Temporal.Address, Namespace: cfg.Temporal.Namespace,
 	})
 	if err != nil {

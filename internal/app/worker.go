@@ -22,6 +22,7 @@ import (
 type Worker struct {
 	parts    *parts
 	worker   worker.Worker
+	metrics  *metrics
 	fatal    chan error
 	stopOnce sync.Once
 }
@@ -30,15 +31,24 @@ type Worker struct {
 // brings the schedules of every link to what is configured and set, and sees to
 // it that MirrorControl runs. It polls for no work before Start.
 func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Worker, err error) {
-	p, err := connect(ctx, cfg, log, temporalclient.Dial)
+	figures, err := newMetrics(ctx, cfg.Metrics, log)
 	if err != nil {
+		return nil, err
+	}
+	p, err := connect(ctx, cfg, log, figures.sdk(), temporalclient.Dial)
+	if err != nil {
+		figures.close()
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
+			figures.close()
 			p.close()
 		}
 	}()
+	if err := figures.show(p.repo); err != nil {
+		return nil, err
+	}
 	if err := p.runner.Prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -51,13 +61,13 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
-			Watch: p.repo, Waker: p.runner, Schedules: p.runner},
+			Watch: p.repo, Waker: p.runner, Schedules: p.runner, Meter: figures.meter()},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
-	w := &Worker{parts: p, fatal: make(chan error, 1)}
-	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, func(err error) {
+	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1)}
+	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
 		select {
 		case w.fatal <- err:
 		default:
@@ -105,6 +115,7 @@ func (w *Worker) Fatal() <-chan error { return w.fatal }
 func (w *Worker) Stop() {
 	w.stopOnce.Do(func() {
 		w.worker.Stop()
+		w.metrics.close()
 		w.parts.close()
 	})
 }

@@ -58,14 +58,15 @@ type ready struct {
 	TemporalAddress   string      `json:"temporal_address"`
 	TemporalNamespace string      `json:"temporal_namespace"`
 	WebUIURL          string      `json:"web_ui_url"`
+	MetricsURL        string      `json:"metrics_url,omitempty"`
 	Ports             stack.Ports `json:"ports"`
 }
 
 func upReady(i stack.Info) ready {
-	return ready{i.DataDir, i.PID, i.TemporalAddress, i.TemporalNamespace, i.WebUIURL, i.Ports}
+	return ready{i.DataDir, i.PID, i.TemporalAddress, i.TemporalNamespace, i.WebUIURL, i.MetricsURL, i.Ports}
 }
 
 func (c *cli) writeReady(w io.Writer, i stack.Info) {
-	pairs(w, "mailmirror is up", i.DataDir, "Temporal", i.TemporalAddress, "Temporal Web UI", i.WebUIURL)
+	pairs(w, "mailmirror is up", i.DataDir, "Temporal", i.TemporalAddress, "Temporal Web UI", i.WebUIURL, "metrics", i.MetricsURL)
 	fmt.Fprintf(w, "next, in another terminal:\n  export MAILMIRROR_DATA=%s\n  mailmirror status\n", i.DataDir)
 }

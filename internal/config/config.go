@@ -32,6 +32,7 @@ type Config struct {
 	// Retention is how long the record of what was done is kept.
 	Retention Retention
 	Retry     Retry
+	Metrics   Metrics
 
 	// File is the configuration file that was read, absolute, so that a process
 	// that this one starts elsewhere can read it too; "" where there is none.
@@ -112,6 +113,12 @@ type Retention struct{ History, Archive time.Duration }
 // Retry is how a mailbox that keeps failing is tried again: after Initial,
 // then after twice as long each time, up to Maximum.
 type Retry struct{ Initial, Maximum time.Duration }
+
+// Metrics says where a worker shows its figures.
+type Metrics struct {
+	// Listen is host:port for Prometheus, "" for nowhere.
+	Listen string
+}
 
 // Defaults returns the settings of an empty file in an empty environment.
 func Defaults() Config {

@@ -48,6 +48,7 @@ func (c *Config) settings() []setting {
 		duration("retention.archive", &c.Retention.Archive),
 		duration("retry.initial", &c.Retry.Initial),
 		duration("retry.maximum", &c.Retry.Maximum),
+		text("metrics.listen", &c.Metrics.Listen),
 	}
 }
 

@@ -38,6 +38,11 @@ func (c Config) Validate() error {
 	if c.Retry.Maximum < c.Retry.Initial {
 		v.fault("retry.maximum", "%s is below retry.initial (%s)", spell(c.Retry.Maximum), spell(c.Retry.Initial))
 	}
+	if c.Metrics.Listen != "" {
+		if err := checkAddress(c.Metrics.Listen); err != nil {
+			v.fault("metrics.listen", "%v", err)
+		}
+	}
 	return errors.Join(v.faults...)
 }
 

@@ -202,3 +202,17 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 	}
 	return out
 }
+
+// HeldTotals returns how many messages the guard holds, by link and by what was
+// decided on them. Links without any are absent.
+func (s *Store) HeldTotals(ctx context.Context) (map[string]map[control.HoldState]int64, error) {
+	rows, err := s.q.HeldTotals(ctx)
+	totals := map[string]map[control.HoldState]int64{}
+	for _, row := range rows {
+		if totals[row.Link] == nil {
+			totals[row.Link] = map[control.HoldState]int64{}
+		}
+		totals[row.Link][control.HoldState(row.State)] = row.Messages
+	}
+	return totals, classify("sum up holds", err)
+}

@@ -31,6 +31,9 @@ type Info struct {
 	TemporalExternal bool `json:"temporal_external"`
 	// WebUIURL is empty where Temporal is external.
 	WebUIURL string `json:"web_ui_url"`
+	// MetricsURL is where the worker shows metrics; empty where its own settings
+	// say where.
+	MetricsURL string `json:"metrics_url,omitempty"`
 	// KeyFile is where the key for sealed passwords belongs. The stack only
 	// makes its folder; whoever seals first makes the file.
 	KeyFile string `json:"key_file"`

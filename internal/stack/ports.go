@@ -22,6 +22,7 @@ type Ports struct {
 	TemporalMatching int `json:"temporal_matching"`
 	TemporalWorker   int `json:"temporal_worker"`
 	TemporalUI       int `json:"temporal_ui"`
+	Metrics          int `json:"metrics"`
 }
 
 // DefaultPorts returns the ports that are used unless others are given.
@@ -36,6 +37,7 @@ func DefaultPorts() Ports {
 		TemporalMatching: 7235,
 		TemporalWorker:   7239,
 		TemporalUI:       8233,
+		Metrics:          9464,
 	}
 }
 
@@ -52,14 +54,18 @@ func (p *Ports) Flags() []PortFlag {
 		{"postgres-port", "port of the private PostgreSQL", &p.Postgres},
 		{"temporal-port", "port of Temporal for clients", &p.TemporalFrontend},
 		{"temporal-ui-port", "port of Temporal's Web UI", &p.TemporalUI},
+		{metricsFlag, "port of the worker's metrics, for Prometheus", &p.Metrics},
 		{"temporal-history-port", "port of Temporal's history service, internal", &p.TemporalHistory},
 		{"temporal-matching-port", "port of Temporal's matching service, internal", &p.TemporalMatching},
 		{"temporal-worker-port", "port of Temporal's own worker service, internal", &p.TemporalWorker},
 	}
 }
 
-// postgresFlag names the one port of Flags that belongs to PostgreSQL.
-const postgresFlag = "postgres-port"
+// The ports of Flags that are not Temporal's.
+const (
+	postgresFlag = "postgres-port"
+	metricsFlag  = "metrics-port"
+)
 
 // resolvePorts replaces the zeros of wanted by free ports, preferring those of
 // last, and checks that every port in use by the stack is free. Ports that

@@ -44,6 +44,9 @@ type Options struct {
 	WorkerArgs []string
 	// NoWorker leaves the worker out.
 	NoWorker bool
+	// OwnMetrics says that the worker's settings tell where it shows metrics, or
+	// that it shows none: it gets no port for them.
+	OwnMetrics bool
 	// Logger gets the supervisor's messages; nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -100,10 +103,14 @@ func (o *Options) binary(name string) (string, error) {
 
 // needsPort says which ports a stack of these options listens on.
 func (o *Options) needsPort(flag string) bool {
-	if flag == postgresFlag {
+	switch flag {
+	case postgresFlag:
 		return o.ExternalDatabase == ""
+	case metricsFlag:
+		return !o.NoWorker && !o.OwnMetrics
+	default:
+		return o.ExternalTemporal == ""
 	}
-	return o.ExternalTemporal == ""
 }
 
 // Stack is a running stack; see Up.
@@ -173,6 +180,9 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 		DataDir: s.layout.dir, PID: os.Getpid(), StartedAt: time.Now().UTC().Truncate(time.Second),
 		DatabaseDSN: o.ExternalDatabase, TemporalAddress: o.ExternalTemporal, TemporalNamespace: o.Namespace,
 		TemporalExternal: o.ExternalTemporal != "", KeyFile: s.layout.keyFile(), Ports: ports, State: stateStarting,
+	}
+	if ports.Metrics != 0 {
+		s.info.MetricsURL = "http://" + net.JoinHostPort(loopback, strconv.Itoa(ports.Metrics)) + "/metrics"
 	}
 	if err := writeJSON(s.layout.info(), s.info); err != nil {
 		return fmt.Errorf("write %s: %w", s.layout.info(), err)
@@ -248,8 +258,12 @@ func (s *Stack) startWorker(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	args := append([]string{"--data", s.layout.dir}, o.WorkerArgs...)
+	if port := s.info.Ports.Metrics; port != 0 {
+		args = append(args, "--metrics", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	}
 	return s.supervisor.Start(ctx, Child{
-		Name: "worker", Path: binary, Args: append([]string{"--data", s.layout.dir}, o.WorkerArgs...),
+		Name: "worker", Path: binary, Args: args,
 		ReadyTimeout: 2 * time.Minute,
 		StopSignals:  []syscall.Signal{syscall.SIGTERM},
 		Grace:        30 * time.Second,

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"log/slog"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	sdkmetrics "go.temporal.io/sdk/contrib/opentelemetry"
 	sdklog "go.temporal.io/sdk/log"
 
 	"mailmirror/internal/fault"
@@ -31,6 +33,8 @@ type Options struct {
 	Local bool
 	// Logger gets the messages of the SDK; nil means slog.Default.
 	Logger *slog.Logger
+	// Meter gets what the SDK counts; nil counts nothing.
+	Meter metric.Meter
 
 	// base is what the environment says, set by Resolve.
 	base *envconfig.ClientConfigProfile
@@ -105,5 +109,11 @@ func (o Options) clientOptions() (client.Options, error) {
 		logger = slog.Default()
 	}
 	options.Logger = sdklog.NewStructuredLogger(logger)
+	if o.Meter != nil {
+		options.MetricsHandler = sdkmetrics.NewMetricsHandler(sdkmetrics.MetricsHandlerOptions{
+			Meter: o.Meter, UseMonotonicCounters: true,
+			OnError: func(err error) { logger.Warn("a figure of Temporal's SDK is not counted", "error", err.Error()) },
+		})
+	}
 	return options, nil
 }

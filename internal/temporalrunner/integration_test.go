@@ -97,7 +97,7 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
 	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(b.world.Ports(b.Runner), activities.Settings{
-		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), func(err error) { t.Error(err) })
+		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), nil, func(err error) { t.Error(err) })
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/activities"
@@ -23,13 +24,20 @@ const (
 
 // NewWorker returns a worker for everything that a Runner of these options
 // starts. onFatal is called when the worker cannot go on.
-func NewWorker(c client.Client, opts Options, a *activities.Activities, onFatal func(error)) worker.Worker {
+//
+// failed, unless nil, is told of every attempt at an activity that fails.
+func NewWorker(c client.Client, opts Options, a *activities.Activities, failed Failed, onFatal func(error)) worker.Worker {
 	opts = opts.withDefaults()
+	var interceptors []interceptor.WorkerInterceptor
+	if failed != nil {
+		interceptors = append(interceptors, &failureCounter{failed: failed})
+	}
 	w := worker.New(c, opts.TaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: activitySlots,
 		WorkerStopTimeout:                  opts.Grace,
 		MaxHeartbeatThrottleInterval:       cancelDelay,
 		OnFatalError:                       onFatal,
+		Interceptors:                       interceptors,
 	})
 	workflows.Register(w)
 	activities.Register(w, a)

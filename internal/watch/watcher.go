@@ -21,6 +21,9 @@ type Options struct {
 	// called every time, so that nothing is heard of a watcher that hangs.
 	Tick time.Duration
 	Beat func(Health)
+	// Heard is told of every event, and whether it was found by reading although
+	// a connection should have told of it.
+	Heard func(kind Kind, unannounced bool)
 	// Refresh is how often the plan is read although nothing told that it
 	// changed, default 5 min.
 	Refresh time.Duration
@@ -37,6 +40,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Handover, 2*time.Minute)
 	if o.Beat == nil {
 		o.Beat = func(Health) {}
+	}
+	if o.Heard == nil {
+		o.Heard = func(Kind, bool) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -254,10 +260,14 @@ func (w *Watcher) heardOf(r Report, listenedTo bool) {
 		w.queue.add(r.Number, kind, now)
 		w.state.event(kind, now)
 	}
-	if listenedTo && len(kinds) > 0 && !r.Resumed {
+	unannounced := listenedTo && !r.Resumed
+	if unannounced && len(kinds) > 0 {
 		w.state.unannounced++
 	}
 	w.mu.Unlock()
+	for _, kind := range kinds {
+		w.opts.Heard(kind, unannounced)
+	}
 	if len(kinds) > 0 {
 		w.wakeFlush()
 	}

@@ -100,7 +100,7 @@ var table = map[string]row{
 		outside: []string{"github.com/gosnmp/gosnmp"}},
 	"internal/temporalclient": {layer: adapter,
 		inside:  append([]string{"workflows", "internal/seal"}, purePackages...),
-		outside: []string{temporal},
+		outside: []string{temporal, "go.opentelemetry.io/otel/metric"},
 		never:   []string{imap, ldap, postgres, cobra}},
 	"internal/temporalrunner": {layer: adapter,
 		inside:  append([]string{"workflows", "activities", "internal/control"}, purePackages...),

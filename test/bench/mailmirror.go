@@ -102,7 +102,7 @@ func (m *mailmirror) start(ctx context.Context, logPath string) error {
 		return fmt.Errorf("create log: %w", err)
 	}
 	args := []string{"up", "--data", m.data, "--config", m.config}
-	for _, port := range []string{"postgres", "temporal", "temporal-ui", "temporal-history", "temporal-matching", "temporal-worker"} {
+	for _, port := range []string{"postgres", "temporal", "temporal-ui", "temporal-history", "temporal-matching", "temporal-worker", "metrics"} {
 		args = append(args, "--"+port+"-port", "0")
 	}
 	ready := make(chan struct{})

@@ -139,3 +139,8 @@ JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.
 ON CONFLICT (folder_id) DO UPDATE
 SET to_folder = excluded.to_folder, to_validity = excluded.to_validity, to_uidnext = excluded.to_uidnext, uids = excluded.uids,
     copied = excluded.copied;
+
+-- HeldTotals sums up what the guard holds, for metrics.
+-- name: HeldTotals :many
+SELECT link, state, coalesce(sum(messages), 0)::bigint AS messages FROM guard_holds
+GROUP BY link, state;

@@ -258,6 +258,38 @@ func (q *Queries) GetGuardSettings(ctx context.Context, link string) (GuardSetti
 	return i, err
 }
 
+const HeldTotals = `-- name: HeldTotals :many
+SELECT link, state, coalesce(sum(messages), 0)::bigint AS messages FROM guard_holds
+GROUP BY link, state
+`
+
+type HeldTotalsRow struct {
+	Link     string
+	State    string
+	Messages int64
+}
+
+// HeldTotals sums up what the guard holds, for metrics.
+func (q *Queries) HeldTotals(ctx context.Context) ([]HeldTotalsRow, error) {
+	rows, err := q.db.Query(ctx, HeldTotals)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []HeldTotalsRow
+	for rows.Next() {
+		var i HeldTotalsRow
+		if err := rows.Scan(&i.Link, &i.State, &i.Messages); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const InsertGuardDecision = `-- name: InsertGuardDecision :exec
 INSERT INTO guard_decisions (who, decision, link, number, folder, hold_id, messages, reasons)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
