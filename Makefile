@@ -69,13 +69,11 @@ bench: ## beside mbsync, dsync and the bare protocol (BENCH='-mailboxes 200' and
 	@$(MAKE) --no-print-directory build
 	$(GO) run ./test/bench $(BENCH)
 
-bench-latency: ## from deposit and announcement to readable on DR, by notify and by idle (BENCH='-mailboxes 50 -deposits 100' for less)
+bench-latency: ## from deposit and announcement to readable on DR, and the listener's memory: a quarter of an hour (BENCH='-mailboxes 50 -deposits 200 -memory 100' for less)
 	@test/scripts/install-servers.sh bench
 	@$(MAKE) --no-print-directory build
 	@$(GO) build -o $(BIN)/mailmirror-bench ./test/bench
-	$(BIN)/mailmirror-bench latency -server dovecot -events notify $(BENCH)
-	$(BIN)/mailmirror-bench latency -server dovecot -events idle $(BENCH)
-	$(BIN)/mailmirror-bench latency -server cyrus -events idle $(BENCH)
+	$(BIN)/mailmirror-bench latency $(BENCH)
 
 bench-directory: ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
 	@test/scripts/install-servers.sh bench

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"mailmirror/test/bench/meter"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 )
@@ -23,29 +23,47 @@ const latencyCommand = "latency"
 
 type latencyOptions struct {
 	mailboxes, deposits int
-	server              string // dovecot or cyrus, as production
-	events              string
+	streams             int
+	memory              int // mailboxes at which the listener's memory is measured
+	ways                []way
 	dir, binaries       string
 }
 
+// way is a kind of production and how it is listened to.
+type way struct{ server, events string }
+
+func (w way) String() string { return w.server + "/" + w.events }
+
+// allWays are those that there is a promise for.
+const allWays = "dovecot/notify,dovecot/idle,cyrus/idle"
+
 func parseLatency(args []string, errOut io.Writer) (latencyOptions, error) {
 	var o latencyOptions
+	var ways string
 	f := flag.NewFlagSet("bench latency", flag.ContinueOnError)
 	f.SetOutput(errOut)
 	f.IntVar(&o.mailboxes, "mailboxes", 500, "mailboxes that take part")
-	f.IntVar(&o.deposits, "deposits", 1000, "messages deposited, one after the other; 0 only listens")
-	f.StringVar(&o.server, "server", "dovecot", "production: dovecot or cyrus; DR is always Dovecot")
-	f.StringVar(&o.events, "events", "auto", "how production is listened to: auto, notify, idle or poll")
+	f.IntVar(&o.deposits, "deposits", 1000, "messages deposited; 0 only listens")
+	f.IntVar(&o.streams, "streams", 4, "depositors at a time, each into a mailbox of its own, each waiting for its message before the next")
+	f.IntVar(&o.memory, "memory", 1000, "mailboxes that take part when the listener's memory is measured; 0 does not measure it")
+	f.StringVar(&ways, "ways", allWays, "what is measured: production (dovecot or cyrus; DR is always Dovecot) / how it is listened to (notify, idle or poll)")
 	f.StringVar(&o.dir, "dir", "", "scratch folder (default: the system's)")
 	f.StringVar(&o.binaries, "bin", "bin", "folder of mailmirror's binaries")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if o.mailboxes < 1 || o.mailboxes > 9000 || o.deposits < 0 {
-		return o, errors.New("-mailboxes must be 1 to 9000, -deposits not negative")
+	if o.mailboxes < 1 || o.mailboxes > 9000 || o.memory < 0 || o.memory > 9000 || o.deposits < 0 {
+		return o, errors.New("-mailboxes must be 1 to 9000, -memory at most 9000, -deposits not negative")
 	}
-	if o.server != "dovecot" && o.server != "cyrus" {
-		return o, fmt.Errorf("-server %q is neither dovecot nor cyrus", o.server)
+	if o.streams < 1 || o.streams > o.mailboxes {
+		return o, errors.New("-streams must be 1 to the number of mailboxes")
+	}
+	for text := range strings.SplitSeq(ways, ",") {
+		server, events, _ := strings.Cut(text, "/")
+		if server != "dovecot" && server != "cyrus" || !slices.Contains([]string{"notify", "idle", "poll"}, events) {
+			return o, fmt.Errorf("-ways %q is none such as dovecot/notify, cyrus/idle", text)
+		}
+		o.ways = append(o.ways, way{server, events})
 	}
 	return o, nil
 }
@@ -62,69 +80,91 @@ func reach(s imapServer) reader.Store {
 	return reader.Store{Addr: s.Addr(), Trusted: s.TrustedName(), Password: s.TrustedPassword()}
 }
 
-// runLatency builds the rig, measures, and prints what it found.
-func runLatency(ctx context.Context, o latencyOptions, out, progress io.Writer) (err error) {
+// runLatency measures one way after the other, each on a rig of its own, and
+// prints one table.
+func runLatency(ctx context.Context, o latencyOptions, out, progress io.Writer) error {
+	var all []latencyFigures
+	for _, w := range o.ways {
+		f, err := measureWay(ctx, o, w, progress)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w, err)
+		}
+		all = append(all, f)
+	}
+	_, err := io.WriteString(out, latencyTable(o, all))
+	return err
+}
+
+func measureWay(ctx context.Context, o latencyOptions, w way, progress io.Writer) (f latencyFigures, err error) {
 	dir, err := os.MkdirTemp(o.dir, "mailmirror-latency-")
 	if err != nil {
-		return fmt.Errorf("create scratch folder: %w", err)
+		return f, fmt.Errorf("create scratch folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the servers run as users of their own
-		return fmt.Errorf("open scratch folder: %w", err)
+		return f, fmt.Errorf("open scratch folder: %w", err)
 	}
-	var numbers []string
-	for i := range o.mailboxes {
-		numbers = append(numbers, fmt.Sprint(1000+i))
+	l := &latency{latencyOptions: o, way: w, dir: dir, progress: progress, took: time.Now()}
+	// Those that only the memory is measured with take part later.
+	for i := range max(o.mailboxes, o.memory) {
+		l.known = append(l.known, fmt.Sprint(1000+i))
 	}
-	l := &latency{latencyOptions: o, numbers: numbers, out: out, progress: progress}
-	if err := l.start(ctx, dir); err != nil {
-		return errors.Join(err, l.stop())
-	}
+	l.numbers = l.known[:o.mailboxes]
 	defer func() { err = errors.Join(err, l.stop()) }()
-	return l.measure(ctx)
+	if err := l.start(ctx); err != nil {
+		return f, err
+	}
+	f, err = l.measure(ctx)
+	if err == nil && o.memory > 0 {
+		err = l.measureMemory(ctx, &f)
+	}
+	return f, err
 }
 
 type latency struct {
 	latencyOptions
-	numbers       []string
-	out, progress io.Writer
-	source        imapServer
-	target        *servers.Dovecot
-	mm            *mailmirror
-	notify        *tap // of the whole of a Dovecot; nil on Cyrus
+	way
+	dir            string
+	known, numbers []string // all mailboxes of production, and those that take part
+	progress       io.Writer
+	took           time.Time
+	source         imapServer
+	target         *servers.Dovecot
+	mm             *mailmirror
+	notify         *tap // of the whole of a Dovecot; nil on Cyrus
 }
 
-func (l *latency) start(ctx context.Context, dir string) (err error) {
+func (l *latency) start(ctx context.Context) (err error) {
 	if l.server == "cyrus" {
 		if l.source, err = servers.StartCyrus(ctx, servers.CyrusOptions{}); err != nil {
 			return err
 		}
 	} else {
-		source, err := servers.StartDovecot(ctx, servers.DovecotOptions{Name: "production", SharedNamespace: true, Mailboxes: l.numbers,
+		source, err := servers.StartDovecot(ctx, servers.DovecotOptions{Name: "production", SharedNamespace: true, Mailboxes: l.known,
 			Extra: "service imap {\n process_limit = 4000\n client_limit = 1\n}\n"})
 		if err != nil {
 			return err
 		}
 		l.source = source
 	}
-	if l.target, err = servers.StartDovecot(ctx, servers.DovecotOptions{Name: "dr", SharedNamespace: true, Mailboxes: l.numbers}); err != nil {
+	if l.target, err = servers.StartDovecot(ctx, servers.DovecotOptions{Name: "dr", SharedNamespace: true, Mailboxes: l.known}); err != nil {
 		return err
 	}
-	l.say("filling %d mailboxes", len(l.numbers))
-	for _, n := range l.numbers {
+	l.say("filling %d mailboxes", len(l.known))
+	for _, n := range l.known {
 		if err := deposit(ctx, reach(l.source), n, "first"); err != nil {
 			return err
 		}
 	}
-	l.mm = &mailmirror{binaries: l.binaries, data: filepath.Join(dir, "mailmirror"), config: filepath.Join(dir, "mailmirror.toml")}
+	l.mm = &mailmirror{binaries: l.binaries, data: filepath.Join(l.dir, "mailmirror"), config: filepath.Join(l.dir, "mailmirror.toml")}
 	if err := os.WriteFile(l.mm.config, nil, 0o600); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	if err := l.mm.start(ctx, filepath.Join(dir, "mailmirror.log")); err != nil {
+	if err := l.mm.start(ctx, filepath.Join(l.dir, "mailmirror.log")); err != nil {
 		return err
 	}
 	for name, s := range map[string]imapServer{"production": l.source, "standby": l.target} {
-		password := filepath.Join(dir, name+".password")
+		password := filepath.Join(l.dir, name+".password")
 		if err := os.WriteFile(password, []byte(s.TrustedPassword()), 0o600); err != nil {
 			return fmt.Errorf("write password file: %w", err)
 		}
@@ -133,21 +173,28 @@ func (l *latency) start(ctx context.Context, dir string) (err error) {
 			return err
 		}
 	}
-	list := filepath.Join(dir, "mailboxes")
-	if err := os.WriteFile(list, []byte(strings.Join(l.numbers, "\n")+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write list of mailboxes: %w", err)
-	}
 	if err := l.mm.run(ctx, "link", "add", benchLink, "--source", "production", "--target", "standby"); err != nil {
 		return err
+	}
+	return l.join(ctx, l.numbers)
+}
+
+// join makes mailboxes take part and copies what they hold.
+func (l *latency) join(ctx context.Context, numbers []string) error {
+	list := filepath.Join(l.dir, "mailboxes")
+	if err := os.WriteFile(list, []byte(strings.Join(numbers, "\n")+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write list of mailboxes: %w", err)
 	}
 	if err := l.mm.run(ctx, "mailbox", "add", benchLink, "--file", list); err != nil {
 		return err
 	}
-	l.say("first copy")
+	l.say("first copy of %d mailboxes", len(numbers))
 	return l.mm.run(ctx, "compare", benchLink, "--wait")
 }
 
-func (l *latency) say(format string, args ...any) { fmt.Fprintf(l.progress, format+"\n", args...) }
+func (l *latency) say(format string, args ...any) {
+	fmt.Fprintf(l.progress, "%s, %3.0f s: %s\n", l.way, time.Since(l.took).Seconds(), fmt.Sprintf(format, args...))
+}
 
 func (l *latency) stop() error {
 	var errs []error
@@ -180,44 +227,74 @@ func put(c *reader.Conn, name string) error {
 	return errors.Join(err, stored.Err)
 }
 
-// measure deposits one message after the other and waits for each to be
-// readable on DR, over connections that are open already.
-func (l *latency) measure(ctx context.Context) error {
+// measure deposits, some at a time, and waits for each to be readable on DR,
+// over connections that are open already.
+func (l *latency) measure(ctx context.Context) (latencyFigures, error) {
+	f := latencyFigures{way: l.way, mailboxes: len(l.numbers)}
 	l.say("waiting until all mailboxes are listened to")
-	if err := l.awaitListening(ctx); err != nil {
-		return err
+	if err := l.awaitListening(ctx, 0); err != nil {
+		return f, err
+	}
+	if l.deposits == 0 {
+		return f, nil
 	}
 	if d, ok := l.source.(*servers.Dovecot); ok {
 		ear, err := openNotify(ctx, reach(d), l.numbers)
 		if err != nil {
-			return err
+			return f, err
 		}
 		defer ear.close()
 		l.notify = ear
 	}
-	worker, err := l.workerMemory()
-	if err != nil {
-		return err
+	l.say("%d deposits, %d at a time", l.deposits, l.streams)
+	f.before = load()
+	began := time.Now()
+	var mu sync.Mutex
+	next := 0
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var group sync.WaitGroup
+	for stream := range l.streams {
+		group.Go(func() {
+			// Each has mailboxes of its own, in an order without a pattern.
+			var own []string
+			for i := stream; i < len(l.numbers); i += l.streams {
+				own = append(own, l.numbers[i])
+			}
+			for turn := 0; ; turn++ {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= l.deposits {
+					return
+				}
+				number := own[(turn*7919)%len(own)]
+				end, announced, readable, err := l.one(ctx, number, fmt.Sprint("deposit", i))
+				if err != nil {
+					fail(fmt.Errorf("deposit %d into mailbox %s: %w", i, number, err))
+					return
+				}
+				mu.Lock()
+				f.deposit = append(f.deposit, readable.Sub(end))
+				if !announced.IsZero() {
+					f.event = append(f.event, readable.Sub(announced))
+					f.server = append(f.server, announced.Sub(end))
+				}
+				mu.Unlock()
+				if late := readable.Sub(end); late > 3*time.Second {
+					l.say("deposit %d into mailbox %s: readable after %v, announced to us after %v", i, number,
+						late.Round(time.Millisecond), announced.Sub(end).Round(time.Millisecond))
+				}
+			}
+		})
 	}
-	fmt.Fprintf(l.out, "%s, events %s, %d mailboxes: worker uses %.1f MB; load average %s\n", l.server, l.events, len(l.numbers), worker, load())
-	var fromDeposit, fromEvent []time.Duration
-	for i := range l.deposits {
-		number := l.numbers[(i*7919)%len(l.numbers)]
-		end, announced, readable, err := l.one(ctx, number, fmt.Sprint("deposit", i))
-		if err != nil {
-			return fmt.Errorf("deposit %d into mailbox %s: %w", i, number, err)
-		}
-		fromDeposit = append(fromDeposit, readable.Sub(end))
-		if !announced.IsZero() {
-			fromEvent = append(fromEvent, readable.Sub(announced))
-		}
+	group.Wait()
+	if ctx.Err() != nil {
+		return f, context.Cause(ctx)
 	}
-	if l.deposits > 0 {
-		fmt.Fprintf(l.out, "%d deposits; load average %s\n", l.deposits, load())
-		distribution(l.out, "from the end of the deposit to readable on DR", fromDeposit)
-		distribution(l.out, "from the server's announcement to readable on DR", fromEvent)
-	}
-	return nil
+	f.rate, f.after = float64(l.deposits)/time.Since(began).Seconds(), load()
+	return f, nil
 }
 
 // one deposits and returns when the deposit ended, when the server announced it
@@ -245,7 +322,8 @@ func (l *latency) one(ctx context.Context, number, name string) (end, announced,
 	}
 	defer user.Close()
 	time.Sleep(300 * time.Millisecond) // what the log-ins stirred up has settled
-	ear.listen(number)
+	at := ear.listen(number)
+	defer ear.forget(number)
 	if err := put(user, name); err != nil {
 		return end, announced, readable, err
 	}
@@ -264,7 +342,7 @@ func (l *latency) one(ctx context.Context, number, name string) (end, announced,
 			return end, announced, readable, errors.New("not on DR within a minute")
 		}
 	}
-	return end, ear.heard(), readable, nil
+	return end, heard(at), readable, nil
 }
 
 // count runs a command and returns the last EXISTS, or what was before.
@@ -279,49 +357,4 @@ func count(c *reader.Conn, command string, before int) (int, error) {
 		}
 	}
 	return before, nil
-}
-
-// distribution prints percentiles.
-func distribution(out io.Writer, what string, times []time.Duration) {
-	if len(times) == 0 {
-		fmt.Fprintf(out, "%s: nothing was measured\n", what)
-		return
-	}
-	slices.Sort(times)
-	at := func(p float64) time.Duration {
-		return times[min(int(p*float64(len(times))), len(times)-1)].Round(time.Millisecond)
-	}
-	fmt.Fprintf(out, "%s: median %v, 90th percentile %v, 99th %v, worst %v (%d)\n",
-		what, at(0.5), at(0.9), at(0.99), times[len(times)-1].Round(time.Millisecond), len(times))
-}
-
-func load() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Join(strings.Fields(string(b))[:3], " ")
-}
-
-// workerMemory is the worker's resident memory in MB.
-func (l *latency) workerMemory() (float64, error) {
-	table, err := meter.ReadTable()
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range l.mm.residents(table).tool {
-		if strings.HasPrefix(p.Name, "mailmirror-work") {
-			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
-			if err != nil {
-				return 0, fmt.Errorf("read the worker's memory: %w", err)
-			}
-			for line := range strings.Lines(string(b)) {
-				var kb float64
-				if _, err := fmt.Sscanf(line, "VmRSS: %f kB", &kb); err == nil {
-					return kb / 1024, nil
-				}
-			}
-		}
-	}
-	return 0, errors.New("read the worker's memory: there is no worker")
 }

@@ -20,14 +20,21 @@ import (
 // a deposit.
 type tap struct {
 	conn net.Conn
-	mu   sync.Mutex
-	mark string         // what the line about the awaited mailbox holds
-	at   chan time.Time // capacity 1
+	// owner tells which mailbox a line is about, "" for none.
+	owner func(line string) string
+
+	mu    sync.Mutex
+	await map[string]chan time.Time // by mailbox, capacity 1
 }
 
 // openIdle listens to the inbox of one mailbox.
 func openIdle(ctx context.Context, s reader.Store, number string) (*tap, error) {
-	return openTap(ctx, s, number, func(string) string { return "EXISTS" }, []string{"EXAMINE INBOX", "IDLE"})
+	return openTap(ctx, s, number, func(line string) string {
+		if strings.Contains(line, " EXISTS") {
+			return number
+		}
+		return ""
+	}, []string{"EXAMINE INBOX", "IDLE"})
 }
 
 // openNotify listens to all mailboxes of a Dovecot.
@@ -36,18 +43,25 @@ func openNotify(ctx context.Context, s reader.Store, numbers []string) (*tap, er
 	for i, n := range numbers {
 		names[i] = "users/" + n
 	}
-	return openTap(ctx, s, "", func(number string) string { return "STATUS users/" + number + " " }, []string{
+	return openTap(ctx, s, "", func(line string) string {
+		rest, ok := strings.CutPrefix(line, "* STATUS users/")
+		if !ok {
+			return ""
+		}
+		number, _, _ := strings.Cut(rest, " ")
+		return number
+	}, []string{
 		"ENABLE CONDSTORE", `LIST "" "users/*"`,
 		"NOTIFY SET (subtree (" + strings.Join(names, " ") + ") (MessageNew MessageExpunge FlagChange))",
 	})
 }
 
-func openTap(ctx context.Context, s reader.Store, number string, mark func(string) string, commands []string) (*tap, error) {
+func openTap(ctx context.Context, s reader.Store, number string, owner func(string) string, commands []string) (*tap, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("open listener: %w", err)
 	}
-	t := &tap{conn: conn, at: make(chan time.Time, 1), mark: mark(number)}
+	t := &tap{conn: conn, owner: owner, await: map[string]chan time.Time{}}
 	login := "AUTHENTICATE PLAIN " + base64.StdEncoding.EncodeToString([]byte(number+"\x00"+s.Trusted+"\x00"+s.Password))
 	r := bufio.NewReader(conn)
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
@@ -89,35 +103,35 @@ func (t *tap) read(r *bufio.Reader) {
 		}
 		now := time.Now()
 		t.mu.Lock()
-		hit := strings.Contains(line, t.mark)
+		at := t.await[t.owner(line)]
 		t.mu.Unlock()
-		if hit {
-			select {
-			case t.at <- now:
-			default:
-			}
+		select {
+		case at <- now: // nil where nobody waits
+		default:
 		}
 	}
 }
 
-// listen says which mailbox the next announcement is about.
-func (t *tap) listen(number string) {
+// listen returns what gets the time of the next announcement about a mailbox.
+func (t *tap) listen(number string) <-chan time.Time {
+	at := make(chan time.Time, 1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if strings.HasPrefix(t.mark, "STATUS ") {
-		t.mark = "STATUS users/" + number + " "
-	}
-	select {
-	case <-t.at: // of one before
-	default:
-	}
+	t.await[number] = at
+	return at
+}
+
+func (t *tap) forget(number string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.await, number)
 }
 
 // heard is when the deposit was announced; it waits a while, since DR may be
 // faster than the server's word to us. Zero where nothing came.
-func (t *tap) heard() time.Time {
+func heard(at <-chan time.Time) time.Time {
 	select {
-	case at := <-t.at:
+	case at := <-at:
 		return at
 	case <-time.After(2 * time.Second):
 		return time.Time{}
@@ -126,8 +140,9 @@ func (t *tap) heard() time.Time {
 
 func (t *tap) close() { _ = t.conn.Close() }
 
-// awaitListening waits until the worker listens to every mailbox.
-func (l *latency) awaitListening(ctx context.Context) error {
+// awaitListening waits until mailmirror listens to every mailbox, by another
+// worker than the one that is dead, 0 for none.
+func (l *latency) awaitListening(ctx context.Context, dead int) error {
 	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		out, err := l.mm.command(ctx, "status", benchLink, "-o", "json").Output()
@@ -135,15 +150,20 @@ func (l *latency) awaitListening(ctx context.Context) error {
 			return fmt.Errorf("mailmirror status: %w", err)
 		}
 		var s []struct {
-			Watchers []struct{ Listened, Polled int }
-			States   struct{ Equal int }
+			Watchers []struct {
+				Worker                                string
+				Listened, Polled, Connections, Wanted int
+			}
+			States struct{ Equal int }
 		}
 		if err := json.Unmarshal(out, &s); err != nil {
 			return fmt.Errorf("mailmirror status: %w", err)
 		}
 		listened := 0
 		for _, w := range s[0].Watchers {
-			listened += w.Listened + w.Polled
+			if w.Connections == w.Wanted && !strings.HasPrefix(w.Worker, fmt.Sprint(dead, "@")) {
+				listened += w.Listened + w.Polled
+			}
 		}
 		if listened == len(l.numbers) && s[0].States.Equal == len(l.numbers) {
 			return nil
