@@ -56,7 +56,7 @@ func helperWorker(args []string) int {
 }
 
 func runWorker(args []string) error {
-	if len(args) != 2 || args[0] != "--data" {
+	if len(args) != 4 || args[0] != "--data" || args[2] != "--metrics" {
 		return fmt.Errorf("unexpected arguments %q", args)
 	}
 	info, err := Load(args[1])

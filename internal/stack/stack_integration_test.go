@@ -177,7 +177,8 @@ func TestExternalServersNeedNoChildOfOurs(t *testing.T) {
 		t.Errorf("children: %v, want the worker alone", got)
 	}
 	if got := mustLoad(t, data); got.DatabaseDSN != info.DatabaseDSN || got.TemporalAddress != info.TemporalAddress ||
-		!got.TemporalExternal || got.WebUIURL != "" || got.Ports != (Ports{}) {
+		!got.TemporalExternal || got.WebUIURL != "" || got.Ports != (Ports{Metrics: got.Ports.Metrics}) ||
+		got.MetricsURL != fmt.Sprintf("http://127.0.0.1:%d/metrics", got.Ports.Metrics) {
 		t.Errorf("info: %+v", got)
 	}
 }

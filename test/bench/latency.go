@@ -44,7 +44,7 @@ func parseLatency(args []string, errOut io.Writer) (latencyOptions, error) {
 	f.SetOutput(errOut)
 	f.IntVar(&o.mailboxes, "mailboxes", 500, "mailboxes that take part")
 	f.IntVar(&o.deposits, "deposits", 1000, "messages deposited; 0 only listens")
-	f.IntVar(&o.streams, "streams", 4, "depositors at a time, each into a mailbox of its own, each waiting for its message before the next")
+	f.IntVar(&o.streams, "streams", 5, "depositors at a time, each into a mailbox of its own, each waiting for its message before the next")
 	f.IntVar(&o.memory, "memory", 1000, "mailboxes that take part when the listener's memory is measured; 0 does not measure it")
 	f.StringVar(&ways, "ways", allWays, "what is measured: production (dovecot or cyrus; DR is always Dovecot) / how it is listened to (notify, idle or poll)")
 	f.StringVar(&o.dir, "dir", "", "scratch folder (default: the system's)")
@@ -131,7 +131,8 @@ type latency struct {
 	source         imapServer
 	target         *servers.Dovecot
 	mm             *mailmirror
-	notify         *tap // of the whole of a Dovecot; nil on Cyrus
+	notify         *tap    // of the whole of a Dovecot; nil on Cyrus
+	idle           float64 // MB of a worker that listens to nothing yet
 }
 
 func (l *latency) start(ctx context.Context) (err error) {
@@ -151,10 +152,8 @@ func (l *latency) start(ctx context.Context) (err error) {
 		return err
 	}
 	l.say("filling %d mailboxes", len(l.known))
-	for _, n := range l.known {
-		if err := deposit(ctx, reach(l.source), n, "first"); err != nil {
-			return err
-		}
+	if err := l.fill(ctx); err != nil {
+		return err
 	}
 	l.mm = &mailmirror{binaries: l.binaries, data: filepath.Join(l.dir, "mailmirror"), config: filepath.Join(l.dir, "mailmirror.toml")}
 	if err := os.WriteFile(l.mm.config, nil, 0o600); err != nil {
@@ -176,7 +175,29 @@ func (l *latency) start(ctx context.Context) (err error) {
 	if err := l.mm.run(ctx, "link", "add", benchLink, "--source", "production", "--target", "standby"); err != nil {
 		return err
 	}
+	if l.idle, err = l.workerMemory(); err != nil {
+		return err
+	}
 	return l.join(ctx, l.numbers)
+}
+
+// fill deposits a message into every mailbox of production.
+func (l *latency) fill(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var group sync.WaitGroup
+	for part := range slices.Chunk(l.known, len(l.known)/4+1) {
+		group.Go(func() {
+			for _, n := range part {
+				if err := deposit(ctx, reach(l.source), n, "first"); err != nil {
+					fail(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	return context.Cause(ctx)
 }
 
 // join makes mailboxes take part and copies what they hold.
@@ -230,7 +251,7 @@ func put(c *reader.Conn, name string) error {
 // measure deposits, some at a time, and waits for each to be readable on DR,
 // over connections that are open already.
 func (l *latency) measure(ctx context.Context) (latencyFigures, error) {
-	f := latencyFigures{way: l.way, mailboxes: len(l.numbers)}
+	f := latencyFigures{way: l.way, idle: l.idle}
 	l.say("waiting until all mailboxes are listened to")
 	if err := l.awaitListening(ctx, 0); err != nil {
 		return f, err

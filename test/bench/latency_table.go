@@ -18,14 +18,13 @@ import (
 // latencyFigures are what was measured of one way.
 type latencyFigures struct {
 	way
-	mailboxes     int
 	rate          float64 // deposits a second
 	before, after string  // load average
 	// From the end of the deposit to readable on DR, from the server's
 	// announcement to that, and from the deposit to the announcement.
 	deposit, event, server []time.Duration
-	// MB of a worker that listens to none, and to so many mailboxes; and of the
-	// server's processes that it listens by.
+	// MB of a worker that listens to no mailbox, and to all; and of production's
+	// processes meanwhile.
 	idle, worker, processes float64
 }
 
@@ -36,7 +35,7 @@ func latencyTable(o latencyOptions, all []latencyFigures) string {
 		"Milliseconds: median / 90th percentile / 99th / worst.\n\n", o.mailboxes, o.deposits, o.streams, runtime.NumCPU())
 	out.WriteString("| production, events | deposits/s | announced after the deposit | from the announcement to readable on DR | from the deposit to readable on DR | load average before, after |")
 	if o.memory > 0 {
-		fmt.Fprintf(&out, " worker MB: no mailbox, %d listened to | server's listening processes MB |", o.memory)
+		fmt.Fprintf(&out, " worker MB: no mailbox, %d listened to | production's processes MB meanwhile |", o.memory)
 	}
 	out.WriteString("\n| --- | --: | --: | --: | --: | --- |")
 	if o.memory > 0 {
@@ -85,46 +84,30 @@ func (l *latency) measureMemory(ctx context.Context, f *latencyFigures) error {
 		}
 		l.numbers = l.known[:l.memory]
 	}
-	before := l.serverMemory()
-	if err := l.mm.run(ctx, "store", "edit", "production", "--events", "poll", "--poll-every", "1h"); err != nil {
-		return err
-	}
-	var err error
-	if f.idle, err = l.freshWorker(ctx); err != nil {
-		return err
-	}
-	l.say("listening to %d mailboxes", len(l.numbers))
-	quiet := l.serverMemory()
-	if err := l.mm.run(ctx, "store", "edit", "production", "--events", l.events, "--poll-every", "1m"); err != nil {
-		return err
-	}
-	if f.worker, err = l.freshWorker(ctx); err != nil {
-		return err
-	}
-	f.processes = max(l.serverMemory()-min(quiet, before), 0)
-	return nil
-}
-
-// freshWorker kills the worker and returns the memory, in MB, of the one that
-// the supervisor starts in its place, once it listens.
-func (l *latency) freshWorker(ctx context.Context) (float64, error) {
+	// A worker that is told to stop hands its listening on at once.
 	pid, err := l.workerPid()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return 0, fmt.Errorf("kill the worker: %w", err)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop the worker: %w", err)
 	}
+	l.say("listening to %d mailboxes", len(l.numbers))
 	if err := l.awaitListening(ctx, pid); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := meter.AwaitIdle(ctx, 20*time.Second); err != nil {
-		return 0, err
+		return err
 	}
-	if pid, err = l.workerPid(); err != nil {
-		return 0, err
-	}
-	return float64(meter.PSS(pid)) / 1e6, nil
+	f.processes = l.serverMemory()
+	f.worker, err = l.workerMemory()
+	return err
+}
+
+// workerMemory is in MB.
+func (l *latency) workerMemory() (float64, error) {
+	pid, err := l.workerPid()
+	return float64(meter.PSS(pid)) / 1e6, err
 }
 
 func (l *latency) workerPid() (int, error) {
