@@ -98,7 +98,7 @@ func TestWriteLDIF(t *testing.T) {
 	if strings.Contains(whole, "version") || strings.Contains(whole, "#") || strings.Count(whole, "Password: hush-hush\n") != 3 || !strings.Contains(whole, "umRecordedName:: AAAA") {
 		t.Errorf("with secrets:\n%.2000s", whole)
 	}
-	for _, line := range strings.Split(whole, "\n") {
+	for line := range strings.SplitSeq(whole, "\n") {
 		if len(line) > 76 {
 			t.Errorf("a line of %d bytes", len(line))
 		}

@@ -325,11 +325,11 @@ func (w *world) apply(rt *rapid.T, c control.DirectoryChange) control.DirectoryC
 	}
 	w.target = slices.Clone(w.target)
 	c.State = control.ChangeDone
-	switch {
-	case c.Kind == directory.Remove || c.Kind == directory.Unknown:
+	switch c.Kind { //nolint:exhaustive // the others are values to be given
+	case directory.Remove, directory.Unknown:
 		w.target = slices.Delete(w.target, j, j+1)
 		return c
-	case c.Kind == directory.Create:
+	case directory.Create:
 		made := w.source[i]
 		w.made++
 		made.DN = fmt.Sprint("made ", w.made)
