@@ -12,27 +12,34 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// inCompare sets how a compare is planned, for its transaction: what is staged is
-// new to the server, whose figures of it are of the run before or of none, and
-// a plan that looks up row by row on their word takes hours. Sorting and hashing
-// take seconds, whatever is there.
-const inCompare = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"
+// inBulk sets how statements are planned that see all of a directory, for their
+// transaction: what is staged and found is new to the server, whose figures of it
+// are of the run before or of none, and a plan that looks up row by row on their
+// word takes hours. Sorting and hashing take seconds, whatever is there.
+const inBulk = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"
+
+// inBulkTx is inTx for such statements.
+func (s *Store) inBulkTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, inBulk); err != nil {
+			return err
+		}
+		return fn(s.q.WithTx(tx))
+	})
+	return classify(op, err)
+}
 
 // CompareDirectory implements control.DirectoryRuns. A run of which a change was
 // carried out already is a Conflict: its changes are the record of that.
 func (s *Store) CompareDirectory(ctx context.Context, runID string, settings control.DirectorySettings) (directory.Tally, error) {
 	op := "compare directories of run " + runID
 	var tally directory.Tally
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		q := s.q.WithTx(tx)
+	err := s.inBulkTx(ctx, op, func(q *sqlcgen.Queries) error {
 		run, err := running(ctx, q, runID)
 		if err != nil {
 			return err
 		}
 		if err := notApplied(ctx, q, op, runID); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, inCompare); err != nil {
 			return err
 		}
 		c := comparer{q: q, run: run, settings: settings}
@@ -47,7 +54,7 @@ func (s *Store) CompareDirectory(ctx context.Context, runID string, settings con
 		tally, err = c.tally(ctx)
 		return err
 	})
-	return tally, classify(op, err)
+	return tally, err
 }
 
 func notApplied(ctx context.Context, q *sqlcgen.Queries, op, runID string) error {

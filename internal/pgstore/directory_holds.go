@@ -14,7 +14,7 @@ import (
 // changes of the run are held. What needs a number that a held change would free
 // is held with it, approved or not. The reasons are those of the run as well.
 func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
-	err = s.inTx(ctx, "hold changes of directory run "+runID, func(q *sqlcgen.Queries) error {
+	err = s.inBulkTx(ctx, "hold changes of directory run "+runID, func(q *sqlcgen.Queries) error {
 		held = 0
 		run, err := running(ctx, q, runID)
 		if err != nil {

@@ -21,6 +21,9 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 	op := "stage directory of the " + string(side)
 	var broken error
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, inBulk); err != nil {
+			return err
+		}
 		q := s.q.WithTx(tx)
 		run, err := q.GetDirectoryRun(ctx, runID)
 		switch {
