@@ -25,6 +25,9 @@ type Ports struct {
 	Schedules Schedules
 	// Meter may be nil; nothing is counted then.
 	Meter Meter
+	// Directories and Directory may be nil where no directory is mirrored.
+	Directories control.Directories
+	Directory   DirectoryRecords
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -44,6 +47,8 @@ type Settings struct {
 	// Quiet is how long a mailbox has to be without a wake-up until an event
 	// wakes its sync at once; default 2 s.
 	Quiet time.Duration
+	// Lease are the times of the lease of a directory.
+	Lease LeaseTimes
 	// Identity names this process to whoever asks who listens.
 	Identity string
 	// Log takes what listening has to say; nil discards it.
@@ -57,6 +62,7 @@ type Activities struct {
 	pace   Pace
 	keep   control.Retention
 	quiet  time.Duration
+	lease  LeaseTimes
 	// identity names this process.
 	identity string
 	log      *slog.Logger
@@ -86,6 +92,7 @@ func New(ports Ports, settings Settings) *Activities {
 		pace:     settings.Pace.withDefaults(),
 		keep:     settings.Retention,
 		quiet:    settings.Quiet,
+		lease:    settings.Lease.withDefaults(),
 		identity: settings.Identity,
 		log:      settings.Log,
 		gate:     make(chan struct{}, settings.Mailboxes),

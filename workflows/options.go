@@ -103,3 +103,37 @@ func listening(ctx workflow.Context, summary string) workflow.Context {
 // listenTimeout is how long a worker may be silent before its share of the
 // listening is given to another.
 const listenTimeout = 12 * time.Second
+
+// extracting is for reading a directory. One that cannot be read in a few tries
+// ends the run, which changes nothing; the next is hours away at most.
+func extracting(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 6 * time.Hour,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    2 * time.Second,
+			BackoffCoefficient: 3,
+			MaximumInterval:    time.Minute,
+			MaximumAttempts:    4,
+		},
+		WaitForCancellation: true,
+		Summary:             summary,
+	})
+}
+
+// applying is for a page of changes to a directory: it is tried for some minutes,
+// dead workers included, before the rest is left to the next run.
+func applying(ctx workflow.Context, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 24 * time.Hour,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 2,
+			MaximumInterval:    30 * time.Second,
+			MaximumAttempts:    20,
+		},
+		WaitForCancellation: true,
+		Summary:             summary,
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"mailmirror/activities"
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
 	"mailmirror/workflows"
 )
@@ -31,6 +32,9 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 		workflows.ControlState{Served: 3, Suspension: control.Suspension{State: control.Suspending, Epoch: 4, Reason: "storage",
 			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second}},
 	}
+	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500, RunID: "run",
+		Plan:  &activities.DirectoryPlan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},
+		Phase: workflows.PhaseApplying, After: 7, Done: 1, Failed: 2, Moot: 3, Stopped: "read-only", Hint: "mend it", Again: control.DirectoryApproval})
 	data := converter.GetDefaultDataConverter()
 	for _, state := range states {
 		value := reflect.ValueOf(state)
@@ -80,6 +84,9 @@ func requireSet(t *testing.T, path string, value reflect.Value) {
 
 func TestIDsTellLinkAndMailbox(t *testing.T) {
 	if id := workflows.SyncID(mailbox.Key{Link: "dr", Number: "1001"}); id != "mailbox-sync/dr/1001" {
+		t.Error(id)
+	}
+	if id := workflows.DirectoryID("dr"); id != "directory-sync/dr" {
 		t.Error(id)
 	}
 	if id := workflows.CompareID("dr"); id != "full-compare/dr" {

@@ -22,16 +22,20 @@ const (
 	TypeRetention        = "Retention"
 	TypeWatchEvents      = "WatchEvents"
 	TypeMirrorControl    = "MirrorControl"
+
+	TypeDirectorySync      = "DirectorySync"
+	TypeScheduledDirectory = "ScheduledDirectory"
 )
 
 const (
-	// SignalWork tells a MailboxSync that work is due; its argument is Work.
+	// SignalWork tells a MailboxSync that work is due, and a DirectorySync that
+	// another run has to follow it; its argument is Work.
 	SignalWork = "work"
 	// SignalRoster tells a WatchEvents to see at once into how many shards the
 	// link is to be cut; it has no argument.
 	SignalRoster = "roster"
 	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
-	// CompareView, a WatchEvents for WatchView.
+	// CompareView, a WatchEvents for WatchView, a DirectorySync for DirectoryView.
 	QueryProgress = "progress"
 	// SignalSuspend tells MirrorControl what to do, and is the name of an update
 	// too. The argument is a control.Request; a bare signal will do.
@@ -87,6 +91,20 @@ func RebuildID(link string) string { return "ledger-rebuild/" + link }
 // ScheduledRebuildID is to RebuildID what ScheduledCompareID is to CompareID.
 func ScheduledRebuildID(link string) string { return "scheduled-rebuild/" + link }
 
+// DirectoryID is the id of the one DirectorySync of a link, and of its schedule.
+func DirectoryID(link string) string { return "directory-sync/" + link }
+
+// ScheduledDirectoryID is to DirectoryID what ScheduledCompareID is to CompareID.
+func ScheduledDirectoryID(link string) string { return "scheduled-directory/" + link }
+
+// DirectoryAttributes are the search attributes that a DirectorySync starts with.
+func DirectoryAttributes(link string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseExtracting))
+}
+
+// DirectorySummary is the line that the Web UI shows for a DirectorySync.
+func DirectorySummary(link string) string { return "Mirror the directory of link " + link }
+
 // WatchID is the id of the one WatchEvents of a link.
 func WatchID(link string) string { return "watch-events/" + link }
 
@@ -140,6 +158,9 @@ func Register(r worker.WorkflowRegistry) {
 		TypeRetention:        Retention,
 		TypeWatchEvents:      WatchEvents,
 		TypeMirrorControl:    MirrorControl,
+
+		TypeDirectorySync:      DirectorySync,
+		TypeScheduledDirectory: ScheduledDirectory,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,

@@ -25,6 +25,8 @@ type parts struct {
 	options  temporalrunner.Options
 	shares   *shares
 	stores   *stores
+	// directories are those of the stores.
+	directories *directories
 }
 
 // dialer makes a Temporal client: temporalclient.Dial for who cannot do
@@ -79,6 +81,7 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter met
 	p.runner = temporalrunner.New(p.temporal, p.options)
 	p.shares = newShares(p.repo, cfg, log)
 	p.stores = newStores(p.repo, p.keys, p.shares, log)
+	p.directories = &directories{repo: p.repo, keys: p.keys}
 	return p, nil
 }
 
@@ -115,6 +118,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 		Checker:    &checker{p.stores},
 		Verifier:   &verifier{stores: p.stores, atOnce: cfg.Worker.Mailboxes},
 		Sealer:     p.keys,
+		Records:    p.repo, Directories: p.directories, DirectoryChecker: p.directories,
 	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
 }
 

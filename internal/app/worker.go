@@ -61,8 +61,10 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
-			Watch: p.repo, Waker: p.runner, Schedules: p.runner, Meter: figures.meter()},
+			Watch: p.repo, Waker: p.runner, Schedules: p.runner, Meter: figures.meter(),
+			Directories: p.directories, Directory: p.repo},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
+			Lease:     activities.LeaseTimes{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)

@@ -48,6 +48,8 @@ type StoreReport struct {
 	Greetings int64          `json:"greetings"`
 	// Advice is what is missing and what it costs, worst first.
 	Advice []Advice `json:"advice"`
+	// Directory is what was found of the store's directory; nil where it has none.
+	Directory *DirectoryReport `json:"directory,omitempty"`
 }
 
 // Advice names an extension that a store lacks and what is slower, or less

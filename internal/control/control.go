@@ -39,6 +39,11 @@ type Ports struct {
 	Checker    Checker
 	Verifier   Verifier
 	Sealer     Sealer
+	// Records, Directories and DirectoryChecker are for what is mirrored of
+	// directories.
+	Records          DirectoryRepository
+	Directories      Directories
+	DirectoryChecker DirectoryChecker
 }
 
 // Options are the settings that Control needs for telling what comes next, and
@@ -56,6 +61,10 @@ type Control struct {
 	verifier Verifier
 	sealer   Sealer
 	options  Options
+
+	records          DirectoryRepository
+	directories      Directories
+	directoryChecker DirectoryChecker
 }
 
 // New returns a Control over the given ports.
@@ -67,5 +76,6 @@ func New(p Ports, o Options) *Control {
 	return &Control{
 		repo: p.Repository, runner: p.Runner, checker: p.Checker,
 		verifier: p.Verifier, sealer: p.Sealer, options: o,
+		records: p.Records, directories: p.Directories, directoryChecker: p.DirectoryChecker,
 	}
 }

@@ -76,6 +76,7 @@ type DirectoryCounts struct {
 	Removed   int `json:"removed"`
 	Failed    int `json:"failed"`
 	Held      int `json:"held"`
+	Refused   int `json:"refused"` // to be made, by an operator
 	// Due is how many the run set out to carry out.
 	Due       int `json:"due"`
 	Unknown   int `json:"unknown"`

@@ -118,6 +118,10 @@ type GuardView struct {
 	Figures   GuardFigures    `json:"figures"`
 	Holds     []Hold          `json:"holds"`
 	Decisions []GuardDecision `json:"decisions"`
+	// Directory are the settings of the link's directory, and DirectoryHolds what
+	// waits of it; nil where the link has none.
+	Directory      *DirectorySettings `json:"directory,omitempty"`
+	DirectoryHolds []DirectoryHold    `json:"directory_holds,omitempty"`
 }
 
 // triggerApproval is what history names as the cause of a sync that follows a
@@ -174,8 +178,10 @@ func (c *Control) Guard(ctx context.Context, link string) (GuardView, error) {
 	if v.Holds, err = c.repo.Holds(ctx, link); err != nil {
 		return v, err
 	}
-	v.Decisions, err = c.repo.GuardDecisions(ctx, link, 20)
-	return v, err
+	if v.Decisions, err = c.repo.GuardDecisions(ctx, link, 20); err != nil {
+		return v, err
+	}
+	return v, c.guardOfDirectory(ctx, &v)
 }
 
 // DecideHolds approves or refuses holds, all of them or none, and starts the

@@ -45,13 +45,15 @@ func checkName(what, name string) error {
 	return nil
 }
 
-func checkAddress(address string) error {
+func checkAddress(address string) error { return checkHostPort("imap", address) }
+
+func checkHostPort(protocol, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" {
-		return fmt.Errorf("imap address %q: want HOST:PORT", address)
+		return fmt.Errorf("%s address %q: want HOST:PORT", protocol, address)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return fmt.Errorf("imap address %q: %q is no port", address, port)
+		return fmt.Errorf("%s address %q: %q is no port", protocol, address, port)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ type LinkOverview struct {
 	Next       Next       `json:"next"`
 	// Watchers are the listeners of the link, by shard.
 	Watchers []Watcher `json:"watchers"`
+	// Directory is how the link's directory stands; nil where it has none.
+	Directory *DirectoryOverview `json:"directory,omitempty"`
 }
 
 // Next is what will happen to a link by itself.
@@ -86,6 +88,9 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 			if o.Next.RetryAt, err = c.nextRetry(ctx, s.Link.Name); err != nil {
 				return nil, err
 			}
+		}
+		if o.Directory, err = c.directoryOverview(ctx, s.Link); err != nil {
+			return nil, err
 		}
 		overviews = append(overviews, o)
 	}

@@ -80,6 +80,7 @@ type Runner interface {
 
 	SuspensionRunner
 	ScheduleRunner
+	DirectoryRunner
 }
 
 // Schedule is the compare schedule of a link as Temporal has it.

@@ -111,7 +111,7 @@ func (c *Control) RemoveStore(ctx context.Context, name string) error {
 }
 
 // CheckStore looks at a store as it is now, acting for number where that is
-// not empty.
+// not empty, and at its directory where it has one.
 func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Number) (StoreReport, error) {
 	op := "check store " + name
 	if number != "" {
@@ -123,8 +123,12 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	if err != nil {
 		return StoreReport{}, err
 	}
+	found, has, directoryErr := c.CheckDirectory(ctx, name)
 	report, err := c.checker.CheckStore(ctx, s, number)
-	if err != nil {
+	if has {
+		report.Directory = &found
+	}
+	if err := errors.Join(err, directoryErr); err != nil {
 		return report, err
 	}
 	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease

@@ -183,8 +183,10 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 			}
 		case control.ChangeFailed:
 			c.Failed += n
-		case control.ChangeHeld, control.ChangeRefused:
+		case control.ChangeHeld:
 			c.Held += n
+		case control.ChangeRefused:
+			c.Refused += n
 		case control.ChangeGivenUp:
 			c.GivenUp += n
 		case control.ChangePlanned, control.ChangeTold:

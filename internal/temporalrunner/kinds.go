@@ -37,9 +37,12 @@ type schedule struct {
 	workflow string
 	runs     string
 	input    any
+	// directory is true for one that only links have of which both stores have a
+	// directory.
+	directory bool
 }
 
-// linkSchedules are the schedules that every link has.
+// linkSchedules are the schedules that a link may have.
 func (r *Runner) linkSchedules(link string) []schedule {
 	return []schedule{
 		{
@@ -54,6 +57,13 @@ func (r *Runner) linkSchedules(link string) []schedule {
 			spec: control.ScheduleSpec{At: []string{"01:30"}}, jitter: rebuildJitter,
 			workflow: workflows.TypeScheduledRebuild, runs: workflows.ScheduledRebuildID(link),
 			input: r.compareState(link, activities.TriggerRebuild),
+		},
+		{
+			id: workflows.DirectoryID(link), link: link, what: "mirror the directory of link " + link, directory: true,
+			// Four times a day, as administrators are used to, and beside the compares.
+			spec: control.ScheduleSpec{At: []string{"00:45", "06:45", "12:45", "18:45"}}, jitter: directoryJitter,
+			workflow: workflows.TypeScheduledDirectory, runs: workflows.ScheduledDirectoryID(link),
+			input: r.directoryState(link, control.DirectorySchedule),
 		},
 	}
 }
@@ -86,6 +96,8 @@ const (
 	// rebuildJitter spreads the rebuilds of many links over the night's first
 	// hours.
 	rebuildJitter = time.Hour
+	// directoryJitter keeps the runs of many links apart.
+	directoryJitter = 2 * time.Minute
 	// retentionCatchup: a purge is due on any day, however late.
 	retentionCatchup = 23 * time.Hour
 	// plainCatchup is for schedules without an interval.

@@ -34,6 +34,9 @@ type Options struct {
 	// PageSize is how many mailboxes one activity of a compare reviews, default
 	// 250; Pages how many of them are under way at a time, default 4.
 	PageSize, Pages int
+	// Changes is how many changes to a directory one activity carries out,
+	// default 500.
+	Changes int
 	// Grace is how long a worker that stops waits for its activities to break
 	// off in good order: the engine gives its leases back, pages write down what
 	// they know. Default 15 s.
@@ -47,6 +50,9 @@ type Book interface {
 	// ScheduleSpecs returns when schedules run, by name, where that was set.
 	ScheduleSpecs(ctx context.Context) (map[string]control.ScheduleSpec, error)
 	Suspension(ctx context.Context) (control.Suspension, error)
+	// HasDirectory reports whether both stores of a link have a directory; false
+	// too for a link that there is not.
+	HasDirectory(ctx context.Context, link string) (bool, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -59,6 +65,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Debounce, time.Second)
 	setDefault(&o.PageSize, 250)
 	setDefault(&o.Pages, 4)
+	setDefault(&o.Changes, 500)
 	setDefault(&o.Grace, 15*time.Second)
 	return o
 }

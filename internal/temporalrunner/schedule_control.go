@@ -71,12 +71,34 @@ func (s schedule) specIn(set map[string]control.ScheduleSpec) control.ScheduleSp
 }
 
 // all lists the schedules of all links first, then link by link.
-func (r *Runner) all(links []string) []schedule {
+func (r *Runner) all(ctx context.Context, links []string) ([]schedule, error) {
 	list := r.commonSchedules()
 	for _, link := range links {
-		list = append(list, r.linkSchedules(link)...)
+		of, _, err := r.schedulesOf(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, of...)
 	}
-	return list
+	return list, nil
+}
+
+// schedulesOf returns those that a link has, and those that it has not.
+func (r *Runner) schedulesOf(ctx context.Context, link string) (has, lacks []schedule, err error) {
+	directory := false
+	if r.opts.Book != nil {
+		if directory, err = r.opts.Book.HasDirectory(ctx, link); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, s := range r.linkSchedules(link) {
+		if s.directory && !directory {
+			lacks = append(lacks, s)
+		} else {
+			has = append(has, s)
+		}
+	}
+	return has, lacks, nil
 }
 
 // describe asks Temporal for a schedule; nil where there is none.
@@ -100,8 +122,12 @@ func (r *Runner) Schedules(ctx context.Context, links []string) ([]control.Sched
 	if err != nil {
 		return nil, err
 	}
+	all, err := r.all(ctx, links)
+	if err != nil {
+		return nil, err
+	}
 	var list []control.ScheduleInfo
-	for _, s := range r.all(links) {
+	for _, s := range all {
 		spec := s.specIn(set)
 		_, isSet := set[s.id]
 		info := control.ScheduleInfo{Name: s.id, Link: s.link, What: s.what, Spec: spec, When: spec.String(), Set: isSet}
@@ -138,7 +164,11 @@ func fill(info *control.ScheduleInfo, d *client.ScheduleDescription) {
 
 // ApplySchedule implements control.ScheduleRunner.
 func (r *Runner) ApplySchedule(ctx context.Context, name string, links []string) error {
-	for _, s := range r.all(links) {
+	all, err := r.all(ctx, links)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
 		if s.id == name {
 			return r.ensureAll(ctx, []schedule{s})
 		}
@@ -204,7 +234,11 @@ func (r *Runner) trigger(ctx context.Context, name string, overlap enums.Schedul
 // SuspendSchedules implements activities.Schedules. What is paused already
 // stays as it is.
 func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s control.Suspension) error {
-	for _, schedule := range r.all(links) {
+	all, err := r.all(ctx, links)
+	if err != nil {
+		return err
+	}
+	for _, schedule := range all {
 		err := r.changeState(ctx, schedule.id, func(state client.ScheduleState) client.ScheduleState { return stateUnder(state, s) })
 		if err != nil && !is[*serviceerror.NotFound](err) {
 			return classify("change schedule "+schedule.id, err)

@@ -21,7 +21,14 @@ func (r *Runner) EnsureSchedules(ctx context.Context, link string) error {
 	if err := r.Prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.ensureAll(ctx, r.linkSchedules(link)); err != nil {
+	schedules, without, err := r.schedulesOf(ctx, link)
+	if err != nil {
+		return err
+	}
+	if err := r.ensureAll(ctx, schedules); err != nil {
+		return err
+	}
+	if err := r.removeAll(ctx, without); err != nil {
 		return err
 	}
 	return r.EnsureWatch(ctx, link)
@@ -110,16 +117,24 @@ func waitingSince(info client.ScheduleInfo) time.Time {
 	return time.Time{}
 }
 
-// RemoveSchedules deletes the schedules of a link and asks a compare or rebuild
-// of it that is running to stop. What is gone already is no error.
-func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
-	for _, s := range r.linkSchedules(link) {
+// removeAll deletes schedules; what is gone already is no error.
+func (r *Runner) removeAll(ctx context.Context, schedules []schedule) error {
+	for _, s := range schedules {
 		err := r.client.ScheduleClient().GetHandle(ctx, s.id).Delete(ctx)
 		if err != nil && !is[*serviceerror.NotFound](err) {
 			return classify("remove schedule "+s.id, err)
 		}
 	}
-	for _, id := range []string{workflows.CompareID(link), workflows.RebuildID(link)} {
+	return nil
+}
+
+// RemoveSchedules deletes the schedules of a link and asks a compare, rebuild
+// or directory run of it that is running to stop. What is gone already is no error.
+func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
+	if err := r.removeAll(ctx, r.linkSchedules(link)); err != nil {
+		return err
+	}
+	for _, id := range []string{workflows.CompareID(link), workflows.RebuildID(link), workflows.DirectoryID(link)} {
 		err := r.client.CancelWorkflow(ctx, id, "")
 		if err != nil && !is[*serviceerror.NotFound](err) {
 			return classify("stop "+id, err)

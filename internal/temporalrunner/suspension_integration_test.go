@@ -25,6 +25,14 @@ type book struct {
 	*activitytest.World
 	mu    sync.Mutex
 	specs map[string]control.ScheduleSpec
+	// directory is whether links have one.
+	directory bool
+}
+
+func (b *book) HasDirectory(context.Context, string) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.directory, nil
 }
 
 func (b *book) ScheduleSpecs(context.Context) (map[string]control.ScheduleSpec, error) {

@@ -63,7 +63,7 @@ var table = map[string]row{
 
 	"internal/seal":      {layer: support},
 	"internal/telemetry": {layer: support, outside: []string{"github.com/prometheus/client_golang", "go.opentelemetry.io"}},
-	"internal/config":    {layer: support, outside: []string{"github.com/pelletier/go-toml"}},
+	"internal/config":    {layer: support, inside: []string{"internal/directory"}, outside: []string{"github.com/pelletier/go-toml"}},
 
 	"internal/control": {layer: orchestration,
 		inside: append([]string{"internal/seal", "internal/watch"}, purePackages...),

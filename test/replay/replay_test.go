@@ -59,7 +59,8 @@ func TestReplayNoticesAChange(t *testing.T) {
 
 func workflowTypes() []string {
 	return []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep,
-		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl, workflows.TypeWatchEvents}
+		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl, workflows.TypeWatchEvents,
+		workflows.TypeDirectorySync, workflows.TypeScheduledDirectory}
 }
 
 // TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.

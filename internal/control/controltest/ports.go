@@ -22,6 +22,8 @@ type Runner struct {
 	OnSchedule     func(ctx context.Context, link string) (control.Schedule, error)
 	OnAskSuspend   func(control.Request) error
 	OnAskResume    func(control.Request) error
+	OnDirectory    func(link, trigger string) (runID string, started bool, err error)
+	OnAskDirectory func(link, trigger string) error
 	SchedulesFault error
 	// Infos are the schedules that there are; Specs tells what is recorded of
 	// them, and SpecFault is Temporal's opinion of that.

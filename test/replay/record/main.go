@@ -2,7 +2,7 @@
 // server, over a database and a copy engine in memory, and writes the histories
 // that the replay test holds later releases to.
 //
-//	go run ./test/replay/record [--bin bin] [--out test/replay/histories] [--prefix v1-]
+//	go run ./test/replay/record [--bin bin] [--out test/replay/histories] [--prefix v1-] [--only directory-sync]
 //
 // It needs the Temporal server of `make build`.
 package main
@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -37,16 +39,17 @@ func main() {
 	bin := flag.String("bin", "bin", "`folder` of mailmirror-temporal")
 	out := flag.String("out", "test/replay/histories", "`folder` to write to")
 	prefix := flag.String("prefix", "v1-", "what the files' names begin with")
+	only := flag.String("only", "", "record only the scenarios whose names begin so")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := record(ctx, *bin, *out, *prefix); err != nil {
+	if err := record(ctx, *bin, *out, *prefix, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		os.Exit(1)
 	}
 }
 
-func record(ctx context.Context, bin, out, prefix string) (err error) {
+func record(ctx context.Context, bin, out, prefix, only string) (err error) {
 	dir, err := os.MkdirTemp("", "mm")
 	if err != nil {
 		return err
@@ -76,7 +79,10 @@ func record(ctx context.Context, bin, out, prefix string) (err error) {
 	if err := temporalrunner.New(c, temporalrunner.Options{}).Prepare(ctx); err != nil {
 		return err
 	}
-	for i, s := range scenarios {
+	for i, s := range slices.Concat(scenarios, directoryScenarios) {
+		if !strings.HasPrefix(s.name, only) {
+			continue
+		}
 		rig := newRig(c, fmt.Sprintf("link%d", i))
 		if err := rig.play(ctx, s, filepath.Join(out, prefix+s.name+".json")); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
@@ -90,6 +96,7 @@ type rig struct {
 	*temporalrunner.Runner
 	client client.Client
 	world  *activitytest.World
+	runs   *activitytest.Runs // over the link's directory
 	link   string
 	// entered gets a value whenever an engine that waits is reached; leave lets
 	// it go on.
@@ -99,8 +106,8 @@ type rig struct {
 
 func newRig(c client.Client, link string) *rig {
 	return &rig{
-		Runner: temporalrunner.New(c, temporalrunner.Options{TaskQueue: link, Debounce: 200 * time.Millisecond, PageSize: 2, Pages: 2}),
-		client: c, world: activitytest.New(), link: link,
+		Runner: temporalrunner.New(c, temporalrunner.Options{TaskQueue: link, Debounce: 200 * time.Millisecond, PageSize: 2, Pages: 2, Changes: 2}),
+		client: c, world: activitytest.New(), runs: activitytest.NewRuns(), link: link,
 		entered: make(chan struct{}, 100), leave: make(chan struct{}),
 	}
 }
@@ -111,7 +118,9 @@ func (r *rig) key(n mailbox.Number) mailbox.Key { return mailbox.Key{Link: r.lin
 func (r *rig) play(ctx context.Context, s scenario, path string) error {
 	w := worker.New(r.client, r.link, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	workflows.Register(w)
-	activities.Register(w, activities.New(r.world.Ports(r.Runner), activities.Settings{Report: 50 * time.Millisecond,
+	ports := r.world.Ports(r.Runner)
+	ports.Directories, ports.Directory = r.runs, r.runs
+	activities.Register(w, activities.New(ports, activities.Settings{Report: 50 * time.Millisecond,
 		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))
 	if err := w.Start(); err != nil {
 		return err

@@ -1,0 +1,359 @@
+package activitytest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// Runs are two directories of one link, and the record of the runs over them.
+type Runs struct {
+	control.DirectoryRuns // what is not below panics
+
+	Source, Target *Directory
+	Settings       control.DirectorySettings
+	// Still is whether the mirror is suspended.
+	Still func() bool
+
+	mu      sync.Mutex
+	run     control.DirectoryRun
+	staged  map[control.Side][]directory.Record
+	pairs   map[string]bool // by number
+	changes []control.DirectoryChange
+	known   bool
+	last    [2]directory.Extracted
+	held    bool // the lease
+	// Lost makes the next renewals of the lease fail.
+	Lost bool
+	// Joined are the mailboxes of the link.
+	Joined map[mailbox.Number]bool
+	// Refuse keeps mailboxes from joining.
+	Refuse map[mailbox.Number]bool
+}
+
+// NewRuns returns both directories without entries.
+func NewRuns() *Runs {
+	return &Runs{Source: NewDirectory("o=source"), Target: NewDirectory("o=target"), Settings: control.DefaultDirectorySettings(),
+		Still: func() bool { return false }, staged: map[control.Side][]directory.Record{}, pairs: map[string]bool{},
+		Joined: map[mailbox.Number]bool{}, Refuse: map[mailbox.Number]bool{}}
+}
+
+var (
+	_ control.Directories         = (*Runs)(nil)
+	_ activities.DirectoryRecords = (*Runs)(nil)
+)
+
+// Directories implements control.Directories.
+func (r *Runs) Directories(context.Context, string) (control.LinkDirectories, error) {
+	side := func(d *Directory) control.Directory {
+		return control.Directory{Mapping: d.Mapping, Digest: func(_ directory.Column, v []byte) []byte { return v }, Open: d.open}
+	}
+	return control.LinkDirectories{Source: side(r.Source), Target: side(r.Target)}, nil
+}
+
+// Run returns the last run, and Changes what it found and did.
+func (r *Runs) Run() control.DirectoryRun {
+	run, _ := r.DirectoryRun(context.Background(), "")
+	return run
+}
+
+// Changes returns the changes of the last run.
+func (r *Runs) Changes() []control.DirectoryChange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.changes)
+}
+
+// DirectorySettings implements activities.DirectoryRecords.
+func (r *Runs) DirectorySettings(context.Context, string) (control.DirectorySettings, error) {
+	return r.Settings, nil
+}
+
+// BeginDirectoryRun implements control.DirectoryRuns.
+func (r *Runs) BeginDirectoryRun(_ context.Context, runID, link, trigger string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.run.RunID != runID {
+		r.run = control.DirectoryRun{RunID: runID, Link: link, Trigger: trigger, State: control.DirectoryRunning, StartedAt: time.Now()}
+		r.changes = nil
+	}
+	return nil
+}
+
+// StageDirectory implements control.DirectoryRuns.
+func (r *Runs) StageDirectory(_ context.Context, _ string, side control.Side, next func() (directory.Record, error)) error {
+	var all []directory.Record
+	for {
+		record, err := next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		all = append(all, record)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.staged[side] = all
+	return nil
+}
+
+// LastExtracts implements control.DirectoryRuns.
+func (r *Runs) LastExtracts(context.Context, string) (source, target directory.Extracted, known bool, err error) {
+	return r.last[0], r.last[1], r.known, nil
+}
+
+// SaveExtracts implements control.DirectoryRuns.
+func (r *Runs) SaveExtracts(_ context.Context, _ string, source, target directory.Extracted) error {
+	r.last, r.known = [2]directory.Extracted{source, target}, true
+	r.run.Source, r.run.Target = source.Entries, target.Entries
+	return nil
+}
+
+// CompareDirectory implements control.DirectoryRuns, by number: an entry of the
+// target that was never made equal is unknown.
+func (r *Runs) CompareDirectory(_ context.Context, _ string, s control.DirectorySettings) (directory.Tally, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	byNumber := map[string][2]*directory.Record{}
+	for i, side := range []control.Side{control.SourceSide, control.TargetSide} {
+		for _, record := range r.staged[side] {
+			both := byNumber[record.Number]
+			both[i] = &record
+			byNumber[record.Number] = both
+		}
+	}
+	t := directory.Tally{Source: len(r.staged[control.SourceSide]), Target: len(r.staged[control.TargetSide]),
+		Kinds: map[directory.ChangeKind]int{}, Planned: map[directory.ChangeKind]int{}, Approved: map[directory.ChangeKind]int{}}
+	r.changes = nil
+	for _, number := range slices.Sorted(maps.Keys(byNumber)) {
+		c, differs := r.change(number, byNumber[number][0], byNumber[number][1], s)
+		if !differs {
+			r.pairs[number] = true
+			continue
+		}
+		c.Seq = int64(len(r.changes) + 1)
+		r.changes = append(r.changes, c)
+		t.Kinds[c.Kind]++
+		if c.State == control.ChangePlanned {
+			t.Planned[c.Kind]++
+		}
+	}
+	return t, nil
+}
+
+func (r *Runs) change(number string, source, target *directory.Record, s control.DirectorySettings) (control.DirectoryChange, bool) {
+	c := control.DirectoryChange{State: control.ChangePlanned, Change: directory.Change{Number: number}}
+	switch {
+	case target == nil:
+		c.Kind, c.Source = directory.Create, source.Ref
+	case source == nil:
+		c.Kind, c.Target = directory.Remove, target.Ref
+		if !r.pairs[number] {
+			c.Kind = directory.Unknown
+			if !s.RemoveUnknown {
+				c.State = control.ChangeTold
+			}
+		}
+	default:
+		c.Kind, c.Source, c.Target = directory.Alter, source.Ref, target.Ref
+		for _, a := range directory.Attributes() {
+			if !slices.Equal(source.Texts[a.Column], target.Texts[a.Column]) || !slices.Equal(source.Digests[a.Column], target.Digests[a.Column]) {
+				c.Columns = append(c.Columns, a.Column)
+				if len(source.Texts[a.Column]) == 0 && len(source.Digests[a.Column]) == 0 {
+					c.Blank = append(c.Blank, a.Column)
+				}
+			}
+		}
+		return c, len(c.Columns) > 0
+	}
+	return c, true
+}
+
+// HoldDirectoryChanges implements control.DirectoryRuns.
+func (r *Runs) HoldDirectoryChanges(_ context.Context, _ string, kinds []directory.ChangeKind, reasons []string) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held := 0
+	for i, c := range r.changes {
+		if c.State == control.ChangePlanned && slices.Contains(kinds, c.Kind) {
+			r.changes[i].State = control.ChangeHeld
+			held++
+		}
+	}
+	r.run.Reasons = reasons
+	return held, nil
+}
+
+// DirectoryChanges implements control.DirectoryRuns.
+func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []control.DirectoryChange
+	for _, c := range r.changes {
+		if c.Seq > after && len(found) < limit && (len(states) == 0 || slices.Contains(states, c.State)) {
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}
+
+// SaveDirectoryChanges implements control.DirectoryRuns.
+func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []control.DirectoryChange) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range changes {
+		r.changes[c.Seq-1] = c
+		if c.State == control.ChangeDone {
+			r.pairs[c.Number] = c.Kind != directory.Remove && c.Kind != directory.Unknown
+		}
+	}
+	return nil
+}
+
+// SaveDirectoryPhase implements control.DirectoryRuns.
+func (r *Runs) SaveDirectoryPhase(_ context.Context, _, phase string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run.Phase = phase
+	return nil
+}
+
+// FinishDirectoryRun implements control.DirectoryRuns.
+func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state control.DirectoryState, reasons []string, hint string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run.State, r.run.Reasons, r.run.Hint, r.run.FinishedAt = state, reasons, hint, time.Now()
+	return nil
+}
+
+// DirectoryRun implements control.DirectoryRuns.
+func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	run := r.run
+	for _, c := range r.changes {
+		switch c.State {
+		case control.ChangeHeld:
+			run.Held++
+		case control.ChangeFailed:
+			run.Failed++
+		case control.ChangeDone:
+			switch c.Kind {
+			case directory.Create:
+				run.Created++
+			case directory.Alter:
+				run.Altered++
+			case directory.Renumber:
+				run.Renumbers++
+			case directory.Remove, directory.Unknown:
+				run.Removed++
+			case directory.Duplicate, directory.Protected:
+			}
+		case control.ChangePlanned, control.ChangeRefused, control.ChangeGivenUp, control.ChangeTold:
+		}
+	}
+	return run, nil
+}
+
+// DirectoryMembers implements control.DirectoryRuns.
+func (r *Runs) DirectoryMembers(context.Context, string, control.DirectorySettings) (join, leave []mailbox.Number, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for number, paired := range r.pairs {
+		n := mailbox.Number(number)
+		switch {
+		case paired && !r.Joined[n]:
+			join = append(join, n)
+		case !paired && r.Joined[n]:
+			leave = append(leave, n)
+		}
+	}
+	slices.Sort(join)
+	return join, leave, nil
+}
+
+// LeaveLink implements control.DirectoryRuns.
+func (r *Runs) LeaveLink(_ context.Context, _, _ string, numbers []mailbox.Number) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range numbers {
+		delete(r.Joined, n)
+	}
+	return len(numbers), nil
+}
+
+// AddMailboxes implements activities.DirectoryRecords.
+func (r *Runs) AddMailboxes(_ context.Context, _ string, numbers []mailbox.Number) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range numbers {
+		if r.Refuse[n] {
+			return 0, fault.Newf(fault.Conflict, "mailbox %s is mirrored by another link", n)
+		}
+	}
+	for _, n := range numbers {
+		r.Joined[n] = true
+	}
+	return len(numbers), nil
+}
+
+// SaveDirectoryMembers implements control.DirectoryRuns.
+func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run.Joined, r.run.Left = joined, left
+	return nil
+}
+
+// TakeDirectoryLease implements control.DirectoryRuns.
+func (r *Runs) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (control.DirectoryLease, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Still() {
+		return control.DirectoryLease{}, fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, "mailmirror resume")
+	}
+	r.held = true
+	return control.DirectoryLease{Link: link, Epoch: 1, Deadline: time.Now().Add(ttl)}, nil
+}
+
+// RenewDirectoryLease implements control.DirectoryRuns.
+func (r *Runs) RenewDirectoryLease(_ context.Context, l control.DirectoryLease, ttl time.Duration) (control.DirectoryLease, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.Still():
+		return l, fault.New(fault.Conflict, "renew lease", &copier.SuspendedError{}, "")
+	case r.Lost:
+		return l, fault.Newf(fault.Conflict, "renew lease: it was lost")
+	}
+	l.Deadline = time.Now().Add(ttl)
+	return l, nil
+}
+
+// EndDirectoryLease implements control.DirectoryRuns.
+func (r *Runs) EndDirectoryLease(context.Context, control.DirectoryLease, bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = false
+	return nil
+}
+
+// Held reports whether somebody holds the lease.
+func (r *Runs) Held() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
+}

@@ -1,0 +1,368 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// DirectoryRecords is what directory runs need of the database.
+type DirectoryRecords interface {
+	control.DirectoryRuns
+	DirectorySettings(ctx context.Context, link string) (control.DirectorySettings, error)
+	// AddMailboxes makes mailboxes participate, all or none: see
+	// control.Repository.
+	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
+}
+
+// LeaseTimes are those of the lease under which a directory is written to.
+type LeaseTimes struct {
+	TTL, Fence time.Duration
+}
+
+func (l LeaseTimes) withDefaults() LeaseTimes {
+	if l.TTL <= 0 {
+		l.TTL = 15 * time.Second
+	}
+	if l.Fence <= 0 {
+		l.Fence = 2 * time.Second
+	}
+	return l
+}
+
+// DirectoryInput names a run over the directory of a link.
+type DirectoryInput struct {
+	RunID   string `json:"run_id"`
+	Link    string `json:"link"`
+	Trigger string `json:"trigger"`
+}
+
+func (in DirectoryInput) dry() bool { return in.Trigger == control.DirectoryDryRun }
+
+// BeginDirectory records a run. A link without directories is refused.
+func (a *Activities) BeginDirectory(ctx context.Context, in DirectoryInput) error {
+	if _, err := a.ports.Directories.Directories(ctx, in.Link); err != nil {
+		return applicationError(err, 0)
+	}
+	if err := a.ports.Directory.BeginDirectoryRun(ctx, in.RunID, in.Link, in.Trigger); err != nil {
+		return applicationError(err, 0)
+	}
+	return nil
+}
+
+// ExtractInput asks for one side of a run.
+type ExtractInput struct {
+	DirectoryInput
+	Side control.Side `json:"side"`
+}
+
+// errExtractEnded ends the staging of an extract that failed.
+var errExtractEnded = errors.New("the extract ended early")
+
+// ExtractDirectory reads one directory completely into the database, or fails.
+// Nothing of an extract that failed is kept. It holds counts and no content.
+func (a *Activities) ExtractDirectory(ctx context.Context, in ExtractInput) (directory.Extracted, error) {
+	var seen atomic.Int64
+	stop := a.beat(ctx, func() any { return seen.Load() })
+	defer stop()
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	found, err := a.extract(ctx, in, &seen)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return directory.Extracted{}, ended(ctx)
+	case err != nil:
+		return directory.Extracted{}, applicationError(fault.Wrap(err, "extract the "+string(in.Side)+"'s directory"), 0)
+	}
+	return found, nil
+}
+
+func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.Int64) (directory.Extracted, error) {
+	both, err := a.ports.Directories.Directories(ctx, in.Link)
+	if err != nil {
+		return directory.Extracted{}, err
+	}
+	side := both.Source
+	if in.Side == control.TargetSide {
+		side = both.Target
+	}
+	session, err := side.Open(ctx)
+	if err != nil {
+		return directory.Extracted{}, err
+	}
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	records := make(chan directory.Record, 100)
+	var found directory.Extracted
+	var readErr error // may be read once records is closed
+	go func() {
+		defer close(records)
+		defer func() { _ = session.Close() }()
+		found, readErr = session.Extract(reading, side.Digest, func(r directory.Record) error {
+			seen.Add(1)
+			select {
+			case records <- r:
+				return nil
+			case <-reading.Done():
+				return context.Cause(reading)
+			}
+		})
+	}()
+	err = a.ports.Directory.StageDirectory(ctx, in.RunID, in.Side, func() (directory.Record, error) {
+		r, more := <-records
+		switch {
+		case more:
+			return r, nil
+		case readErr != nil:
+			return r, errExtractEnded
+		default:
+			return r, io.EOF
+		}
+	})
+	cancel()
+	for range records { // until the reader has ended
+	}
+	if err == nil {
+		// A column that no entry has is told as one that none has: it may be hidden.
+		for column := range side.Mapping.Names {
+			found.Having[column] += 0
+		}
+	}
+	if err != nil && readErr != nil && (errors.Is(err, errExtractEnded) || !errors.Is(readErr, context.Canceled)) {
+		err = readErr
+	}
+	return found, err
+}
+
+// CompareDirectoryInput is what both extracts tell of themselves.
+type CompareDirectoryInput struct {
+	DirectoryInput
+	Source directory.Extracted `json:"source"`
+	Target directory.Extracted `json:"target"`
+}
+
+// DirectoryPlan is what a compare came to.
+type DirectoryPlan struct {
+	// Believed is false where an extract is not plausible: the run has ended, and
+	// says why in its record.
+	Believed bool `json:"believed"`
+	// Kinds counts all changes; of those Due are to be carried out, and Held wait
+	// for the operator.
+	Kinds map[directory.ChangeKind]int `json:"kinds,omitempty"`
+	Due   int                          `json:"due,omitempty"`
+	Held  int                          `json:"held,omitempty"`
+}
+
+// CompareDirectory decides whether the extracts are to be believed, compares
+// them, and holds what looks like an accident. A dry run holds nothing, and says
+// what would be held.
+func (a *Activities) CompareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
+	stop := a.beat(ctx, func() any { return nil })
+	defer stop()
+	plan, err := a.compareDirectory(ctx, in)
+	if err != nil {
+		return DirectoryPlan{}, applicationError(fault.Wrap(err, "compare directories"), 0)
+	}
+	return plan, nil
+}
+
+func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
+	records := a.ports.Directory
+	run, err := records.DirectoryRun(ctx, in.RunID)
+	if err != nil || !run.FinishedAt.IsZero() { // by an attempt before this one
+		return DirectoryPlan{Believed: run.State == control.DirectoryDone}, err
+	}
+	if err := records.SaveDirectoryPhase(ctx, in.RunID, "compare"); err != nil {
+		return DirectoryPlan{}, err
+	}
+	settings, err := records.DirectorySettings(ctx, in.Link)
+	if err != nil {
+		return DirectoryPlan{}, err
+	}
+	lastSource, lastTarget, known, err := records.LastExtracts(ctx, in.Link)
+	if err != nil {
+		return DirectoryPlan{}, err
+	}
+	if doubts := directory.Believe(settings.Limits, in.Source, in.Target, lastSource, lastTarget, known); len(doubts) > 0 {
+		return DirectoryPlan{}, records.FinishDirectoryRun(ctx, in.RunID, control.DirectoryFailed, doubts,
+			fmt.Sprintf("nothing was changed; is the source whole, and may the trusted server read everything? If it is meant: mailmirror guard set %s --directory-shrink-share 0, and a run", in.Link))
+	}
+	if err := records.SaveExtracts(ctx, in.RunID, in.Source, in.Target); err != nil {
+		return DirectoryPlan{}, err
+	}
+	tally, err := records.CompareDirectory(ctx, in.RunID, settings)
+	if err != nil {
+		return DirectoryPlan{}, err
+	}
+	plan := DirectoryPlan{Believed: true, Kinds: tally.Kinds}
+	for _, n := range tally.Planned {
+		plan.Due += n
+	}
+	var kinds []directory.ChangeKind
+	var reasons []string
+	for _, v := range directory.Judge(settings.Limits, tally) {
+		kinds, reasons = append(kinds, v.Kind), append(reasons, v.Reason)
+	}
+	if in.dry() {
+		return plan, records.FinishDirectoryRun(ctx, in.RunID, control.DirectoryDone, reasons, "")
+	}
+	plan.Held, err = records.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
+	plan.Due = max(plan.Due-plan.Held, 0)
+	return plan, err
+}
+
+// AwaitRunning ends when the mirror may write: while it is suspended it fails,
+// and is tried again every few seconds.
+func (a *Activities) AwaitRunning(ctx context.Context) error {
+	s, err := a.ports.Records.Suspension(ctx)
+	switch {
+	case err != nil:
+		return activityError(err)
+	case s.Still():
+		return suspendedError()
+	}
+	return nil
+}
+
+// DirectoryMembers counts mailboxes that joined and left a link by a run.
+type DirectoryMembers struct {
+	Joined int `json:"joined"`
+	Left   int `json:"left"`
+	// Refused could not join, as another link mirrors them.
+	Refused int `json:"refused,omitempty"`
+}
+
+const (
+	// joinChunk is how many mailboxes join at a time.
+	joinChunk = 500
+	// wakeAtMost bounds the syncs that a run starts itself; the sweep starts the
+	// others within its interval.
+	wakeAtMost = 100
+)
+
+// JoinDirectory makes the mailboxes of a run's pairs join and leave the link, by
+// the link's rule. Those that join are due at once.
+func (a *Activities) JoinDirectory(ctx context.Context, in DirectoryInput) (DirectoryMembers, error) {
+	var done DirectoryMembers // what an attempt before this one did
+	if activity.HasHeartbeatDetails(ctx) {
+		_ = activity.GetHeartbeatDetails(ctx, &done)
+		done.Refused = 0
+	}
+	err := a.joinDirectory(ctx, in, &done)
+	if err != nil {
+		return done, applicationError(fault.Wrap(err, "let mailboxes join and leave"), 0)
+	}
+	return done, nil
+}
+
+func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers) error {
+	records := a.ports.Directory
+	if err := records.SaveDirectoryPhase(ctx, in.RunID, "members"); err != nil {
+		return err
+	}
+	settings, err := records.DirectorySettings(ctx, in.Link)
+	if err != nil {
+		return err
+	}
+	join, leave, err := records.DirectoryMembers(ctx, in.RunID, settings)
+	if err != nil {
+		return err
+	}
+	left, err := records.LeaveLink(ctx, in.RunID, in.Link, leave)
+	if err != nil {
+		return err
+	}
+	done.Left += left
+	activity.RecordHeartbeat(ctx, *done)
+	woken := 0
+	for len(join) > 0 {
+		chunk := join[:min(joinChunk, len(join))]
+		join = join[len(chunk):]
+		refused, err := a.join(ctx, in.Link, chunk)
+		if err != nil {
+			return err
+		}
+		done.Joined += len(chunk) - len(refused)
+		done.Refused += len(refused)
+		activity.RecordHeartbeat(ctx, *done)
+		for _, number := range chunk {
+			if refused[number] || woken >= wakeAtMost {
+				continue
+			}
+			woken++
+			// The sweep finds what could not be started.
+			if _, err := a.ports.Starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent); err != nil {
+				woken = wakeAtMost
+			}
+		}
+	}
+	return records.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left)
+}
+
+// join adds mailboxes and returns those that another link has. One that is
+// refused must not keep the others out.
+func (a *Activities) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]bool, err error) {
+	_, err = a.ports.Directory.AddMailboxes(ctx, link, numbers)
+	if !fault.Is(err, fault.Conflict) {
+		return nil, err
+	}
+	refused = map[mailbox.Number]bool{}
+	for _, n := range numbers {
+		_, err := a.ports.Directory.AddMailboxes(ctx, link, []mailbox.Number{n})
+		switch {
+		case fault.Is(err, fault.Conflict):
+			refused[n] = true
+			activity.GetLogger(ctx).Warn("mailbox cannot join the link", "link", link, "mailbox_id", string(n))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// FinishDirectoryInput closes the record of a run.
+type FinishDirectoryInput struct {
+	DirectoryInput
+	// Failure and Hint say why it broke off, in the words of the activity that
+	// failed; "" where none did.
+	Failure string `json:"failure,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	// Refused is how many mailboxes could not join.
+	Refused int `json:"refused,omitempty"`
+}
+
+// FinishDirectory closes the record of a run, unless it is closed already, and
+// returns how it ended.
+func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (control.DirectoryState, error) {
+	run, err := a.ports.Directory.DirectoryRun(ctx, in.RunID)
+	if err != nil {
+		return "", applicationError(err, 0)
+	}
+	if !run.FinishedAt.IsZero() {
+		return run.State, nil
+	}
+	state, reasons, hint := control.DirectoryDone, run.Reasons, run.Hint
+	if run.Held > 0 {
+		state, hint = control.DirectoryHeld, "mailmirror guard list "+in.Link
+	}
+	if in.Refused > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link, since another one mirrors them", in.Refused))
+	}
+	if in.Failure != "" {
+		state, reasons, hint = control.DirectoryFailed, append(reasons, in.Failure), in.Hint
+	}
+	if err := a.ports.Directory.FinishDirectoryRun(ctx, in.RunID, state, reasons, hint); err != nil {
+		return "", applicationError(err, 0)
+	}
+	return state, nil
+}

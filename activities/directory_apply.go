@@ -1,0 +1,340 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+)
+
+// ApplyDirectoryInput asks for a page of a run's changes.
+type ApplyDirectoryInput struct {
+	DirectoryInput
+	// After is the last change of the page before, Limit how many to carry out.
+	After int64 `json:"after,omitempty"`
+	Limit int   `json:"limit"`
+}
+
+// ApplyDirectoryResult is what became of a page. It holds counts and no content.
+type ApplyDirectoryResult struct {
+	// Last is the last change that was looked at, More whether there may be others.
+	Last int64 `json:"last"`
+	More bool  `json:"more,omitempty"`
+	Done int   `json:"done"`
+	// Failed were recorded, each for itself; Moot needed nothing any more.
+	Failed int `json:"failed,omitempty"`
+	Moot   int `json:"moot,omitempty"`
+	// Stopped is why nothing more can be carried out: what the target answers to
+	// everything. Hint is for the operator.
+	Stopped string `json:"stopped,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	// Suspended: nothing may be written; go on when the mirror is resumed.
+	Suspended bool `json:"suspended,omitempty"`
+}
+
+const (
+	// stopAfterConfig ends a run after so many identical refusals in a row that
+	// concern the whole server: read-only, full, no rights.
+	stopAfterConfig = 5
+	// stopAfterPermanent is the same for those that concern an entry: when so many
+	// in a row are refused for one reason, it is not the entries.
+	stopAfterPermanent = 50
+	// saveEvery and saveWithin bound what a crash makes be looked at again.
+	saveEvery  = 50
+	saveWithin = time.Second
+)
+
+// ApplyDirectory carries out a page of planned changes under the lease of the
+// link's directory. Each is looked at anew on both sides before and after it is
+// written, so that it may be repeated at any time, by whoever.
+func (a *Activities) ApplyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
+	return a.changeDirectory(ctx, in, "apply", control.ChangePlanned)
+}
+
+// VerifyDirectory looks once more at what a run has carried out, when all is
+// written, and mends what is not equal any more.
+func (a *Activities) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
+	return a.changeDirectory(ctx, in, "verify", control.ChangeDone)
+}
+
+func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput, phase string, state control.ChangeState) (ApplyDirectoryResult, error) {
+	p := &directoryPage{a: a, in: in, state: state, result: ApplyDirectoryResult{Last: in.After}}
+	stop := a.beat(ctx, func() any { return p.looked.Load() })
+	defer stop()
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	ctx, leave := a.lookout.under(ctx)
+	defer leave()
+	err := p.run(ctx, phase)
+	switch {
+	case err == nil:
+		return p.result, nil
+	case suspended(ctx, err):
+		p.result.Suspended = true
+		return p.result, nil
+	case ctx.Err() != nil:
+		return p.result, ended(ctx)
+	}
+	return p.result, applicationError(fault.Wrap(err, phase+" changes to the target's directory"), 0)
+}
+
+// run carries the page out under the lease.
+func (p *directoryPage) run(ctx context.Context, phase string) error {
+	records := p.a.ports.Directory
+	if err := records.SaveDirectoryPhase(ctx, p.in.RunID, phase); err != nil {
+		return err
+	}
+	// Those of the page after it tell who takes a number that this one frees.
+	changes, err := records.DirectoryChanges(ctx, p.in.RunID, p.in.After, 2*p.in.Limit, p.state)
+	if err != nil || len(changes) == 0 {
+		return err
+	}
+	p.takers = control.Takers(changes)
+	changes = changes[:min(p.in.Limit, len(changes))]
+	both, err := p.a.ports.Directories.Directories(ctx, p.in.Link)
+	if err != nil {
+		return err
+	}
+	p.source, p.target = connection{Directory: both.Source}, connection{Directory: both.Target}
+	defer p.source.drop()
+	defer p.target.drop()
+	lease, err := p.a.holdDirectory(ctx, p.in.Link)
+	if err != nil {
+		return err
+	}
+	p.lease = lease
+	err = p.each(lease.ctx, changes)
+	if err == nil && p.result.Stopped == "" {
+		p.settleRow()
+	}
+	// Nothing is written any more; what was is recorded, under whatever context.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
+	defer cancel()
+	if saveErr := p.save(last); err == nil {
+		err = saveErr
+	}
+	if endErr := lease.end(last, p.unsure); err == nil {
+		err = endErr
+	}
+	p.result.More = err == nil && p.result.Stopped == "" && len(changes) == p.in.Limit
+	return err
+}
+
+func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryChange) error {
+	for _, c := range changes {
+		if c.Via != "" && p.state == control.ChangeDone {
+			p.result.Last = c.Seq // it was on its way; its second change tells
+			continue
+		}
+		done, err := p.one(ctx, c)
+		if err != nil {
+			return err
+		}
+		if p.note(done) {
+			return nil
+		}
+		p.looked.Store(done.Seq)
+		if len(p.unsaved) >= saveEvery || time.Since(p.saved) > saveWithin {
+			if err := p.save(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// note counts what became of a change and reports whether the page is to stop.
+// Refusals that concern the server are not written down against entries until it
+// is known that they do not: no entry is given up for a server that is full.
+func (p *directoryPage) note(c control.DirectoryChange) (stop bool) {
+	if c.State != control.ChangeFailed {
+		p.settleRow()
+		p.result.Last = c.Seq
+		if c.State != p.state {
+			p.unsaved = append(p.unsaved, c)
+		}
+		if c.State == control.ChangeDone {
+			p.result.Done++
+		} else {
+			p.result.Moot++
+		}
+		return false
+	}
+	if n := len(p.row); n > 0 && (p.row[n-1].Error != c.Error || p.rowKind != p.kind) {
+		p.settleRow()
+	}
+	p.row, p.rowKind = append(p.row, c), p.kind
+	most := stopAfterPermanent
+	if p.kind == fault.Config {
+		most = stopAfterConfig
+	}
+	if len(p.row) < most {
+		return false
+	}
+	p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row: %s", len(p.row), c.Error)
+	p.result.Hint, p.row = c.Hint, nil
+	return true
+}
+
+// settleRow writes refusals down against their entries.
+func (p *directoryPage) settleRow() {
+	for _, c := range p.row {
+		p.unsaved = append(p.unsaved, c)
+		p.result.Last = c.Seq
+		p.result.Failed++
+	}
+	p.row = nil
+}
+
+func (p *directoryPage) save(ctx context.Context) error {
+	if len(p.unsaved) > 0 {
+		if err := p.a.ports.Directory.SaveDirectoryChanges(ctx, p.in.RunID, p.unsaved); err != nil {
+			return err
+		}
+	}
+	p.unsaved, p.saved = nil, time.Now()
+	return nil
+}
+
+const (
+	// entryTries is how often a change is planned anew since something was not as
+	// it was read, or the connection broke.
+	entryTries = 5
+	// entryWrites is how many operations one change takes at the most: a new name,
+	// and its values, twice. A target that then still differs keeps other values
+	// than those that it was given.
+	entryWrites = 4
+)
+
+// one carries a change out and tells what became of it. An error is one of
+// everything: the connection, the lease, the database.
+func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (control.DirectoryChange, error) {
+	var last error
+	writes := 0
+	for range entryTries {
+		look, wrote, err := p.step(ctx, c.Change, &writes)
+		for err == nil && wrote {
+			look, wrote, err = p.step(ctx, c.Change, &writes)
+		}
+		switch {
+		case err == nil:
+			return p.settled(c, look), nil
+		case ctx.Err() != nil:
+			return c, context.Cause(ctx)
+		case fault.Is(err, fault.Transient):
+			p.source.drop()
+			p.target.drop()
+			if p.unsure {
+				// What was sent may be carried out yet.
+				if err := pauseFor(ctx, p.a.lease.Fence); err != nil {
+					return c, err
+				}
+			}
+		case !fault.Is(err, fault.Conflict):
+			return p.failed(c, err), nil
+		}
+		last = err
+	}
+	if fault.Is(last, fault.Transient) {
+		return c, last
+	}
+	return p.failed(c, last), nil
+}
+
+// step looks at both sides and sends one operation, where one is due.
+func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *int) (look control.DirectoryLook, wrote bool, err error) {
+	source, err := p.source.open(ctx)
+	if err != nil {
+		return look, false, err
+	}
+	target, err := p.target.open(ctx)
+	if err != nil {
+		return look, false, err
+	}
+	sides := control.DirectorySides{Source: source, Target: target, SourceMapping: p.source.Mapping, TargetMapping: p.target.Mapping,
+		Takers: p.takers}
+	look, err = sides.Look(ctx, c)
+	if err != nil || look.Moot != "" || len(look.Operations) == 0 {
+		return look, false, err
+	}
+	if *writes >= entryWrites {
+		return look, false, fault.New(fault.Permanent, "the target keeps other values than those that were written", nil,
+			"does a rule of the target's server alter them?")
+	}
+	*writes++
+	writing, cancel := p.lease.writing(ctx)
+	defer cancel()
+	err = target.Write(writing, look.Operations[0])
+	if fault.Is(err, fault.Transient) {
+		p.unsure = true
+	}
+	return look, err == nil, err
+}
+
+// settled is a change of which nothing is to be done any more.
+func (p *directoryPage) settled(c control.DirectoryChange, look control.DirectoryLook) control.DirectoryChange {
+	c.State, c.Error, c.Hint = control.ChangeDone, "", ""
+	if look.Moot != "" {
+		if p.state == control.ChangeDone {
+			return c // it was carried out, and is another by now
+		}
+		c.State, c.Error = control.ChangeTold, look.Moot
+		return c
+	}
+	if look.Source != (directory.Ref{}) {
+		c.Source = look.Source
+	}
+	if look.Target != (directory.Ref{}) {
+		c.Target = look.Target
+	}
+	return c
+}
+
+func (p *directoryPage) failed(c control.DirectoryChange, err error) control.DirectoryChange {
+	p.kind, c.Error, c.Hint = describe(err)
+	c.State = control.ChangeFailed
+	return c
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// connection opens a directory when it is needed, and again after it broke.
+type connection struct {
+	control.Directory
+	session control.DirectorySession
+}
+
+func (c *connection) open(ctx context.Context) (control.DirectorySession, error) {
+	if c.session != nil {
+		return c.session, nil
+	}
+	session, err := c.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.session = session
+	return session, nil
+}
+
+func (c *connection) drop() {
+	if c.session != nil {
+		_ = c.session.Close()
+		c.session = nil
+	}
+}
+
+// errLeaseLost is the cause of a context that ended with the lease.
+var errLeaseLost = errors.New("the lease of the directory was lost")

@@ -1,0 +1,131 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+)
+
+// directoryPage is one page of changes that is being carried out.
+type directoryPage struct {
+	a              *Activities
+	in             ApplyDirectoryInput
+	state          control.ChangeState // of the changes that are taken up
+	source, target connection
+	lease          *directoryLease
+	takers         map[string]string // see control.Takers
+	result         ApplyDirectoryResult
+	looked         atomic.Int64
+	// unsure is true once the outcome of a write was not known.
+	unsure bool
+	// unsaved are results that are not recorded yet.
+	unsaved []control.DirectoryChange
+	saved   time.Time
+	// row are the refusals in a row that say the same, of the kind rowKind; kind
+	// is that of the last.
+	row           []control.DirectoryChange
+	kind, rowKind fault.Kind
+}
+
+// directoryLease is held by one page, and renewed until it is ended.
+type directoryLease struct {
+	records control.DirectoryRuns
+	// ctx ends with the lease.
+	ctx    context.Context //nolint:containedctx // its end is that of the lease
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+
+	mu  sync.Mutex
+	now control.DirectoryLease
+}
+
+// leasePatience is how long a page waits for the lease that a dead worker left,
+// beyond its own time, or for another page.
+const leasePatience = time.Minute
+
+// holdDirectory takes the lease of a link's directory, waiting for the end of one
+// that is held.
+func (a *Activities) holdDirectory(ctx context.Context, link string) (*directoryLease, error) {
+	records := a.ports.Directory
+	begin := time.Now()
+	for {
+		taken, err := records.TakeDirectoryLease(ctx, link, a.lease.TTL, a.lease.Fence)
+		if err == nil {
+			l := &directoryLease{records: records, now: taken, done: make(chan struct{})}
+			l.ctx, l.cancel = context.WithCancelCause(ctx)
+			go l.keep(a.lease.TTL)
+			return l, nil
+		}
+		held, busy := errors.AsType[*copier.LeaseHeldError](err)
+		if !busy || time.Since(begin) > a.lease.TTL+a.lease.Fence+leasePatience {
+			return nil, err
+		}
+		if err := pauseFor(ctx, min(max(held.Wait, 100*time.Millisecond), time.Second)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// keep renews the lease three times in its life until it is ended or lost.
+func (l *directoryLease) keep(ttl time.Duration) {
+	defer close(l.done)
+	ticker := time.NewTicker(ttl / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := l.current()
+		renewed, err := l.records.RenewDirectoryLease(l.ctx, now, ttl)
+		switch {
+		case err == nil:
+			l.mu.Lock()
+			l.now = renewed
+			l.mu.Unlock()
+		case l.ctx.Err() != nil:
+			return
+		case fault.Is(err, fault.Conflict):
+			if suspended(l.ctx, err) {
+				l.cancel(errSuspended)
+			} else {
+				l.cancel(fault.New(fault.Transient, "", errLeaseLost, ""))
+			}
+			return
+		case time.Now().After(now.Deadline):
+			l.cancel(err)
+			return
+		}
+	}
+}
+
+func (l *directoryLease) current() control.DirectoryLease {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now
+}
+
+// writing returns the context of one write, which ends with the lease as it is
+// now: what is sent after that could land after a suspension was acknowledged.
+func (l *directoryLease) writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(ctx, l.current().Deadline)
+}
+
+// end gives the lease back; unsure where a write may still be on its way. One
+// that was lost or is over by then is no error.
+func (l *directoryLease) end(ctx context.Context, unsure bool) error {
+	l.cancel(context.Canceled)
+	<-l.done
+	err := l.records.EndDirectoryLease(ctx, l.current(), !unsure)
+	if fault.Is(err, fault.Conflict) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/ldapdir"
+	"mailmirror/internal/pgstore"
+	"mailmirror/internal/seal"
+)
+
+// digestPurpose is what the key is derived for under which secrets of directories
+// are compared.
+const digestPurpose = "directory digest"
+
+// directories makes LDAP adapters of the directories that the database holds.
+type directories struct {
+	repo *pgstore.Store
+	keys *seal.Ring
+}
+
+// Directories implements control.Directories.
+func (d *directories) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
+	l, err := d.repo.Link(ctx, link)
+	if err != nil {
+		return control.LinkDirectories{}, err
+	}
+	digester := directory.NewDigester(d.keys.Derive(digestPurpose))
+	open := func(store string) (control.Directory, error) {
+		c, has, err := d.repo.DirectoryStore(ctx, store)
+		switch {
+		case err != nil:
+			return control.Directory{}, err
+		case !has:
+			return control.Directory{}, fault.New(fault.Config, "store "+store+" has no directory", nil,
+				"give it one with: mailmirror store edit "+store+" --ldap HOST:PORT ...")
+		}
+		adapter, err := d.ldap(c)
+		if err != nil {
+			return control.Directory{}, err
+		}
+		return control.Directory{Store: store, Mapping: c.Mapping, Digest: digester.Digest,
+			Open: func(ctx context.Context) (control.DirectorySession, error) {
+				session, err := adapter.Open(ctx)
+				if err != nil {
+					return nil, err // and not a session that is not nil and holds none
+				}
+				return session, nil
+			}}, nil
+	}
+	var both control.LinkDirectories
+	if both.Source, err = open(l.Source); err != nil {
+		return both, err
+	}
+	both.Target, err = open(l.Target)
+	return both, err
+}
+
+// ldap returns the adapter of a directory.
+func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
+	password, err := d.keys.Open(c.SealedPassword, control.DirectoryPasswordIdentity(c.Store))
+	if err != nil {
+		return nil, err
+	}
+	return ldapdir.New(ldapdir.Options{Name: c.Store, Address: c.Address, Security: ldapdir.Security(c.Security), CAFile: c.CAFile,
+		BindDN: c.BindDN, Password: password, Mapping: c.Mapping})
+}
+
+// CheckDirectory implements control.DirectoryChecker.
+func (d *directories) CheckDirectory(ctx context.Context, c control.DirectoryStore) (control.DirectoryReport, error) {
+	adapter, err := d.ldap(c)
+	if err != nil {
+		return control.DirectoryReport{}, err
+	}
+	found, err := adapter.Check(ctx)
+	r := control.DirectoryReport{Server: found.Server, Release: found.Release, TLS: found.TLS, CertificateExpires: found.CertificateExpires,
+		Connect: found.Connect, Entries: found.Entries, AtLeast: found.AtLeast, Faults: found.Faults, Advice: found.Advice}
+	if r.Faults == nil {
+		r.Faults = []string{}
+	}
+	if r.Advice == nil {
+		r.Advice = []string{}
+	}
+	return r, err
+}

@@ -1,0 +1,239 @@
+package controltest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// Directory is a control.DirectoryRepository as operators see it: what they set,
+// and runs, changes and holds that a test puts there. What runs need of it is not
+// there.
+type Directory struct {
+	control.DirectoryRuns // what is not below panics
+
+	Now      func() time.Time
+	stores   map[string]control.DirectoryStore
+	settings map[string]control.DirectorySettings
+	// Runs are newest first; Changes are by run id, or by "hold N".
+	Runs    []control.DirectoryRun
+	Changes map[string][]control.DirectoryChange
+	Holds   []control.DirectoryHold
+}
+
+var _ control.DirectoryRepository = (*Directory)(nil)
+
+// NewDirectory returns one without anything.
+func NewDirectory(now func() time.Time) *Directory {
+	return &Directory{Now: now, stores: map[string]control.DirectoryStore{}, settings: map[string]control.DirectorySettings{},
+		Changes: map[string][]control.DirectoryChange{}}
+}
+
+// DirectoryStore implements control.DirectoryConfig.
+func (d *Directory) DirectoryStore(_ context.Context, store string) (control.DirectoryStore, bool, error) {
+	s, ok := d.stores[store]
+	return s, ok, nil
+}
+
+// PutDirectoryStore implements control.DirectoryConfig.
+func (d *Directory) PutDirectoryStore(_ context.Context, s control.DirectoryStore) error {
+	s.UpdatedAt = d.Now()
+	d.stores[s.Store] = s
+	return nil
+}
+
+// RemoveDirectoryStore implements control.DirectoryConfig.
+func (d *Directory) RemoveDirectoryStore(_ context.Context, store string) error {
+	delete(d.stores, store)
+	return nil
+}
+
+// DirectorySettings implements control.DirectoryConfig.
+func (d *Directory) DirectorySettings(_ context.Context, link string) (control.DirectorySettings, error) {
+	if s, ok := d.settings[link]; ok {
+		return s, nil
+	}
+	return control.DefaultDirectorySettings(), nil
+}
+
+// SetDirectorySettings implements control.DirectoryConfig.
+func (d *Directory) SetDirectorySettings(_ context.Context, link string, s control.DirectorySettings) error {
+	d.settings[link] = s
+	return nil
+}
+
+// DirectoryRun implements control.DirectoryRuns.
+func (d *Directory) DirectoryRun(_ context.Context, runID string) (control.DirectoryRun, error) {
+	for _, r := range d.Runs {
+		if r.RunID == runID {
+			return r, nil
+		}
+	}
+	return control.DirectoryRun{}, fault.Newf(fault.Config, "there is no run %s", runID)
+}
+
+// DirectoryRunsOf implements control.DirectoryRuns.
+func (d *Directory) DirectoryRunsOf(_ context.Context, link string, limit int) ([]control.DirectoryRun, error) {
+	var found []control.DirectoryRun
+	for _, r := range d.Runs {
+		if (link == "" || r.Link == link) && len(found) < limit {
+			found = append(found, r)
+		}
+	}
+	return found, nil
+}
+
+// DirectoryChanges implements control.DirectoryRuns.
+func (d *Directory) DirectoryChanges(_ context.Context, runID string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
+	var found []control.DirectoryChange
+	for _, c := range d.Changes[runID] {
+		if c.Seq > after && len(found) < limit && (len(states) == 0 || slices.Contains(states, c.State)) {
+			found = append(found, c)
+		}
+	}
+	return found, nil
+}
+
+// ForgetDirectoryFailures implements control.DirectoryRuns.
+func (d *Directory) ForgetDirectoryFailures(_ context.Context, _, number string) (int, error) {
+	n := 0
+	for _, changes := range d.Changes {
+		for i, c := range changes {
+			if c.State == control.ChangeGivenUp && (number == "" || c.Number == number) {
+				changes[i].State, changes[i].Failures = control.ChangeFailed, 0
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// DirectoryHolds implements control.DirectoryHolds.
+func (d *Directory) DirectoryHolds(_ context.Context, link string) ([]control.DirectoryHold, error) {
+	var found []control.DirectoryHold
+	for _, h := range d.Holds {
+		if link == "" || h.Link == link {
+			found = append(found, h)
+		}
+	}
+	return found, nil
+}
+
+// DirectoryHoldChanges implements control.DirectoryHolds.
+func (d *Directory) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]control.DirectoryChange, error) {
+	for _, h := range d.Holds {
+		if h.ID == id {
+			changes, err := d.DirectoryChanges(ctx, h.RunID, after, limit, control.ChangeHeld)
+			return slices.DeleteFunc(changes, func(c control.DirectoryChange) bool { return c.Kind != h.Kind }), err
+		}
+	}
+	return nil, control.NoHold(id)
+}
+
+// DecideDirectoryHolds implements control.DirectoryHolds.
+func (d *Directory) DecideDirectoryHolds(_ context.Context, ids []int64, decision control.HoldState, who string) ([]control.DirectoryHold, error) {
+	var decided []control.DirectoryHold
+	for _, id := range ids {
+		i := slices.IndexFunc(d.Holds, func(h control.DirectoryHold) bool { return h.ID == id })
+		if i < 0 {
+			return nil, control.NoHold(id)
+		}
+		d.Holds[i].State, d.Holds[i].DecidedBy, d.Holds[i].DecidedAt = decision, who, d.Now()
+		decided = append(decided, d.Holds[i])
+	}
+	return decided, nil
+}
+
+// StartDirectory implements control.DirectoryRunner.
+func (r *Runner) StartDirectory(_ context.Context, link, trigger string) (string, bool, error) {
+	if r.OnDirectory == nil {
+		return "directory-of-" + link, true, nil
+	}
+	return r.OnDirectory(link, trigger)
+}
+
+// AskDirectory implements control.DirectoryRunner.
+func (r *Runner) AskDirectory(_ context.Context, link, trigger string) error {
+	if r.OnAskDirectory == nil {
+		return nil
+	}
+	return r.OnAskDirectory(link, trigger)
+}
+
+// WaitDirectory implements control.DirectoryRunner.
+func (*Runner) WaitDirectory(context.Context, string, string) error { return nil }
+
+// DirectoryChecker answers CheckDirectory by store name.
+type DirectoryChecker struct {
+	Reports map[string]control.DirectoryReport
+	Faults  map[string]error
+}
+
+// CheckDirectory implements control.DirectoryChecker.
+func (c *DirectoryChecker) CheckDirectory(_ context.Context, d control.DirectoryStore) (control.DirectoryReport, error) {
+	return c.Reports[d.Store], c.Faults[d.Store]
+}
+
+// Sides are the directories of one link, in memory: entries by their DN. Reading
+// works, and nothing else.
+type Sides struct {
+	Source, Target map[string]directory.Entry
+}
+
+// Directories implements control.Directories.
+func (s *Sides) Directories(context.Context, string) (control.LinkDirectories, error) {
+	side := func(entries map[string]directory.Entry) control.Directory {
+		return control.Directory{Mapping: directory.DefaultMapping(),
+			Digest: func(_ directory.Column, value []byte) []byte { return value },
+			Open: func(context.Context) (control.DirectorySession, error) {
+				return &session{entries: entries}, nil
+			}}
+	}
+	return control.LinkDirectories{Source: side(s.Source), Target: side(s.Target)}, nil
+}
+
+type session struct{ entries map[string]directory.Entry }
+
+func (s *session) Extract(_ context.Context, _ func(directory.Column, []byte) []byte, _ func(directory.Record) error) (directory.Extracted, error) {
+	return directory.Extracted{}, fault.Newf(fault.Config, "nothing is extracted from memory")
+}
+
+func (s *session) Read(_ context.Context, ref directory.Ref) (directory.Entry, error) {
+	for dn, e := range s.entries {
+		if e.ID == ref.ID && ref.ID != "" || dn == ref.DN {
+			return e, nil
+		}
+	}
+	return directory.Entry{}, fault.New(fault.Conflict, "read entry", directory.ErrNoEntry, "")
+}
+
+func (s *session) Find(_ context.Context, number string) ([]directory.Entry, error) {
+	var found []directory.Entry
+	for _, e := range s.entries {
+		if e.Number == number {
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
+
+func (s *session) Write(context.Context, directory.Operation) error {
+	return fault.Newf(fault.Config, "nothing is written to memory")
+}
+
+func (s *session) Close() error { return nil }
+
+// Numbered is a mailbox's entry with its number and one value of each column given.
+func Numbered(number mailbox.Number, dn string, values map[directory.Column]string) directory.Entry {
+	e := directory.Entry{Ref: directory.Ref{ID: "id of " + dn, DN: dn}, Number: string(number), Login: string(number),
+		Values: map[directory.Column][][]byte{directory.MailboxNumber: {[]byte(number)}}}
+	for c, v := range values {
+		e.Values[c] = [][]byte{[]byte(v)}
+	}
+	return e
+}

@@ -1,0 +1,132 @@
+package control
+
+import (
+	"context"
+	"slices"
+
+	"mailmirror/internal/fault"
+)
+
+// guardOfDirectory adds what is to be told of the link's directory.
+func (c *Control) guardOfDirectory(ctx context.Context, v *GuardView) error {
+	if c.records == nil {
+		return nil
+	}
+	l, err := c.repo.Link(ctx, v.Link)
+	if err != nil {
+		return err
+	}
+	has, err := c.hasDirectory(ctx, l)
+	if err != nil || !has {
+		return err
+	}
+	s, err := c.records.DirectorySettings(ctx, v.Link)
+	if err != nil {
+		return err
+	}
+	v.Directory = &s
+	v.DirectoryHolds, err = c.records.DirectoryHolds(ctx, v.Link)
+	return err
+}
+
+// AllHolds lists what the guards keep, of messages and of directories; "" means
+// every link.
+func (c *Control) AllHolds(ctx context.Context, link string) ([]Hold, []DirectoryHold, error) {
+	messages, err := c.Holds(ctx, link)
+	if err != nil || c.records == nil {
+		return messages, nil, err
+	}
+	entries, err := c.records.DirectoryHolds(ctx, link)
+	return messages, entries, err
+}
+
+// DirectoryHold returns one by its id, false where no directory has it, with the
+// settings of its link.
+func (c *Control) DirectoryHold(ctx context.Context, id int64) (DirectoryHold, DirectorySettings, bool, error) {
+	if c.records == nil {
+		return DirectoryHold{}, DirectorySettings{}, false, nil
+	}
+	holds, err := c.records.DirectoryHolds(ctx, "")
+	if err != nil {
+		return DirectoryHold{}, DirectorySettings{}, false, err
+	}
+	i := slices.IndexFunc(holds, func(h DirectoryHold) bool { return h.ID == id })
+	if i < 0 {
+		return DirectoryHold{}, DirectorySettings{}, false, nil
+	}
+	s, err := c.records.DirectorySettings(ctx, holds[i].Link)
+	return holds[i], s, err == nil, err
+}
+
+// DecideAllHolds approves or refuses holds of either kind: none where one of them
+// is no more. What waits of messages is decided first. Syncs and directory runs
+// that carry it out are started; what is approved is looked at anew by them.
+func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision HoldState, who string) ([]Hold, []DirectoryHold, error) {
+	messages, entries, err := c.AllHolds(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	var ofMessages, ofEntries []int64
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		switch {
+		case slices.ContainsFunc(entries, func(h DirectoryHold) bool { return h.ID == id }):
+			ofEntries = append(ofEntries, id)
+		case slices.ContainsFunc(messages, func(h Hold) bool { return h.ID == id }):
+			ofMessages = append(ofMessages, id)
+		default:
+			return nil, nil, NoHold(id)
+		}
+	}
+	return c.decide(ctx, ofMessages, ofEntries, decision, who)
+}
+
+// ApproveAllWaiting approves all that waits in a link at this moment.
+func (c *Control) ApproveAllWaiting(ctx context.Context, link, who string) ([]Hold, []DirectoryHold, error) {
+	messages, entries, err := c.AllHolds(ctx, link)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ofMessages, ofEntries []int64
+	for _, h := range messages {
+		if h.State == HoldWaiting {
+			ofMessages = append(ofMessages, h.ID)
+		}
+	}
+	for _, h := range entries {
+		if h.State == HoldWaiting {
+			ofEntries = append(ofEntries, h.ID)
+		}
+	}
+	return c.decide(ctx, ofMessages, ofEntries, HoldApproved, who)
+}
+
+func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, decision HoldState, who string) (messages []Hold, entries []DirectoryHold, err error) {
+	if len(ofMessages) > 0 {
+		if messages, err = c.DecideHolds(ctx, ofMessages, decision, who); err != nil {
+			return messages, nil, err
+		}
+	}
+	if len(ofEntries) == 0 {
+		return messages, nil, nil
+	}
+	if entries, err = c.records.DecideDirectoryHolds(ctx, ofEntries, decision, who); err != nil {
+		return messages, nil, err
+	}
+	var links []string
+	for _, h := range entries {
+		if decision == HoldApproved && !slices.Contains(links, h.Link) {
+			links = append(links, h.Link)
+		}
+	}
+	s, err := c.repo.Suspension(ctx)
+	if err != nil || s.Still() {
+		return messages, entries, err // the next run after the resumption does it
+	}
+	for _, link := range links {
+		if err := c.runner.AskDirectory(ctx, link, DirectoryApproval); err != nil {
+			return messages, entries, fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
+				"the decision is recorded, and the next run carries it out")
+		}
+	}
+	return messages, entries, nil
+}

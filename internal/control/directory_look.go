@@ -1,0 +1,181 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+)
+
+// DirectorySides are the open connections to both directories of a link.
+type DirectorySides struct {
+	Source, Target               DirectorySession
+	SourceMapping, TargetMapping directory.Mapping
+	// Takers are those of the run.
+	Takers map[string]string
+}
+
+// Takers tells which of the source's entries, by id, take a number that another
+// entry of the target has: that the source has the number is then no sign that
+// the other's mailbox is back.
+func Takers(changes []DirectoryChange) map[string]string {
+	takers := map[string]string{}
+	for _, c := range changes {
+		if c.Kind == directory.Renumber && c.Source.ID != "" {
+			takers[c.Number] = c.Source.ID
+		}
+	}
+	return takers
+}
+
+// DirectoryLook is what both directories say of a change at this moment.
+type DirectoryLook struct {
+	// Operations make the target's entry what the source's is, each by itself to
+	// be carried out and looked after again; none where it is so already.
+	Operations []directory.Operation
+	// Moot says why nothing is to be done any more; "" where that is not so.
+	Moot string
+	// Source and Target are where the entries are found now; zero where a side
+	// has none.
+	Source, Target directory.Ref
+}
+
+// Look reads both entries of a planned change again and plans it anew: what was
+// compared may be minutes old, or hours, and production is the truth. Nothing is
+// removed that production has, under whatever name.
+func (s DirectorySides) Look(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+	switch c.Kind {
+	case directory.Remove, directory.Unknown:
+		return s.lookAtRemoval(ctx, c)
+	case directory.Create, directory.Alter, directory.Renumber:
+		return s.lookAtChange(ctx, c)
+	case directory.Duplicate, directory.Protected:
+	}
+	return DirectoryLook{Moot: "it is only told"}, nil
+}
+
+func (s DirectorySides) lookAtRemoval(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+	const back = "the source has the mailbox again"
+	if c.Source != (directory.Ref{}) {
+		_, err := s.Source.Read(ctx, c.Source)
+		switch {
+		case err == nil:
+			return DirectoryLook{Moot: back}, nil
+		case !errors.Is(err, directory.ErrNoEntry):
+			return DirectoryLook{}, err
+		}
+	}
+	found, err := s.Source.Find(ctx, c.Number)
+	switch {
+	case err != nil:
+		return DirectoryLook{}, err
+	case slices.ContainsFunc(found, func(e directory.Entry) bool { return e.ID == "" || e.ID != s.Takers[c.Number] }):
+		return DirectoryLook{Moot: back}, nil
+	}
+	target, err := s.Target.Read(ctx, c.Target)
+	switch {
+	case errors.Is(err, directory.ErrNoEntry):
+		return DirectoryLook{}, nil
+	case err != nil:
+		return DirectoryLook{}, err
+	case target.Protected:
+		return DirectoryLook{Moot: "the entry is protected"}, nil
+	case target.Number != c.Number, c.Target.ID != "" && target.ID != c.Target.ID:
+		return DirectoryLook{Moot: "the target's entry is another by now"}, nil
+	}
+	return s.plan(c, nil, &target)
+}
+
+// plan makes a look of what both sides are.
+func (s DirectorySides) plan(c directory.Change, source, target *directory.Entry) (DirectoryLook, error) {
+	var look DirectoryLook
+	if source != nil {
+		look.Source = source.Ref
+	}
+	if target != nil {
+		look.Target = target.Ref
+	}
+	var err error
+	look.Operations, err = s.TargetMapping.Plan(c, source, target, s.SourceMapping)
+	if fault.Is(err, fault.Conflict) {
+		return DirectoryLook{Moot: err.Error()}, nil
+	}
+	return look, err
+}
+
+func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+	source, err := s.Source.Read(ctx, c.Source)
+	switch {
+	case errors.Is(err, directory.ErrNoEntry):
+		return DirectoryLook{Moot: "the mailbox is gone from the source meanwhile"}, nil
+	case err != nil:
+		return DirectoryLook{}, err
+	case source.Number != c.Number:
+		return DirectoryLook{Moot: "the source's entry has another number by now"}, nil
+	case source.Protected:
+		return DirectoryLook{Moot: "the entry is protected"}, nil
+	}
+	target, err := s.target(ctx, c)
+	switch {
+	case err != nil:
+		return DirectoryLook{}, err
+	case target != nil && target.Protected:
+		return DirectoryLook{Moot: "the entry is protected"}, nil
+	}
+	if c.Via != "" && target != nil && target.Number == c.Via {
+		return DirectoryLook{Source: source.Ref, Target: target.Ref}, nil // it is on its way
+	}
+	look, err := s.plan(c, &source, target)
+	switch {
+	case err != nil || len(look.Operations) == 0 || target == nil:
+		return look, err
+	case c.Kind == directory.Create && c.Target == (directory.Ref{}):
+		// It may be another's, whose own change failed. One that was made equal by an
+		// attempt before this has no operations.
+		return DirectoryLook{Moot: "the target has an entry with the number by now"}, nil
+	case c.Kind == directory.Renumber:
+		return look, s.free(ctx, cmp.Or(c.Via, c.Number), *target)
+	}
+	return look, nil
+}
+
+// free refuses a number that another entry of the target has: servers let two
+// entries have one.
+func (s DirectorySides) free(ctx context.Context, number string, but directory.Entry) error {
+	found, err := s.Target.Find(ctx, number)
+	if err != nil {
+		return err
+	}
+	for _, e := range found {
+		if e.DN != but.DN {
+			return fault.New(fault.Conflict, "another entry of the target has the number", nil, "")
+		}
+	}
+	return nil
+}
+
+// target finds the target's entry: the one that was compared, or the one that
+// has the number; nil where there is none.
+func (s DirectorySides) target(ctx context.Context, c directory.Change) (*directory.Entry, error) {
+	if c.Target != (directory.Ref{}) {
+		target, err := s.Target.Read(ctx, c.Target)
+		if !errors.Is(err, directory.ErrNoEntry) {
+			return &target, err
+		}
+	}
+	found, err := s.Target.Find(ctx, c.Number)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, nil
+	case len(found) > 1:
+		return nil, fault.New(fault.Permanent, fmt.Sprintf("the target has %d entries with the number", len(found)), nil,
+			"remove all but one of them")
+	}
+	return &found[0], nil
+}

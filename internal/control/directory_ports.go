@@ -1,0 +1,85 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/directory"
+)
+
+// Directories finds the directories of a link.
+type Directories interface {
+	// Directories returns both, ready to be opened. A link that does not exist
+	// (any more), or of which a store has no directory, is a Config fault.
+	Directories(ctx context.Context, link string) (LinkDirectories, error)
+}
+
+// LinkDirectories are the two directories of one link.
+type LinkDirectories struct {
+	Source, Target Directory
+}
+
+// Directory is one of them.
+type Directory struct {
+	Store   string
+	Mapping directory.Mapping
+	// Digest stands for a value that is not kept as it is.
+	Digest func(directory.Column, []byte) []byte
+	// Open makes a connection of its own.
+	Open func(ctx context.Context) (DirectorySession, error)
+}
+
+// DirectorySession is a connection to a directory, bound as the trusted server.
+// It is used by one goroutine at a time. An entry that is not there is
+// directory.ErrNoEntry.
+type DirectorySession interface {
+	// Extract hands over every mailbox, page by page, and tells what there was.
+	// With an error what was handed over is not to be believed.
+	Extract(ctx context.Context, digest func(directory.Column, []byte) []byte, each func(directory.Record) error) (directory.Extracted, error)
+	// Read finds an entry by its id, or by its DN where it has none.
+	Read(ctx context.Context, ref directory.Ref) (directory.Entry, error)
+	// Find returns all entries with a number.
+	Find(ctx context.Context, number string) ([]directory.Entry, error)
+	// Write sends one operation, not after the deadline of ctx. Transient means
+	// that it may have been carried out.
+	Write(ctx context.Context, op directory.Operation) error
+	Close() error
+}
+
+// DirectoryChecker looks at a store's directory as it is now.
+type DirectoryChecker interface {
+	// CheckDirectory connects, binds, reads the schema and tells what it found.
+	CheckDirectory(ctx context.Context, d DirectoryStore) (DirectoryReport, error)
+}
+
+// DirectoryReport is what a look at a directory found.
+type DirectoryReport struct {
+	Address string `json:"ldap"`
+	// Server and Release are as the server names itself; "" where it does not.
+	Server  string `json:"server,omitempty"`
+	Release string `json:"release,omitempty"`
+	// TLS is the version and cipher suite of the connection; "" without.
+	TLS                string        `json:"tls,omitempty"`
+	CertificateExpires time.Time     `json:"certificate_expires,omitzero"`
+	Connect            time.Duration `json:"connect_ns,omitempty"`
+	// Entries is how many mailboxes were found, at least, where AtLeast is true.
+	Entries int  `json:"entries"`
+	AtLeast bool `json:"at_least,omitempty"`
+	// Faults are what keeps the directory from being mirrored, Advice is what is
+	// worse than it could be: sentences for the operator.
+	Faults []string `json:"faults"`
+	Advice []string `json:"advice"`
+}
+
+// DirectoryRunner is what directory runs need of Temporal.
+type DirectoryRunner interface {
+	// StartDirectory starts a run over the directory of a link and returns its
+	// run id; where one is running already its run id is returned and started is
+	// false.
+	StartDirectory(ctx context.Context, link, trigger string) (runID string, started bool, err error)
+	// AskDirectory sees to it that a run begins after now: one that is running is
+	// followed by another.
+	AskDirectory(ctx context.Context, link, trigger string) error
+	// WaitDirectory waits for the end of a run.
+	WaitDirectory(ctx context.Context, link, runID string) error
+}

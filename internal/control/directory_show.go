@@ -1,0 +1,120 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// DirectoryEntryView is one mailbox as both directories have it now.
+type DirectoryEntryView struct {
+	Link   string         `json:"link"`
+	Number mailbox.Number `json:"number"`
+	// Source and Target are the entries' DNs; none where a side has no entry,
+	// several where the number is not unique there.
+	Source []string `json:"source"`
+	Target []string `json:"target"`
+	// Protected is true where one of the entries is.
+	Protected bool                  `json:"protected"`
+	Equal     bool                  `json:"equal"`
+	Columns   []DirectoryColumnView `json:"columns"`
+}
+
+// DirectoryColumnView is one column beside the other side's. Of a secret only is
+// told whether there is one; of binary values their sizes.
+type DirectoryColumnView struct {
+	Column directory.Column `json:"column"`
+	Source string           `json:"source"`
+	Target string           `json:"target"`
+	Equal  bool             `json:"equal"`
+}
+
+// ShowDirectory reads one mailbox from both directories, by its number.
+func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox.Number) (DirectoryEntryView, error) {
+	op := "show mailbox " + string(number) + " of the directory of link " + link
+	if err := checkedNumber(op, number); err != nil {
+		return DirectoryEntryView{}, err
+	}
+	l, err := c.repo.Link(ctx, link)
+	if err != nil {
+		return DirectoryEntryView{}, err
+	}
+	if err := c.requireDirectories(ctx, op, l); err != nil {
+		return DirectoryEntryView{}, err
+	}
+	sides, done, err := c.openDirectories(ctx, link)
+	if err != nil {
+		return DirectoryEntryView{}, fault.Wrap(err, op)
+	}
+	defer done()
+	source, err := sides.Source.Find(ctx, string(number))
+	if err != nil {
+		return DirectoryEntryView{}, fault.Wrap(err, op)
+	}
+	target, err := sides.Target.Find(ctx, string(number))
+	if err != nil {
+		return DirectoryEntryView{}, fault.Wrap(err, op)
+	}
+	if len(source)+len(target) == 0 {
+		return DirectoryEntryView{}, fault.New(fault.Config, op+": neither directory has it", nil, "")
+	}
+	v := DirectoryEntryView{Link: link, Number: number, Source: dns(source), Target: dns(target),
+		Columns: columnViews(sides, source, target)}
+	v.Protected = slices.ContainsFunc(slices.Concat(source, target), func(e directory.Entry) bool { return e.Protected })
+	v.Equal = len(source) == 1 && len(target) == 1 &&
+		!slices.ContainsFunc(v.Columns, func(c DirectoryColumnView) bool { return !c.Equal })
+	return v, nil
+}
+
+func dns(entries []directory.Entry) []string {
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.DN)
+	}
+	return names
+}
+
+// columnViews compares the columns that both sides mirror; of several entries
+// with one number the first is shown.
+func columnViews(sides DirectorySides, source, target []directory.Entry) []DirectoryColumnView {
+	values := func(entries []directory.Entry, c directory.Column) [][]byte {
+		if len(entries) == 0 {
+			return nil
+		}
+		return slices.SortedFunc(slices.Values(entries[0].Values[c]), bytes.Compare)
+	}
+	views := []DirectoryColumnView{}
+	for _, a := range directory.Attributes() {
+		if sides.SourceMapping.Names[a.Column] == "" || sides.TargetMapping.Names[a.Column] == "" {
+			continue
+		}
+		s, t := values(source, a.Column), values(target, a.Column)
+		views = append(views, DirectoryColumnView{Column: a.Column, Source: shownValues(a.Nature, s), Target: shownValues(a.Nature, t),
+			Equal: slices.EqualFunc(s, t, bytes.Equal)})
+	}
+	return views
+}
+
+func shownValues(n directory.Nature, values [][]byte) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		switch {
+		case n == directory.Secret:
+			texts[i] = "(hidden)"
+		case n == directory.Binary:
+			texts[i] = fmt.Sprintf("%d bytes", len(v))
+		case !utf8.Valid(v):
+			texts[i] = fmt.Sprintf("%q", v)
+		default:
+			texts[i] = string(v)
+		}
+	}
+	return strings.Join(texts, "; ")
+}

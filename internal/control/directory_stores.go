@@ -1,0 +1,211 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/seal"
+)
+
+// DirectoryPasswordIdentity is what the password of a store's directory is
+// sealed under.
+func DirectoryPasswordIdentity(store string) string { return "store/" + store + "/ldap_password" }
+
+// DirectoryEdit says what to change of a store's directory; nil leaves a field
+// as it is.
+type DirectoryEdit struct {
+	Address  *string
+	Security *Security
+	CAFile   *string
+	BindDN   *string
+	Password *seal.Secret
+	// Mapping comes first; what the others say holds over it.
+	Mapping     *directory.Mapping
+	BaseDN      *string
+	ObjectClass *string
+	Filter      *string
+}
+
+// Empty reports whether nothing is to be changed.
+func (e DirectoryEdit) Empty() bool { return e == DirectoryEdit{} }
+
+// Directory returns a store's directory; false where it has none.
+func (c *Control) Directory(ctx context.Context, store string) (DirectoryStore, bool, error) {
+	if _, err := c.repo.Store(ctx, store); err != nil || c.records == nil {
+		return DirectoryStore{}, false, err
+	}
+	return c.records.DirectoryStore(ctx, store)
+}
+
+// CheckDirectoryEdit tells, as far as that can be told without the store, what
+// is wrong with an edit of a new store, so that nothing is added where that is.
+func CheckDirectoryEdit(store string, e DirectoryEdit) error {
+	_, err := e.apply(newDirectoryStore(store))
+	return err
+}
+
+func newDirectoryStore(store string) DirectoryStore {
+	return DirectoryStore{Store: store, Mapping: directory.DefaultMapping()}
+}
+
+// EditDirectory gives a store a directory, or changes it, and returns it as it is
+// now. Nothing is connected to. Links of which both stores have one then are
+// mirrored by their directories too.
+func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (DirectoryStore, error) {
+	op := "set directory of store " + store
+	d, has, err := c.Directory(ctx, store)
+	if err != nil {
+		return DirectoryStore{}, err
+	}
+	if !has {
+		d = newDirectoryStore(store)
+	}
+	if d, err = e.apply(d); err != nil {
+		return DirectoryStore{}, err
+	}
+	if err := c.checkDirectoryEnds(ctx, d); err != nil {
+		return DirectoryStore{}, fault.Wrap(err, op)
+	}
+	if e.Password != nil {
+		if d.SealedPassword, err = c.sealer.Seal(*e.Password, DirectoryPasswordIdentity(store)); err != nil {
+			return DirectoryStore{}, fault.Wrap(err, op)
+		}
+	}
+	if err := c.records.PutDirectoryStore(ctx, d); err != nil {
+		return DirectoryStore{}, fault.Wrap(err, op)
+	}
+	if err := c.scheduleLinksOf(ctx, store); err != nil {
+		return DirectoryStore{}, fault.Wrap(err, op)
+	}
+	d, _, err = c.records.DirectoryStore(ctx, store)
+	return d, err
+}
+
+// RemoveDirectory forgets a store's directory. Its links go on without.
+func (c *Control) RemoveDirectory(ctx context.Context, store string) error {
+	op := "forget directory of store " + store
+	_, has, err := c.Directory(ctx, store)
+	switch {
+	case err != nil:
+		return err
+	case !has:
+		return fault.New(fault.Config, op+": it has none", nil, "")
+	}
+	if err := c.records.RemoveDirectoryStore(ctx, store); err != nil {
+		return fault.Wrap(err, op)
+	}
+	return fault.Wrap(c.scheduleLinksOf(ctx, store), op)
+}
+
+// scheduleLinksOf brings the schedules of a store's links to what it has.
+func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.Source != store && l.Target != store {
+			continue
+		}
+		if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
+			return fault.New(fault.KindOf(err), "it is recorded; bring the schedules of link "+l.Name+" to it", err,
+				"a worker that starts does so too")
+		}
+	}
+	return nil
+}
+
+// CheckDirectory looks at a store's directory as it is now; false where it has
+// none.
+func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryReport, bool, error) {
+	d, has, err := c.Directory(ctx, store)
+	if err != nil || !has {
+		return DirectoryReport{}, false, err
+	}
+	r, err := c.directoryChecker.CheckDirectory(ctx, d)
+	r.Address = d.Address
+	return r, true, err
+}
+
+// PlainDirectoryPassword reports whether passwords cross a network in clear.
+func PlainDirectoryPassword(d DirectoryStore) bool {
+	return PlainPassword(Store{IMAPAddress: d.Address, Security: d.Security})
+}
+
+func (e DirectoryEdit) apply(d DirectoryStore) (DirectoryStore, error) {
+	set(&d.Address, e.Address)
+	set(&d.Security, e.Security)
+	set(&d.CAFile, e.CAFile)
+	set(&d.BindDN, e.BindDN)
+	set(&d.Mapping, e.Mapping)
+	set(&d.Mapping.BaseDN, e.BaseDN)
+	set(&d.Mapping.ObjectClass, e.ObjectClass)
+	set(&d.Mapping.Filter, e.Filter)
+	faults := directoryFaults(d)
+	if e.Password != nil && e.Password.Empty() {
+		faults = append(faults, errors.New("ldap password: must not be empty"))
+	}
+	if e.Password == nil && len(d.SealedPassword) == 0 {
+		faults = append(faults, errors.New("ldap password: is missing"))
+	}
+	return d, malformed("set directory of store "+d.Store, faults)
+}
+
+// directoryFaults lists everything that cannot be right about a directory.
+func directoryFaults(d DirectoryStore) []error {
+	var faults []error
+	note := func(err error) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	note(checkHostPort("ldap", d.Address))
+	switch d.Security {
+	case SecurityNone, SecurityStartTLS, SecurityTLS:
+	default:
+		note(fmt.Errorf("ldap security %q: want none, starttls or tls", d.Security))
+	}
+	if d.Security == SecurityNone && d.CAFile != "" {
+		note(errors.New("ldap ca file: has no meaning with ldap security none"))
+	}
+	// An empty name with a password is no bind but an unauthenticated one
+	// (RFC 4513, 5.1.2), which servers take for anonymous.
+	if strings.TrimSpace(d.BindDN) == "" {
+		note(errors.New("ldap bind dn: must not be empty"))
+	}
+	note(d.Mapping.Validate())
+	return faults
+}
+
+// checkDirectoryEnds refuses a directory that the other end of one of the
+// store's links has already: it would be mirrored onto itself.
+func (c *Control) checkDirectoryEnds(ctx context.Context, d DirectoryStore) error {
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		other := ""
+		switch d.Store {
+		case l.Source:
+			other = l.Target
+		case l.Target:
+			other = l.Source
+		default:
+			continue
+		}
+		o, has, err := c.records.DirectoryStore(ctx, other)
+		if err != nil {
+			return err
+		}
+		if has && strings.EqualFold(o.Address, d.Address) && strings.EqualFold(o.Mapping.BaseDN, d.Mapping.BaseDN) {
+			return fault.New(fault.Config, fmt.Sprintf("link %s: the directories of stores %s and %s are the same (%s)", l.Name, d.Store, other, d.Address), nil,
+				"source and target must be two directories")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/mock"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/workflows"
+)
+
+// directoryLink answers the activities of a run.
+type directoryLink struct {
+	plan    activities.DirectoryPlan
+	pages   []activities.ApplyDirectoryResult // of applying, in order
+	extract func(control.Side) error
+	done    []string
+	finish  activities.FinishDirectoryInput
+	ends    control.DirectoryState
+}
+
+func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(steps.BeginDirectory, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.DirectoryInput) error {
+			l.done = append(l.done, "begin "+in.Trigger)
+			return nil
+		}).Maybe()
+	env.OnActivity(steps.ExtractDirectory, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.ExtractInput) (directory.Extracted, error) {
+			if l.extract != nil {
+				if err := l.extract(in.Side); err != nil {
+					return directory.Extracted{}, err
+				}
+			}
+			return directory.Extracted{Entries: 7}, nil
+		}).Maybe()
+	env.OnActivity(steps.CompareDirectory, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.CompareDirectoryInput) (activities.DirectoryPlan, error) {
+			if in.Source.Entries != 7 || in.Target.Entries != 7 {
+				return l.plan, errors.New("the extracts were not handed on")
+			}
+			l.done = append(l.done, "compare")
+			return l.plan, nil
+		}).Maybe()
+	env.OnActivity(steps.ApplyDirectory, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.ApplyDirectoryInput) (activities.ApplyDirectoryResult, error) {
+			l.done = append(l.done, "apply")
+			if len(l.pages) == 0 {
+				return activities.ApplyDirectoryResult{}, nil
+			}
+			page := l.pages[0]
+			l.pages = l.pages[1:]
+			return page, nil
+		}).Maybe()
+	env.OnActivity(steps.VerifyDirectory, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.ApplyDirectoryInput) (activities.ApplyDirectoryResult, error) {
+			if in.After != 0 {
+				return activities.ApplyDirectoryResult{}, errors.New("verifying did not begin at the beginning")
+			}
+			l.done = append(l.done, "verify")
+			return activities.ApplyDirectoryResult{}, nil
+		}).Maybe()
+	env.OnActivity(steps.AwaitRunning, mock.Anything).Return(func(context.Context) error {
+		l.done = append(l.done, "await")
+		return nil
+	}).Maybe()
+	env.OnActivity(steps.JoinDirectory, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.DirectoryInput) (activities.DirectoryMembers, error) {
+			l.done = append(l.done, "join")
+			return activities.DirectoryMembers{Joined: 2, Refused: 1}, nil
+		}).Maybe()
+	env.OnActivity(steps.FinishDirectory, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.FinishDirectoryInput) (control.DirectoryState, error) {
+			l.done, l.finish = append(l.done, "finish"), in
+			return l.ends, nil
+		}).Maybe()
+}
+
+func believed() activities.DirectoryPlan { return activities.DirectoryPlan{Believed: true, Due: 3} }
+
+func TestDirectorySyncTakesItsSteps(t *testing.T) {
+	refused := temporal.NewNonRetryableApplicationError("bind: wrong password", "config", nil, "store edit")
+	for _, test := range []struct {
+		name    string
+		trigger string
+		link    directoryLink
+		want    []string
+		failure string // of the record
+	}{
+		{"whole", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true}, {Last: 700}}},
+			[]string{"begin schedule", "compare", "apply", "apply", "verify", "join", "finish"}, ""},
+		{"suspended meanwhile", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Suspended: true}}},
+			[]string{"begin schedule", "compare", "apply", "await", "apply", "verify", "join", "finish"}, ""},
+		{"the target refuses everything", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Stopped: "read-only"}}},
+			[]string{"begin schedule", "compare", "apply", "join", "finish"}, "read-only"},
+		{"not believed", control.DirectoryOperator, directoryLink{}, []string{"begin operator", "compare", "finish"}, ""},
+		{"dry", control.DirectoryDryRun, directoryLink{plan: believed()}, []string{"begin dry-run", "compare", "finish"}, ""},
+		{"no source", control.DirectoryOperator, directoryLink{extract: func(s control.Side) error {
+			if s == control.SourceSide {
+				return refused
+			}
+			return nil
+		}}, []string{"begin operator", "finish"}, "bind: wrong password"},
+		{"no target", control.DirectoryOperator, directoryLink{extract: func(s control.Side) error {
+			if s == control.TargetSide {
+				return refused
+			}
+			return nil
+		}}, []string{"begin operator", "finish"}, "bind: wrong password"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := environment(t)
+			l := &test.link
+			l.ends = control.DirectoryHeld
+			l.expect(env)
+			env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: test.trigger, PageSize: 500})
+			if err := env.GetWorkflowError(); err != nil {
+				t.Fatal(err)
+			}
+			var ended control.DirectoryState
+			if err := env.GetWorkflowResult(&ended); err != nil || ended != control.DirectoryHeld {
+				t.Errorf("ended as %q, %v", ended, err)
+			}
+			if !slices.Equal(l.done, test.want) {
+				t.Errorf("did %q, want %q", l.done, test.want)
+			}
+			if l.finish.Failure != test.failure || test.failure == "bind: wrong password" && l.finish.Hint != "store edit" {
+				t.Errorf("recorded %q, hint %q", l.finish.Failure, l.finish.Hint)
+			}
+		})
+	}
+}
+
+// An approval that comes while a run is under way is answered by another run.
+func TestDirectorySyncIsFollowedByAnother(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		env := environment(t)
+		l := &directoryLink{plan: believed()}
+		l.expect(env)
+		env.SetOnActivityCompletedListener(nil)
+		signal := func() { env.SignalWorkflow(workflows.SignalWork, workflows.Work{Trigger: control.DirectoryApproval}) }
+		if late {
+			l.extract = func(control.Side) error { signal(); return nil }
+		} else {
+			// With the start, as whoever starts it by a signal does.
+			env.RegisterDelayedCallback(signal, 0)
+		}
+		env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500})
+		var next *workflow.ContinueAsNewError
+		if again := errors.As(env.GetWorkflowError(), &next); again != late {
+			t.Fatalf("signalled late: %v, follows: %v (%v)", late, again, env.GetWorkflowError())
+		}
+		if !late {
+			continue
+		}
+		var carried workflows.DirectoryState
+		decode(t, next.Input, &carried)
+		if carried != (workflows.DirectoryState{Link: "dr", Trigger: control.DirectoryApproval, PageSize: 500}) {
+			t.Errorf("it is followed by %+v", carried)
+		}
+	}
+}
+
+// A long run carries over where it is.
+func TestDirectorySyncContinuesAsNew(t *testing.T) {
+	env := environment(t)
+	l := &directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true, Done: 499, Failed: 1}}}
+	l.expect(env)
+	env.RegisterDelayedCallback(func() {}, 0)
+	env.OnActivity(steps.CompareDirectory, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.CompareDirectoryInput) (activities.DirectoryPlan, error) {
+			return believed(), nil
+		})
+	env.SetOnActivityStartedListener(nil)
+	suggested := false
+	l.extract = func(control.Side) error {
+		if !suggested {
+			suggested = true
+			env.SetContinueAsNewSuggested(true)
+		}
+		return nil
+	}
+	env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500})
+	var next *workflow.ContinueAsNewError
+	if !errors.As(env.GetWorkflowError(), &next) {
+		t.Fatalf("got %v, want to continue as new", env.GetWorkflowError())
+	}
+	var carried workflows.DirectoryState
+	decode(t, next.Input, &carried)
+	if carried.RunID == "" || carried.Plan == nil || carried.Phase != workflows.PhaseApplying {
+		t.Errorf("carried over %+v", carried)
+	}
+	rest := environment(t)
+	l = &directoryLink{ends: control.DirectoryDone}
+	l.expect(rest)
+	rest.ExecuteWorkflow(workflows.DirectorySync, carried)
+	if err := rest.GetWorkflowError(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"apply", "verify", "join", "finish"}; !slices.Equal(l.done, want) {
+		t.Errorf("the next run did %q, want %q", l.done, want)
+	}
+}
