@@ -65,20 +65,23 @@ func (v *rateValue) Set(s string) error {
 func (c *cli) linkEdit() *cobra.Command {
 	var f bandwidthFlags
 	var keep keepFlags
+	var participate participateFlags
 	cmd := &cobra.Command{
 		Use:   "edit NAME [flags]",
-		Short: "Change the bandwidth of a link, or for how long deleted messages are kept; what is not given stays",
+		Short: "Change the bandwidth of a link, how long deleted messages are kept, or who joins it; what is not given stays",
 		Example: `  mailmirror link edit dr --bandwidth 5MB/s \
       --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin
-  mailmirror link edit dr --keep-deleted 14d`,
+  mailmirror link edit dr --keep-deleted 14d
+  mailmirror link edit dr --participate filter --participate-numbers '20*'`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.linkNames(0),
 	}
 	f.register(cmd)
 	keep.add(cmd.Flags())
+	participate.add(cmd.Flags())
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		given := cmd.Flags().Changed
-		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() {
+		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() && !participate.given() {
 			return &usageError{cmd, errors.New("nothing to change is given")}
 		}
 		return nil
@@ -103,7 +106,19 @@ func (c *cli) linkEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.show(linkShown{l, settings}, func(io.Writer) {
+		var directory *control.DirectorySettings
+		if participate.given() {
+			set, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply)
+			if err != nil {
+				return err
+			}
+			directory = &set
+		}
+		return c.show(linkShown{l, settings, directory}, func(io.Writer) {
+			if participate.given() {
+				c.say("link %s changed: %s", l.Name, participationText(*directory))
+				return
+			}
 			if keep.given() {
 				c.say("link %s changed: deleted messages are %s", l.Name, keptText(settings))
 				return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 func (c *cli) guardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "guard",
-		Short: "Deletions that wait for you: list, show, approve, refuse, set",
+		Short: "Deletions and changes that wait for you: list, show, approve, refuse, set",
 		Long: `The deletion guard holds back deletions on the target that look like an
 accident on the source: most of a folder, a folder that is gone or was made
 anew, or much of a whole link within a short time. Copies never wait.
@@ -51,23 +52,46 @@ func (c *cli) guardList() *cobra.Command {
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			all, err := ctl.Holds(ctx, first(args))
+			all, entries, err := ctl.AllHolds(ctx, first(args))
 			if err != nil {
 				return err
 			}
-			holds := []control.Hold{}
+			var holds []control.Hold
 			for _, h := range all {
 				if state == "" || h.State == control.HoldState(state) {
 					holds = append(holds, h)
 				}
 			}
-			return c.show(holds, func(w io.Writer) { c.writeHolds(w, holds) })
+			entries = slices.DeleteFunc(entries, func(h control.DirectoryHold) bool {
+				return state != "" && h.State != control.HoldState(state)
+			})
+			return c.show(bothKinds(holds, entries), func(w io.Writer) {
+				if len(holds) > 0 || len(entries) == 0 {
+					c.writeHolds(w, holds)
+				}
+				if len(entries) > 0 {
+					c.writeDirectoryHolds(w, entries)
+				}
+			})
 		}),
 	}
 	states := []string{string(control.HoldWaiting), string(control.HoldApproved), string(control.HoldRefused)}
 	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `waiting`, approved or refused")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
 	return cmd
+}
+
+// bothKinds is one list of the holds of messages and of directories; these have a
+// kind.
+func bothKinds(holds []control.Hold, entries []control.DirectoryHold) []any {
+	all := []any{}
+	for _, h := range holds {
+		all = append(all, h)
+	}
+	for _, h := range entries {
+		all = append(all, h)
+	}
+	return all
 }
 
 func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
@@ -123,6 +147,13 @@ func (c *cli) guardShow() *cobra.Command {
 }
 
 func (c *cli) showHold(ctx context.Context, ctl *control.Control, id int64) error {
+	entries, limits, found, err := ctl.DirectoryHold(ctx, id)
+	if err != nil {
+		return err
+	}
+	if found {
+		return c.showDirectoryHold(ctx, ctl, entries, limits)
+	}
 	h, settings, err := ctl.Hold(ctx, id)
 	if err != nil {
 		return err
@@ -154,8 +185,15 @@ func (c *cli) writeGuard(w io.Writer, v control.GuardView) {
 		"within "+span(v.Settings.Window), fmt.Sprintf("%s deleted or held, the inbox emptied in %s", counted(f.Deleted, "message"), counted(f.Emptied, "mailbox")),
 		"the link holds", fmt.Sprintf("%s in %s", counted(f.Messages, "message"), counted(f.Mailboxes, "mailbox")))
 	c.writeLimits(w, v.Settings)
+	if v.Directory != nil {
+		c.writeDirectoryLimits(w, *v.Directory)
+	}
 	fmt.Fprintln(w)
 	c.writeHolds(w, v.Holds)
+	if len(v.DirectoryHolds) > 0 {
+		fmt.Fprintln(w)
+		c.writeDirectoryHolds(w, v.DirectoryHolds)
+	}
 	if len(v.Decisions) == 0 {
 		return
 	}
@@ -208,15 +246,15 @@ approves what waits in the link at this moment, and lists it.`,
 		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if all {
-				holds, err := ctl.ApproveWaiting(ctx, link, c.operator())
-				return c.decided(holds, err)
+				holds, entries, err := ctl.ApproveAllWaiting(ctx, link, c.operator())
+				return c.decided(holds, entries, err)
 			}
 			ids, err := holdIDs(nil, args)
 			if err != nil {
 				return err
 			}
-			holds, err := ctl.DecideHolds(ctx, ids, control.HoldApproved, c.operator())
-			return c.decided(holds, err)
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, control.HoldApproved, c.operator())
+			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -240,8 +278,8 @@ func (c *cli) guardRefuse() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			holds, err := ctl.DecideHolds(ctx, ids, control.HoldRefused, c.operator())
-			return c.decided(holds, err)
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, control.HoldRefused, c.operator())
+			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -260,13 +298,22 @@ func holdIDs(cmd *cobra.Command, args []string) ([]int64, error) {
 }
 
 // decided shows what was decided on, also where a sync could not be started.
-func (c *cli) decided(holds []control.Hold, err error) error {
-	if len(holds) == 0 && err != nil {
+func (c *cli) decided(holds []control.Hold, entries []control.DirectoryHold, err error) error {
+	if len(holds)+len(entries) == 0 && err != nil {
 		return err
 	}
-	shown := c.show(list(holds), func(w io.Writer) {
-		if len(holds) == 0 {
+	shown := c.show(bothKinds(holds, entries), func(w io.Writer) {
+		if len(holds)+len(entries) == 0 {
 			c.say("nothing waits")
+		}
+		for _, h := range entries {
+			what := "the entries stay on the target"
+			if h.State == control.HoldApproved {
+				what = "a run that carries them out follows"
+			}
+			c.say("%s of link %s (%s) %s: %s", counted(h.Changes, "change"), h.Link, h.Kind, h.State, what)
+		}
+		if len(holds) == 0 {
 			return
 		}
 		t := c.newTable("WHAT", "LINK", "MAILBOX", "FOLDER", ">MESSAGES", ">OF")
@@ -285,6 +332,7 @@ func (c *cli) guardSet() *cobra.Command {
 	var wanted control.GuardSettings
 	var defaults bool
 	var keep keepFlags
+	var directory directoryGuardFlags
 	window := daysValue(0)
 	cmd := &cobra.Command{
 		Use:   "set LINK",
@@ -313,6 +361,7 @@ they are. A share or count of 0 switches its rule off.`,
 	f.Var(&window, "window", "`time` within which deletions are added up")
 	f.BoolVar(&defaults, "defaults", false, "take the defaults for all limits that are not given")
 	keep.add(f)
+	directory.add(f)
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if f.NFlag() == 0 {
 			return &usageError{cmd, errors.New("no limit is given")}
@@ -337,7 +386,26 @@ they are. A share or count of 0 switches its rule off.`,
 		if err != nil {
 			return err
 		}
-		return c.show(s, func(w io.Writer) { c.writeLimits(w, s) })
+		if !directory.given() && !defaults {
+			return c.show(s, func(w io.Writer) { c.writeLimits(w, s) })
+		}
+		d, err := ctl.EditDirectorySettings(ctx, args[0], func(d *control.DirectorySettings) {
+			if defaults {
+				d.Limits = control.DefaultDirectorySettings().Limits
+			}
+			directory.apply(d)
+		})
+		if err != nil {
+			return err
+		}
+		shown := struct {
+			control.GuardSettings
+			Directory control.DirectorySettings `json:"directory"`
+		}{s, d}
+		return c.show(shown, func(w io.Writer) {
+			c.writeLimits(w, s)
+			c.writeDirectoryLimits(w, d)
+		})
 	})
 	return cmd
 }

@@ -102,9 +102,14 @@ func (c *cli) linkShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(linkShown{l, g.Settings}, func(w io.Writer) {
+			who := ""
+			if g.Directory != nil {
+				who = participationText(*g.Directory)
+			}
+			return c.show(linkShown{l, g.Settings, g.Directory}, func(w io.Writer) {
 				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,
 					"exclude", strings.Join(l.Exclude, ", "), "bandwidth", bandwidthText(l), "deleted messages", keptText(g.Settings),
+					"directory", who,
 					"added", c.moment(l.CreatedAt))
 			})
 		}),

@@ -16,7 +16,8 @@ import (
 // linkShown is the answer to `link show`.
 type linkShown struct {
 	control.Link
-	Guard control.GuardSettings `json:"guard"`
+	Guard     control.GuardSettings      `json:"guard"`
+	Directory *control.DirectorySettings `json:"directory,omitempty"`
 }
 
 // keepFlags say what becomes of deleted messages; only those that were given

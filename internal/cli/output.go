@@ -240,5 +240,8 @@ func counted(n int, noun string) string {
 	if stem, ok := strings.CutSuffix(noun, "x"); ok {
 		return fmt.Sprintf("%d %sxes", n, stem)
 	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -161,7 +161,7 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	root.SetHelpCommandGroupID("")
 	root.AddCommand(
 		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand(), c.keyCommand())...)
-	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.ledgerCommand(), c.guardCommand(),
+	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.directoryCommand(), c.ledgerCommand(), c.guardCommand(),
 		c.suspendCommand(), c.resumeCommand(), c.scheduleCommand())...)
 	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand())...)
 	root.AddCommand(c.versionCommand())

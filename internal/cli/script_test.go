@@ -33,6 +33,7 @@ var update = flag.Bool("update", false, "write what the commands say into the sc
 //	code N               checks the exit code of the last mailmirror
 //	seed                 fills the system with what seed_test.go describes
 //	holds                has the guard of that link hold something
+//	directory            gives both stores of that link a directory, with runs
 //	schedule HOW         makes the compare schedules overdue, paused, none or away
 //	still                lets the suspension be complete from now on
 //	away                 makes the system unreachable
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"code":       checkCode,
 			"seed":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).seed() },
 			"holds":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).holds() },
+			"directory":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).directory() },
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
 			"still":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).still() },
 			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
@@ -68,6 +70,9 @@ type system struct {
 	runner   *controltest.Runner
 	checker  *controltest.Checker
 	verifier *controltest.Verifier
+	records  *controltest.Directory
+	sides    *controltest.Sides
+	ldap     *controltest.DirectoryChecker
 	away     bool
 	opened   int
 	closed   int
@@ -82,6 +87,7 @@ func newSystem() *system {
 			return err
 		}},
 		checker: &controltest.Checker{}, verifier: &controltest.Verifier{},
+		records: controltest.NewDirectory(now), sides: &controltest.Sides{}, ldap: &controltest.DirectoryChecker{},
 	}
 }
 
@@ -90,6 +96,7 @@ func of(ts *testscript.TestScript) *system { return ts.Value(system{}).(*system)
 func (s *system) Control() *control.Control {
 	return control.New(control.Ports{
 		Repository: s.repo, Runner: s.runner, Checker: s.checker, Verifier: s.verifier, Sealer: controltest.Sealer{},
+		Records: s.records, Directories: s.sides, DirectoryChecker: s.ldap,
 	}, control.Options{Now: now})
 }
 

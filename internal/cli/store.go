@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/watch"
 )
@@ -33,6 +34,7 @@ type storeFlags struct {
 	greetings                                []string
 	maxConnections                           int
 	eventFlags
+	ldapFlags
 }
 
 func (f *storeFlags) register(cmd *cobra.Command) {
@@ -49,6 +51,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
 	s.IntVar(&f.maxConnections, "max-connections", 0, "`number` of connections that all workers together hold at most; 0 for no bound")
 	f.eventFlags.register(cmd)
+	f.ldapFlags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("imap-security", fixed("none", "starttls", "tls"))
 	_ = cmd.RegisterFlagCompletionFunc("login", fixed("authzid", "separator"))
 	_ = cmd.MarkFlagFilename("ca-file", "pem", "crt")
@@ -64,27 +67,34 @@ func (c *cli) storeAdd() *cobra.Command {
       --login authzid --trusted-name mirror --trusted-password-file /run/secrets/prod`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			caFile, err := absolute(f.caFile)
-			if err != nil {
-				return err
-			}
-			password, err := c.readPassword(f.passwordFile)
-			if err != nil {
-				return err
-			}
-			s, err := ctl.AddStore(ctx, control.Store{
-				Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
-				Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
-				Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
-				Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
-			}, password)
-			if err != nil {
-				return err
-			}
-			return c.storeSaved(s, "added; look at it with: mailmirror store check "+s.Name)
-		}),
 	}
+	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+		caFile, err := absolute(f.caFile)
+		if err != nil {
+			return err
+		}
+		password, err := c.readPassword(f.passwordFile)
+		if err != nil {
+			return err
+		}
+		dir, err := c.directoryEdits(cmd, f.ldapFlags, directory.DefaultMapping())
+		if err == nil && !dir.Empty() {
+			err = control.CheckDirectoryEdit(args[0], dir)
+		}
+		if err != nil {
+			return err
+		}
+		s, err := ctl.AddStore(ctx, control.Store{
+			Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
+			Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
+			Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
+			Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
+		}, password)
+		if err != nil {
+			return err
+		}
+		return c.storeSaved(ctx, ctl, s, dir, "added; look at it with: mailmirror store check "+s.Name)
+	})
 	f.register(cmd)
 	for _, name := range []string{"imap", "imap-security", "login", "trusted-name", "trusted-password-file"} {
 		_ = cmd.MarkFlagRequired(name)
@@ -118,11 +128,24 @@ func (c *cli) storeEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		mapping, err := mappingOf(ctx, ctl, args[0])
+		if err != nil {
+			return err
+		}
+		dir, err := c.directoryEdits(cmd, f.ldapFlags, mapping)
+		if err != nil {
+			return err
+		}
 		s, err := ctl.EditStore(ctx, args[0], edit)
 		if err != nil {
 			return err
 		}
-		return c.storeSaved(s, "changed; look at it with: mailmirror store check "+s.Name)
+		if f.none {
+			if err := ctl.RemoveDirectory(ctx, args[0]); err != nil {
+				return err
+			}
+		}
+		return c.storeSaved(ctx, ctl, s, dir, "changed; look at it with: mailmirror store check "+s.Name)
 	})
 	return cmd
 }
@@ -174,13 +197,6 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	return e, nil
 }
 
-func (c *cli) storeSaved(s control.Store, what string) error {
-	if control.PlainPassword(s) {
-		c.warn("store %s: the trusted server's password crosses the network in clear; use --imap-security tls or starttls", s.Name)
-	}
-	return c.show(s, func(io.Writer) { c.say("store %s %s", s.Name, what) })
-}
-
 func (c *cli) storeCheck() *cobra.Command {
 	var number string
 	cmd := &cobra.Command{
@@ -197,7 +213,13 @@ trusted server that may log in but not act for others shows only then.`,
 				return err
 			}
 			r.Capabilities, r.Advice = list(r.Capabilities), list(r.Advice)
-			return c.show(r, func(w io.Writer) { c.writeReport(w, r) })
+			if err := c.show(r, func(w io.Writer) { c.writeReport(w, r) }); err != nil {
+				return err
+			}
+			if r.Directory != nil && len(r.Directory.Faults) > 0 {
+				return outcome(exitFailed)
+			}
+			return nil
 		}),
 	}
 	cmd.Flags().StringVar(&number, "mailbox", "", "act for the mailbox of this `number`")
@@ -243,6 +265,9 @@ func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
 	for _, a := range r.Advice {
 		fmt.Fprintf(w, "without %s: %s\n", clean(a.Missing), clean(a.Effect))
 	}
+	if r.Directory != nil && !c.writeDirectoryReport(w, *r.Directory) {
+		return
+	}
 	fmt.Fprintln(w, "ok")
 }
 
@@ -283,7 +308,11 @@ func (c *cli) storeShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.show(s, func(w io.Writer) {
+			shown, err := c.storeShown(ctx, ctl, s)
+			if err != nil {
+				return err
+			}
+			return c.show(shown, func(w io.Writer) {
 				most := ""
 				if s.MaxConnections > 0 {
 					most = strconv.Itoa(s.MaxConnections)
@@ -296,6 +325,9 @@ func (c *cli) storeShow() *cobra.Command {
 					"events", s.Events, "max idle", s.IdleLimit, "poll every", span(s.PollEvery),
 					"added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
 				)
+				if shown.Directory != nil {
+					c.writeDirectoryStore(w, *shown.Directory)
+				}
 			})
 		}),
 	}

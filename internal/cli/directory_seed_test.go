@@ -1,0 +1,63 @@
+package cli_test
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/control/controltest"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+)
+
+// directory gives both stores of the link that seed describes a directory. The
+// last run left removals held, and an entry that the target refuses.
+func (s *system) directory() {
+	for _, name := range []string{"prod", "site"} {
+		m := directory.DefaultMapping()
+		m.BaseDN, m.Protected = "ou=mailboxes,o="+name, []string{"9999"}
+		_ = s.records.PutDirectoryStore(context.Background(), control.DirectoryStore{
+			Store: name, Address: "ldap." + name + ".example.org:636", Security: control.SecurityTLS, BindDN: "cn=mirror,o=" + name,
+			SealedPassword: []byte("x"), Mapping: m})
+	}
+	run := func(id, trigger string, began time.Duration, state control.DirectoryState) control.DirectoryRun {
+		return control.DirectoryRun{RunID: id, Link: "dr", Trigger: trigger, State: state,
+			StartedAt: clock.Add(-began), FinishedAt: clock.Add(-began + 12*time.Second)}
+	}
+	dry := run("dry-1", control.DirectoryDryRun, time.Minute, control.DirectoryDone)
+	dry.Source, dry.Target = 800, 801
+	dry.Reasons = []string{"200 of 801 entries would be removed: more than 50"}
+	last := run("run-9", control.DirectorySchedule, time.Hour, control.DirectoryHeld)
+	last.DirectoryCounts = control.DirectoryCounts{Source: 800, Target: 801, Created: 3, Altered: 12, Renumbers: 1, Failed: 1, Held: 200, Due: 17, Joined: 3}
+	last.Reasons, last.Hint = []string{"200 of 801 entries would be removed: more than 50"}, "mailmirror guard list dr"
+	failed := run("run-8", control.DirectoryOperator, 7*time.Hour, control.DirectoryFailed)
+	failed.Reasons, failed.Hint = []string{"extract the source's directory: the connection was lost"}, "is the server up?"
+	s.records.Runs = []control.DirectoryRun{dry, last, failed}
+	create := control.DirectoryChange{Seq: 1, State: control.ChangePlanned, Change: directory.Change{Kind: directory.Create, Number: "1001",
+		Source: directory.Ref{ID: "id of cn=Ann,o=prod", DN: "cn=Ann,o=prod"}, Columns: []directory.Column{directory.Password, directory.CommonName}}}
+	remove := control.DirectoryChange{Seq: 2, State: control.ChangeHeld, Change: directory.Change{Kind: directory.Remove, Number: "1002",
+		Target: directory.Ref{DN: "cn=Bob,o=site"}}}
+	refused := control.DirectoryChange{Seq: 3, State: control.ChangeGivenUp, Failures: 10, Error: "add entry: the server refuses a value (19)",
+		Hint: "mend the value on the source", Change: directory.Change{Kind: directory.Create, Number: "1003", Source: directory.Ref{DN: "cn=Eve,o=prod"}}}
+	s.records.Changes = map[string][]control.DirectoryChange{"dry-1": {create}, "run-9": {create, remove, refused}}
+	s.records.Holds = []control.DirectoryHold{{ID: 21, State: control.HoldWaiting, Link: "dr", RunID: "run-9", Kind: directory.Remove,
+		Changes: 200, Source: 800, Target: 801, Reasons: last.Reasons, Since: clock.Add(-time.Hour), UpdatedAt: clock.Add(-time.Hour)}}
+	s.runner.OnDirectory = func(_, trigger string) (string, bool, error) {
+		if trigger == control.DirectoryDryRun {
+			return "dry-1", true, nil
+		}
+		return "run-9", true, nil
+	}
+	s.runner.OnAskDirectory = func(string, string) error {
+		return fault.New(fault.Transient, "ask Temporal", nil, "is Temporal running?")
+	}
+	entry := func(dn, password, cn string) directory.Entry {
+		return controltest.Numbered("1001", dn, map[directory.Column]string{directory.Password: password, directory.CommonName: cn, directory.RecordedName: "RIFF"})
+	}
+	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": entry("cn=Ann,o=prod", "geheim1", "Ann")}
+	s.sides.Target = map[string]directory.Entry{"cn=Ann,o=site": entry("cn=Ann,o=site", "geheim2", "Anne")}
+	s.ldap.Reports = map[string]control.DirectoryReport{
+		"prod": {Server: "OpenLDAP", Entries: 500, AtLeast: true, Faults: []string{"the schema has no attribute umRecordedName"},
+			Advice: []string{"the server has no assertion control: a change at the same moment is noticed only afterwards"}},
+	}
+}

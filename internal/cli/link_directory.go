@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+)
+
+// participateFlags say which mailboxes of the directory join a link, and what
+// becomes of entries that nobody knows; only those that were given change
+// anything.
+type participateFlags struct {
+	rule          string
+	numbers       []string
+	removeUnknown bool
+	giveUp        int
+	set           *pflag.FlagSet
+}
+
+func (p *participateFlags) add(f *pflag.FlagSet) {
+	p.set = f
+	f.Var(choice(&p.rule, "", string(control.ParticipateAll), string(control.ParticipateFilter), string(control.ParticipateManual)),
+		"participate", "which mailboxes of the directory join the link by themselves: all, filter or manual")
+	f.StringArrayVar(&p.numbers, "participate-numbers", nil, "`pattern` of the numbers that join with filter, such as 20*, may be repeated")
+	f.BoolVar(&p.removeUnknown, "directory-remove-unknown", false, "remove entries of the target's directory that the source never had")
+	f.IntVar(&p.giveUp, "directory-give-up", 0, "leave an entry alone that failed in so many `runs`; 0 never does")
+}
+
+func (p *participateFlags) given() bool {
+	for _, name := range []string{"participate", "participate-numbers", "directory-remove-unknown", "directory-give-up"} {
+		if p.set.Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *participateFlags) apply(s *control.DirectorySettings) {
+	if p.set.Changed("participate") {
+		s.Participate = control.Participation(p.rule)
+		if s.Participate != control.ParticipateFilter {
+			s.Numbers = nil
+		}
+	}
+	if p.set.Changed("participate-numbers") {
+		s.Numbers = mailbox.Patterns(p.numbers)
+		if !p.set.Changed("participate") {
+			s.Participate = control.ParticipateFilter
+		}
+	}
+	if p.set.Changed("directory-remove-unknown") {
+		s.RemoveUnknown = p.removeUnknown
+	}
+	if p.set.Changed("directory-give-up") {
+		s.GiveUp = p.giveUp
+	}
+}
+
+func participationText(s control.DirectorySettings) string {
+	var text string
+	switch s.Participate {
+	case control.ParticipateManual:
+		text = "mailboxes join by hand"
+	case control.ParticipateFilter:
+		text = "mailboxes join whose numbers are " + strings.Join(s.Numbers, ", ")
+	case control.ParticipateAll:
+		text = "every mailbox joins"
+	}
+	if s.RemoveUnknown {
+		text += "; entries that only the target has are removed"
+	} else {
+		text += "; entries that only the target has stay"
+	}
+	if s.GiveUp > 0 {
+		text += fmt.Sprintf("; given up after %s", counted(s.GiveUp, "run"))
+	}
+	return text
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+
+	"mailmirror/internal/control"
+)
+
+// directoryLines tell how the directory of a link stands; none where it has none.
+func (c *cli) directoryLines(l control.LinkOverview) []string {
+	d := l.Directory
+	if d == nil {
+		return nil
+	}
+	lines := []string{c.lastDirectoryRun(d)}
+	if run := d.LastRun; run != nil && run.Failed+run.GivenUp+run.Duplicate > 0 {
+		lines = append(lines, fmt.Sprintf("directory: %d failed, %d given up, %d duplicate; see: mailmirror directory history %s --run %s",
+			run.Failed, run.GivenUp, run.Duplicate, l.Link.Name, run.RunID))
+	}
+	waiting := 0
+	for _, h := range d.Holds {
+		if h.State == control.HoldWaiting {
+			waiting += h.Changes
+		}
+	}
+	if waiting > 0 {
+		lines = append(lines, fmt.Sprintf("directory: %s for you; see: mailmirror guard list %s", waitFor(waiting), l.Link.Name))
+	}
+	return lines
+}
+
+func waitFor(n int) string {
+	if n == 1 {
+		return "1 change waits"
+	}
+	return fmt.Sprintf("%d changes wait", n)
+}
+
+func (c *cli) lastDirectoryRun(d *control.DirectoryOverview) string {
+	run := d.LastRun
+	switch {
+	case run == nil:
+		return "directory never mirrored"
+	case run.FinishedAt.IsZero():
+		return fmt.Sprintf("directory is being mirrored since %s: %s", c.moment(run.StartedAt), directoryProgress(*run))
+	case run.State == control.DirectoryFailed:
+		line := fmt.Sprintf("directory run failed %s (%s)", c.moment(run.FinishedAt), c.ago(run.FinishedAt))
+		if len(run.Reasons) > 0 {
+			line += ": " + run.Reasons[0]
+		}
+		if !d.LastEqual.IsZero() {
+			line += "; last one that did not " + c.ago(d.LastEqual)
+		}
+		return clean(line)
+	default:
+		return fmt.Sprintf("directory mirrored %s (%s): %s, %d created, %d changed, %d removed",
+			c.moment(run.FinishedAt), c.ago(run.FinishedAt), counted(run.Source, "entry"), run.Created, run.Altered+run.Renumbers, run.Removed)
+	}
+}
