@@ -1,7 +1,8 @@
 // Command demo shows the mirror at work on real servers: it starts two private
-// Dovecot stores and the whole system below one folder, puts voice mail on
-// production, mirrors it, proves both sides equal, and keeps mirroring until
-// it is interrupted. Everything it does to Mailmirror it does by its command
+// Dovecot stores, two OpenLDAP directories and the whole system below one folder,
+// creates mailboxes and puts voice mail on production, mirrors both, proves both
+// sides equal, has a new subscriber appear, and keeps mirroring until it is
+// interrupted. Everything it does to Mailmirror it does by its command
 // line, as an operator would.
 package main
 
@@ -60,15 +61,18 @@ type demo struct {
 	mailboxes      int
 	production, dr *servers.Dovecot
 	system         *system
+
+	productionLDAP, drLDAP *servers.Slapd
+	// extra are subscribers that were created besides.
+	extra []string
 }
 
 func (d *demo) run(ctx context.Context, once bool) error {
 	start := time.Now()
-	if err := d.startStores(ctx); err != nil {
-		return err
-	}
-	if err := d.fill(ctx); err != nil {
-		return err
+	for _, prepare := range []func(context.Context) error{d.startStores, d.startDirectories, d.populate, d.fill} {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
 	}
 	step("Starting PostgreSQL, Temporal and the worker below %s", short(d.dir))
 	var err error
@@ -78,8 +82,15 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	if err := d.configure(ctx); err != nil {
 		return err
 	}
+	step("Mirroring the directory: the mailboxes are created on DR, and join the link")
+	if err := d.system.show(ctx, "directory", "sync", link, "--wait"); err != nil {
+		return err
+	}
 	step("Mirroring production to DR")
 	if err := d.system.show(ctx, "compare", link, "--wait"); err != nil {
+		return err
+	}
+	if err := d.newSubscriber(ctx); err != nil {
 		return err
 	}
 	if err := d.prove(ctx); err != nil {
@@ -157,31 +168,29 @@ func (d *demo) configure(ctx context.Context) error {
 	if _, err := d.system.capture(ctx, "link", "show", link); err == nil {
 		return nil
 	}
-	step("Telling Mailmirror of both stores, the link and the mailboxes")
+	step("Telling Mailmirror of both stores with their directories, and of the link")
 	for _, s := range []struct {
-		name  string
-		store *servers.Dovecot
-	}{{"production", d.production}, {"dr", d.dr}} {
+		name      string
+		store     *servers.Dovecot
+		directory *servers.Slapd
+	}{{"production", d.production, d.productionLDAP}, {"dr", d.dr, d.drLDAP}} {
 		secret := filepath.Join(d.dir, s.name+".password")
 		if err := os.WriteFile(secret, []byte(s.store.TrustedPassword()+"\n"), 0o600); err != nil {
 			return err
 		}
-		if err := d.system.show(ctx, "store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
-			"--login", "authzid", "--trusted-name", s.store.TrustedName(), "--trusted-password-file", secret); err != nil {
+		ldap, err := d.ldapFlags(s.name, s.directory)
+		if err != nil {
+			return err
+		}
+		if err := d.system.show(ctx, append([]string{"store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
+			"--login", "authzid", "--trusted-name", s.store.TrustedName(), "--trusted-password-file", secret}, ldap...)...); err != nil {
 			return err
 		}
 		if err := d.system.show(ctx, "store", "check", s.name, "--mailbox", fmt.Sprint(firstNumber)); err != nil {
 			return err
 		}
 	}
-	if err := d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr"); err != nil {
-		return err
-	}
-	list := filepath.Join(d.dir, "mailboxes.txt")
-	if err := os.WriteFile(list, []byte(strings.Join(d.numbers(), "\n")+"\n"), 0o600); err != nil {
-		return err
-	}
-	return d.system.show(ctx, "mailbox", "add", link, "--file", list)
+	return d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr")
 }
 
 // prove compares the stores twice: by Mailmirror, reading every body, and by a
@@ -191,7 +200,7 @@ func (d *demo) prove(ctx context.Context) error {
 	if err := d.system.show(ctx, "verify", link, "--deep"); err != nil {
 		return err
 	}
-	diffs, err := reader.Compare(ctx, access(d.production), access(d.dr), d.numbers(), 4)
+	diffs, err := reader.Compare(ctx, access(d.production), access(d.dr), append(d.numbers(), d.extra...), 4)
 	if err != nil {
 		return fmt.Errorf("compare by the independent reader: %w", err)
 	}
@@ -199,7 +208,7 @@ func (d *demo) prove(ctx context.Context) error {
 		return errors.New("the independent reader sees differences: " + strings.Join(diffs, "; "))
 	}
 	fmt.Println("  an independent reader agrees: nothing missing, nothing extra, nothing different")
-	return nil
+	return d.proveDirectories(ctx)
 }
 
 // next tells what there is to see now.
@@ -216,6 +225,18 @@ Look around from another terminal:
   bin/mailmirror errors %[2]s                  what is not as it should be
   bin/mailmirror verify %[2]s --deep           prove it again
 
+Create a mailbox on production, and have it mirrored:
+
+  ldapmodify -a -x -H ldap://%[6]s -D %[7]s -w %[8]s <<END
+  dn: MailboxNumber=4711,%[9]s
+  objectClass: umMailbox
+  MailboxNumber: 4711
+  Password: 1234
+  cn: Somebody New
+  END
+  bin/mailmirror directory sync %[2]s --wait
+  bin/mailmirror directory show %[2]s 4711
+
 Leave a message on production and have it mirrored:
 
   printf 'Subject: hello\r\n\r\nCall me back.\r\n' | doveadm -c %[3]s save -u %[4]d
@@ -224,7 +245,8 @@ Leave a message on production and have it mirrored:
 Temporal Web UI:  %[5]s
 
 Ctrl-C stops everything; the next "make demo" goes on from here.
-`, data, link, short(d.production.ConfigPath()), firstNumber, d.system.webUI)
+`, data, link, short(d.production.ConfigPath()), firstNumber, d.system.webUI,
+		d.productionLDAP.Addr(), d.productionLDAP.AdminDN(), d.productionLDAP.AdminPassword(), d.productionLDAP.Base())
 }
 
 func (d *demo) stop() error {
@@ -233,6 +255,11 @@ func (d *demo) stop() error {
 		errs = append(errs, d.system.stop())
 	}
 	for _, s := range []*servers.Dovecot{d.dr, d.production} {
+		if s != nil {
+			errs = append(errs, s.Stop())
+		}
+	}
+	for _, s := range []*servers.Slapd{d.drLDAP, d.productionLDAP} {
 		if s != nil {
 			errs = append(errs, s.Stop())
 		}
