@@ -1,0 +1,305 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"mailmirror/internal/control"
+	"mailmirror/test/faults"
+	"mailmirror/test/servers"
+)
+
+// TestDirectoryInTrouble has everything happen to the two servers that makes a
+// careless mirror delete or stop: nothing is changed, it is said why, and the
+// next run makes it good.
+func TestDirectoryInTrouble(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.put(r.from, crowd(2001, 60)...)
+	r.startWorker()
+	r.mirror(0)
+	r.same("at first")
+	change := func(s *servers.Slapd, f func(*servers.SlapdOptions)) {
+		r.t.Helper()
+		if err := s.Change(r.t.Context(), f); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for _, trouble := range []struct {
+		name        string
+		begin, over func()
+		// because is part of what the run says.
+		because string
+	}{
+		{"production's size limit", func() { change(r.from, func(o *servers.SlapdOptions) { o.SizeLimit = 20 }) },
+			func() { change(r.from, func(o *servers.SlapdOptions) { o.SizeLimit = 0 }) }, "limit"},
+		{"passwords are hidden on production", func() {
+			change(r.from, func(o *servers.SlapdOptions) {
+				o.Access = []string{`attrs=Password by dn.exact="` + r.from.TrustedDN() + `" none by * break`}
+			})
+		}, func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, "password"},
+		{"production does not know the attributes", func() {
+			change(r.from, func(o *servers.SlapdOptions) { o.Access = []string{`attrs=objectClass by * none`} })
+		},
+			func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, ""},
+		{"nobody listens on DR", func() { must(r.t, r.toTo.Refuse(true)) }, func() { must(r.t, r.toTo.Refuse(false)) }, "refused"},
+		{"the password of production is another", func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "changed" }) },
+			func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "secret" }) }, "password"},
+		{"DR is read-only", func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = true }) },
+			func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = false }) }, ""},
+	} {
+		t.Run(trouble.name, func(t *testing.T) {
+			r.t = t
+			for i := range 12 {
+				r.replace(r.from, fmt.Sprint(2001+i), "sn", "changed by "+trouble.name)
+			}
+			trouble.begin()
+			kept := r.kept()
+			run := r.mirror(1)
+			kept(trouble.name)
+			said := strings.Join(run.Reasons, "; ")
+			if run.State != control.DirectoryFailed || said == "" || !strings.Contains(strings.ToLower(said), trouble.because) {
+				t.Errorf("the run is %s, and says: %s (%s)", run.State, said, run.Hint)
+			}
+			t.Logf("it says: %s (%s)", said, run.Hint)
+			trouble.over()
+			if run := r.mirror(0); run.Altered != 12 || run.GivenUp > 0 {
+				t.Errorf("the run after it is %+v", run)
+			}
+			r.same(trouble.name + " is over")
+		})
+		r.t = t
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	r.noSecrets()
+}
+
+// TestDirectoryIsCut cuts the connections at many points of the extracts.
+func TestDirectoryIsCut(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	all := crowd(2001, 40)
+	r.put(r.from, all...)
+	r.startWorker()
+	r.mirror(0)
+	size := int64(0)
+	for _, e := range all {
+		size += int64(len(e.ldif(""))) * 2 / 3
+	}
+	// A cut that happens again and again ends the run.
+	kept := r.kept()
+	r.replace(r.from, "2001", "sn", "Cut")
+	r.toFrom.Inject(faults.AfterBytes(faults.ToClient, size/2, faults.FIN).Every())
+	if run := r.mirror(1); run.State != control.DirectoryFailed || len(run.Reasons) == 0 {
+		t.Errorf("the run is %+v", run)
+	}
+	kept("cut every time")
+	r.toFrom.Clear()
+	before := numbersIn(r.subscribers(r.to))
+	for i := range 20 {
+		p := r.toFrom
+		if i%2 == 1 {
+			p = r.toTo
+		}
+		how := []faults.How{faults.FIN, faults.RST}[i/2%2]
+		r.replace(r.from, "2002", "sn", fmt.Sprint("cut ", i))
+		fired := p.Inject(faults.AfterBytes(faults.ToClient, 200+size*int64(i)/20, how))
+		code, out, errs := r.command(t.Context(), "directory", "sync", link, "--wait")
+		if code > 1 {
+			t.Fatalf("cut %d: exit code %d\n%s%s", i, code, out, errs)
+		}
+		select {
+		case <-fired:
+		default:
+			t.Logf("cut %d came too late", i)
+		}
+		p.Clear()
+		if after := numbersIn(r.subscribers(r.to)); !slices.Equal(before, after) {
+			t.Fatalf("cut %d: entries of DR came or went: %v", i, after)
+		}
+	}
+	r.mirror(0)
+	r.same("after all cuts")
+}
+
+// TestDirectoryWorkerKilled kills the worker at random moments of writing.
+func TestDirectoryWorkerKilled(t *testing.T) {
+	t.Parallel()
+	const kills = 10
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
+		"--directory-change-share", "0", "--directory-shrink-share", "0")
+	r.run("link", "edit", link, "--participate", "manual") // no messages here
+	rng := rand.New(rand.NewPCG(3, 4))
+	r.put(r.from, crowd(1001, 50)...)
+	next := 2000
+	for i := range kills {
+		r.put(r.from, crowd(next, 60)...)
+		if i > 0 {
+			gone := numbers(next-60, 20)
+			r.remove(r.from, gone...)
+			for _, n := range numbers(next-40, 20) {
+				r.replace(r.from, n, "Password", "pin-changed")
+			}
+		}
+		next += 60
+		moment := r.toTo.Inject(faults.AfterBytes(faults.ToServer, int64(2_000+rng.IntN(30_000)), faults.FIN))
+		r.startWorker()
+		r.run("directory", "sync", link)
+		await(t, moment, fmt.Sprintf("writing %d", i+1))
+		r.killWorker()
+		r.toTo.Clear()
+	}
+	r.startWorker()
+	r.mirror(0) // the one that was broken off, carried on
+	r.mirror(0)
+	r.same(fmt.Sprintf("after %d kills", kills))
+	r.idle("after the kills")
+	r.noSecrets()
+}
+
+// TestDirectorySuspended: while the mirror is suspended nothing is written, and a
+// run that was at it goes on afterwards.
+func TestDirectorySuspended(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("link", "edit", link, "--participate", "manual")
+	r.startWorker()
+	for i := range 3 {
+		r.put(r.from, crowd(2000+400*i, 400)...)
+		moment := r.toTo.Inject(faults.AfterBytes(faults.ToServer, int64(20_000+15_000*i), faults.FIN))
+		r.run("directory", "sync", link)
+		await(t, moment, "writing")
+		r.run("suspend", "--reason", "test", "--wait")
+		kept := r.kept()
+		if code, _, errs := r.command(t.Context(), "directory", "sync", link); code != 1 || !strings.Contains(errs, "suspended") {
+			t.Errorf("a run while suspended: exit code %d, %s", code, errs)
+		}
+		if out := r.run("directory", "history", link); !strings.Contains(out, "running") {
+			t.Errorf("the run does not wait:\n%s", out)
+		}
+		r.killWorker()
+		r.startWorker()
+		kept("while suspended")
+		r.run("resume")
+		r.toTo.Clear()
+		r.mirror(0) // joins the one that goes on
+		r.same("after the resumption")
+	}
+	r.idle("after all")
+	// Two at once: the second is told of the first.
+	r.put(r.from, crowd(6000, 300)...)
+	r.run("directory", "sync", link)
+	if code, _, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run"); code != 1 || !strings.Contains(errs, "under way") {
+		t.Errorf("a dry run beside a run: exit code %d, %s", code, errs)
+	}
+	if out := r.run("directory", "sync", link); !strings.Contains(out, "under way already") {
+		t.Errorf("a second run says %s", out)
+	}
+	r.mirror(0)
+	r.same("after two at once")
+}
+
+// TestDirectoryFuzz makes random directories on both sides: after one run they
+// are equal, after a second there was nothing to do.
+func TestDirectoryFuzz(t *testing.T) {
+	t.Parallel()
+	const rounds = 6
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
+		"--directory-change-share", "0", "--directory-shrink-share", "0")
+	r.run("link", "edit", link, "--participate", "manual", "--directory-remove-unknown")
+	r.startWorker()
+	for round := range rounds {
+		rng := rand.New(rand.NewPCG(uint64(round), 7))
+		for _, s := range []*servers.Slapd{r.from, r.to} {
+			now := numbersIn(r.subscribers(s))
+			for range 25 {
+				number := fmt.Sprint(100 + rng.IntN(40))
+				i, there := slices.BinarySearch(now, number)
+				switch {
+				case !there:
+					r.put(s, randomSubscriber(rng, number))
+					now = slices.Insert(now, i, number)
+				case rng.IntN(3) == 0:
+					r.remove(s, number)
+					now = slices.Delete(now, i, i+1)
+				case rng.IntN(3) == 0:
+					to := fmt.Sprint(200 + rng.IntN(1000))
+					if _, taken := slices.BinarySearch(now, to); taken {
+						continue
+					}
+					r.apply(s, ldifLine("dn", dnOf(s, number))+"changetype: modrdn\nnewrdn: MailboxNumber="+to+"\ndeleteoldrdn: 1\n\n")
+					now[i] = to
+					slices.Sort(now)
+				default:
+					e := randomSubscriber(rng, number)
+					for _, name := range []string{"Password", "umRecordedName", "cn", "sn", "NumericAddress", "Misc2"} {
+						r.replace(s, number, name, e[name]...)
+					}
+				}
+			}
+		}
+		r.mirror(0)
+		r.same(fmt.Sprint("round ", round))
+		r.idle(fmt.Sprint("round ", round))
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+}
+
+func randomSubscriber(rng *rand.Rand, number string) subscriber {
+	e := subscriber{"objectClass": {"umMailbox"}, "MailboxNumber": {number}, "cn": {randomText(rng)}}
+	for _, name := range []string{"Password", "sn", "givenName", "Misc1", "Misc2", "Misc3"} {
+		seen := map[string]bool{}
+		for range rng.IntN(3) {
+			v := randomText(rng)
+			if seen[strings.ToLower(strings.Join(strings.Fields(v), " "))] || name == "Password" && len(e[name]) > 0 {
+				continue
+			}
+			seen[strings.ToLower(strings.Join(strings.Fields(v), " "))] = true
+			e[name] = append(e[name], v)
+		}
+	}
+	if rng.IntN(2) == 0 {
+		name := make([]byte, rng.IntN(5000))
+		for i := range name {
+			name[i] = byte(rng.IntN(256))
+		}
+		e["umRecordedName"] = []string{string(name)}
+	}
+	if rng.IntN(2) == 0 {
+		e["NumericAddress"] = []string{fmt.Sprint(rng.IntN(1000)), fmt.Sprint(1000 + rng.IntN(1000))}
+	}
+	if rng.IntN(2) == 0 {
+		e["avUmFindMeEnabled"] = []string{[]string{"TRUE", "FALSE"}[rng.IntN(2)]}
+	}
+	return e
+}
+
+// randomText is hostile to whoever puts it into a DN, a filter, LDIF or SQL.
+func randomText(rng *rand.Rand) string {
+	const letters = `abcABC ,+"\<>;=#*()'%${}[]/|&äöüßŁ日本`
+	all := []rune(letters)
+	n := 1 + rng.IntN(12)
+	text := make([]rune, n)
+	for i := range text {
+		text[i] = all[rng.IntN(len(all))]
+	}
+	return "x" + string(text) + "x"
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
