@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -31,12 +32,7 @@ func (p *participateFlags) add(f *pflag.FlagSet) {
 }
 
 func (p *participateFlags) given() bool {
-	for _, name := range []string{"participate", "participate-numbers", "directory-remove-unknown", "directory-give-up"} {
-		if p.set.Changed(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"participate", "participate-numbers", "directory-remove-unknown", "directory-give-up"}, p.set.Changed)
 }
 
 func (p *participateFlags) apply(s *control.DirectorySettings) {
