@@ -57,10 +57,7 @@ func (a *Activities) holdDirectory(ctx context.Context, link string) (*directory
 	for {
 		taken, err := records.TakeDirectoryLease(ctx, link, a.lease.TTL, a.lease.Fence)
 		if err == nil {
-			l := &directoryLease{records: records, now: taken, done: make(chan struct{})}
-			l.ctx, l.cancel = context.WithCancelCause(ctx)
-			go l.keep(a.lease.TTL)
-			return l, nil
+			return a.keepDirectory(ctx, taken), nil
 		}
 		held, busy := errors.AsType[*copier.LeaseHeldError](err)
 		if !busy || time.Since(begin) > a.lease.TTL+a.lease.Fence+leasePatience {
@@ -70,6 +67,14 @@ func (a *Activities) holdDirectory(ctx context.Context, link string) (*directory
 			return nil, err
 		}
 	}
+}
+
+// keepDirectory renews a lease that was taken.
+func (a *Activities) keepDirectory(ctx context.Context, taken control.DirectoryLease) *directoryLease {
+	l := &directoryLease{records: a.ports.Directory, now: taken, done: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	go l.keep(a.lease.TTL)
+	return l
 }
 
 // keep renews the lease three times in its life until it is ended or lost.

@@ -43,11 +43,11 @@ func TestDirectoryInTrouble(t *testing.T) {
 				o.Access = []string{`attrs=Password by dn.exact="` + r.from.TrustedDN() + `" none by * break`}
 			})
 		}, func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, "password"},
-		{"production does not know the attributes", func() {
+		{"production hides every entry", func() {
 			change(r.from, func(o *servers.SlapdOptions) { o.Access = []string{`attrs=objectClass by * none`} })
 		},
 			func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, ""},
-		{"nobody listens on DR", func() { must(r.t, r.toTo.Refuse(true)) }, func() { must(r.t, r.toTo.Refuse(false)) }, "refused"},
+		{"nobody listens on DR", func() { must(r.t, r.toTo.Refuse(true)) }, func() { must(r.t, r.toTo.Refuse(false)) }, "nothing listens"},
 		{"the password of production is another", func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "changed" }) },
 			func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "secret" }) }, "password"},
 		{"DR is read-only", func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = true }) },

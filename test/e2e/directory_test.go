@@ -65,7 +65,7 @@ func TestDirectory(t *testing.T) {
 	scene("every attribute changed, emptied, of several values", func(t *testing.T) {
 		changed := map[string][]string{
 			"Password": {"pin-another"}, "avUmFindMeEnabled": {"FALSE"}, "umRecordedName": {strings.Repeat("\x00\xff voice", 3000)},
-			"Community": {"7"}, "ClassNo": {"99"}, "asciiName": {"Other"}, "cn": {"Öther, \"Name\" + #1 ", "Alias"}, "sn": {"Name"},
+			"Community": {"7"}, "ClassNo": {"99"}, "asciiName": {"Other"}, "cn": {"Über, \"Name\" + #1 ", "Alias"}, "sn": {"Name"},
 			"givenName": {"Đorđe"}, "telephoneNumber": {"1", "2"}, "NumericAddress": {"1", "22", "333"}, "Misc1": {" leading"},
 			"Misc2": {"b", "a"}, "Misc3": {"\\2c,+=<>;"}, "Misc4": {"x"},
 		}
