@@ -267,6 +267,7 @@ func (l *latency) measure(ctx context.Context) (latencyFigures, error) {
 		defer ear.close()
 		l.notify = ear
 	}
+	l.say("so far %s", l.trouble(ctx))
 	l.say("%d deposits, %d at a time", l.deposits, l.streams)
 	f.before = load()
 	began := time.Now()
@@ -303,9 +304,8 @@ func (l *latency) measure(ctx context.Context) (latencyFigures, error) {
 					f.server = append(f.server, announced.Sub(end))
 				}
 				mu.Unlock()
-				if late := readable.Sub(end); late > 3*time.Second {
-					l.say("deposit %d into mailbox %s: readable after %v, announced to us after %v", i, number,
-						late.Round(time.Millisecond), announced.Sub(end).Round(time.Millisecond))
+				if readable.Sub(end) > late {
+					l.explain(ctx, i, number, end, announced, readable)
 				}
 			}
 		})
@@ -314,6 +314,7 @@ func (l *latency) measure(ctx context.Context) (latencyFigures, error) {
 	if ctx.Err() != nil {
 		return f, context.Cause(ctx)
 	}
+	l.say("%s", l.trouble(ctx))
 	f.rate, f.after = float64(l.deposits)/time.Since(began).Seconds(), load()
 	return f, nil
 }
