@@ -125,6 +125,7 @@ func (w *world) chaosPhase() {
 				w.faults["ledger lost"]++
 				w.forgets++
 				w.movesLost = true
+				w.lostInSync = w.lostInSync || !w.ledger.free
 				w.ledger.folders = map[mailbox.FolderName]*copier.FolderState{}
 			}
 			w.mu.Unlock()
@@ -206,6 +207,12 @@ func (w *world) checkDifferences(r copier.Report) {
 				}
 			}
 		}
+	}
+	if w.lostInSync {
+		// What the sync had saved before is gone and what it saved after is not,
+		// so that a folder may count as equal with nothing known of it. The next
+		// rebuild of the ledger tells its differences again.
+		least = 0
 	}
 	if n := r.Differences; !w.target.feat.refusesUrgent && (n < least || n > most) {
 		w.violate("%d lasting differences are shown, want %d to %d", n, least, most)

@@ -38,6 +38,7 @@ type world struct {
 	keeps      bool           // deleted messages are kept on the target
 	removed    map[string]int // messages that the engine deleted while they are kept
 	movesLost  bool           // the ledger was lost, and with it what was being moved
+	lostInSync bool           // it was lost while a worker held the lease
 }
 
 func newWorld(seed uint64) *world {
