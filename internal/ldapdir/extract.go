@@ -41,6 +41,10 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 	if err != nil {
 		return found, err
 	}
+	// A column that nobody has is told, too.
+	for _, column := range mapped(s.store.opts.Mapping) {
+		found.Having[column] = 0
+	}
 	kinds := natures()
 	err = s.pages(ctx, what, s.search(v, mailboxes(s.store.opts.Mapping)), func(e *ldap.Entry) error {
 		entry := s.store.entry(v, e)

@@ -13,3 +13,5 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSlapd(t *testing.T) { ldapdirtest.Run(t, ldapdirtest.Slapd()) }
+
+func Test389(t *testing.T) { ldapdirtest.Run(t, ldapdirtest.DS389()) }

@@ -4,13 +4,14 @@
 # when there is nothing to do, and starts no service, now or at the next boot.
 #
 #   install-servers.sh demo             PostgreSQL, Dovecot and OpenLDAP
-#   install-servers.sh test             these and Cyrus
+#   install-servers.sh test             these, Cyrus and 389 Directory Server
 #   install-servers.sh bench            these and isync (mbsync)
 #   install-servers.sh bench --imapsync these and imapsync, where it is packaged
 #
-# Cyrus cannot be installed beside Dovecot, and is not: its packages are
-# unpacked into a folder that holds nothing else, MAILMIRROR_CYRUS or
-# /var/cache/mailmirror/cyrus for root, ~/.cache/mailmirror/cyrus for others.
+# Cyrus cannot be installed beside Dovecot, and 389 Directory Server brings what
+# nobody wants; so they are not: their packages are unpacked into folders that
+# hold nothing else, MAILMIRROR_CYRUS and MAILMIRROR_389, or cyrus and 389 below
+# /var/cache/mailmirror for root, below ~/.cache/mailmirror for others.
 set -eu
 
 usage() {
@@ -141,39 +142,69 @@ fi
 
 [ "$purpose" != demo ] || exit 0
 
-# Cyrus, unpacked.
-if [ "$(id -u)" = 0 ]; then cache=/var/cache/mailmirror/cyrus; else cache=$HOME/.cache/mailmirror/cyrus; fi
-cyrus=${MAILMIRROR_CYRUS:-$cache}
-if [ -e "$cyrus/complete" ]; then exit 0; fi
+# The others are unpacked, each into a folder of its own.
 
-available cyrus-imapd || update_lists
-available cyrus-imapd || die "package cyrus-imapd is not in the lists; enable the archive that has it (Ubuntu: universe)"
-# The libraries that it links and this machine has not; they go into the same
-# folder. ClamAV and Zephyr are for parts of Cyrus that are not used here.
-libraries=$(apt-cache depends cyrus-common cyrus-imapd sasl2-bin |
-	sed -n 's/^ *|\{0,1\}Depends: \(lib[^ ]*\)$/\1/p' | sort -u | grep -v -e '^libclamav' -e '^libzephyr' |
-	while read -r p; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' || echo "$p"; done)
-fetch="cyrus-common cyrus-imapd sasl2-bin libsasl2-modules libsasl2-modules-db $libraries"
-fetch=$(echo "$fetch" | tr ' ' '\n' | sort -u | tr '\n' ' ')
-say "unpacking into $cyrus: $fetch"
-rm -rf "$cyrus.new"
-mkdir -p "$cyrus.new/debs"
-# shellcheck disable=SC2086
-download() (cd "$cyrus.new/debs" && apt-get -q -o APT::Sandbox::User=root download $fetch)
-if ! quietly download; then
-	[ -z "$updated" ] || exit 1
-	update_lists
-	quietly download || exit 1
+cached() { # cached NAME: the folder
+	if [ "$(id -u)" = 0 ]; then echo "/var/cache/mailmirror/$1"; else echo "$HOME/.cache/mailmirror/$1"; fi
+}
+
+download() (folder=$1 && shift && cd "$folder" && apt-get -q -o APT::Sandbox::User=root download "$@")
+
+# unpack FOLDER WITHOUT PACKAGE...: the packages, and the libraries that they
+# depend on and this machine has not, without those that match WITHOUT. They go
+# into FOLDER.new/root.
+unpack() {
+	into=$1 without=$2
+	shift 2
+	for p in "$@"; do available "$p" || update_lists; done
+	for p in "$@"; do available "$p" || die "package $p is not in the lists; enable the archive that has it (Ubuntu: universe)"; done
+	libraries=$(apt-cache depends "$@" |
+		sed -n 's/^ *|\{0,1\}Depends: \(lib[^ ]*\)$/\1/p' | sort -u | grep -v -e "$without" |
+		while read -r p; do dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' || echo "$p"; done)
+	# shellcheck disable=SC2086 # a list of words
+	fetch=$(printf '%s\n' "$@" $libraries | sort -u | tr '\n' ' ')
+	say "unpacking into $into: $fetch"
+	rm -rf "$into.new"
+	mkdir -p "$into.new/debs"
+	# shellcheck disable=SC2086
+	if ! quietly download "$into.new/debs" $fetch; then
+		[ -z "$updated" ] || exit 1
+		update_lists
+		# shellcheck disable=SC2086
+		quietly download "$into.new/debs" $fetch || exit 1
+	fi
+	for deb in "$into.new"/debs/*.deb; do dpkg-deb -x "$deb" "$into.new/root"; done
+	rm -rf "$into.new/debs"
+	# One folder for all libraries, whether their packages say /lib or /usr/lib.
+	if [ -d "$into.new/root/lib" ]; then cp -a "$into.new/root/lib/." "$into.new/root/usr/lib/"; fi
+}
+
+# finish FOLDER LIBRARY-PATH BINARY...: nothing that they link is missing.
+finish() {
+	into=$1 path=$2
+	shift 2
+	missing=$(for b in "$@"; do
+		LD_LIBRARY_PATH=$path ldd "$b" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p'
+	done | sort -u)
+	[ -z "$missing" ] || die "what is unpacked into $into is incomplete, these libraries are missing:" $missing
+	touch "$into.new/complete"
+	rm -rf "$into"
+	mv "$into.new" "$into"
+}
+
+cyrus=${MAILMIRROR_CYRUS:-$(cached cyrus)}
+if [ ! -e "$cyrus/complete" ]; then
+	# ClamAV and Zephyr are for parts of Cyrus that are not used here.
+	unpack "$cyrus" '^libclamav\|^libzephyr' cyrus-common cyrus-imapd sasl2-bin libsasl2-modules libsasl2-modules-db
+	for lib in "$cyrus.new"/root/usr/lib/*/libcyrus.so.0; do libs=$(dirname "$lib"); done
+	root=$cyrus.new/root
+	finish "$cyrus" "$libs" "$root/usr/lib/cyrus/bin/master" "$root/usr/lib/cyrus/bin/imapd" "$root/usr/lib/cyrus/bin/ctl_cyrusdb" "$root/usr/sbin/saslpasswd2"
 fi
-for deb in "$cyrus.new"/debs/*.deb; do dpkg-deb -x "$deb" "$cyrus.new/root"; done
-rm -rf "$cyrus.new/debs"
-# One folder for all libraries, whether their packages say /lib or /usr/lib.
-if [ -d "$cyrus.new/root/lib" ]; then cp -a "$cyrus.new/root/lib/." "$cyrus.new/root/usr/lib/"; fi
-for lib in "$cyrus.new"/root/usr/lib/*/libcyrus.so.0; do libs=$(dirname "$lib"); done
-missing=$(for b in usr/lib/cyrus/bin/master usr/lib/cyrus/bin/imapd usr/lib/cyrus/bin/ctl_cyrusdb usr/sbin/saslpasswd2; do
-	LD_LIBRARY_PATH=$libs ldd "$cyrus.new/root/$b" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p'
-done | sort -u)
-[ -z "$missing" ] || die "Cyrus is incomplete, these libraries are missing:" $missing
-touch "$cyrus.new/complete"
-rm -rf "$cyrus"
-mv "$cyrus.new" "$cyrus"
+
+ds389=${MAILMIRROR_389:-$(cached 389)}
+if [ ! -e "$ds389/complete" ]; then
+	# Its tools, in Perl and Python, are not used here.
+	unpack "$ds389" '-perl$\|^libsnmp' 389-ds-base 389-ds-base-libs
+	for lib in "$ds389.new"/root/usr/lib/*/dirsrv; do libs=$(dirname "$lib"); done
+	finish "$ds389" "$libs/dirsrv:$libs/dirsrv/plugins:$libs" "$ds389.new/root/usr/sbin/ns-slapd" "$libs"/dirsrv/plugins/*.so
+fi

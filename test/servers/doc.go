@@ -1,6 +1,6 @@
-// Package servers starts real IMAP and LDAP servers privately: Dovecot, Cyrus
-// and OpenLDAP from the distribution's packages, each on free loopback ports,
-// below a folder of its own, as an unprivileged user. The tests, the
+// Package servers starts real IMAP and LDAP servers privately: Dovecot, Cyrus,
+// OpenLDAP and 389 Directory Server from the distribution's packages, each on
+// free loopback ports, below a folder of its own, as an unprivileged user. The tests, the
 // demonstration and the benchmark use the same servers through it.
 //
 // It owns configuration files, processes and their end. It must not know what

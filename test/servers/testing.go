@@ -48,6 +48,17 @@ func SlapdT(t TB, o SlapdOptions) *Slapd {
 	return s
 }
 
+// DS389T does the same with a 389 Directory Server.
+func DS389T(t TB, o DS389Options) *DS389 {
+	t.Helper()
+	d, err := StartDS389(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, &d.instance)
+	return d
+}
+
 func stopAtEnd(t TB, s *instance) {
 	t.Cleanup(func() {
 		if t.Failed() {

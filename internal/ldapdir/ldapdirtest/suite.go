@@ -67,6 +67,34 @@ func Slapd() Kind {
 	}}
 }
 
+// DS389 is 389 Directory Server.
+func DS389() Kind {
+	return Kind{Name: "389", ID: "nsUniqueId", Version: "modifyTimestamp", Start: func(t *testing.T, w Wish) servers.Directory {
+		switch {
+		case w.TLS != nil:
+			t.Skip("389 Directory Server keeps its certificates in a database of NSS, whose tools are not installed; TLS is tried on slapd")
+		case w.MaxSize != 0:
+			t.Skip("389 Directory Server takes what the disk has; a full database is tried on slapd")
+		case w.PageLimit != 0:
+			t.Skip("389 Directory Server has no limit of one page; it is tried on slapd")
+		}
+		o := servers.DS389Options{SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, LDIF: w.LDIF}
+		deny := func(target, rights string) {
+			o.Access = append(o.Access, fmt.Sprintf(`%s(version 3.0; acl "deny"; deny (%s) userdn="ldap:///cn=trusted,dc=example";)`, target, rights))
+		}
+		for _, a := range w.Hide {
+			deny(fmt.Sprintf("(targetattr=%q)", a), "read,search,compare")
+		}
+		for _, a := range w.Refuse {
+			deny(fmt.Sprintf("(targetattr=%q)", a), "write")
+		}
+		if w.HideAll {
+			deny(`(target="ldap:///ou=mailboxes,dc=example")(targetattr="*")`, "all")
+		}
+		return servers.DS389T(t, o)
+	}}
+}
+
 // Run runs the suite on one kind of server.
 func Run(t *testing.T, k Kind) {
 	for name, test := range map[string]func(*testing.T, Kind){

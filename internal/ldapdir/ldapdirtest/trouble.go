@@ -217,7 +217,10 @@ func hiddenValues(t *testing.T, k Kind) {
 		LDIF: boxes(base, 50, "umRecordedName: x", "Password: 1")})
 	s := open(t, options(d))
 	_, found := extract(t, s)
-	if found.Entries != 50 || found.Having[directory.RecordedName] != 0 || found.Having[directory.Password] != 50 {
+	if having, told := found.Having[directory.RecordedName]; having != 0 || !told {
+		t.Errorf("%d entries show a hidden attribute, told %v", having, told)
+	}
+	if found.Entries != 50 || found.Having[directory.Password] != 50 {
 		t.Errorf("%+v", found)
 	}
 	ref := only(t, s, "100000").Ref
@@ -300,7 +303,7 @@ func check(t *testing.T, k Kind) {
 		"a protected filter":   {change: func(o *ldapdir.Options) { o.Mapping.Protected = []string{"(notThere=1)"} }, fault: "in a protected filter"},
 		"a log-in":             {change: func(o *ldapdir.Options) { o.Mapping.Login = "{notThere}@x" }, fault: "for the log-in"},
 		"nobody":               {change: func(o *ldapdir.Options) { o.Mapping.Filter = "(Community=99)" }, advice: "no mailbox was found"},
-		"classes that want":    {change: func(o *ldapdir.Options) { o.Mapping.NewClasses = []string{"umMailbox", "account"} }, advice: "need userid"},
+		"classes that want":    {change: func(o *ldapdir.Options) { o.Mapping.NewClasses = []string{"umMailbox", "account"} }, advice: "new entries need u"},
 		"classes that forbid":  {change: func(o *ldapdir.Options) { o.Mapping.NewClasses = []string{"person"} }, advice: "do not allow MailboxNumber"},
 		"no secrecy":           {change: func(*ldapdir.Options) {}, advice: "starttls"},
 	} {
