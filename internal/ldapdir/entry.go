@@ -1,7 +1,6 @@
 package ldapdir
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -19,15 +18,6 @@ func mapped(m directory.Mapping) []directory.Column {
 		}
 	}
 	return columns
-}
-
-// natures tells what each column is.
-func natures() map[directory.Column]directory.Nature {
-	n := map[directory.Column]directory.Nature{}
-	for _, a := range directory.Attributes() {
-		n[a.Column] = a.Nature
-	}
-	return n
 }
 
 // wanted lists the attributes that an entry is read with.
@@ -107,36 +97,6 @@ func (s *Store) number(v *server, name string, values [][]byte) string {
 		}
 	}
 	return ""
-}
-
-// record keeps of an entry what the compare needs.
-func record(e directory.Entry, kinds map[directory.Column]directory.Nature, digest func(directory.Column, []byte) []byte) directory.Record {
-	r := directory.Record{
-		Ref: e.Ref, Number: e.Number, Login: e.Login, Protected: e.Protected,
-		Texts: map[directory.Column][]string{}, Digests: map[directory.Column][]byte{},
-	}
-	for column, values := range e.Values {
-		if kinds[column] == directory.Text {
-			for _, v := range values {
-				r.Texts[column] = append(r.Texts[column], string(v))
-			}
-			slices.Sort(r.Texts[column])
-			continue
-		}
-		if len(values) == 1 {
-			r.Digests[column] = digest(column, values[0])
-			continue
-		}
-		// Values are a set (RFC 4512, 2.3): in an order of its own, as a digest of
-		// digests, which cannot run into one another.
-		var each [][]byte
-		for _, v := range values {
-			each = append(each, digest(column, v))
-		}
-		slices.SortFunc(each, bytes.Compare)
-		r.Digests[column] = digest(column, bytes.Join(each, nil))
-	}
-	return r
 }
 
 // loginNames lists the attributes of a rule for log-ins.

@@ -45,7 +45,6 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 	for _, column := range mapped(s.store.opts.Mapping) {
 		found.Having[column] = 0
 	}
-	kinds := natures()
 	err = s.pages(ctx, what, s.search(v, mailboxes(s.store.opts.Mapping)), func(e *ldap.Entry) error {
 		entry := s.store.entry(v, e)
 		entry.Protected = entry.Protected || shielded[identity(entry.Ref)]
@@ -53,7 +52,7 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 		for column := range entry.Values {
 			found.Having[column]++
 		}
-		return each(record(entry, kinds, digest))
+		return each(directory.NewRecord(entry, digest))
 	})
 	if err != nil {
 		return directory.Extracted{}, err

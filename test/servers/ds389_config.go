@@ -110,24 +110,27 @@ func (d *DS389) writeSchema(share string) error {
 	if d.opts.NoSchema {
 		return nil
 	}
-	own := "dn: cn=schema\n"
+	var own strings.Builder
+	own.WriteString("dn: cn=schema\n")
+	rename := strings.NewReplacer("olcAttributeTypes:", "attributeTypes:", "olcObjectClasses:", "objectClasses:")
 	for line := range strings.Lines(mailboxSchema) {
 		switch {
 		case strings.HasPrefix(line, "#"), strings.HasPrefix(line, "dn:"), strings.HasPrefix(line, "cn:"), strings.HasPrefix(line, "objectClass:"):
 		default:
-			own += strings.NewReplacer("olcAttributeTypes:", "attributeTypes:", "olcObjectClasses:", "objectClasses:").Replace(line)
+			own.WriteString(rename.Replace(line))
 		}
 	}
-	return d.account.writeFile(d.path("config/schema/98mailbox.ldif"), []byte(own))
+	return d.account.writeFile(d.path("config/schema/98mailbox.ldif"), []byte(own.String()))
 }
 
 // top is the directory without any mailbox.
 func (d *DS389) top() string {
-	top := "dn: " + ds389Suffix + "\nobjectClass: domain\ndc: example\n"
+	var top strings.Builder
+	top.WriteString("dn: " + ds389Suffix + "\nobjectClass: domain\ndc: example\n")
 	for _, rule := range append([]string{fmt.Sprintf(`(targetattr="*")(version 3.0; acl "trusted"; allow (all) userdn="ldap:///%s";)`, d.TrustedDN())}, d.opts.Access...) {
-		top += "aci: " + rule + "\n"
+		top.WriteString("aci: " + rule + "\n")
 	}
-	return top + "\ndn: " + d.Base() + "\nobjectClass: organizationalUnit\nou: mailboxes\n\n" +
+	return top.String() + "\ndn: " + d.Base() + "\nobjectClass: organizationalUnit\nou: mailboxes\n\n" +
 		"dn: " + d.TrustedDN() + "\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: trusted\nuserPassword: " + d.opts.TrustedPassword + "\n\n"
 }
 
