@@ -19,6 +19,8 @@ type Directory struct {
 	Mapping directory.Mapping
 	// OnWrite is asked before an operation is carried out; an error refuses it.
 	OnWrite func(op directory.Operation) error
+	// AfterWrite is asked when it is carried out; an error loses the answer.
+	AfterWrite func() error
 	// OnExtract is called for each entry; an error breaks the extract off.
 	OnExtract func(n int) error
 
@@ -165,9 +167,17 @@ func (s directorySession) Write(ctx context.Context, op directory.Operation) err
 			return err
 		}
 	}
-	s.d.mu.Lock()
-	defer s.d.mu.Unlock()
-	s.d.writes++
+	if err := s.d.write(op); err != nil || s.d.AfterWrite == nil {
+		return err
+	}
+	return s.d.AfterWrite()
+}
+
+func (d *Directory) write(op directory.Operation) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.writes++
+	s := directorySession{d}
 	switch {
 	case op.Add != nil:
 		if s.d.entries[op.Add.DN] != nil {

@@ -36,6 +36,8 @@ type Runs struct {
 	held    bool // the lease
 	// Lost makes the next renewals of the lease fail.
 	Lost bool
+	// FailSaves makes so many records of changes fail.
+	FailSaves int
 	// Joined are the mailboxes of the link.
 	Joined map[mailbox.Number]bool
 	// Refuse keeps mailboxes from joining.
@@ -66,6 +68,13 @@ func (r *Runs) Directories(context.Context, string) (control.LinkDirectories, er
 func (r *Runs) Run() control.DirectoryRun {
 	run, _ := r.DirectoryRun(context.Background(), "")
 	return run
+}
+
+// Staged returns how many entries of a side are staged.
+func (r *Runs) Staged(side control.Side) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.staged[side])
 }
 
 // Changes returns the changes of the last run.
@@ -214,6 +223,10 @@ func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit 
 func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []control.DirectoryChange) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.FailSaves > 0 {
+		r.FailSaves--
+		return fault.Newf(fault.Transient, "record changes: the database is away")
+	}
 	for _, c := range changes {
 		r.changes[c.Seq-1] = c
 		if c.State == control.ChangeDone {

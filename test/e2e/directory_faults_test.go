@@ -48,8 +48,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 		},
 			func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, ""},
 		{"nobody listens on DR", func() { must(r.t, r.toTo.Refuse(true)) }, func() { must(r.t, r.toTo.Refuse(false)) }, "nothing listens"},
-		{"the password of production is another", func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "changed" }) },
-			func() { change(r.from, func(o *servers.SlapdOptions) { o.TrustedPassword = "secret" }) }, "password"},
+		{"the password of production is another", func() { r.password("changed") }, func() { r.password(r.from.TrustedPassword()) }, "credentials"},
 		{"DR is read-only", func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = true }) },
 			func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = false }) }, ""},
 	} {
@@ -79,6 +78,55 @@ func TestDirectoryInTrouble(t *testing.T) {
 		}
 	}
 	r.noSecrets()
+}
+
+// password changes that of the trusted server on production.
+func (r *directoryRig) password(to string) {
+	r.t.Helper()
+	r.apply(r.from, ldifLine("dn", r.from.TrustedDN())+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", to)+"-\n\n")
+}
+
+// TestDirectoryWithoutRoom fills DR's directory up, which is nobody's entry's
+// fault, and tries one whose schema does not have the attributes.
+func TestDirectoryWithoutRoom(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{MaxSize: 2 << 20})
+	r.run("link", "edit", link, "--participate", "manual", "--directory-give-up", "1")
+	all := crowd(2001, 150)
+	for _, e := range all {
+		e["umRecordedName"] = []string{strings.Repeat("\x00\xff", 10_000)}
+	}
+	r.put(r.from, all...)
+	r.startWorker()
+	run := r.mirror(1)
+	if run.State != control.DirectoryFailed || run.Created == 0 || run.GivenUp > 0 || !strings.Contains(strings.Join(run.Reasons, " "), "in a row") {
+		t.Errorf("the run is %+v", run)
+	}
+	t.Logf("%d of %d entries had room; it says: %v (%s)", run.Created, len(all), run.Reasons, run.Hint)
+	must(t, r.to.Change(t.Context(), func(o *servers.SlapdOptions) { o.MaxSize = 100 << 20 }))
+	if rest := r.mirror(0); rest.Created != len(all)-run.Created || rest.GivenUp > 0 {
+		t.Errorf("the run after it is %+v", rest)
+	}
+	r.same("when there is room")
+	r.idle("when there is room")
+}
+
+// TestDirectoryWithoutSchema has a DR server that knows none of the attributes.
+func TestDirectoryWithoutSchema(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{NoSchema: true})
+	r.put(r.from, crowd(2001, 3)...)
+	if code, out, errs := r.command(t.Context(), "store", "check", "dr", "--mailbox", "2001"); code != 1 || !strings.Contains(out+errs, "MailboxNumber") {
+		t.Errorf("store check: exit code %d\n%s%s", code, out, errs)
+	}
+	r.startWorker()
+	kept := r.kept()
+	run := r.mirror(1)
+	kept("without a schema")
+	if run.State != control.DirectoryFailed || !strings.Contains(strings.Join(run.Reasons, " "), "schema") {
+		t.Errorf("the run is %+v", run)
+	}
+	t.Logf("it says: %v (%s)", run.Reasons, run.Hint)
 }
 
 // TestDirectoryIsCut cuts the connections at many points of the extracts.
