@@ -84,6 +84,28 @@ func (d *demo) ldapFlags(name string, s *servers.Slapd) ([]string, error) {
 		"--ldap-base", s.Base(), "--ldap-object-class", "umMailbox"}, nil
 }
 
+// configureDirectories tells stores of their directories that an earlier release's
+// demonstration left without.
+func (d *demo) configureDirectories(ctx context.Context) error {
+	for name, s := range map[string]*servers.Slapd{"production": d.productionLDAP, "dr": d.drLDAP} {
+		shown, err := d.system.capture(ctx, "store", "show", name, "-o", "json")
+		if err != nil {
+			return err
+		}
+		if strings.Contains(shown, `"ldap"`) {
+			continue
+		}
+		flags, err := d.ldapFlags(name, s)
+		if err != nil {
+			return err
+		}
+		if err := d.system.show(ctx, append([]string{"store", "edit", name}, flags...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // newSubscriber has an administrator create a mailbox on production, and a
 // caller leave messages there, and shows both on DR.
 func (d *demo) newSubscriber(ctx context.Context) error {

@@ -166,7 +166,7 @@ func access(s *servers.Dovecot) reader.Store {
 // it knows already stays.
 func (d *demo) configure(ctx context.Context) error {
 	if _, err := d.system.capture(ctx, "link", "show", link); err == nil {
-		return nil
+		return d.configureDirectories(ctx)
 	}
 	step("Telling Mailmirror of both stores with their directories, and of the link")
 	for _, s := range []struct {
