@@ -236,7 +236,11 @@ func (c *cli) writeChanges(w io.Writer, changes []control.DirectoryChange) {
 		for i, column := range ch.Columns {
 			columns[i] = string(column)
 		}
-		t.row(ch.Kind, ch.Number, ch.State, strings.Join(columns, " "), ch.Target.DN, ch.Error)
+		why := ch.Error
+		if ch.Hint != "" {
+			why += " (" + ch.Hint + ")"
+		}
+		t.row(ch.Kind, ch.Number, ch.State, strings.Join(columns, " "), ch.Target.DN, why)
 	}
 	t.write(w)
 }

@@ -42,7 +42,15 @@ func (c *cli) linkAdd() *cobra.Command {
 			if _, err := c.applyKeep(ctx, ctl, l.Name, keep); err != nil {
 				return err
 			}
+			g, err := ctl.Guard(ctx, l.Name)
+			if err != nil {
+				return err
+			}
 			return c.show(added, func(io.Writer) {
+				if g.Directory != nil {
+					c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
+					return
+				}
 				c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
 			})
 		}),

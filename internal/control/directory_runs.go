@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,13 +45,28 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 		return DirectoryStart{}, fault.Wrap(err, op)
 	}
 	if !started {
-		running, err := c.records.DirectoryRun(ctx, runID)
-		if dryRun || err == nil && running.Trigger == DirectoryDryRun {
+		running, err := c.runningDirectory(ctx, link)
+		if err != nil {
+			return DirectoryStart{}, fault.Wrap(err, op)
+		}
+		if dryRun || running.Trigger == DirectoryDryRun {
 			return DirectoryStart{}, fault.New(fault.Conflict, op+": a run over it is under way", nil,
 				"wait for its end; look at it with: mailmirror directory history "+link)
 		}
+		// A long run has begun under another id than it goes on.
+		runID = cmp.Or(running.RunID, runID)
 	}
 	return DirectoryStart{Link: link, RunID: runID, Started: started, DryRun: dryRun}, nil
+}
+
+// runningDirectory is the record of the run that is under way; zero where none is
+// recorded yet.
+func (c *Control) runningDirectory(ctx context.Context, link string) (DirectoryRun, error) {
+	runs, err := c.records.DirectoryRunsOf(ctx, link, 1)
+	if err != nil || len(runs) == 0 || runs[0].State != DirectoryRunning {
+		return DirectoryRun{}, err
+	}
+	return runs[0], nil
 }
 
 // requireDirectories refuses a link of which a store has no directory.

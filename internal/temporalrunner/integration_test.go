@@ -62,6 +62,7 @@ func TestOnTemporal(t *testing.T) {
 		"sweep":                         testSweep,
 		"mirror control":                testMirrorControl,
 		"schedules are set":             testScheduleControl,
+		"directory":                     testDirectory,
 		"remove":                        testRemove,
 		"a failed compare says its why": testFailedCompare,
 	} {
@@ -76,6 +77,7 @@ type bench struct {
 	*temporalrunner.Runner
 	client client.Client
 	world  *activitytest.World
+	runs   *activitytest.Runs // nil where no directory is mirrored
 	link   string
 	opts   temporalrunner.Options
 }
@@ -96,7 +98,9 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 // work runs a worker until the returned function, or the test's end, stops it.
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
-	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(b.world.Ports(b.Runner), activities.Settings{
+	ports := b.world.Ports(b.Runner)
+	ports.Directories, ports.Directory = b.runs, b.runs
+	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(ports, activities.Settings{
 		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), nil, func(err error) { t.Error(err) })
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
