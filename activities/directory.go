@@ -258,14 +258,20 @@ func (a *Activities) JoinDirectory(ctx context.Context, in DirectoryInput) (Dire
 		_ = activity.GetHeartbeatDetails(ctx, &done)
 		done.Refused = 0
 	}
-	err := a.joinDirectory(ctx, in, &done)
+	var told atomic.Pointer[DirectoryMembers]
+	tell := func() { told.Store(new(done)) }
+	tell()
+	stop := a.beat(ctx, func() any { return *told.Load() })
+	err := a.joinDirectory(ctx, in, &done, tell)
+	stop()
+	activity.RecordHeartbeat(ctx, done)
 	if err != nil {
 		return done, applicationError(fault.Wrap(err, "let mailboxes join and leave"), 0)
 	}
 	return done, nil
 }
 
-func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers) error {
+func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers, tell func()) error {
 	records := a.ports.Directory
 	if err := records.SaveDirectoryPhase(ctx, in.RunID, "members"); err != nil {
 		return err
@@ -283,7 +289,7 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 		return err
 	}
 	done.Left += left
-	activity.RecordHeartbeat(ctx, *done)
+	tell()
 	woken := 0
 	for len(join) > 0 {
 		chunk := join[:min(joinChunk, len(join))]
@@ -294,7 +300,7 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 		}
 		done.Joined += len(chunk) - len(refused)
 		done.Refused += len(refused)
-		activity.RecordHeartbeat(ctx, *done)
+		tell()
 		for _, number := range chunk {
 			if refused[number] || woken >= wakeAtMost {
 				continue

@@ -265,11 +265,13 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 		return look, false, fault.New(fault.Permanent, "the target keeps other values than those that were written", nil,
 			"does a rule of the target's server alter them?")
 	}
-	*writes++
 	writing, cancel := p.lease.writing(ctx)
 	defer cancel()
 	err = target.Write(writing, look.Operations[0])
-	if fault.Is(err, fault.Transient) {
+	switch {
+	case err == nil:
+		*writes++
+	case fault.Is(err, fault.Transient):
 		p.unsure = true
 	}
 	return look, err == nil, err

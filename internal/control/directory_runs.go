@@ -170,16 +170,36 @@ func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each fu
 	}
 	defer done()
 	sides.Takers = Takers(changes)
+	onTheWay := map[string]string{}
 	for _, change := range changes {
 		look, err := sides.Look(ctx, change.Change)
 		if err != nil {
 			return fault.Wrap(err, op+": mailbox "+change.Number)
 		}
+		carryName(look.Operations, onTheWay)
 		if err := each(change, look); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// carryName gives an operation the name that the entry has by then, where an
+// operation before it renamed it: an entry in a circle of numbers is renamed twice.
+// renamed are the names by those at first.
+func carryName(operations []directory.Operation, renamed map[string]string) {
+	for _, o := range operations {
+		if o.Rename == nil {
+			continue
+		}
+		first := o.Rename.DN
+		if now, again := renamed[first]; again {
+			o.Rename.DN = now
+		}
+		if _, parent, err := directory.ParseRDN(first); err == nil {
+			renamed[first] = o.Rename.NewRDN + "," + parent
+		}
+	}
 }
 
 // TargetMapping is that of the target's directory of a link.

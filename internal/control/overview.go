@@ -190,12 +190,33 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 	return entries, nil
 }
 
-// Errors lists what is not as it should be now; "" means every link.
+// Errors lists what is not as it should be now, of mailboxes and then of
+// directories; "" means every link.
 func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error) {
-	if link != "" {
-		if _, err := c.repo.Link(ctx, link); err != nil {
+	var links []Link
+	if link == "" {
+		all, err := c.repo.Links(ctx)
+		if err != nil {
 			return nil, err
 		}
+		links = all
+	} else {
+		l, err := c.repo.Link(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		links = []Link{l}
 	}
-	return c.repo.Errors(ctx, link)
+	entries, err := c.repo.Errors(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		ofDirectory, err := c.directoryErrors(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, ofDirectory...)
+	}
+	return entries, nil
 }

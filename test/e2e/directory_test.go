@@ -288,6 +288,10 @@ func TestDirectory(t *testing.T) {
 		r.put(r.from, aSubscriber("2060", "Dry"))
 		r.replace(r.from, "2022", "Password", "pin-dry")
 		r.remove(r.from, "2023")
+		rename := func(from, to string) string {
+			return ldifLine("dn", dnOf(r.from, from)) + "changetype: modrdn\nnewrdn: MailboxNumber=" + to + "\ndeleteoldrdn: 1\n\n"
+		}
+		r.apply(r.from, rename("2024", "9")+rename("2025", "2024")+rename("9", "2025"))
 		kept := r.kept()
 		plain, whole := filepath.Join(r.data, "plan.ldif"), filepath.Join(r.data, "whole.ldif")
 		code, out, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run", "--ldif", plain)

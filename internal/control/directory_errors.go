@@ -1,0 +1,56 @@
+package control
+
+import (
+	"context"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/mailbox"
+)
+
+// Kinds of errors of a directory, beside those of mailboxes.
+const (
+	// ErrorDirectoryRun is a run that failed: nothing, or not all, was mirrored.
+	ErrorDirectoryRun = "directory"
+	// ErrorDirectoryEntry is an entry that could not be mirrored, ErrorGivenUp one
+	// that is not tried any more, ErrorDuplicate one whose number is not its own.
+	ErrorDirectoryEntry = "directory_entry"
+	ErrorGivenUp        = "directory_given_up"
+	ErrorDuplicate      = "directory_duplicate"
+)
+
+// directoryErrors lists what the last run over a link's directory left wrong.
+func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, error) {
+	o, err := c.directoryOverview(ctx, l)
+	if err != nil || o == nil || o.LastRun == nil || o.LastRun.State == DirectoryRunning {
+		return nil, err
+	}
+	run := *o.LastRun
+	var entries []ErrorEntry
+	if run.State == DirectoryFailed {
+		for _, reason := range run.Reasons {
+			entries = append(entries, ErrorEntry{Link: l.Name, Kind: ErrorDirectoryRun, Text: reason, Hint: run.Hint, Since: run.FinishedAt})
+		}
+	}
+	if run.Failed+run.GivenUp+run.Duplicate == 0 {
+		return entries, nil
+	}
+	changes, err := c.DirectoryRunChanges(ctx, run.RunID, ChangeFailed, ChangeGivenUp, ChangeTold)
+	for _, change := range changes {
+		e := ErrorEntry{Link: l.Name, Number: mailbox.Number(change.Number), Text: change.Error, Hint: change.Hint, Since: run.FinishedAt, Failures: change.Failures}
+		switch {
+		case change.State == ChangeFailed:
+			e.Kind = ErrorDirectoryEntry
+		case change.State == ChangeGivenUp:
+			e.Kind = ErrorGivenUp
+			if e.Hint == "" {
+				e.Hint = "mend it, and let it be tried again with: mailmirror directory retry " + l.Name
+			}
+		case change.Kind == directory.Duplicate:
+			e.Kind = ErrorDuplicate
+		default:
+			continue
+		}
+		entries = append(entries, e)
+	}
+	return entries, err
+}
