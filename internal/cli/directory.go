@@ -286,13 +286,20 @@ func (c *cli) writeLDIF(ctx context.Context, ctl *control.Control, start control
 		return fault.New(fault.Config, op, err, "")
 	}
 	options.Header = false
-	return ctl.PlanDirectory(ctx, start.Link, start.RunID, func(_ control.DirectoryChange, look control.DirectoryLook) error {
+	return ctl.PlanDirectory(ctx, start.Link, start.RunID, func(ch control.DirectoryChange, look control.DirectoryLook) error {
+		if look.Moot != "" {
+			_, err := fmt.Fprintf(out, "\n# mailbox %s: %s\n", comment(ch.Number), comment(look.Moot))
+			return err
+		}
 		if err := directory.WriteLDIF(out, mapping, look.Operations, options); err != nil {
 			return fault.New(fault.Config, op, err, "")
 		}
 		return nil
 	})
 }
+
+// comment keeps a text on its line.
+func comment(text string) string { return strings.Join(strings.Fields(clean(text)), " ") }
 
 func (c *cli) directoryDiff() *cobra.Command {
 	return &cobra.Command{

@@ -17,6 +17,9 @@ type DirectorySides struct {
 	SourceMapping, TargetMapping directory.Mapping
 	// Takers are those of the run.
 	Takers map[string]string
+	// Planning is true where nothing is carried out: a number that a change before
+	// frees is taken for free.
+	Planning bool
 }
 
 // Takers tells which of the source's entries, by id, take a number that another
@@ -137,7 +140,7 @@ func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (D
 		// It may be another's, whose own change failed. One that was made equal by an
 		// attempt before this has no operations.
 		return DirectoryLook{Moot: "the target has an entry with the number by now"}, nil
-	case c.Kind == directory.Renumber:
+	case c.Kind == directory.Renumber && !s.Planning:
 		return look, s.free(ctx, cmp.Or(c.Via, c.Number), *target)
 	}
 	return look, nil
@@ -166,6 +169,9 @@ func (s DirectorySides) target(ctx context.Context, c directory.Change) (*direct
 		if !errors.Is(err, directory.ErrNoEntry) {
 			return &target, err
 		}
+	}
+	if s.Planning {
+		return nil, nil
 	}
 	found, err := s.Target.Find(ctx, c.Number)
 	switch {

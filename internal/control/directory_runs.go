@@ -156,8 +156,8 @@ func allPages(read func(after int64) ([]DirectoryChange, error)) ([]DirectoryCha
 }
 
 // PlanDirectory calls each with every planned change of a dry run and with the
-// operations that would carry it out now, by both directories. The operations
-// hold values, passwords among them.
+// operations that would carry it out now, by both directories; of one that cannot
+// be carried out Moot says why. The operations hold values, passwords among them.
 func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each func(DirectoryChange, DirectoryLook) error) error {
 	op := "plan changes of link " + link
 	changes, err := c.DirectoryRunChanges(ctx, runID, ChangePlanned)
@@ -169,10 +169,13 @@ func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each fu
 		return fault.Wrap(err, op)
 	}
 	defer done()
-	sides.Takers = Takers(changes)
+	sides.Takers, sides.Planning = Takers(changes), true
 	onTheWay := map[string]string{}
 	for _, change := range changes {
 		look, err := sides.Look(ctx, change.Change)
+		if fault.Is(err, fault.Permanent) {
+			look, err = DirectoryLook{Moot: err.Error()}, nil
+		}
 		if err != nil {
 			return fault.Wrap(err, op+": mailbox "+change.Number)
 		}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"mailmirror/internal/control"
 	"mailmirror/test/faults"
@@ -258,6 +260,44 @@ func (r *directoryRig) noSecrets() {
 		if strings.Contains(out+errs, "pin-") {
 			r.t.Errorf("mailmirror %s tells a password", strings.Join(args, " "))
 		}
+	}
+}
+
+// nowhereInDatabases fails the test where a text stands in any table of any
+// database of the stack, ours and Temporal's, histories included.
+func (r *directoryRig) nowhereInDatabases(text string) {
+	r.t.Helper()
+	ctx := r.t.Context()
+	config, err := pgx.ParseConfig(r.stack.Info().DatabaseDSN)
+	must(r.t, err)
+	ask := func(database, query string, args ...any) []string {
+		r.t.Helper()
+		c := config.Copy()
+		if database != "" {
+			c.Database = database
+		}
+		conn, err := pgx.ConnectConfig(ctx, c)
+		must(r.t, err)
+		defer conn.Close(ctx)
+		rows, err := conn.Query(ctx, query, args...)
+		must(r.t, err)
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(r.t, err)
+		return found
+	}
+	tables := 0
+	for _, database := range ask("", "SELECT datname::text FROM pg_database WHERE NOT datistemplate") {
+		for _, table := range ask(database, "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')") {
+			tables++
+			// Bytes are shown as hexadecimal digits.
+			for _, row := range ask(database, "SELECT left(t::text, 300) FROM "+table+" t WHERE t::text LIKE '%' || $1 || '%' OR t::text LIKE '%' || $2 || '%' LIMIT 3",
+				text, hex.EncodeToString([]byte(text))) {
+				r.t.Errorf("table %s of database %s holds %q: %s", table, database, text, row)
+			}
+		}
+	}
+	if tables < 50 {
+		r.t.Errorf("only %d tables were looked at", tables)
 	}
 }
 

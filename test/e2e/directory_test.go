@@ -346,6 +346,8 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("who is in the link (-directory +link):\n%s", diff)
 	}
 	r.noSecrets()
+	r.nowhereInDatabases("pin-")
+	r.nowhereInDatabases("cGluL") // the same in base64
 	r.onlyRead()
 }
 
