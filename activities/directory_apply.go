@@ -214,13 +214,17 @@ const (
 // everything: the connection, the lease, the database.
 func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (control.DirectoryChange, error) {
 	var last error
-	writes := 0
+	writes, change := 0, c.Change
 	for range entryTries {
-		look, wrote, err := p.step(ctx, c.Change, &writes)
+		look, wrote, err := p.step(ctx, change, &writes)
 		for err == nil && wrote {
-			look, wrote, err = p.step(ctx, c.Change, &writes)
+			look, wrote, err = p.step(ctx, change, &writes)
 		}
 		switch {
+		case err == nil && look.Moot != "" && writes > 0 && change.Target == (directory.Ref{}) && look.Target != (directory.Ref{}):
+			// It is what was just created, and the server made other values of it.
+			change.Target = look.Target
+			continue
 		case err == nil:
 			return p.settled(c, look), nil
 		case ctx.Err() != nil:

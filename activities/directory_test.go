@@ -227,6 +227,29 @@ func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
 	}
 }
 
+// A target that keeps other values than it was given is told of, and what it
+// altered once is mended.
+func TestApplyDirectoryTellsOfAServerThatAlters(t *testing.T) {
+	for alters, want := range map[int]control.ChangeState{1: control.ChangeDone, 100: control.ChangeFailed} {
+		m := newMirrorer(t, nil)
+		m.runs.Source.Put("100", map[directory.Column]string{directory.CommonName: "Ann"})
+		m.runs.Source.Put("101", map[directory.Column]string{directory.CommonName: "Bob"})
+		m.runs.Target.AfterWrite = func() error {
+			if alters--; alters >= 0 && m.runs.Target.Has("100") {
+				m.runs.Target.Put("100", map[directory.Column]string{directory.CommonName: "ANN"})
+			}
+			return nil
+		}
+		m.compare(control.DirectoryOperator)
+		if _, err := m.apply(100); err != nil {
+			t.Fatal(err)
+		}
+		if c := m.runs.Changes(); c[0].State != want || c[1].State != control.ChangeDone {
+			t.Errorf("want %s, got %+v", want, c)
+		}
+	}
+}
+
 // What became moot between compare and apply is left alone: nothing is removed
 // that the source has again, and nothing is written for what it has no more.
 func TestApplyDirectoryLooksAnew(t *testing.T) {

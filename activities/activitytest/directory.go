@@ -71,6 +71,12 @@ func (d *Directory) Remove(number string) {
 	delete(d.entries, d.Mapping.RDN+"="+number+","+d.Mapping.BaseDN)
 }
 
+// Has reports whether there is an entry of a number.
+func (d *Directory) Has(number string) bool {
+	_, there := d.Entries()[number]
+	return there
+}
+
 // Writes returns how many operations were carried out.
 func (d *Directory) Writes() int {
 	d.mu.Lock()

@@ -139,7 +139,7 @@ func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (D
 	case c.Kind == directory.Create && c.Target == (directory.Ref{}):
 		// It may be another's, whose own change failed. One that was made equal by an
 		// attempt before this has no operations.
-		return DirectoryLook{Moot: "the target has an entry with the number by now"}, nil
+		return DirectoryLook{Moot: "the target has an entry with the number by now", Target: target.Ref}, nil
 	case c.Kind == directory.Renumber && !s.Planning:
 		return look, s.free(ctx, cmp.Or(c.Via, c.Number), *target)
 	}
