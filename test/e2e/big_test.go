@@ -39,7 +39,8 @@ func TestBigFolder(t *testing.T) {
 	if _, unchanged := m.review(); !unchanged {
 		t.Error("the counters do not prove an unchanged folder to be unchanged")
 	}
-	if c := sent(); len(c) > 10 {
+	// The sessions before may end only now.
+	if c := slices.DeleteFunc(sent(), func(c string) bool { return c == "LOGOUT" }); len(c) > 8 {
 		t.Errorf("the review of an unchanged folder took %d commands: %q", len(c), c)
 	}
 	lap("reviewed")
