@@ -42,9 +42,14 @@ func (s *system) directory() {
 	s.records.Changes = map[string][]control.DirectoryChange{"dry-1": {create}, "run-9": {create, remove, refused}}
 	s.records.Holds = []control.DirectoryHold{{ID: 21, State: control.HoldWaiting, Link: "dr", RunID: "run-9", Kind: directory.Remove,
 		Changes: 200, Source: 800, Target: 801, Reasons: last.Reasons, Since: clock.Add(-time.Hour), UpdatedAt: clock.Add(-time.Hour)}}
+	closing := true // the run before is recorded as ended, and not closed yet
 	s.runner.OnDirectory = func(_, trigger string) (string, bool, error) {
-		if trigger == control.DirectoryDryRun {
+		switch {
+		case trigger == control.DirectoryDryRun:
 			return "dry-1", true, nil
+		case closing:
+			closing = false
+			return "run-8", false, nil
 		}
 		return "run-9", true, nil
 	}

@@ -40,7 +40,7 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 			return DirectoryStart{}, err
 		}
 	}
-	runID, started, err := c.runner.StartDirectory(ctx, link, trigger)
+	runID, started, err := c.startDirectory(ctx, link, trigger)
 	if err != nil {
 		return DirectoryStart{}, fault.Wrap(err, op)
 	}
@@ -57,6 +57,24 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 		runID = cmp.Or(running.RunID, runID)
 	}
 	return DirectoryStart{Link: link, RunID: runID, Started: started, DryRun: dryRun}, nil
+}
+
+// startDirectory starts a run unless one is under way. One that is recorded as
+// ended and only closes serves nobody any more: it is waited for.
+func (c *Control) startDirectory(ctx context.Context, link, trigger string) (runID string, started bool, err error) {
+	for {
+		runID, started, err = c.runner.StartDirectory(ctx, link, trigger)
+		if err != nil || started {
+			return runID, started, err
+		}
+		run, err := c.records.DirectoryRun(ctx, runID)
+		if err != nil || run.State == DirectoryRunning {
+			return runID, false, nil //nolint:nilerr // it is not recorded yet, or under another id
+		}
+		if err := c.runner.WaitDirectory(ctx, link, runID); err != nil && ctx.Err() != nil {
+			return "", false, err
+		}
+	}
 }
 
 // runningDirectory is the record of the run that is under way; zero where none is
