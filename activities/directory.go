@@ -100,16 +100,21 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 	if err != nil {
 		return directory.Extracted{}, err
 	}
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	records := make(chan directory.Record, 100)
+	reading, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The adapter gives up a server that is silent sooner than this. What hangs all
+	// the same must not keep the run from being tried again.
+	watchdog := time.AfterFunc(extractSilence, func() { cancel(errExtractHangs) })
+	defer watchdog.Stop()
+	records, ended := make(chan directory.Record, 100), make(chan struct{})
 	var found directory.Extracted
-	var readErr error // may be read once records is closed
+	var readErr error // may be read once ended is closed
 	go func() {
-		defer close(records)
 		defer func() { _ = session.Close() }()
+		defer close(ended)
 		found, readErr = session.Extract(reading, side.Digest, func(r directory.Record) error {
 			seen.Add(1)
+			watchdog.Reset(extractSilence)
 			select {
 			case records <- r:
 				return nil
@@ -118,19 +123,32 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 			}
 		})
 	}()
-	err = a.ports.Directory.StageDirectory(ctx, in.RunID, in.Side, func() (directory.Record, error) {
-		r, more := <-records
-		switch {
-		case more:
+	next := func() (directory.Record, error) {
+		select {
+		case r := <-records:
 			return r, nil
-		case readErr != nil:
-			return r, errExtractEnded
-		default:
-			return r, io.EOF
+		case <-ended:
+		case <-reading.Done():
+			return directory.Record{}, errExtractEnded
 		}
-	})
-	cancel()
-	for range records { // until the reader has ended
+		// It has ended, and what it left is still to be taken.
+		select {
+		case r := <-records:
+			return r, nil
+		default:
+		}
+		watchdog.Stop()
+		if readErr != nil {
+			return directory.Record{}, errExtractEnded
+		}
+		return directory.Record{}, io.EOF
+	}
+	err = a.ports.Directory.StageDirectory(ctx, in.RunID, in.Side, next)
+	cancel(nil)
+	select {
+	case <-ended:
+	case <-time.After(extractGrace):
+		return directory.Extracted{}, errors.Join(err, errExtractHangs)
 	}
 	if err == nil {
 		// A column that no entry has is told as one that none has: it may be hidden.
@@ -143,6 +161,15 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 	}
 	return found, err
 }
+
+// extractSilence is after how long without an entry an extract is given up,
+// extractGrace how long it then has to end.
+const (
+	extractSilence = 5 * time.Minute
+	extractGrace   = 10 * time.Second
+)
+
+var errExtractHangs = fault.New(fault.Transient, "the directory's server stopped in the middle", nil, "is the server overloaded?")
 
 // CompareDirectoryInput is what both extracts tell of themselves.
 type CompareDirectoryInput struct {
