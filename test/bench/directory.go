@@ -176,13 +176,17 @@ func (r *directoryRig) startMirror(ctx context.Context, dir string) error {
 	if err := r.mm.start(ctx, filepath.Join(dir, "mailmirror.log")); err != nil {
 		return err
 	}
-	for name, s := range map[string]*servers.Slapd{"production": r.production, "standby": r.dr} {
+	for imap, s := range map[string]*servers.Slapd{"127.0.0.1:143": r.production, "127.0.0.1:144": r.dr} {
+		name := "production"
+		if s == r.dr {
+			name = "standby"
+		}
 		password := filepath.Join(dir, name+".password")
 		if err := os.WriteFile(password, []byte(s.TrustedPassword()), 0o600); err != nil {
 			return fmt.Errorf("write password file: %w", err)
 		}
 		// Nobody takes part, so that nobody asks the IMAP server.
-		if err := r.mm.run(ctx, "store", "add", name, "--imap", "127.0.0.1:143", "--imap-security", "none", "--login", "authzid",
+		if err := r.mm.run(ctx, "store", "add", name, "--imap", imap, "--imap-security", "none", "--login", "authzid",
 			"--trusted-name", "trusted", "--trusted-password-file", password,
 			"--ldap", s.Addr(), "--ldap-security", "none", "--ldap-bind-dn", s.TrustedDN(), "--ldap-password-file", password,
 			"--ldap-base", s.Base(), "--ldap-object-class", "umMailbox"); err != nil {
