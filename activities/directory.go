@@ -150,12 +150,6 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 	case <-time.After(extractGrace):
 		return directory.Extracted{}, errors.Join(err, errExtractHangs)
 	}
-	if err == nil {
-		// A column that no entry has is told as one that none has: it may be hidden.
-		for column := range side.Mapping.Names {
-			found.Having[column] += 0
-		}
-	}
 	if err != nil && readErr != nil && (errors.Is(err, errExtractEnded) || !errors.Is(readErr, context.Canceled)) {
 		err = readErr
 	}

@@ -306,17 +306,6 @@ func (p *directoryPage) failed(c control.DirectoryChange, err error) control.Dir
 	return c
 }
 
-func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // connection opens a directory when it is needed, and again after it broke.
 type connection struct {
 	control.Directory

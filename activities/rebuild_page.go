@@ -33,12 +33,8 @@ func (p *pageReview) rebuildAll(ctx context.Context, numbers []mailbox.Number, s
 	if len(again) == 0 {
 		return nil
 	}
-	patience := time.NewTimer(min(wait, longestHold))
-	defer patience.Stop()
-	select {
-	case <-patience.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := pauseFor(ctx, min(wait, longestHold)); err != nil {
+		return err
 	}
 	return p.rebuildEach(ctx, again, states, fail)
 }

@@ -117,24 +117,8 @@ func (c *Control) hasDirectory(ctx context.Context, l Link) (bool, error) {
 // every interval. The end of ctx ends the waiting, not the run.
 func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, every time.Duration, progress func(DirectoryRun)) (DirectoryRun, error) {
 	op := "wait for the directory of link " + start.Link
-	ended := make(chan error, 1)
-	go func() { ended <- c.runner.WaitDirectory(ctx, start.Link, start.RunID) }()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-ended:
-			if err != nil {
-				return DirectoryRun{}, fault.Wrap(err, op)
-			}
-			return c.records.DirectoryRun(ctx, start.RunID)
-		case <-ticker.C:
-			// A look that fails is made good by the next.
-			if run, err := c.records.DirectoryRun(ctx, start.RunID); err == nil && progress != nil {
-				progress(run)
-			}
-		}
-	}
+	return awaitRun(every, func() error { return fault.Wrap(c.runner.WaitDirectory(ctx, start.Link, start.RunID), op) },
+		func() (DirectoryRun, error) { return c.records.DirectoryRun(ctx, start.RunID) }, progress)
 }
 
 // changesPage is how many changes are read at a time.

@@ -184,28 +184,15 @@ func directoryFaults(d DirectoryStore) []error {
 // checkDirectoryEnds refuses a directory that the other end of one of the
 // store's links has already: it would be mirrored onto itself.
 func (c *Control) checkDirectoryEnds(ctx context.Context, d DirectoryStore) error {
-	links, err := c.repo.Links(ctx)
-	if err != nil {
-		return err
-	}
-	for _, l := range links {
-		other := ""
-		switch d.Store {
-		case l.Source:
-			other = l.Target
-		case l.Target:
-			other = l.Source
-		default:
-			continue
-		}
+	return c.eachOtherEnd(ctx, d.Store, func(link, other string) error {
 		o, has, err := c.records.DirectoryStore(ctx, other)
 		if err != nil {
 			return err
 		}
 		if has && strings.EqualFold(o.Address, d.Address) && strings.EqualFold(o.Mapping.BaseDN, d.Mapping.BaseDN) {
-			return fault.New(fault.Config, fmt.Sprintf("link %s: the directories of stores %s and %s are the same (%s)", l.Name, d.Store, other, d.Address), nil,
+			return fault.New(fault.Config, fmt.Sprintf("link %s: the directories of stores %s and %s are the same (%s)", link, d.Store, other, d.Address), nil,
 				"source and target must be two directories")
 		}
-	}
-	return nil
+		return nil
+	})
 }

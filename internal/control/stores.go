@@ -233,26 +233,31 @@ func storeFaults(s Store) []error {
 // checkEnds refuses an address that the other end of one of the store's links
 // has already.
 func (c *Control) checkEnds(ctx context.Context, s Store) error {
+	return c.eachOtherEnd(ctx, s.Name, func(link, other string) error {
+		o, err := c.repo.Store(ctx, other)
+		if err != nil {
+			return err
+		}
+		return fault.Wrap(differentServers(s, o), "link "+link)
+	})
+}
+
+// eachOtherEnd calls check with every link that a store is an end of and with the
+// store at the other end, until it returns an error.
+func (c *Control) eachOtherEnd(ctx context.Context, store string, check func(link, other string) error) error {
 	links, err := c.repo.Links(ctx)
 	if err != nil {
 		return err
 	}
 	for _, l := range links {
-		other := ""
-		switch s.Name {
+		switch store {
 		case l.Source:
-			other = l.Target
+			err = check(l.Name, l.Target)
 		case l.Target:
-			other = l.Source
-		default:
-			continue
+			err = check(l.Name, l.Source)
 		}
-		o, err := c.repo.Store(ctx, other)
 		if err != nil {
 			return err
-		}
-		if err := differentServers(s, o); err != nil {
-			return fault.Wrap(err, "link "+l.Name)
 		}
 	}
 	return nil

@@ -44,22 +44,31 @@ func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every tim
 	if start.Kind == RunRebuild {
 		op, wait = "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
 	}
+	return awaitRun(every, func() error { return fault.Wrap(wait(ctx, start.Link, start.RunID), op) },
+		func() (CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) }, progress)
+}
+
+// awaitRun waits for the end of a run and returns its record. Until then
+// progress, which may be nil, gets what the record says in every interval, all
+// from the caller's goroutine.
+func awaitRun[R any](every time.Duration, wait func() error, look func() (R, error), progress func(R)) (R, error) {
 	ended := make(chan error, 1)
-	go func() { ended <- wait(ctx, start.Link, start.RunID) }()
+	go func() { ended <- wait() }()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case err := <-ended:
 			if err != nil {
-				return CompareRun{}, fault.Wrap(err, op)
+				var none R
+				return none, err
 			}
-			return c.repo.CompareRun(ctx, start.RunID)
+			return look()
 		case <-ticker.C:
 			// A look that fails is made good by the next: the run may not have
 			// been recorded yet, and a database that is away for good ends the
-			// compare itself.
-			if run, err := c.repo.CompareRun(ctx, start.RunID); err == nil && progress != nil {
+			// run itself.
+			if run, err := look(); err == nil && progress != nil {
 				progress(run)
 			}
 		}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -53,7 +51,7 @@ func StartCyrus(ctx context.Context, o CyrusOptions) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare cyrus: %w", err)
 	}
-	if err := c.startAnywhere(ctx); err != nil {
+	if err := c.startAnywhere(ctx, c.opts.Port, func(int) error { return c.writeConfig() }); err != nil {
 		return nil, errors.Join(fmt.Errorf("start cyrus: %w", err), c.Stop())
 	}
 	if err := c.CreateMailbox(ctx, o.Mailboxes...); err != nil {
@@ -135,27 +133,6 @@ func (c *Cyrus) binary(name string) string { return filepath.Join(c.root, "usr/l
 // tells them whom to run as.
 func (c *Cyrus) env() []string {
 	return []string{"LD_LIBRARY_PATH=" + c.libs, "SASL_PATH=" + filepath.Join(c.libs, "sasl2"), "CYRUS_USER=" + c.account.name}
-}
-
-func (c *Cyrus) startAnywhere(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		port := c.opts.Port
-		if port == 0 {
-			free, err := freePort()
-			if err != nil {
-				return err
-			}
-			port = free
-		}
-		c.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if err := c.writeConfig(); err != nil {
-			return err
-		}
-		err := c.start(ctx)
-		if err == nil || c.opts.Port != 0 || attempt == 3 || !errors.Is(err, errEnded) {
-			return err
-		}
-	}
 }
 
 // TrustedName is the name of the user that may act for any mailbox.

@@ -61,7 +61,7 @@ func StartDovecot(ctx context.Context, o DovecotOptions) (*Dovecot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare dovecot: %w", err)
 	}
-	if err := d.startAnywhere(ctx); err != nil {
+	if err := d.startAnywhere(ctx, d.opts.Port, d.writeConfig); err != nil {
 		return nil, errors.Join(fmt.Errorf("start dovecot: %w", err), d.Stop())
 	}
 	if len(o.HideCapabilities) > 0 {
@@ -181,29 +181,6 @@ func (d *Dovecot) runDir() string {
 		return dir
 	}
 	return filepath.Join(os.TempDir(), fmt.Sprintf("mailmirror-run-%x", hash32(d.opts.Dir)))
-}
-
-// startAnywhere starts on the wished port or, if none is wished, on a free
-// one, and tries again when somebody else was faster to take it.
-func (d *Dovecot) startAnywhere(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		port := d.opts.Port
-		if port == 0 {
-			free, err := freePort()
-			if err != nil {
-				return err
-			}
-			port = free
-		}
-		d.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if err := d.writeConfig(port); err != nil {
-			return err
-		}
-		err := d.start(ctx)
-		if err == nil || d.opts.Port != 0 || attempt == 3 || !errors.Is(err, errEnded) {
-			return err
-		}
-	}
 }
 
 // AddMailboxes makes more mailbox numbers known and returns when they can log

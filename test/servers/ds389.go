@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -47,7 +45,15 @@ func StartDS389(ctx context.Context, o DS389Options) (*DS389, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare 389 directory server: %w", err)
 	}
-	if err := d.startAnywhere(ctx); err != nil {
+	loaded := false
+	err = d.startAnywhere(ctx, o.Port, func(port int) error {
+		if err := d.writeConfig(port); err != nil || loaded {
+			return err
+		}
+		loaded = true
+		return d.load(ctx)
+	})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start 389 directory server: %w", err), d.Stop())
 	}
 	return d, nil
@@ -122,36 +128,6 @@ func (d *DS389) program() string { return filepath.Join(d.root, "usr/sbin/ns-sla
 // another.
 func (d *DS389) env() []string {
 	return []string{"LD_LIBRARY_PATH=" + strings.Join([]string{d.libs + "/dirsrv", d.libs + "/dirsrv/plugins", d.libs}, ":")}
-}
-
-// startAnywhere starts on the wished port or, if none is wished, on a free one,
-// and tries again when somebody else was faster to take it.
-func (d *DS389) startAnywhere(ctx context.Context) error {
-	loaded := false
-	for attempt := 1; ; attempt++ {
-		port := d.opts.Port
-		if port == 0 {
-			free, err := freePort()
-			if err != nil {
-				return err
-			}
-			port = free
-		}
-		d.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if err := d.writeConfig(port); err != nil {
-			return err
-		}
-		if !loaded {
-			if err := d.load(ctx); err != nil {
-				return err
-			}
-			loaded = true
-		}
-		err := d.start(ctx)
-		if err == nil || d.opts.Port != 0 || attempt == 3 || !errors.Is(err, errEnded) {
-			return err
-		}
-	}
 }
 
 // load puts the first entries into the database while the server is down.

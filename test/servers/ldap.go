@@ -3,11 +3,9 @@ package servers
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,17 +33,13 @@ type Directory interface {
 // readLDAPAnswer connects once, asks to be nobody (an anonymous bind, RFC 4511
 // section 4.2), and reads the beginning of the answer, whatever it says.
 func readLDAPAnswer(ctx context.Context, addr string, useTLS bool) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	conn, err := knock(ctx, addr, useTLS)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	if useTLS {
-		// Only readiness is asked here; who the server is, the tests check.
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // private server on loopback, no data sent
-	}
 	bind := []byte{0x30, 0x0c, 0x02, 0x01, 0x01, 0x60, 0x07, 0x02, 0x01, 0x03, 0x04, 0x00, 0x80, 0x00}
 	if _, err := conn.Write(bind); err != nil {
 		return fmt.Errorf("ask: %w", err)

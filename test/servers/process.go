@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -272,6 +273,30 @@ func (s *instance) Pid() int {
 		return 0
 	}
 	return s.proc.pid
+}
+
+// startAnywhere starts on the wished port or, if that is 0, on a free one, and
+// tries again when somebody else was faster to take it. prepare is called with
+// the port before every try; addr is set by then.
+func (s *instance) startAnywhere(ctx context.Context, wished int, prepare func(port int) error) error {
+	for attempt := 1; ; attempt++ {
+		port := wished
+		if port == 0 {
+			free, err := freePort()
+			if err != nil {
+				return err
+			}
+			port = free
+		}
+		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		if err := prepare(port); err != nil {
+			return err
+		}
+		err := s.start(ctx)
+		if err == nil || wished != 0 || attempt == 3 || !errors.Is(err, errEnded) {
+			return err
+		}
+	}
 }
 
 // Kill9 kills every process of the instance with SIGKILL, as a power failure

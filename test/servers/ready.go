@@ -38,19 +38,25 @@ func awaitGreeting(ctx context.Context, p *process, addr string, useTLS bool, gr
 	}
 }
 
+// knock connects, to ask only whether anybody is there; who it is, the tests
+// check.
+func knock(ctx context.Context, addr string, useTLS bool) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil || !useTLS {
+		return conn, err
+	}
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil //nolint:gosec // private server on loopback, no data sent
+}
+
 // readGreeting connects once and reads the greeting line (RFC 3501 section 7.1.5).
 func readGreeting(ctx context.Context, addr string, useTLS bool) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	conn, err := knock(ctx, addr, useTLS)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	if useTLS {
-		// Only readiness is asked here; who the server is, the tests check.
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // private server on loopback, no data sent
-	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("read greeting: %w", err)

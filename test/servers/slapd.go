@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -69,7 +67,7 @@ func StartSlapd(ctx context.Context, o SlapdOptions) (*Slapd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare slapd: %w", err)
 	}
-	if err := s.startAnywhere(ctx); err != nil {
+	if err := s.startAnywhere(ctx, s.opts.Port, func(int) error { return nil }); err != nil {
 		return nil, errors.Join(fmt.Errorf("start slapd: %w", err), s.Stop())
 	}
 	return s, nil
@@ -162,26 +160,6 @@ func (s *Slapd) ownBinary() (string, error) {
 		return "", fmt.Errorf("copy slapd: %w", err)
 	}
 	return copied, nil
-}
-
-// startAnywhere starts on the wished port or, if none is wished, on a free
-// one, and tries again when somebody else was faster to take it.
-func (s *Slapd) startAnywhere(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		port := s.opts.Port
-		if port == 0 {
-			free, err := freePort()
-			if err != nil {
-				return err
-			}
-			port = free
-		}
-		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		err := s.start(ctx)
-		if err == nil || s.opts.Port != 0 || attempt == 3 || !errors.Is(err, errEnded) {
-			return err
-		}
-	}
 }
 
 // Change starts the server again with other options and the same entries, on
