@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mailmirror/test/servers"
 )
 
 // system is a running `mailmirror up`, and the command line that finds it.
@@ -44,7 +46,7 @@ func startSystem(ctx context.Context, bin, data string) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.up.Start(); err != nil {
+	if err := servers.Start(s.up); err != nil {
 		return nil, err
 	}
 	answer := make(chan error, 1)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,7 +69,7 @@ func newRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
 		r.stopWorker()
 		r.stack.Stop(context.Background())
 		if t.Failed() {
-			r.showLogs()
+			r.showLog("worker.log", 40)
 		}
 	})
 	r.env = append(os.Environ(), "MAILMIRROR_DATA="+r.data,
@@ -128,9 +129,20 @@ func (r *rig) add(mailboxes []string) {
 	r.run(append([]string{"mailbox", "add", link}, mailboxes...)...)
 }
 
+// commandLimit is far beyond what any command here takes: one that lasts longer
+// waits for something that does not come.
+const commandLimit = 10 * time.Minute
+
 // command runs a mailmirror command and returns its exit code and output.
 func (r *rig) command(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	r.t.Helper()
+	limited := time.AfterFunc(commandLimit, func() {
+		r.t.Errorf("mailmirror %s does not end", strings.Join(args, " "))
+		r.dumpWorker()
+	})
+	defer limited.Stop()
+	ctx, cancel := context.WithTimeout(ctx, commandLimit+time.Minute)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "mailmirror"), args...)
 	cmd.Env = r.env
 	var out, errs bytes.Buffer
@@ -153,20 +165,27 @@ func (r *rig) run(args ...string) string {
 	return stdout
 }
 
-// startWorker starts a worker and returns when it takes work.
+// startWorker starts the worker.
 func (r *rig) startWorker() {
+	r.t.Helper()
+	r.worker = r.newWorker()
+}
+
+// newWorker starts a worker, with settings of its own.
+func (r *rig) newWorker(env ...string) *exec.Cmd {
 	r.t.Helper()
 	log, err := os.OpenFile(filepath.Join(r.data, "worker.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer log.Close()
-	r.worker = exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
-	r.worker.Env, r.worker.Stderr = r.env, log
-	r.worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.worker.Start(); err != nil {
+	worker := exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
+	worker.Env, worker.Stderr = append(slices.Clone(r.env), env...), log
+	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := servers.Start(worker); err != nil {
 		r.t.Fatal(err)
 	}
+	return worker
 }
 
 // killWorker kills the worker without notice.
@@ -182,6 +201,21 @@ func (r *rig) stopWorker() {
 		_ = r.worker.Wait()
 		r.worker = nil
 	}
+}
+
+// dumpWorker makes the worker tell what it is at, which ends it.
+func (r *rig) dumpWorker() {
+	if r.worker == nil {
+		r.t.Log("no worker runs")
+		return
+	}
+	if err := r.worker.Process.Signal(syscall.SIGQUIT); err != nil {
+		r.t.Logf("the worker is not there any more: %v", err)
+		return
+	}
+	_ = r.worker.Wait()
+	r.worker = nil
+	r.showLog("worker.log", 3000)
 }
 
 // child returns the pid of a part of the stack.
@@ -285,12 +319,11 @@ func (r *rig) onlyRead() {
 	}
 }
 
-func (r *rig) showLogs() {
-	for _, name := range []string{"worker.log"} {
-		b, _ := os.ReadFile(filepath.Join(r.data, name))
-		lines := strings.Split(string(b), "\n")
-		r.t.Logf("%s:\n%s", name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
-	}
+// showLog logs the last lines of a file of the data directory.
+func (r *rig) showLog(name string, last int) {
+	b, _ := os.ReadFile(filepath.Join(r.data, name))
+	lines := strings.Split(string(b), "\n")
+	r.t.Logf("%s:\n%s", name, strings.Join(lines[max(0, len(lines)-last):], "\n"))
 }
 
 func connect(t *testing.T, d *servers.Dovecot, number string) *reader.Conn {

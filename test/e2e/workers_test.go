@@ -5,10 +5,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -21,17 +18,7 @@ import (
 // spawn starts one more worker, with settings of its own.
 func (r *rig) spawn(env ...string) *exec.Cmd {
 	r.t.Helper()
-	log, err := os.OpenFile(filepath.Join(r.data, "worker.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer log.Close()
-	worker := exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
-	worker.Env, worker.Stderr = append(slices.Clone(r.env), env...), log
-	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := worker.Start(); err != nil {
-		r.t.Fatal(err)
-	}
+	worker := r.newWorker(env...)
 	r.t.Cleanup(func() { kill(worker) })
 	return worker
 }

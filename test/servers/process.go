@@ -136,6 +136,31 @@ func (a account) checkReach(dir string) error {
 	}
 }
 
+// Start starts a command that may have a parent-death signal (Pdeathsig). The
+// kernel sends that when the thread ends which forked, be the process alive or
+// not, and the Go runtime ends threads; here it is one that never does.
+func Start(cmd *exec.Cmd) error {
+	s := spawn{cmd, make(chan error, 1)}
+	spawner() <- s
+	return <-s.started
+}
+
+type spawn struct {
+	cmd     *exec.Cmd
+	started chan error
+}
+
+var spawner = sync.OnceValue(func() chan<- spawn {
+	spawns := make(chan spawn)
+	go func() {
+		runtime.LockOSThread()
+		for s := range spawns {
+			s.started <- s.cmd.Start()
+		}
+	}()
+	return spawns
+})
+
 // process is one running server: a master process and everything it started,
 // all in one process group of their own.
 type process struct {
@@ -163,25 +188,14 @@ func startProcess(a account, dir, logPath string, env []string, argv ...string) 
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + dir}, env...)
 	a.apply(cmd)
 	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGTERM
-	p := &process{done: make(chan struct{})}
-	started := make(chan error, 1)
+	if err := Start(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(argv[0]), err)
+	}
+	p := &process{pid: cmd.Process.Pid, done: make(chan struct{})}
 	go func() {
-		// The parent-death signal fires when the thread ends, not the process;
-		// this goroutine keeps its thread for as long as the server lives.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
-			started <- err
-			return
-		}
-		p.pid = cmd.Process.Pid
-		started <- nil
 		_ = cmd.Wait() // how it ended is in the log; that it ended is what counts
 		close(p.done)
 	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", filepath.Base(argv[0]), err)
-	}
 	return p, nil
 }
 
