@@ -48,7 +48,7 @@ func (m Mapping) Plan(c Change, source, target *Entry, of Mapping) ([]Operation,
 		return nil, fault.Newf(fault.Conflict, "the source has the entry no more")
 	case source.Number != c.Number:
 		return nil, fault.Newf(fault.Conflict, "the source's entry has another number by now")
-	case m.Protects(c.Number) && c.Kind != Alter:
+	case m.Protects(c.Number):
 		return nil, fault.Newf(fault.Conflict, "the number is protected on the target")
 	case target == nil && c.Kind == Create:
 		return m.create(source, of)

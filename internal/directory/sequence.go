@@ -107,10 +107,10 @@ func Sequence(moves []Move) (steps []Step, stuck []int64) {
 
 // FreeNumber returns a number that looks like another and that nobody has: of as
 // many digits, the highest first, or of more.
-func FreeNumber(like string, used map[string]bool) string {
+func FreeNumber(like string, used NumberSet) string {
 	if like != "" && strings.Trim(like, "0123456789") == "" {
 		for number := []byte(strings.Repeat("9", len(like))); ; {
-			if !used[string(number)] {
+			if !used.Has(string(number)) {
 				return string(number)
 			}
 			i := len(number) - 1
@@ -125,7 +125,7 @@ func FreeNumber(like string, used map[string]bool) string {
 		return FreeNumber(like+"0", used)
 	}
 	for number := like + "0"; ; number += "0" {
-		if !used[number] {
+		if !used.Has(number) {
 			return number
 		}
 	}

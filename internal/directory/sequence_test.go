@@ -114,8 +114,8 @@ func TestFreeNumber(t *testing.T) {
 	for i := range 10 {
 		all[fmt.Sprint(i)] = true
 	}
-	for like, want := range map[string]string{"1234": "9998", "5": "99", "a1": "a100", "": "0"} {
-		used := map[string]bool{"9999": true, "a10": true}
+	for like, want := range map[string]string{"1234": "9998", "5": "99", "a1": "a100", "A1": "A100", "": "0"} {
+		used := directory.NumberSet{"9999": true, "a10": true}
 		for n := range all {
 			used[n] = like == "5"
 		}

@@ -8,10 +8,6 @@ import (
 	"strings"
 )
 
-// Protects reports whether a number is one of those that are listed as protected.
-// Filters are not asked.
-func (m Mapping) Protects(number string) bool { return slices.Contains(m.Protected, number) }
-
 // Validate reports all that cannot be right about a mapping, joined. Whether the
 // server knows the names, and takes the filters, only the server can tell.
 func (m Mapping) Validate() error {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"mailmirror/internal/directory"
 )
 
 // dn is a parsed distinguished name (RFC 4514), the entry's own part first. It
@@ -129,30 +130,13 @@ func isDescriptor(s string) bool {
 	return s != ""
 }
 
-// fold makes values alike that caseIgnoreMatch takes for the same (RFC 4518,
-// 2.3 and 2.6): letters of either case, blanks once or often. Bytes that are no
-// UTF-8 stay as they are.
-func fold(value string) string {
-	value = strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == ' ' }), " ")
-	if utf8.ValidString(value) {
-		return strings.ToLower(value)
-	}
-	b := []byte(value)
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
-}
-
 // values are the folded values of a part, in an order of their own. The names
 // of the attributes are not compared, as one attribute has several: ou,
 // organizationalUnitName, 2.5.4.11.
 func (r rdn) values() []string {
 	var values []string
 	for _, a := range r {
-		values = append(values, fold(a.value))
+		values = append(values, directory.Fold(a.value))
 	}
 	slices.Sort(values)
 	return values

@@ -72,7 +72,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 	}
 	entry.Number = s.number(v, e.DN, entry.Values[directory.MailboxNumber])
 	entry.Login = login(m.Login, first)
-	entry.Protected = s.protected[strings.ToLower(entry.Number)]
+	entry.Protected = s.protected.Has(entry.Number)
 	return entry
 }
 
@@ -90,7 +90,7 @@ func (s *Store) number(v *server, name string, values [][]byte) string {
 		if v.schema.same(a.name, s.opts.Mapping.Names[directory.MailboxNumber]) {
 			// As the entry has it, where only the case is another.
 			for _, value := range values {
-				if fold(string(value)) == fold(a.value) {
+				if directory.Fold(string(value)) == directory.Fold(a.value) {
 					return string(value)
 				}
 			}

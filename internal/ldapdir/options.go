@@ -58,9 +58,9 @@ type Store struct {
 	opts Options
 	tls  *tls.Config
 	base dn
-	// protected are the numbers, in lower case, and shield the filter of the
-	// entries that are never changed or deleted; "" for none.
-	protected map[string]bool
+	// protected are the numbers, and shield the filter, of the entries that are
+	// never changed or deleted; "" for none.
+	protected directory.NumberSet
 	shield    string
 }
 
@@ -71,7 +71,7 @@ func New(opts Options) (*Store, error) {
 		opts.Dial = (&net.Dialer{}).DialContext
 	}
 	opts.Timeouts = opts.Timeouts.withDefaults()
-	s := &Store{opts: opts, protected: map[string]bool{}}
+	s := &Store{opts: opts, protected: directory.ProtectedNumbers(opts.Mapping.Protected)}
 	var errs []error
 	bad := func(what, hint string) {
 		errs = append(errs, fault.New(fault.Config, "directory of store "+opts.Name+": "+what, nil, hint))
@@ -108,13 +108,12 @@ func New(opts Options) (*Store, error) {
 	return s, nil
 }
 
-// protect sorts the entries that are protected into numbers and filters.
+// protect makes one filter of those of the entries that are protected.
 func (s *Store) protect(bad func(what, hint string)) {
 	var filters []string
 	for _, p := range s.opts.Mapping.Protected {
 		switch {
-		case !strings.HasPrefix(p, "("):
-			s.protected[strings.ToLower(p)] = true
+		case !strings.HasPrefix(p, "("): // a number
 		case checkFilter(p) != nil:
 			bad("the protected filter "+strconv.Quote(p)+" cannot be read", "for instance (Community=0)")
 		default:

@@ -143,7 +143,7 @@ func (c *comparer) tell(ctx context.Context, stuck []int64, holders map[int64]sq
 func (c *comparer) place(ctx context.Context, steps []directory.Step, moves []directory.Move, at map[int64]int) error {
 	p := sqlcgen.OrderDirectoryChangesParams{RunID: c.run.RunID}
 	seqs, halves := map[int64]int64{}, map[int64]int64{}
-	var used map[string]bool
+	var used directory.NumberSet
 	for i, step := range steps {
 		m := moves[at[step.Seq]]
 		seq := int64(i + 1)
@@ -153,16 +153,13 @@ func (c *comparer) place(ctx context.Context, steps []directory.Step, moves []di
 				if err != nil {
 					return err
 				}
-				used = make(map[string]bool, len(numbers))
+				used = directory.ProtectedNumbers(c.run.Protected)
 				for _, n := range numbers {
-					used[n] = true
-				}
-				for _, n := range c.run.Protected {
-					used[n] = true
+					used.Add(n)
 				}
 			}
 			via := directory.FreeNumber(m.Old, used)
-			used[via] = true
+			used.Add(via)
 			halves[step.Seq] = seq
 			err := c.q.AddDirectoryVia(ctx, sqlcgen.AddDirectoryViaParams{RunID: c.run.RunID, ViaSeq: seq, Via: via, OfSeq: step.Seq})
 			if err != nil {

@@ -113,7 +113,7 @@ func (w world) compare() (found []finding, matched []pairing) {
 		}
 	}
 	add := func(kind directory.ChangeKind, s, t *directory.Record) {
-		protected := t != nil && t.Protected || (kind == directory.Renumber || kind == directory.Create) && s.Number == w.protected
+		protected := t != nil && (t.Protected || t.Number == w.protected) || s != nil && (s.Protected || s.Number == w.protected)
 		switch {
 		case kind == directory.Unknown && !w.removeUnknown && protected:
 		case protected && kind != directory.Duplicate:
@@ -233,7 +233,7 @@ func randomSide(t *rapid.T, name string, ids bool) []directory.Record {
 		}
 		r := entry(name, id, number, "cn="+rapid.SampledFrom([]string{"A", "a", ""}).Draw(t, name+" cn"))
 		r.DN = fmt.Sprintf("%s,%d,%d", name, perm[i], i)
-		r.Protected = name == "target" && rapid.IntRange(0, 9).Draw(t, name+" protected") == 0
+		r.Protected = rapid.IntRange(0, 9).Draw(t, name+" protected") == 0
 		out = append(out, r)
 	}
 	return out

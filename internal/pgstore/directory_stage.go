@@ -37,7 +37,7 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 		if err := q.DropStagedSide(ctx, sqlcgen.DropStagedSideParams{RunID: runID, Side: string(side)}); err != nil {
 			return err
 		}
-		columns := columnsOf(run)
+		columns, protected := columnsOf(run), directory.ProtectedNumbers(run.Protected)
 		var n int64
 		source := pgx.CopyFromFunc(func() ([]any, error) {
 			r, err := next()
@@ -49,7 +49,8 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 				return nil, err
 			}
 			n++
-			return []any{runID, string(side), n, plain(r.ID), []byte(r.DN), plain(r.Version), plain(r.Number), r.Protected, cells(r, columns)}, nil
+			number := plain(r.Number)
+			return []any{runID, string(side), n, plain(r.ID), []byte(r.DN), plain(r.Version), number, r.Protected || protected.Has(number), cells(r, columns)}, nil
 		})
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"directory_staged"},
 			[]string{"run_id", "side", "n", "id", "dn", "version", "number", "protected", "cells"}, source)

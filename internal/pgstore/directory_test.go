@@ -180,7 +180,8 @@ func TestDirectoryCompare(t *testing.T) {
 		return r
 	}
 	guarded := entry("t", "t9", "9", "cn=admin")
-	guarded.Protected = true
+	guardedThere := entry("s", "s7", "7", "cn=admin")
+	guarded.Protected, guardedThere.Protected = true, true
 	long := strings.Repeat("x", 200)
 	type list = []directory.Record
 	for name, c := range map[string]struct {
@@ -206,7 +207,11 @@ func TestDirectoryCompare(t *testing.T) {
 		"unknown may go":  {target: list{entry("t", "t1", "1"), guarded}, removeUnknown: true, want: []string{"unknown 1 >t1 planned", "protected 9 >t9 told"}},
 		"protected":       {source: list{entry("s", "a", "9", "cn=other")}, target: list{guarded}, want: []string{"protected 9 a>t9 told [cn]"}},
 		"listed number":   {source: list{entry("s", "a", "0")}, want: []string{"protected 0 a> told"}},
-		"protected equal": {source: list{entry("s", "a", "9", "cn=admin")}, target: list{guarded}},
+		"of another case": {source: list{entry("s", "a", "ADMIN"), entry("s", "b", "admins")}, want: []string{"create admins b> planned", "protected ADMIN a> told"}},
+		"listed for the target": {source: list{entry("s", "a", "Admin", "cn=A")}, target: list{entry("t", "t1", "Admin", "cn=B")},
+			want: []string{"protected Admin a>t1 told [cn]"}},
+		"protected on the source": {source: list{guardedThere}, target: list{entry("t", "t1", "7", "cn=other")}, want: []string{"protected 7 s7>t1 told [cn]"}},
+		"protected equal":         {source: list{entry("s", "a", "9", "cn=admin")}, target: list{guarded}},
 		"removed": {pairedSource: list{entry("s", "a", "1")}, pairedTarget: list{entry("t", "t1", "1")},
 			target: list{entry("t", "t1", "1")}, want: []string{"remove 1 >t1 planned"}},
 		"removed, protected": {pairedSource: list{entry("s", "a", "9", "cn=admin")}, pairedTarget: list{guarded}, target: list{guarded},
@@ -249,7 +254,7 @@ func TestDirectoryCompare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := mirrored(t, "0", "(cn=nobody)")
+			s := mirrored(t, "0", "(cn=nobody)", "aDmin")
 			settings := control.DefaultDirectorySettings()
 			compared(t, s, "before", "operator", settings, c.pairedSource, c.pairedTarget)
 			doAll(t, s, "before")

@@ -9,13 +9,14 @@ DELETE FROM directory_changes WHERE run_id = @run_id;
 --
 -- Entries pair up by what is recorded first, and by number then. An entry is
 -- ambiguous whose number another of its side has, or that has no number: nothing
--- is done to it nor to the entry that it would pair up with.
+-- is done to it nor to the entry that it would pair up with. A staged entry is
+-- protected by its own side's mapping, or as its number is by the target's.
 -- name: CompareStaged :exec
 WITH run AS MATERIALIZED (
-    SELECT run_id, link, columns, protected FROM directory_runs WHERE run_id = @run_id
+    SELECT run_id, link FROM directory_runs WHERE run_id = @run_id
 ),
 s AS MATERIALIZED (
-    SELECT d.n, d.id, d.dn, d.version, d.number, d.cells,
+    SELECT d.n, d.id, d.dn, d.version, d.number, d.cells, d.protected,
         CASE WHEN d.id <> '' THEN 's' || d.id ELSE 'n' || d.number END COLLATE "C" AS key,
         (
             d.number = ''
@@ -56,7 +57,7 @@ matched AS MATERIALIZED (
 both_sides AS MATERIALIZED (
     SELECT s.n AS sn, s.id AS source_id, s.dn AS source_dn, s.version AS source_version, s.key AS source_key, s.number, s.cells AS source_cells,
         t.id AS target_id, t.dn AS target_dn, t.version AS target_version, t.key AS target_key, t.number AS old_number,
-        t.cells AS target_cells, t.protected
+        t.cells AS target_cells, s.protected OR t.protected AS protected
     FROM matched m
     JOIN s ON s.n = m.sn
     JOIN t ON t.n = m.tn
@@ -79,7 +80,7 @@ change AS (
     FROM both_sides b
     WHERE b.number <> b.old_number OR b.source_cells <> b.target_cells
     UNION ALL
-    SELECT 'create', s.key, s.number, '', false, s.id, s.dn, s.version, '', '', '', s.cells, NULL
+    SELECT 'create', s.key, s.number, '', s.protected, s.id, s.dn, s.version, '', '', '', s.cells, NULL
     FROM s
     WHERE NOT s.ambiguous
         AND NOT EXISTS (SELECT FROM matched m WHERE m.sn = s.n)
@@ -101,7 +102,6 @@ change AS (
 ),
 judged AS (
     SELECT c.*, CASE
-            WHEN c.kind IN ('renumber', 'create') AND c.number = ANY (run.protected) THEN 'protected'
             WHEN c.kind <> 'duplicate' AND c.protected THEN 'protected'
             ELSE c.kind
         END AS as_kind,
