@@ -84,16 +84,21 @@ func (c *cli) writeDirectoryLimits(w io.Writer, s control.DirectorySettings) {
 	if s.ShrinkShare > 0 {
 		shrink = fmt.Sprintf("%d %% fewer entries than before, or a column that nobody has any more", s.ShrinkShare)
 	}
+	few := "count from the first entry on"
+	if s.ShareMinimum > 1 {
+		few = fmt.Sprintf("count from %d entries on; of fewer, at most half may be gone", s.ShareMinimum)
+	}
 	pairs(w, "directory", "waits for you:",
 		"  removals", most(s.RemoveCount, s.RemoveShare, "entries"),
 		"  changes but creations", most(s.ChangeCount, s.ChangeShare, "entries"),
-		"  is not believed", shrink)
+		"  is not believed", shrink,
+		"  shares", few)
 }
 
 // directoryGuardFlags are the limits of a directory's guard.
 type directoryGuardFlags struct {
-	removeCount, removeShare, changeCount, changeShare, shrinkShare int
-	set                                                             *pflag.FlagSet
+	removeCount, removeShare, changeCount, changeShare, shrinkShare, shareMinimum int
+	set                                                                           *pflag.FlagSet
 }
 
 func (d *directoryGuardFlags) fields(s *control.DirectorySettings) map[string][2]*int {
@@ -103,6 +108,8 @@ func (d *directoryGuardFlags) fields(s *control.DirectorySettings) map[string][2
 		"directory-change-count": {&d.changeCount, &s.ChangeCount},
 		"directory-change-share": {&d.changeShare, &s.ChangeShare},
 		"directory-shrink-share": {&d.shrinkShare, &s.ShrinkShare},
+		// As to all three shares.
+		"directory-share-minimum": {&d.shareMinimum, &s.ShareMinimum},
 	}
 }
 
@@ -113,6 +120,7 @@ func (d *directoryGuardFlags) add(f *pflag.FlagSet) {
 	f.IntVar(&d.changeCount, "directory-change-count", 0, "more than so many `entries` of the directory changed or removed ...")
 	f.IntVar(&d.changeShare, "directory-change-share", 0, "... or more than so many `percent` of the target's")
 	f.IntVar(&d.shrinkShare, "directory-shrink-share", 0, "a directory with so many `percent` fewer entries than before is not believed")
+	f.IntVar(&d.shareMinimum, "directory-share-minimum", 0, "the percentages count from so many `entries` on; of fewer, at most half may be gone")
 }
 
 func (d *directoryGuardFlags) given() bool {

@@ -47,10 +47,11 @@ type DirectorySettings struct {
 }
 
 // DefaultDirectorySettings are those of a link that nobody set any for. A tenth
-// of all subscribers does not leave between two runs of a day.
+// of all subscribers does not leave between two runs of a day, but one or two of
+// a dozen do.
 func DefaultDirectorySettings() DirectorySettings {
 	return DirectorySettings{
-		Limits:      directory.Limits{RemoveCount: 50, RemoveShare: 10, ChangeCount: 2000, ChangeShare: 50, ShrinkShare: 10},
+		Limits:      directory.Limits{RemoveCount: 50, RemoveShare: 10, ChangeCount: 2000, ChangeShare: 50, ShrinkShare: 10, ShareMinimum: 5},
 		Participate: ParticipateAll, GiveUp: 10,
 	}
 }

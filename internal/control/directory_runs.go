@@ -297,7 +297,7 @@ func (s DirectorySettings) faults() []error {
 	for _, count := range []struct {
 		name  string
 		value int
-	}{{"directory remove count", s.RemoveCount}, {"directory change count", s.ChangeCount}, {"directory give up", s.GiveUp}} {
+	}{{"directory remove count", s.RemoveCount}, {"directory change count", s.ChangeCount}, {"directory share minimum", s.ShareMinimum}, {"directory give up", s.GiveUp}} {
 		if count.value < 0 {
 			faults = append(faults, fmt.Errorf("%s %d: want 0 or more", count.name, count.value))
 		}

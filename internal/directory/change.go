@@ -55,6 +55,10 @@ type Limits struct {
 	// ShrinkShare: a source that has that many percent fewer entries than in the
 	// run before is not believed at all, and nothing is changed.
 	ShrinkShare int `json:"shrink_share"`
+	// ShareMinimum: a share says nothing of fewer entries than that, as one of
+	// nine is more than a tenth. More than half of a directory are too many to be
+	// gone, however few they are.
+	ShareMinimum int `json:"share_minimum"`
 }
 
 // Tally counts a compare's changes by kind, with what they are measured against.

@@ -30,18 +30,27 @@ func Judge(l Limits, t Tally) []Verdict {
 	if over(n, l.RemoveCount) {
 		hold(fmt.Sprintf("%d entries would be removed from the target, more than %d", n, l.RemoveCount), removals...)
 	}
-	if overShare(n, l.RemoveShare, t.Target) {
-		hold(fmt.Sprintf("%d of %d entries would be removed from the target, more than %d %%", n, t.Target, l.RemoveShare), removals...)
+	if most, trips := l.gone(n, l.RemoveShare, t.Target); trips {
+		hold(fmt.Sprintf("%d of %d entries would be removed from the target, more than %s", n, t.Target, most), removals...)
 	}
 	changes := []ChangeKind{Renumber, Alter, Remove, Unknown}
 	n = due(changes...)
 	if over(n, l.ChangeCount) {
 		hold(fmt.Sprintf("%d entries of the target would change, more than %d", n, l.ChangeCount), changes...)
 	}
-	if overShare(n, l.ChangeShare, t.Target) {
+	if n >= l.ShareMinimum && overShare(n, l.ChangeShare, t.Target) {
 		hold(fmt.Sprintf("%d of %d entries of the target would change, more than %d %%", n, t.Target, l.ChangeShare), changes...)
 	}
 	return verdicts
+}
+
+// gone reports whether a side may not lose n entries by a share, and says how much
+// it may: up to half of it where they are too few for the share.
+func (l Limits) gone(n, percent, of int) (most string, trips bool) {
+	if n < l.ShareMinimum && percent < 50 {
+		return "half", percent > 0 && overShare(n, 50, of)
+	}
+	return fmt.Sprintf("%d %%", percent), overShare(n, percent, of)
 }
 
 func over(n, limit int) bool { return limit > 0 && n > limit }
@@ -91,9 +100,10 @@ func many(having, entries int) bool { return having > fewHave || 2*having > entr
 
 func shrunk(side string, l Limits, now, last Extracted) []string {
 	var reasons []string
-	if fewer := last.Entries - now.Entries; fewer > 0 && overShare(fewer, l.ShrinkShare, last.Entries) && (side != "source" || now.Entries > 0) {
-		reasons = append(reasons, fmt.Sprintf("the %s's directory shows %d entries, and %d in the run before: more than %d %% fewer",
-			side, now.Entries, last.Entries, l.ShrinkShare))
+	fewer := last.Entries - now.Entries
+	if most, trips := l.gone(fewer, l.ShrinkShare, last.Entries); trips && (side != "source" || now.Entries > 0) {
+		reasons = append(reasons, fmt.Sprintf("the %s's directory shows %d entries, and %d in the run before: more than %s fewer",
+			side, now.Entries, last.Entries, most))
 	}
 	for _, a := range Attributes() {
 		having, maps := now.Having[a.Column]

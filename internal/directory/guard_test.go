@@ -15,6 +15,8 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	type kinds = map[directory.ChangeKind]int
 	limits := directory.Limits{RemoveCount: 50, RemoveShare: 10, ChangeCount: 2000, ChangeShare: 50}
+	small := limits
+	small.ShareMinimum = 5
 	for name, c := range map[string]struct {
 		limits directory.Limits
 		tally  directory.Tally
@@ -32,6 +34,17 @@ func TestJudge(t *testing.T) {
 		"too many changes":       {limits, directory.Tally{Target: 10000, Planned: kinds{"alter": 1990, "renumber": 6, "remove": 5, "create": 7}}, "renumber alter remove"},
 		"too large a share":      {limits, directory.Tally{Target: 100, Planned: kinds{"alter": 51}}, "alter"},
 		"no limits":              {directory.Limits{}, directory.Tally{Target: 100, Planned: kinds{"remove": 100, "alter": 9999}}, ""},
+		"one of nine":            {limits, directory.Tally{Target: 9, Planned: kinds{"remove": 1}}, "remove"},
+		"so few are no share":    {small, directory.Tally{Target: 9, Planned: kinds{"remove": 1, "alter": 3}}, ""},
+		"half of a few":          {small, directory.Tally{Target: 8, Planned: kinds{"remove": 3, "unknown": 1}}, ""},
+		"more than half":         {small, directory.Tally{Target: 7, Planned: kinds{"remove": 3, "unknown": 1}}, "remove unknown"},
+		"the last one":           {small, directory.Tally{Target: 1, Planned: kinds{"remove": 1}}, "remove"},
+		"all of a few":           {small, directory.Tally{Target: 4, Planned: kinds{"remove": 4, "create": 9}}, "remove"},
+		"from the minimum on":    {small, directory.Tally{Target: 49, Planned: kinds{"remove": 5}}, "remove"},
+		"half, if half may go":   {directory.Limits{RemoveShare: 60, ShareMinimum: 5}, directory.Tally{Target: 7, Planned: kinds{"remove": 4}}, ""},
+		"all of a few, no share": {directory.Limits{RemoveCount: 50, ShareMinimum: 5}, directory.Tally{Target: 4, Planned: kinds{"remove": 4}}, ""},
+		"all of a few altered":   {small, directory.Tally{Target: 3, Planned: kinds{"alter": 3}}, ""},
+		"five of five altered":   {small, directory.Tally{Target: 5, Planned: kinds{"alter": 5}}, "alter"},
 		"an empty target":        {limits, directory.Tally{Planned: kinds{"create": 9}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +71,8 @@ func TestJudgeHolds(t *testing.T) {
 	all := []directory.ChangeKind{directory.Renumber, directory.Alter, directory.Create, directory.Remove, directory.Unknown}
 	rapid.Check(t, func(t *rapid.T) {
 		limits := directory.Limits{RemoveCount: rapid.IntRange(0, 60).Draw(t, "count"), RemoveShare: rapid.IntRange(0, 100).Draw(t, "share"),
-			ChangeCount: rapid.IntRange(0, 200).Draw(t, "changes"), ChangeShare: rapid.IntRange(0, 100).Draw(t, "change share")}
+			ChangeCount: rapid.IntRange(0, 200).Draw(t, "changes"), ChangeShare: rapid.IntRange(0, 100).Draw(t, "change share"),
+			ShareMinimum: rapid.IntRange(0, 10).Draw(t, "minimum")}
 		tally := directory.Tally{Target: rapid.IntRange(0, 500).Draw(t, "target"), Planned: map[directory.ChangeKind]int{}, Approved: map[directory.ChangeKind]int{}}
 		goes := map[directory.ChangeKind]int{}
 		for _, kind := range all {
@@ -73,8 +87,9 @@ func TestJudgeHolds(t *testing.T) {
 		changed := removed + goes[directory.Alter] + goes[directory.Renumber]
 		for _, bad := range []bool{
 			limits.RemoveCount > 0 && removed > limits.RemoveCount, limits.ChangeCount > 0 && changed > limits.ChangeCount,
-			limits.RemoveShare > 0 && 100*removed > limits.RemoveShare*tally.Target,
-			limits.ChangeShare > 0 && 100*changed > limits.ChangeShare*tally.Target,
+			limits.RemoveShare > 0 && 100*removed > limits.RemoveShare*tally.Target && (removed >= limits.ShareMinimum || 2*removed > tally.Target),
+			limits.RemoveShare > 0 && limits.RemoveShare < 100 && tally.Target > 0 && removed >= tally.Target,
+			limits.ChangeShare > 0 && 100*changed > limits.ChangeShare*tally.Target && changed >= limits.ShareMinimum,
 			goes[directory.Create] != tally.Planned[directory.Create]-tally.Approved[directory.Create],
 		} {
 			if bad {
@@ -93,7 +108,7 @@ func TestBelieve(t *testing.T) {
 		}
 		return e
 	}
-	limits := directory.Limits{ShrinkShare: 10}
+	limits, small := directory.Limits{ShrinkShare: 10}, directory.Limits{ShrinkShare: 10, ShareMinimum: 5}
 	for name, c := range map[string]struct {
 		limits                                 directory.Limits
 		source, target, lastSource, lastTarget directory.Extracted
@@ -107,6 +122,11 @@ func TestBelieve(t *testing.T) {
 		"as before":               {limits: limits, source: x(100, 90, 0), target: x(100, 90, 0), lastSource: x(100, 90, 0), lastTarget: x(100, 90, 0)},
 		"a tenth fewer":           {limits: limits, source: x(90, 90), target: x(100, 100), lastSource: x(100, 100), lastTarget: x(100, 100)},
 		"more than that":          {limits: limits, source: x(89, 89), target: x(100, 100), lastSource: x(100, 100), lastTarget: x(100, 100), want: 1, text: "89 entries, and 100"},
+		"one of nine":             {limits: limits, source: x(8, 8), target: x(9, 9), lastSource: x(9, 9), lastTarget: x(9, 9), want: 1, text: "more than 10 %"},
+		"so few are no share":     {limits: small, source: x(8, 8), target: x(9, 9), lastSource: x(9, 9), lastTarget: x(9, 9)},
+		"more than half of a few": {limits: small, source: x(1, 1), target: x(3, 3), lastSource: x(3, 3), lastTarget: x(3, 3), want: 1, text: "more than half"},
+		"a few, of the target":    {limits: small, source: x(4, 4), target: x(0, 0), lastSource: x(4, 4), lastTarget: x(4, 4), want: 1, text: "target"},
+		"all of a few":            {limits: small, source: x(0), target: x(4, 4), lastSource: x(4, 4), lastTarget: x(4, 4), want: 1, text: "no entry at all"},
 		"of the target":           {limits: limits, source: x(100, 100), target: x(0, 0), lastSource: x(100, 100), lastTarget: x(100, 100), want: 1, text: "target"},
 		"meant by the operator":   {limits: directory.Limits{}, source: x(1, 0), target: x(100, 100), lastSource: x(100, 100), lastTarget: x(100, 100)},
 		"passwords are hidden":    {limits: limits, source: x(100, 0), target: x(100, 100), lastSource: x(100, 100), lastTarget: x(100, 100), want: 1, text: "password"},
