@@ -28,6 +28,8 @@ type Ports struct {
 	// Directories and Directory may be nil where no directory is mirrored.
 	Directories control.Directories
 	Directory   DirectoryRecords
+	// Approved may be nil; no run is started then over directories.
+	Approved DirectoryStarter
 }
 
 // Settings bound what one worker process does at a time. Zero values take the

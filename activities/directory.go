@@ -23,6 +23,15 @@ type DirectoryRecords interface {
 	// AddMailboxes makes mailboxes participate, all or none: see
 	// control.Repository.
 	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
+	// ApprovedDirectories lists the links of whose directory an operator let
+	// changes go since the last run began.
+	ApprovedDirectories(ctx context.Context) ([]string, error)
+}
+
+// DirectoryStarter starts runs over directories.
+type DirectoryStarter interface {
+	// AskDirectory is control.DirectoryRunner's.
+	AskDirectory(ctx context.Context, link, trigger string) error
 }
 
 // LeaseTimes are those of the lease under which a directory is written to.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"mailmirror/internal/control"
 )
 
 // SweepInput bounds one sweep.
@@ -19,10 +21,13 @@ type SweepResult struct {
 	Due     int `json:"due"`
 	Started int `json:"started"`
 	Running int `json:"running"` // of Due: a MailboxSync was at it already
+	// Directories counts the runs that were asked for since changes were approved.
+	Directories int `json:"directories,omitempty"`
 }
 
 // StartDue starts a MailboxSync for every mailbox with work due that has none
-// running. Repeating it does no harm.
+// running, and a run over every directory of which an operator let changes go
+// while none could be started. Repeating it does no harm.
 func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
@@ -67,5 +72,29 @@ func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, 
 	if err := context.Cause(starting); err != nil {
 		return SweepResult{}, pageError(ctx, err)
 	}
-	return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load())}, nil
+	directories, err := a.startApproved(ctx)
+	if err != nil {
+		return SweepResult{}, pageError(ctx, err)
+	}
+	return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load()), Directories: directories}, nil
+}
+
+// startApproved asks for the runs that carry out what was approved while the
+// mirror was suspended, or Temporal away. Each begins after that, and is asked for
+// until it does.
+func (a *Activities) startApproved(ctx context.Context) (asked int, err error) {
+	if a.ports.Directory == nil || a.ports.Approved == nil {
+		return 0, nil
+	}
+	links, err := a.ports.Directory.ApprovedDirectories(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, link := range links {
+		if err := a.ports.Approved.AskDirectory(ctx, link, control.DirectoryApproval); err != nil {
+			return asked, err
+		}
+		asked++
+	}
+	return asked, nil
 }

@@ -42,6 +42,8 @@ type Runs struct {
 	Joined map[mailbox.Number]bool
 	// Refuse keeps mailboxes from joining.
 	Refuse map[mailbox.Number]bool
+	// Approved are links of whose directory changes were approved.
+	Approved []string
 }
 
 // NewRuns returns both directories without entries.
@@ -88,6 +90,9 @@ func (r *Runs) Changes() []control.DirectoryChange {
 func (r *Runs) DirectorySettings(context.Context, string) (control.DirectorySettings, error) {
 	return r.Settings, nil
 }
+
+// ApprovedDirectories implements activities.DirectoryRecords.
+func (r *Runs) ApprovedDirectories(context.Context) ([]string, error) { return r.Approved, nil }
 
 // BeginDirectoryRun implements control.DirectoryRuns.
 func (r *Runs) BeginDirectoryRun(_ context.Context, runID, link, trigger string) error {

@@ -120,7 +120,7 @@ func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, dec
 	}
 	s, err := c.repo.Suspension(ctx)
 	if err != nil || s.Still() {
-		return messages, entries, err // the next run after the resumption does it
+		return messages, entries, err // the sweep after the resumption starts it
 	}
 	for _, link := range links {
 		if err := c.runner.AskDirectory(ctx, link, DirectoryApproval); err != nil {

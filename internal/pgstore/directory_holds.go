@@ -102,6 +102,12 @@ func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit
 	return list, nil
 }
 
+// ApprovedDirectories implements activities.DirectoryRecords.
+func (s *Store) ApprovedDirectories(ctx context.Context) ([]string, error) {
+	links, err := s.q.ApprovedDirectories(ctx, control.DirectoryDryRun)
+	return links, classify("look for approved changes of directories", err)
+}
+
 // DecideDirectoryHolds implements control.DirectoryHolds, in one transaction. It
 // returns what was decided on, with the ids that the holds had.
 func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision control.HoldState, who string) ([]control.DirectoryHold, error) {

@@ -334,3 +334,43 @@ func TestDirectoryMembers(t *testing.T) {
 	}
 	must(t, s.RemoveLink(ctx, link))
 }
+
+// TestApprovedDirectories: a run has to follow an approval, and one that had begun
+// before is not it.
+func TestApprovedDirectories(t *testing.T) {
+	t.Parallel()
+	s := mirrored(t)
+	settings := control.DefaultDirectorySettings()
+	source, target := paired(t, s)
+	approved := func(when string, want ...string) {
+		t.Helper()
+		got, err := s.ApprovedDirectories(t.Context())
+		must(t, err)
+		equal(t, "approved "+when, got, want)
+	}
+	decide := func(decision control.HoldState) {
+		t.Helper()
+		_, err := s.DecideDirectoryHolds(t.Context(), []int64{directoryHolds(t, s)[0].ID}, decision, "anna")
+		must(t, err)
+	}
+	compared(t, s, "held", "operator", settings, source[:1], target)
+	hold(t, s, "held", directory.Remove)
+	approved("while it waits")
+	decide(control.HoldApproved)
+	approved("while the run that held it is not over", link)
+	finished(t, s, "held")
+	approved("after it", link)
+	compared(t, s, "dry", control.DirectoryDryRun, settings, source[:1], target)
+	finished(t, s, "dry")
+	approved("after a dry run", link)
+	must(t, s.BeginDirectoryRun(t.Context(), "next", link, control.DirectoryApproval))
+	approved("when a run has begun")
+	finished(t, s, "next")
+	approved("and failed to do it")
+	decide(control.HoldRefused)
+	approved("when it is refused")
+	decide(control.HoldApproved)
+	approved("when it is approved again", link)
+	must(t, s.RemoveDirectoryStore(t.Context(), "dr"))
+	approved("without a directory")
+}

@@ -253,6 +253,16 @@ func TestDirectorySuspended(t *testing.T) {
 	}
 	r.mirror(0)
 	r.same("after two at once")
+	// What is approved meanwhile is done after the resumption, by nobody's asking.
+	r.remove(r.from, numbers(2000, 60)...)
+	r.mirror(3)
+	r.run("suspend", "--reason", "test", "--wait")
+	kept := r.kept()
+	r.command(t.Context(), "guard", "approve", "--link", link, "--all")
+	kept("approved while suspended")
+	r.run("resume")
+	r.awaitDirectory(func() bool { return len(r.subscribers(r.to)) == len(r.subscribers(r.from)) })
+	r.same("after the approval")
 }
 
 // TestDirectoryFuzz makes random directories on both sides: after one run they

@@ -75,6 +75,22 @@ FROM directory_holds h
 WHERE @link::text = '' OR h.link = @link
 ORDER BY h.link, h.kind, h.state;
 
+-- ApprovedDirectories are the links of whose directory an operator let changes go
+-- since the last run began.
+-- name: ApprovedDirectories :many
+SELECT l.name FROM links l
+WHERE EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
+    AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.target)
+    AND EXISTS (
+        SELECT FROM directory_holds h
+        WHERE h.link = l.name AND h.state = 'approved'
+            AND NOT EXISTS (
+                SELECT FROM directory_runs r
+                WHERE r.link = h.link AND r.trigger <> @dry_run AND r.started_at > h.decided_at
+            )
+    )
+ORDER BY l.name;
+
 -- name: ListDirectoryHeld :many
 SELECT d.* FROM directory_holds h
 JOIN directory_held d ON d.link = h.link AND d.kind = h.kind AND d.state = h.state

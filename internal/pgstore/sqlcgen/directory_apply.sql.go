@@ -9,6 +9,43 @@ import (
 	"context"
 )
 
+const ApprovedDirectories = `-- name: ApprovedDirectories :many
+SELECT l.name FROM links l
+WHERE EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
+    AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.target)
+    AND EXISTS (
+        SELECT FROM directory_holds h
+        WHERE h.link = l.name AND h.state = 'approved'
+            AND NOT EXISTS (
+                SELECT FROM directory_runs r
+                WHERE r.link = h.link AND r.trigger <> $1 AND r.started_at > h.decided_at
+            )
+    )
+ORDER BY l.name
+`
+
+// ApprovedDirectories are the links of whose directory an operator let changes go
+// since the last run began.
+func (q *Queries) ApprovedDirectories(ctx context.Context, dryRun string) ([]string, error) {
+	rows, err := q.db.Query(ctx, ApprovedDirectories, dryRun)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const CountDirectoryHeld = `-- name: CountDirectoryHeld :one
 SELECT count(*) FROM directory_held WHERE link = $1 AND kind = $2 AND state = $3
 `
