@@ -19,7 +19,9 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// go-imap's server locks itself out when a log-in fails.
-		goleak.IgnoreAnyFunction("github.com/emersion/go-imap/v2/imapserver.(*Conn).serve"))
+		goleak.IgnoreAnyFunction("github.com/emersion/go-imap/v2/imapserver.(*Conn).serve"),
+		// What starts the servers of the integration tests lives as long as the process.
+		goleak.IgnoreAnyFunction("mailmirror/test/servers.startAll"))
 }
 
 // script is a server that does what a test says, to show what no well-behaved

@@ -10,7 +10,11 @@ import (
 	"mailmirror/internal/ldapdir/ldapdirtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// What starts the servers lives as long as the process.
+		goleak.IgnoreAnyFunction("mailmirror/test/servers.startAll"))
+}
 
 func TestSlapd(t *testing.T) { ldapdirtest.Run(t, ldapdirtest.Slapd()) }
 

@@ -152,14 +152,17 @@ type spawn struct {
 
 var spawner = sync.OnceValue(func() chan<- spawn {
 	spawns := make(chan spawn)
-	go func() {
-		runtime.LockOSThread()
-		for s := range spawns {
-			s.started <- s.cmd.Start()
-		}
-	}()
+	go startAll(spawns)
 	return spawns
 })
+
+// startAll runs as long as the process. It has a name for goleak to leave it out.
+func startAll(spawns <-chan spawn) {
+	runtime.LockOSThread()
+	for s := range spawns {
+		s.started <- s.cmd.Start()
+	}
+}
 
 // process is one running server: a master process and everything it started,
 // all in one process group of their own.
