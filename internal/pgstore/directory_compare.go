@@ -15,8 +15,11 @@ import (
 // inBulk sets how statements are planned that see all of a directory, for their
 // transaction: what is staged and found is new to the server, whose figures of it
 // are of the run before or of none, and a plan that looks up row by row on their
-// word takes hours. Sorting and hashing take seconds, whatever is there.
-const inBulk = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"
+// word takes hours. So does a merge by one of several columns, where an index has
+// that in order, which has the others compared for every pair of rows. Hashing goes
+// by all of them, and takes seconds, whatever is there.
+const inBulk = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; " +
+	"SET LOCAL work_mem = '64MB'"
 
 // inBulkTx is inTx for such statements.
 func (s *Store) inBulkTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {

@@ -3,8 +3,24 @@ package pgstore
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 )
+
+// PlanInBulk explains a statement as it is planned in bulk.
+func PlanInBulk(ctx context.Context, s *Store, statement string, args ...any) (plan []string, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, inBulk); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, "EXPLAIN "+statement, args...)
+		if err == nil {
+			plan, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		return err
+	})
+	return plan, err
+}
 
 // MigrateDown takes every migration back.
 func MigrateDown(ctx context.Context, s *Store) error { return MigrateTo(ctx, s, 0) }
