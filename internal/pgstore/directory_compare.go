@@ -45,6 +45,9 @@ func (s *Store) CompareDirectory(ctx context.Context, runID string, settings con
 		if err := notApplied(ctx, q, op, runID); err != nil {
 			return err
 		}
+		if err := whole(ctx, q, op, run); err != nil {
+			return err
+		}
 		c := comparer{q: q, run: run, settings: settings}
 		if err := c.compare(ctx); err != nil {
 			return err
@@ -68,6 +71,35 @@ func notApplied(ctx context.Context, q *sqlcgen.Queries, op, runID string) error
 		}
 	}
 	return err
+}
+
+// whole refuses to compare what is not what was extracted. Staged entries do not
+// survive a crash of the database, and a side of which nothing is left looks like
+// one from which everybody is gone; two attempts at once may have staged it twice.
+// An entry that was read twice while it was renamed is staged once.
+func whole(ctx context.Context, q *sqlcgen.Queries, op string, run sqlcgen.DirectoryRun) error {
+	if run.SourceExtract == nil || run.TargetExtract == nil {
+		return nil
+	}
+	staged, err := q.CountStaged(ctx, run.RunID)
+	if err != nil {
+		return err
+	}
+	for _, side := range []struct {
+		name    control.Side
+		extract []byte
+		staged  int64
+	}{{control.SourceSide, run.SourceExtract, staged.Source}, {control.TargetSide, run.TargetExtract, staged.Target}} {
+		var extract directory.Extracted
+		if err := kept(op, side.extract, &extract); err != nil {
+			return err
+		}
+		if read := int64(extract.Entries); side.staged > read || side.staged == 0 && read > 0 {
+			return fault.New(fault.Permanent, op, fmt.Errorf("of %d entries that were read of the %s the database has %d: was it restarted?",
+				read, side.name, side.staged), "nothing was changed; the next run reads everything again")
+		}
+	}
+	return nil
 }
 
 // comparer is one compare.

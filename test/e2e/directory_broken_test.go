@@ -1,0 +1,150 @@
+//go:build integration
+
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/client"
+
+	"mailmirror/internal/control"
+	"mailmirror/test/faults"
+	"mailmirror/test/servers"
+	"mailmirror/workflows"
+)
+
+// TestDirectoryBrokenOff ends runs at their worst moments: half-way through a
+// circle of numbers, and with the database dead in mid-compare.
+func TestDirectoryBrokenOff(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	all := crowd(2001, 30)
+	r.put(r.from, all...)
+	r.startWorker()
+	r.mirror(0)
+	r.same("at first")
+	members := r.members()
+	if !slices.Equal(members, numbersOf(all)) {
+		t.Fatalf("in the link are %v", members)
+	}
+	renumber := func(from, to string) string {
+		return ldifLine("dn", dnOf(r.from, from)) + "changetype: modrdn\nnewrdn: MailboxNumber=" + to + "\ndeleteoldrdn: 1\n\n"
+	}
+	// circle gives 2001 the number 2002, 2002 the number 2003, and 2003 the number
+	// 2001. On DR the last goes first, to a free number.
+	circle := func() {
+		r.apply(r.from, renumber("2003", "9")+renumber("2002", "2003")+renumber("2001", "2002")+renumber("9", "2001"))
+	}
+	halfWay := func(when string) {
+		r.t.Helper()
+		numbers := numbersIn(r.subscribers(r.to))
+		if !slices.Contains(numbers, "9999") || slices.Contains(numbers, "2003") || len(numbers) != len(all) {
+			r.t.Fatalf("%s: DR has %v, want 2003 under a number for a while", when, numbers)
+		}
+	}
+	mended := func(when string) {
+		r.t.Helper()
+		run := r.mirror(0)
+		if run.Renumbers != 3 || run.Created+run.Removed > 0 {
+			r.t.Errorf("%s: the run is %+v", when, run)
+		}
+		r.same(when)
+		r.idle(when)
+		if got := r.members(); !slices.Equal(got, members) {
+			r.t.Errorf("%s: in the link are %v", when, got)
+		}
+	}
+	scene := func(name string, play func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			r.t = t
+			play(t)
+		})
+		r.t = t
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+
+	scene("a circle of numbers is broken off", func(t *testing.T) {
+		circle()
+		// The new name of a rename (RFC 4511, 4.9) is followed by a BOOLEAN.
+		moment := r.toTo.Inject(faults.AfterPattern(faults.ToServer, "MailboxNumber=2003\x01\x01", 1, faults.Stall))
+		r.run("directory", "sync", link)
+		await(t, moment, "the second step of the circle")
+		r.killWorker()
+		r.toTo.Clear()
+		info := r.stack.Info()
+		c, err := client.Dial(client.Options{HostPort: info.TemporalAddress, Namespace: info.TemporalNamespace})
+		must(t, err)
+		defer c.Close()
+		must(t, c.TerminateWorkflow(t.Context(), workflows.DirectoryID(link), "", "the test wants another run"))
+		halfWay("broken off")
+		r.startWorker()
+		mended("the run after it")
+	})
+
+	scene("a circle of numbers is refused half-way", func(t *testing.T) {
+		circle()
+		must(t, r.to.Change(t.Context(), func(o *servers.SlapdOptions) {
+			o.Access = []string{`dn.base="` + dnOf(r.to, "2002") + `" by dn.exact="` + r.to.TrustedDN() + `" read by * break`}
+		}))
+		for range 2 {
+			if run := r.mirror(1); run.State != control.DirectoryDone || run.Failed == 0 {
+				t.Errorf("the run is %+v", run)
+			}
+			halfWay("refused")
+		}
+		must(t, r.to.Change(t.Context(), func(o *servers.SlapdOptions) { o.Access = nil }))
+		mended("the run after the refusal")
+	})
+
+	scene("the database dies in mid-compare", func(t *testing.T) {
+		for _, n := range []string{"2004", "2005"} {
+			r.replace(r.from, n, "sn", "Changed")
+		}
+		r.remove(r.from, "2030")
+		kept := r.kept()
+		conn, err := pgx.Connect(t.Context(), r.stack.Info().DatabaseDSN)
+		must(t, err)
+		defer conn.Close(t.Context())
+		// The compare alone needs this table, and waits for it.
+		_, err = conn.Exec(t.Context(), "BEGIN; LOCK TABLE directory_matched")
+		must(t, err)
+		r.run("directory", "sync", link)
+		r.awaitDirectory(func() bool {
+			var waiting bool
+			must(t, conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'directory_matched'::regclass)").Scan(&waiting))
+			return waiting
+		})
+		must(t, syscall.Kill(r.child("postgres"), syscall.SIGKILL))
+		var run control.DirectoryRun
+		r.until("the run to end", func() bool {
+			var runs []control.DirectoryRun
+			code, out, _ := r.command(t.Context(), "directory", "history", link, "--limit", "1", "-o", "json")
+			if code != 0 || json.Unmarshal([]byte(out), &runs) != nil || len(runs) == 0 {
+				return false
+			}
+			run = runs[0]
+			return run.State != control.DirectoryRunning
+		})
+		if said := strings.Join(run.Reasons, "; "); run.State != control.DirectoryFailed || !strings.Contains(said, "was it restarted?") {
+			t.Errorf("the run is %+v", run)
+		} else {
+			t.Logf("it says: %s (%s)", said, run.Hint)
+		}
+		kept("when the database died")
+		if got := r.members(); !slices.Equal(got, members) {
+			t.Errorf("in the link are %v", got)
+		}
+		if run := r.mirror(0); run.Altered != 2 || run.Removed != 1 || run.Created+run.Renumbers > 0 {
+			t.Errorf("the run after it is %+v", run)
+		}
+		r.same("after the run that follows")
+		r.idle("after the run that follows")
+	})
+}
