@@ -266,15 +266,14 @@ func TestDirectorySuspended(t *testing.T) {
 }
 
 // TestDirectoryFuzz makes random directories on both sides: after one run they
-// are equal, after a second there was nothing to do.
+// are equal, after a second there was nothing to do. It speaks TLS to both.
 func TestDirectoryFuzz(t *testing.T) {
 	t.Parallel()
 	const rounds = 6
-	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r := newSecureRig(t)
 	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
 		"--directory-change-share", "0", "--directory-shrink-share", "0")
 	r.run("link", "edit", link, "--participate", "manual", "--directory-remove-unknown")
-	r.startWorker()
 	for round := range rounds {
 		rng := rand.New(rand.NewPCG(uint64(round), 7))
 		for _, s := range []*servers.Slapd{r.from, r.to} {
