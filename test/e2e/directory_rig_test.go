@@ -64,7 +64,9 @@ func aSubscriber(number, name string) subscriber {
 }
 
 // dnOf is where the entry of a number is, on either side.
-func dnOf(s *servers.Slapd, number string) string { return "MailboxNumber=" + number + "," + s.Base() }
+func dnOf(s servers.Directory, number string) string {
+	return "MailboxNumber=" + number + "," + s.Base()
+}
 
 func ldifLine(name, value string) string {
 	if value == "" {
@@ -86,7 +88,7 @@ func (e subscriber) ldif(dn string) string {
 }
 
 // put creates entries of subscribers on a server.
-func (r *directoryRig) put(s *servers.Slapd, entries ...subscriber) {
+func (r *directoryRig) put(s servers.Directory, entries ...subscriber) {
 	r.t.Helper()
 	var b strings.Builder
 	for _, e := range entries {
@@ -95,7 +97,7 @@ func (r *directoryRig) put(s *servers.Slapd, entries ...subscriber) {
 	r.apply(s, b.String())
 }
 
-func (r *directoryRig) apply(s *servers.Slapd, ldif string) {
+func (r *directoryRig) apply(s servers.Directory, ldif string) {
 	r.t.Helper()
 	if err := s.Apply(r.t.Context(), ldif); err != nil {
 		r.t.Fatal(err)
@@ -103,7 +105,7 @@ func (r *directoryRig) apply(s *servers.Slapd, ldif string) {
 }
 
 // replace gives an attribute of an entry other values; none takes it away.
-func (r *directoryRig) replace(s *servers.Slapd, number, attribute string, values ...string) {
+func (r *directoryRig) replace(s servers.Directory, number, attribute string, values ...string) {
 	r.t.Helper()
 	text := ldifLine("dn", dnOf(s, number)) + "changetype: modify\nreplace: " + attribute + "\n"
 	for _, v := range values {
@@ -112,7 +114,7 @@ func (r *directoryRig) replace(s *servers.Slapd, number, attribute string, value
 	r.apply(s, text+"-\n\n")
 }
 
-func (r *directoryRig) remove(s *servers.Slapd, numbers ...string) {
+func (r *directoryRig) remove(s servers.Directory, numbers ...string) {
 	r.t.Helper()
 	text := ""
 	for _, n := range numbers {
@@ -123,13 +125,13 @@ func (r *directoryRig) remove(s *servers.Slapd, numbers ...string) {
 
 // subscribers reads all entries of mailboxes from a server's own dump: whatever
 // LDAP says of them.
-func (r *directoryRig) subscribers(s *servers.Slapd) map[string]subscriber {
+func (r *directoryRig) subscribers(s servers.Directory) map[string]subscriber {
 	r.t.Helper()
 	text, err := s.Dump(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	own := []string{"structuralobjectclass", "entryuuid", "creatorsname", "createtimestamp", "entrycsn", "modifiersname", "modifytimestamp"}
+	own := []string{"structuralobjectclass", "entryuuid", "creatorsname", "createtimestamp", "entrycsn", "modifiersname", "modifytimestamp", "nsuniqueid"}
 	all := map[string]subscriber{}
 	for record := range strings.SplitSeq(text, "\n\n") {
 		e := subscriber{}
