@@ -189,12 +189,20 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 		// One that stays open would leave too few to the syncs: a poll's is closed.
 		plan.Mode = watch.Poll
 	}
+	named, byName := source.(namer)
 	for _, n := range roster.Numbers {
-		if watch.ShardOf(n, shards) == s.in.Shard {
+		// One of which the store's directory tells no log-in is listened to when it
+		// does: that is a change of the plan. Its syncs say what is wrong.
+		if watch.ShardOf(n, shards) == s.in.Shard && (!byName || named.Knows(n)) {
 			plan.Numbers = append(plan.Numbers, n)
 		}
 	}
 	return plan, nil
+}
+
+// namer is a source that may not know by what name to log in for a mailbox.
+type namer interface {
+	Knows(n mailbox.Number) bool
 }
 
 // idleLimit is how many connections a shard may hold to hear of one mailbox

@@ -14,7 +14,7 @@ type checker struct{ stores *stores }
 
 // CheckStore implements control.Checker.
 func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
-	store, err := c.stores.imap(s)
+	store, err := c.stores.imap(ctx, s)
 	if err != nil {
 		return control.StoreReport{}, err
 	}

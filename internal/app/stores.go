@@ -23,8 +23,9 @@ type stores struct {
 	shares *shares
 	log    *slog.Logger
 
-	mu   sync.Mutex
-	open map[string]openStore
+	mu     sync.Mutex
+	open   map[string]openStore
+	logins map[string]*logins
 }
 
 type openStore struct {
@@ -33,7 +34,7 @@ type openStore struct {
 }
 
 func newStores(repo *pgstore.Store, keys *seal.Ring, shares *shares, log *slog.Logger) *stores {
-	return &stores{repo: repo, keys: keys, shares: shares, log: log, open: map[string]openStore{}}
+	return &stores{repo: repo, keys: keys, shares: shares, log: log, open: map[string]openStore{}, logins: map[string]*logins{}}
 }
 
 // Stores implements activities.Links.
@@ -50,7 +51,7 @@ func (s *stores) Stores(ctx context.Context, link string) (activities.LinkStores
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	both, err := s.linkStores(l, source, target)
+	both, err := s.linkStores(ctx, l, source, target)
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
@@ -66,12 +67,12 @@ func (s *stores) guarded(ctx context.Context, link string, both *activities.Link
 	return err
 }
 
-func (s *stores) linkStores(l control.Link, source, target control.Store) (activities.LinkStores, error) {
-	from, err := s.imap(source)
+func (s *stores) linkStores(ctx context.Context, l control.Link, source, target control.Store) (activities.LinkStores, error) {
+	from, err := s.imap(ctx, source)
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	to, err := s.imap(target)
+	to, err := s.imap(ctx, target)
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
@@ -83,8 +84,13 @@ func (s *stores) linkStores(l control.Link, source, target control.Store) (activ
 		Admit: s.shares.admit(source, target), AdmitSource: s.shares.admit(source), Pace: pace}, nil
 }
 
-// imap returns the adapter of a store as it is configured now.
-func (s *stores) imap(c control.Store) (*imapstore.Store, error) {
+// imap returns the adapter of a store as it is configured now, with the log-ins of
+// its mailboxes as they are now.
+func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, error) {
+	logins := s.loginsOf(c.Name)
+	if err := logins.refresh(ctx, c.LoginsVersion); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o, ok := s.open[c.Name]; ok && o.updated.Equal(c.UpdatedAt) {
@@ -98,11 +104,21 @@ func (s *stores) imap(c control.Store) (*imapstore.Store, error) {
 		Name: c.Name, Address: c.IMAPAddress,
 		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
 		Login: imapstore.Login(c.Login), Separator: c.Separator,
-		TrustedName: c.TrustedName, Password: password, Logger: s.log,
+		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.open[c.Name] = openStore{updated: c.UpdatedAt, store: store}
 	return store, nil
+}
+
+// loginsOf are those of a store, the same for every adapter that is made for it.
+func (s *stores) loginsOf(store string) *logins {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.logins[store] == nil {
+		s.logins[store] = &logins{repo: s.repo, store: store}
+	}
+	return s.logins[store]
 }

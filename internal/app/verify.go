@@ -20,7 +20,7 @@ type verifier struct {
 
 // Verify implements control.Verifier.
 func (v *verifier) Verify(ctx context.Context, r control.VerifyRequest, each func(control.VerifyResult)) error {
-	both, err := v.stores.linkStores(r.Link, r.Source, r.Target)
+	both, err := v.stores.linkStores(ctx, r.Link, r.Source, r.Target)
 	if err != nil {
 		return err
 	}

@@ -363,7 +363,23 @@ func (c *cli) writeEntry(w io.Writer, v control.DirectoryEntryView) {
 		}
 		return strings.Join(dns, "; ")
 	}
-	pairs(w, "mailbox", string(v.Number)+" of link "+v.Link, "source", none(v.Source), "target", none(v.Target), "protected", protected)
+	login := func(login string, dns []string) string {
+		switch {
+		case login == string(v.Number), len(dns) == 0:
+			return ""
+		case login == "":
+			return "none: the mailbox cannot be opened"
+		}
+		return login
+	}
+	lines := []any{"mailbox", string(v.Number) + " of link " + v.Link, "source", none(v.Source), "target", none(v.Target)}
+	if text := login(v.SourceLogin, v.Source); text != "" {
+		lines = append(lines, "source log-in", text)
+	}
+	if text := login(v.TargetLogin, v.Target); text != "" {
+		lines = append(lines, "target log-in", text)
+	}
+	pairs(w, append(lines, "protected", protected)...)
 	t := c.newTable("COLUMN", "SOURCE", "TARGET", "")
 	for _, col := range v.Columns {
 		same := "differs"

@@ -59,7 +59,10 @@ func (s *system) directory() {
 	entry := func(dn, password, cn string) directory.Entry {
 		return controltest.Numbered("1001", dn, map[directory.Column]string{directory.Password: password, directory.CommonName: cn, directory.RecordedName: "RIFF"})
 	}
-	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": entry("cn=Ann,o=prod", "geheim1", "Ann")}
+	ann := entry("cn=Ann,o=prod", "geheim1", "Ann")
+	ann.Login = "ann@example.org"
+	s.records.LoginsOf = map[string]*directory.Logins{"prod": directory.NewLogins("{mail}", map[string]string{"1001": ann.Login})}
+	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": ann}
 	s.sides.Target = map[string]directory.Entry{"cn=Ann,o=site": entry("cn=Ann,o=site", "geheim2", "Anne")}
 	s.ldap.Reports = map[string]control.DirectoryReport{
 		"prod": {Server: "OpenLDAP", Entries: 500, AtLeast: true, Faults: []string{"the schema has no attribute umRecordedName"},

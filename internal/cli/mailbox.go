@@ -171,6 +171,7 @@ func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
 	}
 	pairs(w,
 		"mailbox", string(m.Number)+" of link "+m.Link,
+		"source log-in", m.SourceLogin, "target log-in", m.TargetLogin,
 		"state", m.State,
 		"messages", m.Messages, "greetings", m.Greetings,
 		"lasting differences", differences, "held", held,

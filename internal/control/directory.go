@@ -112,6 +112,9 @@ type DirectoryChange struct {
 	Error    string      `json:"error,omitempty"`
 	Hint     string      `json:"hint,omitempty"`
 	Failures int         `json:"failures,omitempty"` // runs in a row in which it failed
+	// TargetLogin is the IMAP log-in of the target's entry when it was looked at
+	// last, for SaveDirectoryChanges; "" where it gives none.
+	TargetLogin string `json:"-"`
 }
 
 // Triggers of directory runs.
@@ -198,6 +201,9 @@ type DirectoryConfig interface {
 	DirectoryStore(ctx context.Context, store string) (DirectoryStore, bool, error)
 	PutDirectoryStore(ctx context.Context, d DirectoryStore) error
 	RemoveDirectoryStore(ctx context.Context, store string) error
+	// Logins returns by which IMAP log-ins a store knows its mailboxes, and their
+	// version: while Store.LoginsVersion is the same, they are.
+	Logins(ctx context.Context, store string) (*directory.Logins, int64, error)
 	// DirectorySettings returns a link's settings, the defaults where none are set.
 	DirectorySettings(ctx context.Context, link string) (DirectorySettings, error)
 	SetDirectorySettings(ctx context.Context, link string, s DirectorySettings) error

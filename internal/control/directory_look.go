@@ -45,6 +45,8 @@ type DirectoryLook struct {
 	// Source and Target are where the entries are found now; zero where a side
 	// has none.
 	Source, Target directory.Ref
+	// TargetLogin is the IMAP log-in of the target's entry as it is now.
+	TargetLogin string
 }
 
 // Look reads both entries of a planned change again and plans it anew: what was
@@ -100,7 +102,7 @@ func (s DirectorySides) plan(c directory.Change, source, target *directory.Entry
 		look.Source = source.Ref
 	}
 	if target != nil {
-		look.Target = target.Ref
+		look.Target, look.TargetLogin = target.Ref, target.Login
 	}
 	var err error
 	look.Operations, err = s.TargetMapping.Plan(c, source, target, s.SourceMapping)

@@ -21,6 +21,10 @@ type DirectoryEntryView struct {
 	// several where the number is not unique there.
 	Source []string `json:"source"`
 	Target []string `json:"target"`
+	// SourceLogin and TargetLogin are the IMAP log-ins of the entries, as they give
+	// them now; "" where an entry gives none, or there is none.
+	SourceLogin string `json:"source_login"`
+	TargetLogin string `json:"target_login"`
 	// Protected is true where one of the entries is.
 	Protected bool                  `json:"protected"`
 	Equal     bool                  `json:"equal"`
@@ -66,11 +70,19 @@ func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox
 		return DirectoryEntryView{}, fault.New(fault.Config, op+": neither directory has it", nil, "")
 	}
 	v := DirectoryEntryView{Link: link, Number: number, Source: dns(source), Target: dns(target),
-		Columns: columnViews(sides, source, target)}
+		Columns: columnViews(sides, source, target), SourceLogin: loginOf(source), TargetLogin: loginOf(target)}
 	v.Protected = slices.ContainsFunc(slices.Concat(source, target), func(e directory.Entry) bool { return e.Protected })
 	v.Equal = len(source) == 1 && len(target) == 1 &&
 		!slices.ContainsFunc(v.Columns, func(c DirectoryColumnView) bool { return !c.Equal })
 	return v, nil
+}
+
+// loginOf is the log-in that all entries with a number agree on.
+func loginOf(entries []directory.Entry) string {
+	if len(entries) == 0 || slices.ContainsFunc(entries, func(e directory.Entry) bool { return e.Login != entries[0].Login }) {
+		return ""
+	}
+	return entries[0].Login
 }
 
 func dns(entries []directory.Entry) []string {

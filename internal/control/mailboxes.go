@@ -53,7 +53,33 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 
 // Mailbox returns one mailbox of a link.
 func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (Mailbox, error) {
-	return c.repo.Mailbox(ctx, key)
+	m, err := c.repo.Mailbox(ctx, key)
+	if err != nil || c.records == nil {
+		return m, err
+	}
+	l, err := c.repo.Link(ctx, key.Link)
+	if err != nil {
+		return m, err
+	}
+	if m.SourceLogin, err = c.otherLogin(ctx, l.Source, key.Number); err != nil {
+		return m, err
+	}
+	m.TargetLogin, err = c.otherLogin(ctx, l.Target, key.Number)
+	return m, err
+}
+
+// otherLogin is by which log-in a store knows a mailbox; "" where that is its
+// number, or where it cannot be told, which the mailbox's syncs say.
+func (c *Control) otherLogin(ctx context.Context, store string, number mailbox.Number) (string, error) {
+	logins, _, err := c.records.Logins(ctx, store)
+	if err != nil {
+		return "", err
+	}
+	login, err := logins.Login(string(number))
+	if err != nil || login == string(number) {
+		return "", nil //nolint:nilerr // see above
+	}
+	return login, nil
 }
 
 // Mailboxes lists the mailboxes of a link by number.

@@ -56,6 +56,9 @@ type Store struct {
 	PollEvery time.Duration `json:"poll_every_ns"`
 	CreatedAt time.Time     `json:"created_at"`
 	UpdatedAt time.Time     `json:"updated_at"`
+	// LoginsVersion is another one whenever log-ins of its mailboxes may be others:
+	// see DirectoryConfig.Logins.
+	LoginsVersion int64 `json:"-"`
 }
 
 // Link is a directed pair of stores.
@@ -117,4 +120,8 @@ type Mailbox struct {
 	// Held is how many messages of the target wait to be deleted.
 	Held      int       `json:"held"`
 	CreatedAt time.Time `json:"created_at"`
+	// SourceLogin and TargetLogin are the IMAP log-ins by which each store knows
+	// it; "" where that is the number, or not known. Only Control.Mailbox tells.
+	SourceLogin string `json:"source_login,omitempty"`
+	TargetLogin string `json:"target_login,omitempty"`
 }

@@ -21,7 +21,8 @@ type Ref struct {
 type Entry struct {
 	Ref
 	Number string
-	// Login is the IMAP log-in that belongs to it by the store's mapping.
+	// Login is the IMAP log-in that belongs to it by the store's mapping; "" where
+	// that tells none.
 	Login string
 	// Protected is true where the mapping says that it must not be touched.
 	Protected bool
@@ -49,6 +50,10 @@ type Extracted struct {
 	// Having counts the entries that have a value in each mapped column: one
 	// that nobody has any more was not emptied everywhere, but hidden.
 	Having map[Column]int `json:"having"`
+	// Rule is that by which log-ins were made (Mapping.LoginRule), and Logins counts
+	// the entries that have one.
+	Rule   string `json:"rule,omitempty"`
+	Logins int    `json:"logins,omitempty"`
 }
 
 // Operation is one write to the target's directory. Exactly one of the pointers

@@ -105,6 +105,10 @@ func shrunk(side string, l Limits, now, last Extracted) []string {
 		reasons = append(reasons, fmt.Sprintf("the %s's directory shows %d entries, and %d in the run before: more than %s fewer",
 			side, now.Entries, last.Entries, most))
 	}
+	if now.Logins == 0 && now.Rule == last.Rule && now.Entries > 0 && many(last.Logins, last.Entries) && last.Logins > 0 {
+		reasons = append(reasons, fmt.Sprintf("no entry of the %s gives an IMAP log-in any more, which %d did in the run before: are there rights to read its attributes?",
+			side, last.Logins))
+	}
 	for _, a := range Attributes() {
 		having, maps := now.Having[a.Column]
 		if had := last.Having[a.Column]; maps && having == 0 && now.Entries > 0 && many(had, last.Entries) && had > 0 {

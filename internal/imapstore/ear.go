@@ -28,6 +28,7 @@ import (
 type ear struct {
 	store    *Store
 	number   mailbox.Number
+	as       string // the log-in of the mailbox
 	link     *link
 	r        *bufio.Reader
 	greeting string
@@ -49,16 +50,15 @@ var errGoodbye = errors.New("the server says goodbye")
 // listenAs connects and logs in; number "" logs in as the trusted account
 // itself. ctx bounds the log-in alone.
 func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, error) {
-	if number != "" {
-		if err := number.Validate(); err != nil {
-			return nil, err
-		}
+	as, err := s.loginOf(number)
+	if err != nil {
+		return nil, err
 	}
 	c, err := s.reach(ctx)
 	if err != nil {
 		return nil, s.explainConnect(err)
 	}
-	e := &ear{store: s, number: number, link: c.link, greeting: c.greeting}
+	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
 	e.r = bufio.NewReaderSize(c.link, earBuffer)
 	stop := c.link.bind(ctx)
 	defer stop()
@@ -68,7 +68,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		if ctx.Err() != nil {
 			return nil, fault.New(fault.Transient, "log in to store "+s.opts.Name, ctx.Err(), "")
 		}
-		return nil, s.explainLogin(ctx, number, err, cause)
+		return nil, s.explainLogin(ctx, number, as, err, cause)
 	}
 	if number != "" {
 		s.noteActed()
@@ -90,14 +90,7 @@ func (e *ear) login(greeting []byte) error {
 	if !e.caps["AUTH=PLAIN"] {
 		return errNoPlain
 	}
-	identity, name := "", e.store.opts.TrustedName
-	if e.number != "" {
-		if e.store.opts.Login == LoginSeparator {
-			name = string(e.number) + e.store.opts.Separator + name
-		} else {
-			identity = string(e.number)
-		}
-	}
+	identity, name := e.store.identities(e.as)
 	response := base64.StdEncoding.EncodeToString([]byte(identity + "\x00" + name + "\x00" + e.store.opts.Password.Reveal()))
 	direct := e.caps["SASL-IR"]
 	e.caps = nil

@@ -128,6 +128,9 @@ func (i *idler) Listen(ctx context.Context, report func(watch.Report), alive fun
 	i.first = nil
 	for {
 		alive()
+		if as, err := i.store.loginOf(i.number); err != nil || as != i.as {
+			return i.classify("listen to mailbox "+string(i.number), errOtherLogin)
+		}
 		if err := i.idle(report, alive); err != nil {
 			return i.classify("listen to mailbox "+string(i.number), err)
 		}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"
@@ -36,23 +39,22 @@ func (s *Store) Open(ctx context.Context, number mailbox.Number) (copier.Session
 
 // open connects and logs in; number "" logs in as the trusted account itself.
 func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, error) {
-	if number != "" {
-		if err := number.Validate(); err != nil {
-			return nil, err
-		}
+	login, err := s.loginOf(number)
+	if err != nil {
+		return nil, err
 	}
 	c, err := s.connect(ctx)
 	if err != nil {
 		return nil, s.explainConnect(err)
 	}
-	session := &Session{store: s, number: number, wire: c.wire, client: c.client, conn: c}
+	session := &Session{store: s, number: number, login: login, wire: c.wire, client: c.client, conn: c}
 	stop := c.wire.bind(ctx)
 	defer stop()
 	began := time.Now()
-	if err := s.authenticate(c, number); err != nil {
+	if err := s.authenticate(c, login); err != nil {
 		cause := c.wire.cause()
 		_ = session.Close()
-		return nil, s.explainLogin(ctx, number, err, cause)
+		return nil, s.explainLogin(ctx, number, login, err, cause)
 	}
 	c.login = time.Since(began)
 	if number != "" {
@@ -66,8 +68,8 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 }
 
 // authenticate logs in with one round trip where the server has SASL-IR, and
-// leaves the capabilities known.
-func (s *Store) authenticate(c *connection, number mailbox.Number) error {
+// leaves the capabilities known. login is that of the mailbox to act for.
+func (s *Store) authenticate(c *connection, login string) error {
 	c.wire.await(true)
 	defer c.wire.await(false)
 	// Caps asks the server only where the greeting did not tell.
@@ -78,15 +80,7 @@ func (s *Store) authenticate(c *connection, number mailbox.Number) error {
 		return errNoPlain
 	}
 	c.saslIR = c.wire.has("SASL-IR") // Cyrus no longer announces it after the log-in
-	identity, name := "", s.opts.TrustedName
-	if number != "" {
-		switch s.opts.Login {
-		case LoginSeparator:
-			name = string(number) + s.opts.Separator + name
-		default:
-			identity = string(number)
-		}
-	}
+	identity, name := s.identities(login)
 	if err := c.client.Authenticate(sasl.NewPlainClient(identity, name, s.opts.Password.Reveal())); err != nil {
 		return err
 	}
@@ -96,6 +90,68 @@ func (s *Store) authenticate(c *connection, number mailbox.Number) error {
 	}
 	c.wire.setLoggedIn()
 	return nil
+}
+
+// identities are the authorization identity and the name to log in with, for a
+// mailbox's log-in; "" is the trusted account itself.
+func (s *Store) identities(login string) (identity, name string) {
+	switch {
+	case login == "":
+		return "", s.opts.TrustedName
+	case s.opts.Login == LoginSeparator:
+		return "", login + s.opts.Separator + s.opts.TrustedName
+	default:
+		return login, s.opts.TrustedName
+	}
+}
+
+// loginOf is the log-in of a mailbox, and "" that of no mailbox. It is never made
+// up: a mailbox of which none is known is refused.
+func (s *Store) loginOf(number mailbox.Number) (string, error) {
+	if number == "" {
+		return "", nil
+	}
+	if err := number.Validate(); err != nil {
+		return "", err
+	}
+	if s.opts.Logins == nil {
+		return string(number), nil
+	}
+	op := "log in to store " + s.opts.Name + " for mailbox " + string(number)
+	login, err := s.opts.Logins.Login(number)
+	if err != nil {
+		return "", fault.Wrap(err, op)
+	}
+	// A log-in that ends early, or that is cut in two elsewhere, is another's.
+	unfit := ""
+	switch {
+	case login == "":
+		unfit = "it is empty"
+	case !isPlainText(login) || !utf8.ValidString(login):
+		unfit = "it holds a control character, or is not UTF-8"
+	case s.opts.Login == LoginSeparator && strings.Contains(login, s.opts.Separator):
+		unfit = "it holds the separator " + s.opts.Separator
+	default:
+		return login, nil
+	}
+	return "", fault.New(fault.Permanent, op, errors.New("its log-in "+printable(strconv.QuoteToGraphic(login))+" cannot be used: "+unfit),
+		"correct its entry in the store's directory, then: mailmirror directory sync LINK")
+}
+
+// Knows reports whether there is a log-in for a mailbox, so that it can be opened
+// if it is there.
+func (s *Store) Knows(number mailbox.Number) bool {
+	_, err := s.loginOf(number)
+	return err == nil
+}
+
+// named is how a mailbox is called in errors: with its log-in where that is not
+// its number.
+func named(number mailbox.Number, login string) string {
+	if login == string(number) {
+		return string(number)
+	}
+	return string(number) + " (log-in " + printable(login) + ")"
 }
 
 func (s *Store) noteActed() {
@@ -113,10 +169,10 @@ func (s *Store) actedLately() bool {
 // explainLogin says whose fault a refused log-in is. Servers give much the
 // same answer to a wrong password, a mailbox that they do not have and a
 // trusted account without rights, so that more than the answer is looked at.
-func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, err, cause error) error {
+func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login string, err, cause error) error {
 	op := "log in to store " + s.opts.Name
 	if number != "" {
-		op += " for mailbox " + string(number)
+		op += " for mailbox " + named(number, login)
 	}
 	switch no := refusal(err); {
 	case errors.Is(err, errNoPlain):

@@ -22,6 +22,9 @@ type notifier struct {
 	*ear
 	space   namespace
 	numbers map[mailbox.Number]bool
+	owners  owners
+	// spelled is how the store spells the owner of each mailbox that is heard of.
+	spelled map[mailbox.Number]string
 	// last is what was told of each folder, by its name as it is spelled: an
 	// event tells only some of the counters.
 	last  map[string]mailbox.Counters
@@ -46,7 +49,8 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 	}
 	stop := e.link.bind(ctx)
 	defer stop()
-	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{}}
+	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{},
+		spelled: map[mailbox.Number]string{}}
 	n.space, _ = e.ns.ofOthers()
 	if err := n.begin(numbers); err != nil {
 		err = e.classify("listen by NOTIFY", err)
@@ -65,7 +69,8 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 			return err
 		}
 	}
-	seen, _, err := n.list(numbers)
+	n.owners = n.store.ownersOf(numbers)
+	seen, _, err := n.list()
 	if err != nil {
 		return err
 	}
@@ -84,7 +89,7 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 		heard = append(heard, number)
 	}
 	slices.Sort(heard)
-	boxes, folders, err := n.list(heard)
+	boxes, folders, err := n.list()
 	if err != nil {
 		return err
 	}
@@ -104,16 +109,17 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 // list reads the folders of mailboxes. The store tells of all its mailboxes,
 // since asking for some costs Dovecot a look at each of the others for every
 // line of patterns.
-func (n *notifier) list(numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, []*found, error) {
+func (n *notifier) list() (map[mailbox.Number][]mailbox.Folder, []*found, error) {
 	all, err := n.folders(quote(encodeUTF7(n.space.prefix) + "*"))
 	if err != nil {
 		return nil, nil, err
 	}
-	wanted := make(map[mailbox.Number]bool, len(numbers))
-	for _, number := range numbers {
-		wanted[number] = true
+	for _, f := range all {
+		if owner, _, ok := n.owners.split(n.space, f.decoded); ok {
+			n.spelled[n.owners[owner]] = owner
+		}
 	}
-	return groupByMailbox(n.space, wanted, all), all, nil
+	return groupByMailbox(n.space, n.owners, all), all, nil
 }
 
 // set makes the NOTIFY command for the mailboxes that are seen.
@@ -125,7 +131,7 @@ func (n *notifier) set(numbers []mailbox.Number, seen map[mailbox.Number][]mailb
 		if _, ok := seen[number]; !ok {
 			continue
 		}
-		name := quote(encodeUTF7(n.space.prefix + string(number)))
+		name := quote(encodeUTF7(n.space.prefix + n.spelled[number]))
 		if size += len(name) + 1; size > maxNotify {
 			break
 		}
@@ -158,6 +164,11 @@ func (n *notifier) Listen(ctx context.Context, report func(watch.Report), alive 
 	n.fresh = nil
 	for {
 		alive()
+		for number := range n.numbers {
+			if as, err := n.store.loginOf(number); err != nil || n.owners[as] != number {
+				return n.classify("listen by NOTIFY", errOtherLogin)
+			}
+		}
 		if err := n.wait(report, alive); err != nil {
 			return n.classify("listen by NOTIFY", err)
 		}
@@ -186,6 +197,9 @@ func (n *notifier) wait(report func(watch.Report), alive func()) error {
 		}
 	}
 }
+
+// errOtherLogin ends a connection, which then is opened anew by what holds now.
+var errOtherLogin = errors.New("a mailbox has another log-in by now")
 
 var errOverflow = errors.New("the server tells of changes no more")
 
@@ -262,18 +276,15 @@ func (n *notifier) told(name string, items map[string]uint64, report func(watch.
 
 // owner tells whose folder a name in the namespace is.
 func (n *notifier) owner(name string) (mailbox.Number, mailbox.FolderName, bool) {
-	rest, ok := strings.CutPrefix(name, n.space.prefix)
-	if !ok {
+	owner, below, ok := n.owners.split(n.space, name)
+	number := n.owners[owner]
+	if !ok || !n.numbers[number] {
 		return "", "", false
 	}
-	owner, below, deeper := strings.Cut(rest, string(n.space.separator))
-	if !n.numbers[mailbox.Number(owner)] {
-		return "", "", false
+	if below == "" {
+		return number, mailbox.Inbox, true
 	}
-	if !deeper {
-		return mailbox.Number(owner), mailbox.Inbox, true
-	}
-	return mailbox.Number(owner), mailbox.FolderFromWire(below, n.space.separator, ""), true
+	return number, mailbox.FolderFromWire(below, n.space.separator, ""), true
 }
 
 // Poll implements watch.Source: by an overview where the store offers one, and

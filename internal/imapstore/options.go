@@ -14,6 +14,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
 )
 
@@ -36,6 +37,14 @@ const (
 	// LoginSeparator joins both names into one: "mailbox*trusted".
 	LoginSeparator Login = "separator"
 )
+
+// Logins tells by which log-in the store knows a mailbox. It answers at once, and
+// another answer holds from then on: what listens under the one before connects
+// anew within Timeouts.Quiet.
+type Logins interface {
+	// Login returns it. An error is Permanent: the mailbox is not to be opened.
+	Login(number mailbox.Number) (string, error)
+}
 
 // Timeouts bound every wait on the network. Zero fields take the defaults.
 type Timeouts struct {
@@ -64,8 +73,10 @@ type Options struct {
 	Separator   string // for LoginSeparator; default "*"
 	TrustedName string
 	Password    seal.Secret
-	Timeouts    Timeouts
-	Logger      *slog.Logger
+	// Logins tells the log-ins of mailboxes; nil where they are their numbers.
+	Logins   Logins
+	Timeouts Timeouts
+	Logger   *slog.Logger
 
 	// Dial replaces net.Dialer.DialContext, for tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

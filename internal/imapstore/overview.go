@@ -60,13 +60,12 @@ func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mai
 	if unsupported {
 		return nil, errors.ErrUnsupported
 	}
-	wanted := make(map[mailbox.Number]bool, len(numbers))
 	for _, n := range numbers {
 		if err := n.Validate(); err != nil {
 			return nil, err
 		}
-		wanted[n] = true
 	}
+	wanted := s.ownersOf(numbers)
 	session, err := s.open(ctx, "")
 	if err != nil {
 		return nil, err
@@ -137,21 +136,52 @@ func countMailboxes(ns namespace, folders []*found) int {
 	return len(owners)
 }
 
+// owners tells whose mailbox it is that a namespace of other users' mailboxes
+// shows, by the log-in that stands in its names.
+type owners map[string]mailbox.Number
+
+// ownersOf finds mailboxes by their log-ins. One of which none is known is not
+// among them, and has to be asked for by itself, which tells why.
+func (s *Store) ownersOf(numbers []mailbox.Number) owners {
+	o := make(owners, len(numbers))
+	for _, n := range numbers {
+		login, err := s.loginOf(n)
+		if err != nil {
+			continue
+		}
+		o[login] = n
+		// Dovecot shows names in lower case where it takes log-ins in any. Of those
+		// that a directory tells no two differ in that alone: see directory.Logins.
+		if lower := strings.ToLower(login); lower != login && login != string(n) {
+			o[lower] = n
+		}
+	}
+	return o
+}
+
+// split cuts a name below the namespace into the owner, one of o, and the folder;
+// "" is the mailbox itself.
+func (o owners) split(ns namespace, name string) (owner, below string, ok bool) {
+	rest, ok := strings.CutPrefix(name, ns.prefix)
+	if !ok {
+		return "", "", false
+	}
+	owner, below, _ = strings.Cut(rest, string(ns.separator))
+	_, ok = o[owner]
+	return owner, below, ok
+}
+
 // groupByMailbox turns names below the shared namespace into the folders of
 // each mailbox. A mailbox whose inbox is not shown is left out.
-func groupByMailbox(ns namespace, wanted map[mailbox.Number]bool, folders []*found) map[mailbox.Number][]mailbox.Folder {
+func groupByMailbox(ns namespace, wanted owners, folders []*found) map[mailbox.Number][]mailbox.Folder {
 	out := map[mailbox.Number][]mailbox.Folder{}
 	spoilt := map[mailbox.Number]bool{}
 	for _, f := range folders {
-		rest, ok := strings.CutPrefix(f.decoded, ns.prefix)
+		owner, name, ok := wanted.split(ns, f.decoded)
 		if !ok || (f.separator != 0 && f.separator != ns.separator) {
 			continue
 		}
-		owner, name, below := strings.Cut(rest, string(ns.separator))
-		number := mailbox.Number(owner)
-		if !wanted[number] {
-			continue
-		}
+		number, below := wanted[owner], name != ""
 		folder := mailbox.Folder{Name: mailbox.Inbox, Selectable: f.selectable(), Counters: f.counters}
 		switch {
 		case !below && !folder.Selectable:

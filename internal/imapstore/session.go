@@ -21,6 +21,7 @@ var _ copier.Session = (*Session)(nil)
 type Session struct {
 	store  *Store
 	number mailbox.Number
+	login  string // that of the mailbox
 	conn   *connection
 	wire   *wire
 	client *imapclient.Client
@@ -59,7 +60,7 @@ func (s *Session) start(ctx context.Context) error {
 }
 
 func (s *Session) noMailbox() error {
-	return fault.New(fault.Permanent, "store "+s.store.opts.Name+": open mailbox "+string(s.number),
+	return fault.New(fault.Permanent, "store "+s.store.opts.Name+": open mailbox "+named(s.number, s.login),
 		errors.New("the store has no such mailbox"), "create the mailbox on the store, or remove it from the link")
 }
 

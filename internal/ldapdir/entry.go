@@ -71,7 +71,18 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 		}
 	}
 	entry.Number = s.number(v, e.DN, entry.Values[directory.MailboxNumber])
-	entry.Login = login(m.Login, first)
+	entry.Login = login(m.Login, func(name string) string {
+		found := values(name)
+		switch {
+		case v.schema.same(name, m.Names[directory.MailboxNumber]):
+			return entry.Number
+		case len(found) == 1:
+			return string(found[0])
+		}
+		// Values have no order (RFC 4511, 4.1.7): which of several is meant, nobody
+		// knows, and it might be another each time.
+		return ""
+	})
 	entry.Protected = s.protected.Has(entry.Number)
 	return entry
 }

@@ -32,7 +32,7 @@ const (
 // believed. An entry that is renamed meanwhile may come twice, or not.
 func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []byte) []byte, each func(directory.Record) error) (directory.Extracted, error) {
 	const what = "read all entries"
-	found := directory.Extracted{Having: map[directory.Column]int{}}
+	found := directory.Extracted{Having: map[directory.Column]int{}, Rule: s.store.opts.Mapping.LoginRule()}
 	v, err := s.preflight(ctx)
 	if err != nil {
 		return found, err
@@ -49,6 +49,9 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 		entry := s.store.entry(v, e)
 		entry.Protected = entry.Protected || shielded[identity(entry.Ref)]
 		found.Entries++
+		if entry.Login != "" {
+			found.Logins++
+		}
 		for column := range entry.Values {
 			found.Having[column]++
 		}

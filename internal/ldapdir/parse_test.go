@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/google/go-cmp/cmp"
+
+	"mailmirror/internal/directory"
 )
 
 func TestParseDN(t *testing.T) {
@@ -323,5 +325,34 @@ func TestLogin(t *testing.T) {
 	}
 	if got := loginNames("a{b}c{d}{e"); !slices.Equal(got, []string{"b", "d"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// Which of several values would be meant, nobody knows; only of its number an entry
+// may have more.
+func TestLoginOfEntry(t *testing.T) {
+	m := directory.DefaultMapping()
+	store := &Store{opts: Options{Mapping: m}}
+	mail := func(values ...string) *ldap.Entry {
+		return ldap.NewEntry("MailboxNumber=4001,dc=example", map[string][]string{"MailboxNumber": {"4000", "4001"}, "mail": values})
+	}
+	for _, c := range []struct {
+		rule  string
+		entry *ldap.Entry
+		want  string
+	}{
+		{"{mail}", mail("anna@example.org"), "anna@example.org"},
+		{"{MAIL}", mail("anna@example.org"), "anna@example.org"},
+		{"{mail}", mail(), ""},
+		{"{mail}", mail(""), ""},
+		{"{mail}", mail("anna@example.org", "a.n@example.org"), ""},
+		{"{MailboxNumber}", mail(), "4001"},
+		{"{MailboxNumber}@example.com", mail(), "4001@example.com"},
+		{"{MailboxNumber}/{mail}", mail(), ""},
+	} {
+		store.opts.Mapping.Login = c.rule
+		if got := store.entry(&server{}, c.entry).Login; got != c.want {
+			t.Errorf("%s of %v: %q, want %q", c.rule, c.entry.Attributes, got, c.want)
+		}
 	}
 }

@@ -81,6 +81,7 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 	drop := sqlcgen.DropPairsParams{Link: link, SourceKeys: []string{}, TargetKeys: []string{}}
 	put := sqlcgen.PutPairsParams{Link: link}
 	var departed, done []string
+	var logins writtenLogins
 	for _, row := range rows {
 		if row.State != string(control.ChangeDone) || row.Via != "" {
 			continue
@@ -92,6 +93,7 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 			// A removed entry is known by the number that it had.
 			drop.TargetKeys = append(drop.TargetKeys, pairKey(c.Target.ID, row.OldNumber))
 			departed = append(departed, row.OldNumber)
+			logins.gone = append(logins.gone, row.OldNumber)
 		case directory.Create, directory.Alter, directory.Renumber:
 			source, target := pairKey(c.Source.ID, row.Number), pairKey(c.Target.ID, row.Number)
 			drop.SourceKeys, drop.TargetKeys = append(drop.SourceKeys, source), append(drop.TargetKeys, target)
@@ -99,7 +101,9 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 			put.Numbers = append(put.Numbers, row.Number)
 			if row.OldNumber != "" && row.OldNumber != row.Number {
 				departed = append(departed, row.OldNumber)
+				logins.gone = append(logins.gone, row.OldNumber)
 			}
+			logins.put(row.Number, c.TargetLogin)
 		case directory.Duplicate, directory.Protected:
 		}
 	}
@@ -120,8 +124,8 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 			return err
 		}
 	}
-	if len(departed) == 0 {
-		return nil
+	if err := logins.save(ctx, q, link); err != nil || len(departed) == 0 {
+		return err
 	}
 	return q.RecordDeparted(ctx, sqlcgen.RecordDepartedParams{Link: link, RunID: runID, Numbers: departed})
 }

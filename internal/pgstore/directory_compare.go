@@ -246,6 +246,9 @@ func (c *comparer) settle(ctx context.Context) error {
 	if err := c.q.HeldSettled(ctx, sqlcgen.HeldSettledParams{Link: link, RunID: runID}); err != nil {
 		return err
 	}
+	if err := c.settleLogins(ctx); err != nil {
+		return err
+	}
 	return c.q.HoldsSettled(ctx, link)
 }
 

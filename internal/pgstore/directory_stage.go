@@ -50,10 +50,10 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 			}
 			n++
 			number := plain(r.Number)
-			return []any{runID, string(side), n, plain(r.ID), []byte(r.DN), plain(r.Version), number, r.Protected || protected.Has(number), cells(r, columns)}, nil
+			return []any{runID, string(side), n, plain(r.ID), []byte(r.DN), plain(r.Version), number, r.Protected || protected.Has(number), cells(r, columns), stagedLogin(r.Login)}, nil
 		})
 		_, err = tx.CopyFrom(ctx, pgx.Identifier{"directory_staged"},
-			[]string{"run_id", "side", "n", "id", "dn", "version", "number", "protected", "cells"}, source)
+			[]string{"run_id", "side", "n", "id", "dn", "version", "number", "protected", "cells", "login"}, source)
 		if broken != nil {
 			return broken
 		}

@@ -170,7 +170,7 @@ func storeOf(row sqlcgen.Store) control.Store {
 		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
 		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
 		MaxConnections: int(row.MaxConnections), Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
-		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, LoginsVersion: row.LoginsVersion,
 	}
 }
 

@@ -32,7 +32,13 @@ type directoryRig struct {
 
 func newDirectoryRig(t *testing.T, production, dr servers.SlapdOptions) *directoryRig {
 	t.Helper()
-	r := &directoryRig{rig: newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})}
+	return newDirectoryRigOver(t, servers.DovecotOptions{}, servers.DovecotOptions{}, production, dr)
+}
+
+// newDirectoryRigOver is one with message stores of some kind.
+func newDirectoryRigOver(t *testing.T, from, to servers.DovecotOptions, production, dr servers.SlapdOptions) *directoryRig {
+	t.Helper()
+	r := &directoryRig{rig: newRig(t, from, to)}
 	r.from, r.to = servers.SlapdT(t, production), servers.SlapdT(t, dr)
 	r.toFrom, r.toTo = proxy(t, r.from.Addr()), proxy(t, r.to.Addr())
 	for _, s := range []struct {

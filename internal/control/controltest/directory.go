@@ -24,6 +24,8 @@ type Directory struct {
 	Runs    []control.DirectoryRun
 	Changes map[string][]control.DirectoryChange
 	Holds   []control.DirectoryHold
+	// LoginsOf are those of stores; of another one they are the numbers.
+	LoginsOf map[string]*directory.Logins
 }
 
 var _ control.DirectoryRepository = (*Directory)(nil)
@@ -51,6 +53,14 @@ func (d *Directory) PutDirectoryStore(_ context.Context, s control.DirectoryStor
 func (d *Directory) RemoveDirectoryStore(_ context.Context, store string) error {
 	delete(d.stores, store)
 	return nil
+}
+
+// Logins implements control.DirectoryConfig.
+func (d *Directory) Logins(_ context.Context, store string) (*directory.Logins, int64, error) {
+	if l := d.LoginsOf[store]; l != nil {
+		return l, 0, nil
+	}
+	return directory.NumberLogins(), 0, nil
 }
 
 // DirectorySettings implements control.DirectoryConfig.

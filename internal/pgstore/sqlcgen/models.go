@@ -232,6 +232,7 @@ type DirectoryStaged struct {
 	Number    string
 	Protected bool
 	Cells     [][]byte
+	Login     string
 }
 
 type DirectoryStore struct {
@@ -455,6 +456,12 @@ type LinkPace struct {
 	FreeAt time.Time
 }
 
+type Login struct {
+	Store  string
+	Number string
+	Login  string
+}
+
 type Mailbox struct {
 	Link            string
 	Number          string
@@ -528,6 +535,7 @@ type Store struct {
 	IdleLimit      int64
 	PollEvery      time.Duration
 	MaxConnections int64
+	LoginsVersion  int64
 }
 
 type Suspension struct {

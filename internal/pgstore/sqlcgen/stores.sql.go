@@ -56,7 +56,7 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 }
 
 const GetStore = `-- name: GetStore :one
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections FROM stores WHERE name = $1
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version FROM stores WHERE name = $1
 `
 
 func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
@@ -79,6 +79,7 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 		&i.IdleLimit,
 		&i.PollEvery,
 		&i.MaxConnections,
+		&i.LoginsVersion,
 	)
 	return i, err
 }
@@ -213,7 +214,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 }
 
 const ListStores = `-- name: ListStores :many
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections FROM stores ORDER BY name
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version FROM stores ORDER BY name
 `
 
 func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
@@ -242,6 +243,7 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 			&i.IdleLimit,
 			&i.PollEvery,
 			&i.MaxConnections,
+			&i.LoginsVersion,
 		); err != nil {
 			return nil, err
 		}

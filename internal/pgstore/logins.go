@@ -1,0 +1,174 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore/sqlcgen"
+)
+
+// Logins implements control.DirectoryConfig.
+func (s *Store) Logins(ctx context.Context, store string) (*directory.Logins, int64, error) {
+	op := "read log-ins of store " + store
+	// The rule first: log-ins that are newer than the version are read once more.
+	row, err := s.q.GetLoginRule(ctx, store)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, 0, unknownStore(store)
+	}
+	if err != nil {
+		return nil, 0, classify(op, err)
+	}
+	var m directory.Mapping
+	if row.Mapping != nil {
+		if err := kept(op, row.Mapping, &m); err != nil {
+			return nil, 0, err
+		}
+	}
+	if m.LoginIsNumber() {
+		return directory.NumberLogins(), row.LoginsVersion, nil
+	}
+	rows, err := s.q.StoreLogins(ctx, store)
+	if err != nil {
+		return nil, 0, classify(op, err)
+	}
+	of := make(map[string]string, len(rows))
+	for _, r := range rows {
+		of[r.Number] = r.Login
+	}
+	return directory.NewLogins(m.Login, of), row.LoginsVersion, nil
+}
+
+// stagedLogin is a log-in as it is kept. One that no text column holds as it is
+// would be another's: it is none.
+func stagedLogin(login string) string {
+	if plain(login) != login {
+		return ""
+	}
+	return login
+}
+
+// loginStore is a store whose log-ins are not the numbers.
+type loginStore struct {
+	name    string
+	mapping directory.Mapping
+	side    control.Side
+	extract []byte // what its extract told of itself, as it is kept
+}
+
+// settleLogins makes the log-ins of both stores those that the run's extracts
+// show. It comes when they are believed and is no part of a dry run.
+func (c *comparer) settleLogins(ctx context.Context) error {
+	row, err := c.q.DirectoryMappings(ctx, c.run.Link)
+	if err != nil {
+		return err
+	}
+	sides := []loginStore{
+		{name: row.Source, side: control.SourceSide, extract: c.run.SourceExtract},
+		{name: row.Target, side: control.TargetSide, extract: c.run.TargetExtract},
+	}
+	for i, text := range [][]byte{row.SourceMapping, row.TargetMapping} {
+		if text == nil {
+			continue // it was taken away while the run was at it
+		}
+		if err := kept("settle log-ins", text, &sides[i].mapping); err != nil {
+			return err
+		}
+	}
+	// In the order of names, so that runs of two links do not wait for each other.
+	slices.SortFunc(sides, func(a, b loginStore) int { return strings.Compare(a.name, b.name) })
+	for _, side := range sides {
+		if side.mapping.LoginIsNumber() || !side.extractedByRule() {
+			continue
+		}
+		if err := c.q.LockLogins(ctx, side.name); err != nil {
+			return err
+		}
+		changed, err := c.q.SettleLogins(ctx, sqlcgen.SettleLoginsParams{RunID: c.run.RunID, Side: string(side.side), Store: side.name})
+		if err != nil {
+			return err
+		}
+		if err := loginsChanged(ctx, c.q, side.name, changed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extractedByRule reports whether the log-ins that were extracted were made by the
+// rule that holds now. A release before this one made none.
+func (l loginStore) extractedByRule() bool {
+	var told directory.Extracted
+	return l.extract != nil && json.Unmarshal(l.extract, &told) == nil && told.Rule == l.mapping.LoginRule()
+}
+
+// loginsChanged has the log-ins of a store read anew by whoever has them, and the
+// mailboxes looked at.
+func loginsChanged(ctx context.Context, q *sqlcgen.Queries, store string, numbers []string) error {
+	if len(numbers) == 0 {
+		return nil
+	}
+	if err := q.DueByLogin(ctx, sqlcgen.DueByLoginParams{Store: store, Numbers: numbers}); err != nil {
+		return err
+	}
+	return q.LoginsChanged(ctx, store)
+}
+
+// writtenLogins are those of the target's entries that were just written.
+type writtenLogins struct {
+	of   map[string]string // by number
+	gone []string          // numbers that no entry has by that
+}
+
+func (w *writtenLogins) put(number, login string) {
+	if w.of == nil {
+		w.of = map[string]string{}
+	}
+	w.of[number] = stagedLogin(login)
+}
+
+// save records them, where the target's rule is not the number: what was created
+// is to be opened before the next extract shows it.
+func (w *writtenLogins) save(ctx context.Context, q *sqlcgen.Queries, link string) error {
+	if len(w.of)+len(w.gone) == 0 {
+		return nil
+	}
+	_, mapping, err := mappings(ctx, q, link)
+	if fault.Is(err, fault.Config) {
+		return nil // a directory was taken away while the run was at it
+	}
+	if err != nil || mapping.LoginIsNumber() {
+		return err
+	}
+	store, err := q.DirectoryMappings(ctx, link)
+	if err != nil {
+		return err
+	}
+	if err := q.LockLogins(ctx, store.Target); err != nil {
+		return err
+	}
+	// Numbers that were freed first: one may be another's by now.
+	changed, err := q.DropLogins(ctx, sqlcgen.DropLoginsParams{Store: store.Target, Numbers: listOrEmpty(w.gone)})
+	if err != nil {
+		return err
+	}
+	p := sqlcgen.PutLoginsParams{Store: store.Target}
+	for number, login := range w.of {
+		p.Numbers, p.Logins = append(p.Numbers, number), append(p.Logins, login)
+	}
+	if len(p.Numbers) > 0 {
+		put, err := q.PutLogins(ctx, p)
+		if err != nil {
+			return err
+		}
+		changed = append(changed, put...)
+	}
+	return loginsChanged(ctx, q, store.Target, changed)
+}
