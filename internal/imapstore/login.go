@@ -81,10 +81,18 @@ func (s *Store) authenticate(c *connection, login string) error {
 	}
 	c.saslIR = c.wire.has("SASL-IR") // Cyrus no longer announces it after the log-in
 	identity, name := s.identities(login)
+	c.wire.beginLogin()
 	if err := c.client.Authenticate(sasl.NewPlainClient(identity, name, s.opts.Password.Reveal())); err != nil {
 		return err
 	}
-	// They change with the log-in; Dovecot and Cyrus tell them in the answer.
+	// They change with the log-in; Dovecot and Cyrus tell them in the answer, or
+	// before it. Of another server go-imap asks for them when it has read all of the
+	// answer, which it has when it has read the next one.
+	if _, told := c.wire.toldAtLogin(); !told {
+		if err := c.client.Noop().Wait(); err != nil && refusal(err) == nil {
+			return err
+		}
+	}
 	if c.client.Caps() == nil {
 		return fmt.Errorf("ask for capabilities: %w", errors.Join(c.wire.cause(), errResponse))
 	}

@@ -373,3 +373,28 @@ func TestBodyCountsItsBytes(t *testing.T) {
 		}
 	}
 }
+
+// A server that was asked for its capabilities before the log-in tells them by a
+// response of their own with it, as Dovecot does after STARTTLS. The library would
+// ask again, at any moment: here anything but what is expected fails the test.
+func TestCapabilitiesBesideTheLogin(t *testing.T) {
+	store := serve(t, func(s *script) {
+		s.send("* OK hello")
+		s.answer("CAPABILITY", "* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN")
+		tag := s.command("AUTHENTICATE PLAIN MTAwMAB0cnVzdGVkAHB3")
+		s.send("* CAPABILITY "+standard+" MULTIAPPEND", tag+" OK in")
+		s.answer("NAMESPACE", `* NAMESPACE (("" "/")) NIL NIL`)
+		s.examine(0)
+		if rest := s.rest(); strings.Contains(rest, "CAPABILITY") {
+			s.t.Errorf("the client still sends %q", rest)
+		}
+	})
+	session := openScripted(t, store)
+	if !session.wire.has("MULTIAPPEND") {
+		t.Error("the capabilities are those of before the log-in")
+	}
+	if _, err := session.Examine(t.Context(), mailbox.Inbox); err != nil {
+		t.Error(err)
+	}
+	_ = session.Close()
+}

@@ -17,6 +17,8 @@ type wire struct {
 	// What the session and the reading goroutine share.
 	smu       sync.Mutex
 	caps      map[string]bool
+	shown     []byte // the list of caps as go-imap was shown it last
+	told      bool   // caps came since the log-in began
 	loggedIn  bool
 	fetch     fetchKind
 	collect   bool
@@ -99,6 +101,22 @@ func (w *wire) capabilities() []string {
 	return list
 }
 
+// beginLogin forgets that capabilities were told: those of before a log-in do not
+// hold after it.
+func (w *wire) beginLogin() {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	w.told = false
+}
+
+// toldAtLogin returns what the server told of its capabilities since the log-in
+// began; nothing where it did not, or is logged in.
+func (w *wire) toldAtLogin() ([]byte, bool) {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	return w.shown, w.told && !w.loggedIn
+}
+
 // setLoggedIn ends the phase in which "+" and BAD belong to the log-in.
 func (w *wire) setLoggedIn() {
 	w.smu.Lock()
@@ -168,6 +186,6 @@ func (w *wire) noteCapabilities(list []byte) []byte {
 	}
 	w.smu.Lock()
 	defer w.smu.Unlock()
-	w.caps = caps
+	w.caps, w.shown, w.told = caps, shown, true
 	return shown
 }

@@ -262,6 +262,12 @@ func (w *wire) judgeTagged(tag, rest, line []byte) (action, []byte, bool) {
 			return pass, slices.Concat(tag, []byte(" "), kind, []byte(" "), bytes.TrimLeft(text, " "), []byte(".\r\n")), false
 		}
 	}
+	if shown, told := w.toldAtLogin(); told && bytes.EqualFold(kind, []byte("OK")) && !bytes.HasPrefix(args, []byte("[")) {
+		// Told by a response of their own, which go-imap forgets with the end of
+		// the log-in, and asks again whenever it comes to it: in the middle of an
+		// APPEND, if need be.
+		return pass, slices.Concat(tag, []byte(" OK [CAPABILITY "), shown, []byte("] "), args, []byte("\r\n")), false
+	}
 	return w.judgeStatus(args, line)
 }
 
