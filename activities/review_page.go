@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -30,8 +31,8 @@ type ReviewInput struct {
 // ReviewPage reviews a page of mailboxes: those that the counters of both
 // sides prove unchanged are recorded in batches, the others are made equal
 // right here, a bounded number at a time. What fails is recorded against its
-// mailbox alone; what another sync is at work on is counted as busy and left
-// to it.
+// mailbox alone; what another sync is at work on is come back to for a while,
+// and then counted as busy and left to it.
 //
 // It may be repeated at any time. Its heartbeats say which mailboxes are done,
 // so that the next attempt takes up where this one ended. While the mirror is
@@ -140,12 +141,35 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 		return p.pass(ctx, numbers)
 	}
 	if p.rebuild {
-		return p.rebuildAll(ctx, numbers, states, fail)
+		if err := p.each(ctx, numbers, states, fail, unseen); err != nil {
+			return err
+		}
+		return p.comeBack(ctx, states, fail)
 	}
 	look, err := p.overview(ctx, numbers)
 	if err != nil {
 		return err
 	}
+	err = p.each(ctx, numbers, states, fail, func(job copier.Job, state control.ReviewState) (differs, done bool) {
+		source, target, seen := look.folders(job.Key.Number)
+		seen = seen && !p.ownTurn(job.Key.Number)
+		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
+			p.tally.unchanged(p.ports.Engine.Summary(job, source, state.Folders))
+			return false, true
+		}
+		return seen, false
+	})
+	if err != nil {
+		return err
+	}
+	return p.comeBack(ctx, states, fail)
+}
+
+// each works at mailboxes, a bounded number at a time, and waits for the end of
+// all. first says of each whether it is known to differ, or done already.
+func (p *pageReview) each(ctx context.Context, numbers []mailbox.Number, states map[mailbox.Number]control.ReviewState, fail context.CancelCauseFunc,
+	first func(copier.Job, control.ReviewState) (differs, done bool),
+) error {
 	var group sync.WaitGroup
 	defer group.Wait()
 	for _, number := range numbers {
@@ -156,11 +180,9 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 		}
 		job := newJob(p.stores, mailbox.Key{Link: p.in.Link, Number: number}, state.Generation, p.in.Trigger, p.in.RunID)
 		job.Progress = func(now copier.Progress) { p.tally.progress(number, now) }
-		job.Retry = true
-		source, target, seen := look.folders(number)
-		seen = seen && !p.ownTurn(number)
-		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
-			p.tally.unchanged(p.ports.Engine.Summary(job, source, state.Folders))
+		job.Force, job.Retry = p.rebuild, !p.rebuild
+		differs, done := first(job, state)
+		if done {
 			continue
 		}
 		if err := p.enter(ctx); err != nil {
@@ -168,12 +190,70 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 		}
 		group.Go(func() {
 			defer p.leave()
-			if err := p.mailbox(ctx, job, state.Folders, seen); err != nil {
+			if err := p.mailbox(ctx, job, state.Folders, differs); err != nil {
 				fail(err)
 			}
 		})
 	}
 	return nil
+}
+
+// unseen is the first of each for mailboxes of which nothing is believed: they
+// are synced.
+func unseen(copier.Job, control.ReviewState) (differs, done bool) { return true, false }
+
+const (
+	// firstReturn is after how long a page comes back to mailboxes that another
+	// sync held; each time after that it waits twice as long.
+	firstReturn = 250 * time.Millisecond
+	// longestHold bounds the wait for other syncs: one that is at a large copy
+	// renews its lease for hours.
+	longestHold = 20 * time.Second
+)
+
+// comeBack tries mailboxes again that another sync held, the lease first; what
+// is held to the end is counted as busy.
+func (p *pageReview) comeBack(ctx context.Context, states map[mailbox.Number]control.ReviewState, fail context.CancelCauseFunc) error {
+	for waited, wait := time.Duration(0), firstReturn; ; waited, wait = waited+wait, 2*wait {
+		numbers := p.held.take()
+		if len(numbers) == 0 {
+			return nil
+		}
+		if waited+wait > longestHold {
+			for _, number := range numbers {
+				p.tally.busy(number)
+			}
+			return nil
+		}
+		if err := pauseFor(ctx, wait); err != nil {
+			return err
+		}
+		if err := p.each(ctx, numbers, states, fail, unseen); err != nil {
+			return err
+		}
+	}
+}
+
+// heldList collects mailboxes that another sync held. It is safe for concurrent
+// use.
+type heldList struct {
+	mu      sync.Mutex
+	numbers []mailbox.Number
+}
+
+func (h *heldList) add(number mailbox.Number) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.numbers = append(h.numbers, number)
+}
+
+// take empties the list.
+func (h *heldList) take() []mailbox.Number {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	numbers := h.numbers
+	h.numbers = nil
+	return numbers
 }
 
 // pass leaves mailboxes to a MailboxSync each. One of them seems to be what
@@ -269,7 +349,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 		}
 		return err
 	})
-	held, busy := errors.AsType[*copier.LeaseHeldError](err)
+	_, held := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
 	case err != nil && suspended(ctx, err):
 		return errSuspended // the page's end, no failure of the mailbox
@@ -279,10 +359,8 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 		p.tally.unchanged(report)
 	case err == nil:
 		p.tally.synced(report)
-	case busy && p.held.add(job.Key.Number, held.Wait):
-		// rebuildAll comes back to it
-	case busy:
-		p.tally.busy(job.Key.Number)
+	case held:
+		p.held.add(job.Key.Number)
 	default:
 		return p.failed(ctx, report, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,56 +97,58 @@ func TestReviewPageOfUnchangedMailboxes(t *testing.T) {
 }
 
 func TestReviewPageKeepsTroubleApart(t *testing.T) {
-	world := begun(t, 12)
-	numbers := activitytest.Numbers(12)
-	changed := numbers[:8]
-	world.Differs = func(n mailbox.Number) bool { return slices.Contains(changed, n) }
-	work := copier.Work{Appended: 2, Bytes: 100}
-	world.OnSync = func(_ context.Context, job copier.Job) (copier.Report, error) {
-		switch job.Key.Number {
-		case numbers[0]:
-			return copier.Report{Messages: work, Greetings: work}, nil
-		case numbers[1]:
-			return copier.Report{Messages: work, Outcome: copier.Differing, Differences: 1}, nil
-		case numbers[2]: // what was done before it failed counts
-			return copier.Report{Messages: work}, fault.Newf(fault.Transient, "append: connection lost")
-		case numbers[3]:
-			return copier.Report{}, fault.Newf(fault.Permanent, "open mailbox: no such mailbox")
-		case numbers[4]:
-			return copier.Report{}, fmt.Errorf("begin: %w", &copier.LeaseHeldError{Key: job.Key, Wait: time.Second})
-		case numbers[5]:
-			panic("boom")
-		case numbers[6]: // removed from the link while its sync fails
-			world.Remove(job.Key)
-			return copier.Report{}, fault.Newf(fault.Conflict, "save ledger: lease lost")
+	synctest.Test(t, func(t *testing.T) {
+		world := begun(t, 12)
+		numbers := activitytest.Numbers(12)
+		changed := numbers[:8]
+		world.Differs = func(n mailbox.Number) bool { return slices.Contains(changed, n) }
+		work := copier.Work{Appended: 2, Bytes: 100}
+		world.OnSync = func(_ context.Context, job copier.Job) (copier.Report, error) {
+			switch job.Key.Number {
+			case numbers[0]:
+				return copier.Report{Messages: work, Greetings: work}, nil
+			case numbers[1]:
+				return copier.Report{Messages: work, Outcome: copier.Differing, Differences: 1}, nil
+			case numbers[2]: // what was done before it failed counts
+				return copier.Report{Messages: work}, fault.Newf(fault.Transient, "append: connection lost")
+			case numbers[3]:
+				return copier.Report{}, fault.Newf(fault.Permanent, "open mailbox: no such mailbox")
+			case numbers[4]:
+				return copier.Report{}, fmt.Errorf("begin: %w", &copier.LeaseHeldError{Key: job.Key, Wait: time.Second})
+			case numbers[5]:
+				panic("boom")
+			case numbers[6]: // removed from the link while its sync fails
+				world.Remove(job.Key)
+				return copier.Report{}, fault.Newf(fault.Conflict, "save ledger: lease lost")
+			}
+			return copier.Report{}, nil
 		}
-		return copier.Report{}, nil
-	}
-	a := quick(world)
-	got, err := review(t, environment(a), a, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := control.CompareProgress{Reviewed: 11, Unchanged: 4, Synced: 3, Differing: 1, Failed: 3, Busy: 1,
-		Messages: copier.Work{Appended: 6, Bytes: 300}, Greetings: work, DueMessages: 8, DueBytes: 400}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("progress (-want +got):\n%s", diff)
-	}
-	failed := map[mailbox.Number]string{}
-	for _, r := range world.Failures() {
-		failed[r.Key.Number] = r.ErrKind
-		if r.Trigger != activities.TriggerCompare || r.Outcome != copier.Failed || r.Finished.IsZero() {
-			t.Errorf("recorded %+v", r)
+		a := quick(world) // comes back to what is busy for a while
+		got, err := review(t, environment(a), a, 3)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, job := range world.Syncs() {
-		if job.RunID != "run" || job.Generation != 1 || job.Force {
-			t.Errorf("synced %+v", job)
+		want := control.CompareProgress{Reviewed: 11, Unchanged: 4, Synced: 3, Differing: 1, Failed: 3, Busy: 1,
+			Messages: copier.Work{Appended: 6, Bytes: 300}, Greetings: work, DueMessages: 8, DueBytes: 400}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("progress (-want +got):\n%s", diff)
 		}
-	}
-	if diff := cmp.Diff(map[mailbox.Number]string{numbers[2]: "transient", numbers[3]: "permanent", numbers[5]: "permanent"}, failed); diff != "" {
-		t.Errorf("failures (-want +got):\n%s", diff)
-	}
+		failed := map[mailbox.Number]string{}
+		for _, r := range world.Failures() {
+			failed[r.Key.Number] = r.ErrKind
+			if r.Trigger != activities.TriggerCompare || r.Outcome != copier.Failed || r.Finished.IsZero() {
+				t.Errorf("recorded %+v", r)
+			}
+		}
+		for _, job := range world.Syncs() {
+			if job.RunID != "run" || job.Generation != 1 || job.Force {
+				t.Errorf("synced %+v", job)
+			}
+		}
+		if diff := cmp.Diff(map[mailbox.Number]string{numbers[2]: "transient", numbers[3]: "permanent", numbers[5]: "permanent"}, failed); diff != "" {
+			t.Errorf("failures (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestPagesShareTheBoundOnMailboxes(t *testing.T) {
