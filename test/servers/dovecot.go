@@ -39,6 +39,7 @@ type DovecotOptions struct {
 
 	HideCapabilities []string // extensions that the server does not announce
 	SharedNamespace  bool     // the trusted user sees every known mailbox below users<sep>; needs Mailboxes
+	ReuseProcesses   bool     // a process serves one log-in after the other: the mailboxes belong to one system user
 	QuotaBytes       int64    // per mailbox; 0 is no limit
 	QuotaMessages    int64    // per mailbox; 0 is no limit
 	TLS              *TLSOptions

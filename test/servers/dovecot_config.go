@@ -63,7 +63,8 @@ service imap-login {
 }
 service imap {
   process_min_avail = 2
-}
+{{if .O.ReuseProcesses}}  service_count = 256
+{{end}}}
 {{if eq .TLSMode "none"}}ssl = no
 {{else}}ssl = {{if eq .TLSMode "starttls"}}required{{else}}yes{{end}}
 ssl_cert = <{{.Dir}}/tls/cert.pem

@@ -51,7 +51,10 @@ service imap-login {
     ssl = {{if eq .TLSMode "tls"}}yes{{else}}no{{end}}
   }
 }
-{{if eq .TLSMode "none"}}ssl = no
+{{if .O.ReuseProcesses}}service imap {
+  restart_request_count = 256
+}
+{{end}}{{if eq .TLSMode "none"}}ssl = no
 {{else}}ssl = {{if eq .TLSMode "starttls"}}required{{else}}yes{{end}}
 ssl_server_cert_file = {{.Dir}}/tls/cert.pem
 ssl_server_key_file = {{.Dir}}/tls/key.pem
