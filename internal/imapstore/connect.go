@@ -29,6 +29,7 @@ var (
 type connection struct {
 	link     *link
 	line     []byte // the greeting as it came; after STARTTLS one of our own
+	ahead    []byte // what came behind it
 	wire     *wire
 	client   *imapclient.Client
 	greeting string // the greeting's text, without codes
@@ -45,7 +46,7 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	c.wire = newWire(c.link)
-	c.wire.responses.buf = c.line
+	c.wire.responses.buf = append(c.line, c.ahead...)
 	c.wire.await(true)
 	c.client = imapclient.New(c.wire, nil)
 	if err := c.client.WaitGreeting(); err != nil {
@@ -97,9 +98,14 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(deadline)
 	}
-	// One byte at a time, as nothing behind the greeting may be lost; it comes
-	// in one piece and the kernel holds it.
-	line, err := readRawLine(nc)
+	read := readAhead
+	if s.opts.Security == SecurityStartTLS {
+		read = func(r io.Reader) (line, ahead []byte, err error) {
+			line, err = readRawLine(r)
+			return line, nil, err
+		}
+	}
+	line, ahead, err := read(nc)
 	if err != nil {
 		if len(line) == 0 && (errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil) {
 			return nil, errNoGreeting
@@ -123,15 +129,37 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 		// go-imap wants a greeting; the capabilities of before no longer count.
 		line = []byte("* OK secured\r\n")
 	}
-	c.link, c.line = newLink(raw, nc, s.opts.Timeouts), line
+	c.link, c.line, c.ahead = newLink(raw, nc, s.opts.Timeouts), line, ahead
 	return c, nil
 }
 
-// readRawLine reads up to a line end, at most 4 kB.
+// longestLine bounds what is read before a server has shown that it speaks IMAP.
+const longestLine = 4096
+
+// readAhead reads a line, and whatever is there behind it.
+func readAhead(r io.Reader) (line, ahead []byte, err error) {
+	buf, n := make([]byte, longestLine), 0
+	for n < len(buf) {
+		got, err := r.Read(buf[n:])
+		end := bytes.IndexByte(buf[n:n+got], '\n')
+		n += got
+		if end >= 0 {
+			end += n - got + 1
+			return buf[:end:end], buf[end:n], nil
+		}
+		if err != nil && n < len(buf) {
+			return buf[:n], nil, err
+		}
+	}
+	return buf, nil, errNotIMAP
+}
+
+// readRawLine reads up to a line end and not one byte more: what follows may
+// belong to TLS, which the kernel holds.
 func readRawLine(r io.Reader) ([]byte, error) {
 	var line []byte
 	var one [1]byte
-	for len(line) < 4096 {
+	for len(line) < longestLine {
 		if _, err := io.ReadFull(r, one[:]); err != nil {
 			return line, err
 		}

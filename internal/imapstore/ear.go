@@ -59,7 +59,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		return nil, s.explainConnect(err)
 	}
 	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
-	e.r = bufio.NewReaderSize(c.link, earBuffer)
+	e.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.ahead), c.link), earBuffer)
 	stop := c.link.bind(ctx)
 	defer stop()
 	if err := e.login(c.line); err != nil {
