@@ -24,7 +24,7 @@ func (b *bench) markdown(versions string) string {
 	for _, st := range b.stages {
 		fmt.Fprintf(&out, "%s: %s. ", strings.Join(caseNames(st.cases), ", "), st.amount)
 	}
-	fmt.Fprintf(&out, "%d mailboxes at a time; medians of %d rounds, tools in turn; %d processors; %s.\n\n",
+	fmt.Fprintf(&out, "%d mailboxes at a time; medians of %d rounds, tools in turn; %d processors; %s, whose imap processes serve one log-in after the other.\n\n",
 		b.parallel, b.rounds, runtime.NumCPU(), versions)
 	out.WriteString("| case | tool | seconds | messages/s | MB/s | ms per mailbox | CPU s: tool | CPU s: servers | CPU s: PostgreSQL + Temporal | peak memory MB | of the ceiling | faithful |\n")
 	out.WriteString("| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
