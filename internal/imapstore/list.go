@@ -212,11 +212,14 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// collect sends commands and returns the responses that they brought.
+// collect sends commands, all at once, and returns the responses that they
+// brought.
 func (s *Session) collect(send func() []waiter) ([][]byte, error) {
 	s.wire.startCollecting()
-	var first error
-	for _, c := range send() {
+	s.wire.hold()
+	commands := send()
+	first := s.wire.letGo()
+	for _, c := range commands {
 		if err := c.Close(); err != nil && first == nil {
 			first = err
 		}

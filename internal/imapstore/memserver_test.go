@@ -1,6 +1,7 @@
 package imapstore_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -36,27 +37,9 @@ func TestMemoryServerPoor(t *testing.T) {
 
 func testMemoryServer(t *testing.T, caps imap.CapSet, uidPlus bool) {
 	t.Helper()
-	memory := imapmemserver.New()
-	server := imapserver.New(&imapserver.Options{
-		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return memory.NewSession(), nil, nil
-		},
-		Caps:         caps,
-		InsecureAuth: true,
-		Logger:       log.New(io.Discard, "", 0),
-	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() {
-		_ = server.Close()
-		t.Logf("server: %v", <-done)
-	})
+	memory, address := memoryServer(t, caps)
 	store, err := imapstore.New(imapstore.Options{
-		Name: "memory", Address: l.Addr().String(), Security: imapstore.SecurityNone,
+		Name: "memory", Address: address, Security: imapstore.SecurityNone,
 		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
 	})
 	if err != nil {
@@ -89,4 +72,78 @@ func testMemoryServer(t *testing.T, caps imap.CapSet, uidPlus bool) {
 		},
 		Folder: func(corpus.FolderOddity) corpus.Expect { return corpus.Kept },
 	})
+}
+
+func memoryServer(t *testing.T, caps imap.CapSet) (memory *imapmemserver.Server, address string) {
+	t.Helper()
+	memory = imapmemserver.New()
+	server := imapserver.New(&imapserver.Options{
+		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+			return memory.NewSession(), nil, nil
+		},
+		Caps:         caps,
+		InsecureAuth: true,
+		Logger:       log.New(io.Discard, "", 0),
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		t.Logf("server: %v", <-done)
+	})
+	return memory, l.Addr().String()
+}
+
+// counted counts what is written to a connection.
+type counted struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// TestListIsOneWrite: whatever a list asks for goes out together, so that the
+// server has one turn to take.
+func TestListIsOneWrite(t *testing.T) {
+	memory, address := memoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}})
+	user := imapmemserver.NewUser("1*trusted", "pw")
+	for _, name := range []string{"INBOX", "Greetings", "Work"} {
+		if err := user.Create(name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	memory.AddUser(user)
+	var writes atomic.Int64
+	store, err := imapstore.New(imapstore.Options{
+		Name: "memory", Address: address, Security: imapstore.SecurityNone,
+		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			return counted{conn, &writes}, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := store.Open(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	before := writes.Load()
+	folders, err := session.List(t.Context())
+	if err != nil || len(folders) != 3 {
+		t.Fatalf("%d folders, %v", len(folders), err)
+	}
+	// The list with its subscriptions and namespaces, and then every STATUS.
+	if n := writes.Load() - before; n != 2 {
+		t.Errorf("%d writes, want 2", n)
+	}
 }

@@ -34,6 +34,8 @@ type wire struct {
 	text    []byte
 	buf     []byte
 	used    int // bytes of buf that are not sent yet
+	holding bool
+	held    []byte // commands that go out together
 }
 
 // appendUID is what APPENDUID tells (RFC 4315, section 3): the UIDs of an

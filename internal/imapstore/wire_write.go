@@ -55,13 +55,45 @@ func (w *wire) Write(p []byte) (int, error) {
 		if found {
 			line := string(tag) + " " + w.replace + "\r\n"
 			w.replace = ""
-			if _, err := w.link.Write([]byte(line)); err != nil {
+			if _, err := w.put([]byte(line)); err != nil {
 				return 0, err
 			}
 			return len(p), nil
 		}
 	}
-	return w.link.Write(p)
+	return w.put(p)
+}
+
+// hold keeps back the commands that follow until letGo: one packet and one turn
+// of the server for all of them.
+func (w *wire) hold() { w.holding = true }
+
+// letGo sends what was held back. An error is that of the link, which is dead
+// then.
+func (w *wire) letGo() error {
+	w.holding = false
+	held := w.held
+	w.held = w.held[:0]
+	if len(held) == 0 {
+		return nil
+	}
+	_, err := w.link.Write(held)
+	return err
+}
+
+// put sends text of commands, or holds it back. A literal waits for the server's
+// word (RFC 9051, section 7.6), so that what announces one goes out at once.
+func (w *wire) put(p []byte) (int, error) {
+	if !w.holding {
+		return w.link.Write(p)
+	}
+	w.held = append(w.held, p...)
+	if bytes.HasSuffix(p, []byte("}\r\n")) {
+		if err := w.letGo(); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // unaskedMax is the size in bytes up to which a message is sent without waiting
