@@ -295,7 +295,7 @@ func (p *directoryPage) settled(c control.DirectoryChange, look control.Director
 		c.Source = look.Source
 	}
 	if look.Target != (directory.Ref{}) {
-		c.Target, c.TargetLogin = look.Target, look.TargetLogin
+		c.Target, c.TargetLogin, c.TargetRule = look.Target, look.TargetLogin, look.TargetRule
 	}
 	return c
 }

@@ -50,15 +50,11 @@ func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild boo
 	if err := a.mustRun(ctx); err != nil {
 		return control.CompareProgress{}, pageError(ctx, err)
 	}
-	stores, err := a.ports.Links.Stores(ctx, in.Link)
-	if err != nil {
-		return control.CompareProgress{}, pageError(ctx, err)
-	}
 	numbers, err := a.numbers(ctx, in.Link, in.Page)
 	if err != nil {
 		return control.CompareProgress{}, pageError(ctx, err)
 	}
-	p := &pageReview{Activities: a, in: in, rebuild: rebuild, stores: stores, tally: newTally(numbers)}
+	p := &pageReview{Activities: a, in: in, rebuild: rebuild, tally: newTally(numbers)}
 	p.tally.trace = inherited(ctx)
 	if activity.HasHeartbeatDetails(ctx) {
 		var c cursor
@@ -133,8 +129,12 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	}
 	// The generations are read before the first look at the source: a change
 	// that is seen later raises them, and the mailbox stays dirty.
+	// The stores come after them: a change of log-ins raises generations, too.
 	states, err := p.ports.Records.ReviewStates(ctx, p.in.Link, numbers)
 	if err != nil {
+		return err
+	}
+	if p.stores, err = p.ports.Links.Stores(ctx, p.in.Link); err != nil {
 		return err
 	}
 	if p.tally.trace.suspect() {

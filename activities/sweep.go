@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -91,10 +92,12 @@ func (a *Activities) startApproved(ctx context.Context) (asked int, err error) {
 		return 0, err
 	}
 	for _, link := range links {
-		if err := a.ports.Approved.AskDirectory(ctx, link, control.DirectoryApproval); err != nil {
-			return asked, err
+		// What fails for one link keeps no other from its run.
+		if askErr := a.ports.Approved.AskDirectory(ctx, link, control.DirectoryApproval); askErr != nil {
+			err = errors.Join(err, askErr)
+			continue
 		}
 		asked++
 	}
-	return asked, nil
+	return asked, err
 }

@@ -115,6 +115,8 @@ type DirectoryChange struct {
 	// TargetLogin is the IMAP log-in of the target's entry when it was looked at
 	// last, for SaveDirectoryChanges; "" where it gives none.
 	TargetLogin string `json:"-"`
+	// TargetRule is the directory.Mapping.LoginRule that made it.
+	TargetRule string `json:"-"`
 }
 
 // Triggers of directory runs.

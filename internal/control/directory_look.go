@@ -47,6 +47,8 @@ type DirectoryLook struct {
 	Source, Target directory.Ref
 	// TargetLogin is the IMAP log-in of the target's entry as it is now.
 	TargetLogin string
+	// TargetRule is the directory.Mapping.LoginRule that made it.
+	TargetRule string
 }
 
 // Look reads both entries of a planned change again and plans it anew: what was
@@ -102,7 +104,7 @@ func (s DirectorySides) plan(c directory.Change, source, target *directory.Entry
 		look.Source = source.Ref
 	}
 	if target != nil {
-		look.Target, look.TargetLogin = target.Ref, target.Login
+		look.Target, look.TargetLogin, look.TargetRule = target.Ref, target.Login, s.TargetMapping.LoginRule()
 	}
 	var err error
 	look.Operations, err = s.TargetMapping.Plan(c, source, target, s.SourceMapping)

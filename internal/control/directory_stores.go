@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mailmirror/internal/directory"
@@ -85,15 +86,27 @@ func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEd
 	return d, err
 }
 
-// RemoveDirectory forgets a store's directory. Its links go on without.
+// RemoveDirectory forgets a store's directory. Its links go on without. While one
+// uses the store, a directory that tells log-ins is kept: without it mailboxes would
+// be opened by their numbers, which may be other people's.
 func (c *Control) RemoveDirectory(ctx context.Context, store string) error {
 	op := "forget directory of store " + store
-	_, has, err := c.Directory(ctx, store)
+	d, has, err := c.Directory(ctx, store)
 	switch {
 	case err != nil:
 		return err
 	case !has:
 		return fault.New(fault.Config, op+": it has none", nil, "")
+	}
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	used := slices.ContainsFunc(links, func(l Link) bool { return l.Source == store || l.Target == store })
+	if used && !d.Mapping.LoginIsNumber() {
+		return fault.New(fault.Conflict, op+": its mailboxes are opened by the log-ins that it tells", nil,
+			fmt.Sprintf("if the store knows them by their numbers, say so first: login = \"{%s}\" in the file of store edit %s --ldap-mapping",
+				d.Mapping.Names[directory.MailboxNumber], store))
 	}
 	if err := c.records.RemoveDirectoryStore(ctx, store); err != nil {
 		return fault.Wrap(err, op)

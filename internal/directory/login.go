@@ -13,9 +13,11 @@ func (m Mapping) LoginIsNumber() bool {
 	return m.Login == "" || strings.EqualFold(m.Login, "{"+m.Names[MailboxNumber]+"}")
 }
 
-// LoginRule tells apart by what rules log-ins were made: what was made by another
-// one is nobody's log-in.
-func (m Mapping) LoginRule() string { return m.Login + " of " + m.Names[MailboxNumber] }
+// LoginRule tells apart by what rules, and of which entries, log-ins were made: what
+// was made by another one is nobody's log-in.
+func (m Mapping) LoginRule() string {
+	return fmt.Sprintf("%q of %q in %q %q %q %q", m.Login, m.Names[MailboxNumber], m.BaseDN, m.Scope, m.ObjectClass, m.Filter)
+}
 
 // Logins says by which IMAP log-in a store knows its mailboxes. It never changes.
 //

@@ -103,7 +103,7 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 				departed = append(departed, row.OldNumber)
 				logins.gone = append(logins.gone, row.OldNumber)
 			}
-			logins.put(row.Number, c.TargetLogin)
+			logins.put(row.Number, c.TargetLogin, c.TargetRule)
 		case directory.Duplicate, directory.Protected:
 		}
 	}

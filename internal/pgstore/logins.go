@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -70,6 +69,16 @@ func (c *comparer) settleLogins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// In the order of names, so that runs of two links do not wait for each other;
+	// the mappings after that, as whoever changes one waits, or was before us.
+	for _, store := range slices.Sorted(slices.Values([]string{row.Source, row.Target})) {
+		if err := c.q.LockLogins(ctx, store); err != nil {
+			return err
+		}
+	}
+	if row, err = c.q.DirectoryMappings(ctx, c.run.Link); err != nil {
+		return err
+	}
 	sides := []loginStore{
 		{name: row.Source, side: control.SourceSide, extract: c.run.SourceExtract},
 		{name: row.Target, side: control.TargetSide, extract: c.run.TargetExtract},
@@ -82,14 +91,9 @@ func (c *comparer) settleLogins(ctx context.Context) error {
 			return err
 		}
 	}
-	// In the order of names, so that runs of two links do not wait for each other.
-	slices.SortFunc(sides, func(a, b loginStore) int { return strings.Compare(a.name, b.name) })
 	for _, side := range sides {
 		if side.mapping.LoginIsNumber() || !side.extractedByRule() {
 			continue
-		}
-		if err := c.q.LockLogins(ctx, side.name); err != nil {
-			return err
 		}
 		changed, err := c.q.SettleLogins(ctx, sqlcgen.SettleLoginsParams{RunID: c.run.RunID, Side: string(side.side), Store: side.name})
 		if err != nil {
@@ -123,15 +127,17 @@ func loginsChanged(ctx context.Context, q *sqlcgen.Queries, store string, number
 
 // writtenLogins are those of the target's entries that were just written.
 type writtenLogins struct {
-	of   map[string]string // by number
-	gone []string          // numbers that no entry has by that
+	of   map[string]writtenLogin // by number
+	gone []string                // numbers that no entry has by that
 }
 
-func (w *writtenLogins) put(number, login string) {
+type writtenLogin struct{ login, rule string }
+
+func (w *writtenLogins) put(number, login, rule string) {
 	if w.of == nil {
-		w.of = map[string]string{}
+		w.of = map[string]writtenLogin{}
 	}
-	w.of[number] = stagedLogin(login)
+	w.of[number] = writtenLogin{stagedLogin(login), rule}
 }
 
 // save records them, where the target's rule is not the number: what was created
@@ -140,13 +146,6 @@ func (w *writtenLogins) save(ctx context.Context, q *sqlcgen.Queries, link strin
 	if len(w.of)+len(w.gone) == 0 {
 		return nil
 	}
-	_, mapping, err := mappings(ctx, q, link)
-	if fault.Is(err, fault.Config) {
-		return nil // a directory was taken away while the run was at it
-	}
-	if err != nil || mapping.LoginIsNumber() {
-		return err
-	}
 	store, err := q.DirectoryMappings(ctx, link)
 	if err != nil {
 		return err
@@ -154,14 +153,24 @@ func (w *writtenLogins) save(ctx context.Context, q *sqlcgen.Queries, link strin
 	if err := q.LockLogins(ctx, store.Target); err != nil {
 		return err
 	}
+	// Only now, as whoever changes the rule waits for the lock, or was before us.
+	_, mapping, err := mappings(ctx, q, link)
+	if fault.Is(err, fault.Config) {
+		return nil // a directory was taken away while the run was at it
+	}
+	if err != nil || mapping.LoginIsNumber() {
+		return err
+	}
 	// Numbers that were freed first: one may be another's by now.
-	changed, err := q.DropLogins(ctx, sqlcgen.DropLoginsParams{Store: store.Target, Numbers: listOrEmpty(w.gone)})
+	changed, err := q.DropLogins(ctx, sqlcgen.DropLoginsParams{Store: store.Target, Link: link, Numbers: listOrEmpty(w.gone)})
 	if err != nil {
 		return err
 	}
 	p := sqlcgen.PutLoginsParams{Store: store.Target}
-	for number, login := range w.of {
-		p.Numbers, p.Logins = append(p.Numbers, number), append(p.Logins, login)
+	for number, l := range w.of {
+		if l.rule == mapping.LoginRule() {
+			p.Numbers, p.Logins = append(p.Numbers, number), append(p.Logins, l.login)
+		}
 	}
 	if len(p.Numbers) > 0 {
 		put, err := q.PutLogins(ctx, p)

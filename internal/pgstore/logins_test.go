@@ -39,6 +39,13 @@ func boxesOf(side string, texts ...string) []directory.Record {
 	return all
 }
 
+// ruleOf is what tells log-ins apart that a store's mapping with a rule made.
+func ruleOf(store, rule string) string {
+	m := directoryOf(store).Mapping
+	m.Login = rule
+	return m.LoginRule()
+}
+
 // ran runs over both sides until the compare, with the rules that the mappings had.
 func ran(t testing.TB, s *pgstore.Store, runID, trigger, sourceRule, targetRule string, source, target []directory.Record) {
 	t.Helper()
@@ -46,12 +53,8 @@ func ran(t testing.TB, s *pgstore.Store, runID, trigger, sourceRule, targetRule 
 	must(t, s.BeginDirectoryRun(ctx, runID, link, trigger))
 	must(t, s.StageDirectory(ctx, runID, control.SourceSide, each(source)))
 	must(t, s.StageDirectory(ctx, runID, control.TargetSide, each(target)))
-	told := func(rule string, entries int) directory.Extracted {
-		m := directory.DefaultMapping()
-		m.Login = rule
-		return directory.Extracted{Rule: m.LoginRule(), Entries: entries}
-	}
-	must(t, s.SaveExtracts(ctx, runID, told(sourceRule, len(source)), told(targetRule, len(target))))
+	must(t, s.SaveExtracts(ctx, runID, directory.Extracted{Rule: ruleOf("prod", sourceRule), Entries: len(source)},
+		directory.Extracted{Rule: ruleOf("dr", targetRule), Entries: len(target)}))
 	_, err := s.CompareDirectory(ctx, runID, control.DefaultDirectorySettings())
 	must(t, err)
 }
@@ -211,7 +214,7 @@ func TestLoginsOfWritten(t *testing.T) {
 		t.Helper()
 		list := changesOf(t, s, runID, control.ChangePlanned)
 		for i := range list {
-			list[i].State, list[i].TargetLogin = control.ChangeDone, login[list[i].Number]
+			list[i].State, list[i].TargetLogin, list[i].TargetRule = control.ChangeDone, login[list[i].Number], ruleOf("dr", rule)
 			if list[i].Kind == directory.Create {
 				list[i].Target = directory.Ref{ID: "t-" + list[i].Number, DN: "cn=new"}
 			}
@@ -236,6 +239,50 @@ func TestLoginsOfWritten(t *testing.T) {
 	save("second", map[string]string{"3002": "3002@dr"})
 	wantLogins(t, "after the second run", loginsOf(t, s, "dr", "2001", "2002", "2003", "3002"), "2001@dr", "-", "-", "3002@dr")
 	finished(t, s, "second")
+}
+
+// The last of a circle of renumberings frees a number that another entry has got
+// long ago, when each was recorded by itself.
+func TestLoginsOfCircle(t *testing.T) {
+	t.Parallel()
+	s := seeded(t, "2001", "2002", "2003")
+	withDirectories(t, s)
+	const rule = "{mail}"
+	byRule(t, s, "dr", rule)
+	source := boxesOf("s", "2001=2001", "2002=2002", "2003=2003")
+	target := boxesOf("t", "2001=a@dr", "2002=b@dr", "2003=c@dr")
+	ran(t, s, "first", control.DirectoryOperator, "{MailboxNumber}", rule, source, target)
+	finished(t, s, "first")
+	for i, number := range []string{"2002", "2003", "2001"} {
+		source[i].Number, source[i].Texts[directory.MailboxNumber] = number, []string{number}
+	}
+	ran(t, s, "second", control.DirectorySchedule, "{MailboxNumber}", rule, source, target)
+	login := map[string]string{"2002": "a@dr", "2003": "b@dr", "2001": "c@dr"}
+	list := changesOf(t, s, "second", control.ChangePlanned)
+	if len(list) != 4 {
+		t.Fatalf("%d changes, want three and the step out of the circle: %+v", len(list), list)
+	}
+	for _, c := range list {
+		c.State, c.TargetLogin, c.TargetRule = control.ChangeDone, login[c.Number], ruleOf("dr", rule)
+		must(t, s.SaveDirectoryChanges(t.Context(), "second", []control.DirectoryChange{c}))
+	}
+	wantLogins(t, "after the circle", loginsOf(t, s, "dr", "2001", "2002", "2003"), "c@dr", "a@dr", "b@dr")
+	finished(t, s, "second")
+
+	// What was looked at by another rule is not recorded.
+	source[0].Texts[directory.LastName] = []string{"other"}
+	ran(t, s, "third", control.DirectorySchedule, "{MailboxNumber}", rule, source, target)
+	list = changesOf(t, s, "third", control.ChangePlanned)
+	if len(list) == 0 {
+		t.Fatal("nothing is planned")
+	}
+	before := loginsOf(t, s, "dr", "2001", "2002", "2003")
+	for i := range list {
+		list[i].State, list[i].TargetLogin, list[i].TargetRule = control.ChangeDone, "wrong@dr", ruleOf("dr", "{uid}")
+	}
+	must(t, s.SaveDirectoryChanges(t.Context(), "third", list[:1]))
+	wantLogins(t, "by another rule", loginsOf(t, s, "dr", "2001", "2002", "2003"), before...)
+	finished(t, s, "third")
 }
 
 // A run that is given up in staging, or whose compare fails, leaves log-ins alone.

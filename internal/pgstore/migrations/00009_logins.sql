@@ -48,12 +48,13 @@ BEGIN
     THEN
         RETURN NULL;
     END IF;
+    -- The change comes first: it waits for whoever records log-ins at the moment.
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM logins l WHERE l.store = OLD.store;
         PERFORM logins_changed(OLD.store);
+        DELETE FROM logins l WHERE l.store = OLD.store;
     ELSE
-        DELETE FROM logins l WHERE l.store = NEW.store;
         PERFORM logins_changed(NEW.store);
+        DELETE FROM logins l WHERE l.store = NEW.store;
     END IF;
     RETURN NULL;
 END

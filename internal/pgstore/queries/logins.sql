@@ -50,9 +50,13 @@ FROM (SELECT unnest(@numbers::text[]) AS number, unnest(@logins::text[]) AS logi
 ON CONFLICT (store, number) DO UPDATE SET login = excluded.login WHERE l.login <> excluded.login
 RETURNING number;
 
+-- DropLogins drops those of numbers that an entry no longer has, unless another has
+-- it by now: the last of a circle of renumberings frees what was given away long ago.
 -- name: DropLogins :many
-DELETE FROM logins WHERE store = @store AND number = ANY (@numbers::text[])
-RETURNING number;
+DELETE FROM logins l
+WHERE l.store = @store AND l.number = ANY (@numbers::text[])
+    AND NOT EXISTS (SELECT FROM directory_pairs p WHERE p.link = @link AND p.number = l.number)
+RETURNING l.number;
 
 -- name: LoginsChanged :exec
 SELECT logins_changed(@store);

@@ -10,17 +10,22 @@ import (
 )
 
 const DropLogins = `-- name: DropLogins :many
-DELETE FROM logins WHERE store = $1 AND number = ANY ($2::text[])
-RETURNING number
+DELETE FROM logins l
+WHERE l.store = $1 AND l.number = ANY ($2::text[])
+    AND NOT EXISTS (SELECT FROM directory_pairs p WHERE p.link = $3 AND p.number = l.number)
+RETURNING l.number
 `
 
 type DropLoginsParams struct {
 	Store   string
 	Numbers []string
+	Link    string
 }
 
+// DropLogins drops those of numbers that an entry no longer has, unless another has
+// it by now: the last of a circle of renumberings frees what was given away long ago.
 func (q *Queries) DropLogins(ctx context.Context, arg DropLoginsParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, DropLogins, arg.Store, arg.Numbers)
+	rows, err := q.db.Query(ctx, DropLogins, arg.Store, arg.Numbers, arg.Link)
 	if err != nil {
 		return nil, err
 	}
