@@ -244,8 +244,11 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		// By the environment: an external database's URL may hold a password.
 		Env:          append(os.Environ(), "MAILMIRROR_TEMPORAL_DATABASE="+s.info.DatabaseDSN),
 		ReadyTimeout: 3 * time.Minute, // the first start makes two schemas
-		StopSignals:  []syscall.Signal{syscall.SIGTERM},
-		Grace:        15 * time.Second,
+		// On a busy machine it gives up over what passes, a slow database or a port
+		// that somebody tries for a moment.
+		StartAttempts: 2,
+		StopSignals:   []syscall.Signal{syscall.SIGTERM},
+		Grace:         15 * time.Second,
 		// Its database may be gone at the same moment; nothing is lost by a kill.
 		DeathSignal: syscall.SIGKILL,
 	})
