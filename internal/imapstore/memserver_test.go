@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
@@ -145,5 +146,53 @@ func TestListIsOneWrite(t *testing.T) {
 	// The list with its subscriptions and namespaces, and then every STATUS.
 	if n := writes.Load() - before; n != 2 {
 		t.Errorf("%d writes, want 2", n)
+	}
+}
+
+// TestListOnDeadLink: a connection that broke earlier is an error at once, not a
+// command that nobody answers.
+func TestListOnDeadLink(t *testing.T) {
+	memory, address := memoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}})
+	user := imapmemserver.NewUser("1*trusted", "pw")
+	if err := user.Create("INBOX", nil); err != nil {
+		t.Fatal(err)
+	}
+	memory.AddUser(user)
+	var raw net.Conn
+	store, err := imapstore.New(imapstore.Options{
+		Name: "memory", Address: address, Security: imapstore.SecurityNone,
+		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
+		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+			raw = conn
+			return conn, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := store.Open(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := raw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	// The first may still be under way when the end is noticed; the others come after.
+	for i := range 3 {
+		go func() {
+			_, err := session.List(t.Context())
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("list %d over a closed connection is no error", i)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("list %d does not end", i)
+		}
 	}
 }

@@ -87,6 +87,11 @@ func (w *wire) put(p []byte) (int, error) {
 	if !w.holding {
 		return w.link.Write(p)
 	}
+	// go-imap waits for ever for a command that it could write after its reader
+	// ended.
+	if err := w.cause(); err != nil {
+		return 0, err
+	}
 	w.held = append(w.held, p...)
 	if bytes.HasSuffix(p, []byte("}\r\n")) {
 		if err := w.letGo(); err != nil {
