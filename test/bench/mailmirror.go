@@ -186,6 +186,7 @@ func (m *mailmirror) section(ctx context.Context, r *rig, c benchCase) (section,
 		return s, join()
 	case caseLarge:
 		s.before = join
+	case caseUnchanged, caseChange, caseMany, caseShared:
 	}
 	return s, nil
 }
