@@ -11,8 +11,8 @@ const TriggerRebuild = "rebuild"
 
 // RebuildPage is ReviewPage without any belief in the ledger: of each mailbox of
 // the page everything is looked at on both stores, under its lease, and its
-// ledger is made what they say. It has a name of its own so that a worker of a release that knows no
-// rebuild does not take it for a review.
+// ledger is made what they say. It has a name of its own so that a worker of a
+// release that knows no rebuild does not take it for a review.
 func (a *Activities) RebuildPage(ctx context.Context, in ReviewInput) (control.CompareProgress, error) {
 	return a.reviewPage(ctx, in, true)
 }

@@ -13,18 +13,25 @@ import (
 	"mailmirror/internal/pgstore/pgtest"
 )
 
-// TestCrash crashes the database right after it said that an intent is saved,
-// and right after a lease was taken: both are still there when it is back, so
-// that no message is appended twice and no two write. What need not survive
-// may or may not have done so, but never a part of it.
-func TestCrash(t *testing.T) {
-	t.Parallel()
+// crashing is a store, with a link, over a database that a test may crash.
+func crashing(t *testing.T) (*pgtest.Server, *pgstore.Store) {
+	t.Helper()
 	server := pgtest.StartServer(t)
 	s, err := pgstore.Open(t.Context(), server.DSN())
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	must(t, s.Migrate(t.Context()))
 	addLink(t, s)
+	return server, s
+}
+
+// TestCrash crashes the database right after it said that an intent is saved,
+// and right after a lease was taken: both are still there when it is back, so
+// that no message is appended twice and no two write. What need not survive
+// may or may not have done so, but never a part of it.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	server, s := crashing(t)
 
 	lost := 0
 	for round := range 8 {

@@ -10,8 +10,6 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 )
 
 // TestDirectoryCrash crashes the database between the extracts and the compare:
@@ -19,12 +17,7 @@ import (
 // anybody, nor like one.
 func TestDirectoryCrash(t *testing.T) {
 	t.Parallel()
-	server := pgtest.StartServer(t)
-	s, err := pgstore.Open(t.Context(), server.DSN())
-	must(t, err)
-	t.Cleanup(func() { s.Close() })
-	must(t, s.Migrate(t.Context()))
-	addLink(t, s)
+	server, s := crashing(t)
 	withDirectories(t, s)
 	source, target := paired(t, s)
 	settings := control.DefaultDirectorySettings()
@@ -71,7 +64,7 @@ func TestDirectoryCrash(t *testing.T) {
 	must(t, s.StageDirectory(t.Context(), "twice", control.SourceSide, each(append(source, entry("s", "d", "4")))))
 	must(t, s.StageDirectory(t.Context(), "twice", control.TargetSide, each(target)))
 	extracts("twice")
-	_, err = s.CompareDirectory(t.Context(), "twice", settings)
+	_, err := s.CompareDirectory(t.Context(), "twice", settings)
 	wantKind(t, err, fault.Permanent)
 	finished(t, s, "twice")
 	// The next run is as any other.
