@@ -97,11 +97,22 @@ func (w *Watcher) follow(ctx context.Context) {
 func (w *Watcher) arrange(ctx context.Context) {
 	rest := w.plan.Numbers
 	mode := w.chosen()
-	if mode == Notify && w.trunk != nil {
-		rest = w.trunk.unheard(rest)
+	var heard []mailbox.Number
+	known := mode != Auto // who is heard
+	if mode == Notify {
+		known = false
+		if w.trunk != nil {
+			rest, known = w.trunk.unheard(rest)
+			heard = w.trunk.numbersHeard()
+		}
+	}
+	if !known {
+		// Until then nobody is listened to or read in turn by itself: that begins
+		// with a reading of everything anyway.
+		rest = nil
 	}
 	var own []mailbox.Number
-	if mode == Idle || mode == Notify && w.plan.Mode == Auto && w.trunk != nil && w.trunk.known() {
+	if mode == Idle || mode == Notify && w.plan.Mode == Auto {
 		own, rest = mostActive(rest, w.plan.LastEvents, w.plan.IdleLimit)
 	}
 	wanted := make(map[mailbox.Number]bool, len(own))
@@ -117,18 +128,6 @@ func (w *Watcher) arrange(ctx context.Context) {
 			delete(w.lines, n)
 		}
 	}
-	if mode == Notify && (w.trunk == nil || !w.trunk.known()) {
-		// Until it is known who is heard, nobody is read in turn: that begins
-		// with a reading of everything anyway.
-		rest = nil
-	}
-	var heard []mailbox.Number
-	if mode == Notify && w.trunk != nil {
-		heard = w.trunk.numbersHeard()
-	}
-	if mode == Auto {
-		rest = nil
-	}
 	if w.poll == nil {
 		w.poll = w.startPoll(ctx)
 	}
@@ -141,8 +140,9 @@ func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
 	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil {
 		return
 	}
+	unheard, _ := w.trunk.unheard(w.plan.Numbers)
 	switch {
-	case len(w.trunk.unheard(w.plan.Numbers)) == 0:
+	case len(unheard) == 0:
 		w.misses, w.again = 0, time.Time{}
 	case w.again.IsZero():
 		w.misses++

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -52,6 +53,10 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 			if own != nil {
 				err = own
 			}
+			if err == nil {
+				// Before anybody is told: who is told asks who is heard.
+				l.up(conn)
+			}
 			if !opened(conn, err) {
 				return
 			}
@@ -65,7 +70,6 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 				continue
 			}
 			began := time.Now()
-			l.up(conn)
 			// Not by the server's words: a quiet one has none for long.
 			good := time.AfterFunc(lasting, door.lasts)
 			err = conn.Listen(ctx, w.report, func() {
@@ -132,13 +136,6 @@ func (l *line) open() bool {
 	return l.conn != nil
 }
 
-// known reports whether it was ever open, so that who is heard is known.
-func (l *line) known() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.heard != nil
-}
-
 // nobody notes that the store lets it hear of none.
 func (l *line) nobody() {
 	l.mu.Lock()
@@ -148,19 +145,16 @@ func (l *line) nobody() {
 	}
 }
 
-func (l *line) unheard(of []mailbox.Number) []mailbox.Number {
+// unheard are those of some mailboxes that it does not hear of; known is false
+// until it was open once, as nobody can tell then.
+func (l *line) unheard(of []mailbox.Number) (numbers []mailbox.Number, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] })
+	return slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] }), l.heard != nil
 }
 
 func (l *line) numbersHeard() []mailbox.Number {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]mailbox.Number, 0, len(l.heard))
-	for n := range l.heard {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return list
+	return slices.Sorted(maps.Keys(l.heard))
 }

@@ -34,10 +34,6 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 	w.group.Go(func() {
 		defer cancel()
 		for {
-			select {
-			case <-p.news: // what it is about is read now
-			default:
-			}
 			w.pollOnce(ctx, door, p)
 			p.mu.Lock()
 			every := p.plan.PollEvery
@@ -63,12 +59,12 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 // set gives the poller its mailboxes; those that are new to it are read now.
 func (p *poller) set(rest, heard []mailbox.Number, plan Plan) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	added, _ := difference(p.rest, rest)
 	p.rest, p.heard, p.plan = rest, heard, plan
 	for _, n := range added {
 		p.fresh[n] = true
 	}
-	p.mu.Unlock()
 	if len(added) > 0 {
 		select {
 		case p.news <- struct{}{}:
@@ -99,6 +95,10 @@ func (p *poller) reached(since time.Time) bool {
 // pollOnce reads what is due, once.
 func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	p.mu.Lock()
+	select {
+	case <-p.news: // what it is about is read now
+	default:
+	}
 	plan, rest := p.plan, p.rest
 	var heard []mailbox.Number
 	if time.Since(p.reviews) >= max(reviewEvery, plan.PollEvery) {
