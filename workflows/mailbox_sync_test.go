@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,14 +40,17 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 
 // syncs answers SyncMailbox and notes by what triggers it was called.
 type syncs struct {
+	mu       sync.Mutex // one that is cancelled may still run when the next one does
 	triggers []string
 	answers  []activities.SyncResult
 	during   func(n int)
 }
 
 func (s *syncs) answer(_ context.Context, in activities.SyncInput) (activities.SyncResult, error) {
+	s.mu.Lock()
 	s.triggers = append(s.triggers, in.Trigger)
 	n := len(s.triggers)
+	s.mu.Unlock()
 	if s.during != nil {
 		s.during(n)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,8 +21,10 @@ import (
 // notes what is done, in order.
 type mirror struct {
 	*activitytest.World
-	env  *testsuite.TestWorkflowEnvironment
-	done []string
+	env *testsuite.TestWorkflowEnvironment
+	// An activity that is cancelled may still run when the next one does.
+	mu    sync.Mutex
+	notes []string
 	// settle is how long SettleSuspension takes.
 	settle time.Duration
 }
@@ -34,16 +37,28 @@ func newMirror(t *testing.T) *mirror {
 	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()
 	m.env.OnActivity(steps.SettleSuspension, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, s control.Suspension) (control.Suspension, error) {
-			m.done = append(m.done, "pause")
+			m.note("pause")
 			return m.ConfirmSuspended(ctx, s.Epoch)
 		}).AfterFn(func() time.Duration { return m.settle }).Maybe()
 	m.env.OnActivity(steps.SettleRunning, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, _ control.Suspension) (control.Suspension, error) {
-			m.done = append(m.done, "go on")
+			m.note("go on")
 			return m.Suspension(ctx)
 		}).Maybe()
 	m.env.SetTestTimeout(20 * time.Second)
 	return m
+}
+
+func (m *mirror) note(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.notes = append(m.notes, what)
+}
+
+func (m *mirror) done() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.notes)
 }
 
 func (m *mirror) at(t *testing.T, when time.Duration, f func()) {
@@ -148,8 +163,8 @@ func TestMirrorControlSignals(t *testing.T) {
 			if view.State != got.State || view.Reason != got.Reason || view.Epoch != got.Epoch || view.Served != len(c.signals) {
 				t.Errorf("shows %+v", view)
 			}
-			if last := m.done[len(m.done)-1]; (last == "pause") != (c.state == control.Suspended) {
-				t.Errorf("%s, and the schedules were told to %v", c.state, m.done)
+			if done := m.done(); (done[len(done)-1] == "pause") != (c.state == control.Suspended) {
+				t.Errorf("%s, and the schedules were told to %v", c.state, done)
 			}
 		})
 	}
@@ -214,8 +229,8 @@ func TestMirrorControlUpdates(t *testing.T) {
 	if bad.err == nil {
 		t.Error("a reason without end was accepted")
 	}
-	if !slices.Equal(m.done, []string{"go on", "pause", "go on"}) {
-		t.Errorf("the schedules were told to %v", m.done)
+	if !slices.Equal(m.done(), []string{"go on", "pause", "go on"}) {
+		t.Errorf("the schedules were told to %v", m.done())
 	}
 }
 
@@ -228,7 +243,7 @@ func TestMirrorControlResumesWhileSuspending(t *testing.T) {
 	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, control.Request{Who: "alice"}, &suspended) })
 	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.Request{Who: "bob"}, &resumed) })
 	var told []string
-	m.at(t, 3*time.Minute, func() { told = slices.Clone(m.done) })
+	m.at(t, 3*time.Minute, func() { told = m.done() })
 	m.run(t)
 	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
 		t.Errorf("got %+v", s)
@@ -251,8 +266,8 @@ func TestMirrorControlStartsFromTheRow(t *testing.T) {
 	if s := m.state(t); s.State != control.Suspended || s.Who != "alice" {
 		t.Errorf("got %+v", s)
 	}
-	if !slices.Equal(m.done, []string{"pause"}) {
-		t.Errorf("the schedules were told to %v", m.done)
+	if !slices.Equal(m.done(), []string{"pause"}) {
+		t.Errorf("the schedules were told to %v", m.done())
 	}
 }
 
