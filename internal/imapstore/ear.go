@@ -307,8 +307,9 @@ func (e *ear) classify(op string, err error) error {
 	return fault.New(fault.Transient, op, err, "")
 }
 
-// folders lists what matches the patterns (already quoted), with counters.
-func (e *ear) folders(patterns string) ([]*found, error) {
+// folders lists what matches the patterns (already quoted), with counters. by, if
+// not nil, gets every response that comes meanwhile.
+func (e *ear) folders(patterns string, by func([]byte)) ([]*found, error) {
 	items := "MESSAGES UIDNEXT UIDVALIDITY"
 	if e.caps["CONDSTORE"] {
 		items += " HIGHESTMODSEQ"
@@ -318,7 +319,13 @@ func (e *ear) folders(patterns string) ([]*found, error) {
 		command += " RETURN (STATUS (" + items + "))"
 	}
 	var answers [][]byte
-	if err := e.command(command, keep(&answers)); err != nil {
+	each := func(line []byte) {
+		if by != nil {
+			by(line)
+		}
+		keep(&answers)(line)
+	}
+	if err := e.command(command, each); err != nil {
 		return nil, err
 	}
 	byName := map[string]*found{}
@@ -331,7 +338,7 @@ func (e *ear) folders(patterns string) ([]*found, error) {
 			continue
 		}
 		answers = answers[:0]
-		err := e.command("STATUS "+quote(f.name)+" ("+items+")", keep(&answers))
+		err := e.command("STATUS "+quote(f.name)+" ("+items+")", each)
 		if refusal(err) != nil {
 			f.gone = true
 			continue

@@ -39,7 +39,7 @@ func (s *Store) Idle(ctx context.Context, number mailbox.Number, review time.Dur
 	defer stop()
 	// What the list tells of the inbox is overtaken by what opening it tells,
 	// from which moment on the server owes us every change of it.
-	if i.first, err = i.list(); err == nil {
+	if i.first, err = i.list(nil); err == nil {
 		err = i.open()
 	}
 	if err != nil {
@@ -57,9 +57,9 @@ func (i *idler) Heard() []mailbox.Number { return []mailbox.Number{i.number} }
 // Close implements watch.Conn.
 func (i *idler) Close() { i.close() }
 
-// list reads all folders but the inbox.
-func (i *idler) list() ([]mailbox.Folder, error) {
-	listed, err := i.folders(quote("*"))
+// list reads all folders but the inbox; by gets what is told meanwhile.
+func (i *idler) list(by func([]byte)) ([]mailbox.Folder, error) {
+	listed, err := i.folders(quote("*"), by)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,8 @@ func (i *idler) Listen(ctx context.Context, report func(watch.Report), alive fun
 		if i.review <= 0 || time.Since(i.reviewed) < i.review {
 			continue
 		}
-		folders, err := i.list()
+		// The inbox is still open: what becomes of it may be told here as well.
+		folders, err := i.list(func(line []byte) { i.hear(line, report) })
 		if err != nil {
 			return i.classify("read the folders of mailbox "+string(i.number), err)
 		}
@@ -173,9 +174,7 @@ func (i *idler) idle(report func(watch.Report), alive func()) error {
 			i.link.await(false)
 			timer = i.probe("DONE\r\n", i.quiet())
 		case string(word) == "*":
-			if kind := i.heard(bytes.TrimRight(line, "\r\n")); kind != "" {
-				report(watch.Report{Number: i.number, Kind: kind, Folder: mailbox.Inbox})
-			}
+			i.hear(line, report)
 		}
 	}
 }
@@ -188,6 +187,13 @@ func (i *idler) quiet() time.Duration {
 		return quiet
 	}
 	return min(quiet, max(time.Until(i.reviewed.Add(i.review)), 0))
+}
+
+// hear reports what a response tells of the inbox.
+func (i *idler) hear(line []byte, report func(watch.Report)) {
+	if kind := i.heard(bytes.TrimRight(line, "\r\n")); kind != "" {
+		report(watch.Report{Number: i.number, Kind: kind, Folder: mailbox.Inbox})
+	}
 }
 
 // heard tells what an unsolicited response means (RFC 9051, section 7.5).

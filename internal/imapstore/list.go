@@ -240,8 +240,15 @@ func gather(answers [][]byte, byName map[string]*found) ([]*found, error) {
 				return nil, errResponse
 			}
 			key := nameKey(l.name)
-			if byName[key] != nil || l.name == "" {
-				continue // two patterns found it
+			if l.name == "" {
+				continue
+			}
+			if other := byName[key]; other != nil { // two patterns found it
+				if other.has(`\NonExistent`) && !l.has(`\NonExistent`) {
+					// The first was no answer, but told by the way, and overtaken.
+					other.listed, other.subscribed = l, l.has(`\Subscribed`)
+				}
+				continue
 			}
 			f := &found{listed: l, decoded: decodeName(l.name), subscribed: l.has(`\Subscribed`)}
 			byName[key] = f

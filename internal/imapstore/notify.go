@@ -110,7 +110,7 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 // since asking for some costs Dovecot a look at each of the others for every
 // line of patterns.
 func (n *notifier) list() (map[mailbox.Number][]mailbox.Folder, []*found, error) {
-	all, err := n.folders(quote(encodeUTF7(n.space.prefix) + "*"))
+	all, err := n.folders(quote(encodeUTF7(n.space.prefix)+"*"), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -229,6 +229,11 @@ func (n *notifier) hear(line []byte, report func(watch.Report)) error {
 
 // listed takes in what is said of a folder's existence. Dovecot says it also of
 // folders that are as they were, for instance when somebody opens the mailbox.
+//
+// Of an inbox it says that it is gone whenever the trusted account has listed the
+// mailboxes on another connection, and that it is there again when its owner comes
+// next. Nothing can be learnt from that: an inbox goes with its mailbox alone, and
+// of one made anew a STATUS tells.
 func (n *notifier) listed(l listed, report func(watch.Report)) {
 	name := decodeName(l.name)
 	number, folder, ok := n.owner(name)
@@ -236,6 +241,9 @@ func (n *notifier) listed(l listed, report func(watch.Report)) {
 		return
 	}
 	gone := l.has(`\NonExistent`)
+	if gone && folder == mailbox.Inbox {
+		return
+	}
 	if _, known := n.last[name]; known != gone {
 		return
 	}

@@ -73,6 +73,7 @@ func RunListening(t *testing.T, e Ears) {
 		l.want(t, step.name, map[mailbox.Number][]watch.Kind{box: step.want})
 		t.Logf("%s: heard after %v", step.name, time.Since(began).Round(time.Millisecond))
 	}
+	l.onlyLooked(t)
 	l.manyMailboxes(t)
 	l.interruptions(t)
 	for _, c := range faults.OnlyReads(e.Proxy.Commands()) {
@@ -180,6 +181,40 @@ func (l *listener) want(t *testing.T, what string, want map[mailbox.Number][]wat
 		}
 		return true
 	})
+}
+
+// onlyLooked has mailboxes opened by their owners and listed by the trusted
+// account, as every review does: nothing changes in them.
+func (l *listener) onlyLooked(t *testing.T) {
+	t.Helper()
+	l.settle(t)
+	first, others := l.numbers[0], l.numbers[1:]
+	open := func() {
+		for _, n := range others {
+			l.as(t, n, func(u *user) { u.do(`LIST "" *`); u.do("EXAMINE INBOX") })
+		}
+	}
+	list := func() {
+		err := l.Source.Poll(t.Context(), l.numbers, func(watch.Report) {}, func(n mailbox.Number, err error) { t.Errorf("%s: %v", n, err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, look := range []func(){open, list, open, list, open} {
+		look()
+		// What the server tells of the looks comes no later than of this.
+		l.as(t, first, func(u *user) { u.deposit("INBOX", 1) })
+		l.want(t, "one beside many looks", map[mailbox.Number][]watch.Kind{first: {watch.MessageIn}})
+		l.mu.Lock()
+		delete(l.marks, first)
+		l.mu.Unlock()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.marks, first)
+	if len(l.marks) > 0 {
+		t.Errorf("looking at mailboxes counts as a change of them: %v", l.marks)
+	}
 }
 
 // manyMailboxes has something happen to all of them at once, and to none else.
