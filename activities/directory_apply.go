@@ -38,7 +38,7 @@ type ApplyDirectoryResult struct {
 
 const (
 	// stopAfterConfig ends a run after so many identical refusals in a row that
-	// concern the whole server: read-only, full, no rights.
+	// concern the whole server: read-only, full, no rights, busy.
 	stopAfterConfig = 5
 	// stopAfterPermanent is the same for those that concern an entry: when so many
 	// in a row are refused for one reason, it is not the entries.
@@ -169,7 +169,7 @@ func (p *directoryPage) note(c control.DirectoryChange) (stop bool) {
 	}
 	p.row, p.rowKind = append(p.row, c), p.kind
 	most := stopAfterPermanent
-	if p.kind == fault.Config {
+	if p.kind == fault.Config || p.kind == fault.Transient {
 		most = stopAfterConfig
 	}
 	if len(p.row) < most {
@@ -202,8 +202,11 @@ func (p *directoryPage) save(ctx context.Context) error {
 
 const (
 	// entryTries is how often a change is planned anew since something was not as
-	// it was read, or the connection broke.
+	// it was read, the connection broke, or the server was busy.
 	entryTries = 5
+	// busyPause is how long to wait for a busy server the first time; each time
+	// after that it is twice as long.
+	busyPause = 50 * time.Millisecond
 	// entryWrites is how many operations one change takes at the most: a new name,
 	// and its values, twice. A target that then still differs keeps other values
 	// than those that it was given.
@@ -215,7 +218,7 @@ const (
 func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (control.DirectoryChange, error) {
 	var last error
 	writes, change := 0, c.Change
-	for range entryTries {
+	for try := range entryTries {
 		look, wrote, err := p.step(ctx, change, &writes)
 		for err == nil && wrote {
 			look, wrote, err = p.step(ctx, change, &writes)
@@ -229,6 +232,15 @@ func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (con
 			return p.settled(c, look), nil
 		case ctx.Err() != nil:
 			return c, context.Cause(ctx)
+		case p.barred != nil:
+			return c, p.barred
+		case busy(err):
+			if try+1 == entryTries {
+				break
+			}
+			if err := pauseFor(ctx, busyPause<<try); err != nil {
+				return c, err
+			}
 		case fault.Is(err, fault.Transient):
 			p.source.drop()
 			p.target.drop()
@@ -243,21 +255,25 @@ func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (con
 		}
 		last = err
 	}
-	if fault.Is(last, fault.Transient) {
+	if fault.Is(last, fault.Transient) && !busy(last) {
 		return c, last
 	}
 	return p.failed(c, last), nil
 }
 
+// busy reports a server that answered that it cannot carry an operation out now.
+// One entry that it has locked for good must not hold the others up.
+func busy(err error) bool { return errors.Is(err, directory.ErrBusy) }
+
 // step looks at both sides and sends one operation, where one is due.
 func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *int) (look control.DirectoryLook, wrote bool, err error) {
 	source, err := p.source.open(ctx)
 	if err != nil {
-		return look, false, err
+		return look, false, p.notOpen(err)
 	}
 	target, err := p.target.open(ctx)
 	if err != nil {
-		return look, false, err
+		return look, false, p.notOpen(err)
 	}
 	sides := control.DirectorySides{Source: source, Target: target, SourceMapping: p.source.Mapping, TargetMapping: p.target.Mapping,
 		Takers: p.takers}
@@ -275,10 +291,19 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 	switch {
 	case err == nil:
 		*writes++
-	case fault.Is(err, fault.Transient):
+	case fault.Is(err, fault.Transient) && !busy(err):
 		p.unsure = true
 	}
 	return look, err == nil, err
+}
+
+// notOpen is for the error of a connection. One that another try cannot mend, a
+// refused bind for instance, is of everything and no entry's own.
+func (p *directoryPage) notOpen(err error) error {
+	if !fault.Is(err, fault.Transient) {
+		p.barred = err
+	}
+	return err
 }
 
 // settled is a change of which nothing is to be done any more.

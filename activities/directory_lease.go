@@ -24,6 +24,8 @@ type directoryPage struct {
 	looked         atomic.Int64
 	// unsure is true once the outcome of a write was not known.
 	unsure bool
+	// barred is why no connection can be had, where trying again is in vain.
+	barred error
 	// unsaved are results that are not recorded yet.
 	unsaved []control.DirectoryChange
 	saved   time.Time

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,6 +225,34 @@ func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
 	result, err := m.apply(100)
 	if err != nil || result.Stopped != "" || result.Failed == 0 || result.Done+result.Failed != 30 {
 		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// An entry that the server has locked is its own affair; a server that is busy
+// with everything ends the page, and no entry is to blame.
+func TestApplyDirectoryPassesALockedEntry(t *testing.T) {
+	for _, test := range []struct{ locked, done, failed int }{{1, 9, 1}, {10, 0, 0}} {
+		m := newMirrorer(t, nil)
+		for i := range 10 {
+			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
+		}
+		tries := 0
+		m.runs.Target.OnWrite = func(op directory.Operation) error {
+			number, _, _ := strings.Cut(op.Add.DN, ",")
+			if strings.TrimPrefix(number, m.runs.Target.Mapping.RDN+"=") < fmt.Sprint(1000+test.locked) {
+				tries++
+				return fault.New(fault.Transient, "add entry", directory.ErrBusy, "see the server's log")
+			}
+			return nil
+		}
+		m.compare(control.DirectoryOperator)
+		result, err := m.apply(100)
+		if err != nil || result.Done != test.done || result.Failed != test.failed || (result.Stopped != "") != (test.failed == 0) {
+			t.Errorf("%d locked: %+v, %v", test.locked, result, err)
+		}
+		if want := 5 * min(test.locked, 5); tries != want || m.runs.Held() {
+			t.Errorf("%d locked: %d tries, want %d; lease held: %v", test.locked, tries, want, m.runs.Held())
+		}
 	}
 }
 

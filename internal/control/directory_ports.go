@@ -41,7 +41,7 @@ type DirectorySession interface {
 	// Find returns all entries with a number.
 	Find(ctx context.Context, number string) ([]directory.Entry, error)
 	// Write sends one operation, not after the deadline of ctx. Transient means
-	// that it may have been carried out.
+	// that it may have been carried out, unless it is a directory.ErrBusy.
 	Write(ctx context.Context, op directory.Operation) error
 	Close() error
 }

@@ -5,6 +5,10 @@ import "errors"
 // ErrNoEntry is what errors.Is finds where an entry is not there (any more).
 var ErrNoEntry = errors.New("there is no such entry")
 
+// ErrBusy is the cause of a failed write where the server answered that it cannot
+// carry it out now: it has not.
+var ErrBusy = errors.New("the server is busy")
+
 // Ref finds an entry again.
 type Ref struct {
 	// ID is the server's own for the entry, which outlives renaming: entryUUID

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 )
 
@@ -28,8 +29,12 @@ func (w *write) failed(err error) error {
 			text += ", about " + strings.Join(names, ", ")
 		}
 	}
-	// The cause is left out: its text is the server's.
-	return fault.New(kind, w.session.op(w.what), &plainError{text: text}, hint)
+	// The server's own cause is left out, as its text is the server's.
+	refused := &plainError{text: text}
+	if kind == fault.Transient {
+		refused.cause = directory.ErrBusy
+	}
+	return fault.New(kind, w.session.op(w.what), refused, hint)
 }
 
 // refusal is what a refused write means (RFC 4511, A.2; RFC 4528, 3).

@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +50,8 @@ func TestDirectoryInTrouble(t *testing.T) {
 		},
 			func() { change(r.from, func(o *servers.SlapdOptions) { o.Access = nil }) }, ""},
 		{"nobody listens on DR", func() { must(r.t, r.toTo.Refuse(true)) }, func() { must(r.t, r.toTo.Refuse(false)) }, "nothing listens"},
-		{"the password of production is another", func() { r.password("changed") }, func() { r.password(r.from.TrustedPassword()) }, "credentials"},
+		{"the password of production is another", func() { r.password(r.from, "changed") },
+			func() { r.password(r.from, r.from.TrustedPassword()) }, "credentials"},
 		{"DR is read-only", func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = true }) },
 			func() { change(r.to, func(o *servers.SlapdOptions) { o.ReadOnly = false }) }, ""},
 	} {
@@ -80,10 +83,10 @@ func TestDirectoryInTrouble(t *testing.T) {
 	r.noSecrets()
 }
 
-// password changes that of the trusted server on production.
-func (r *directoryRig) password(to string) {
+// password changes that of the trusted server on one of the two.
+func (r *directoryRig) password(s *servers.Slapd, to string) {
 	r.t.Helper()
-	r.apply(r.from, ldifLine("dn", r.from.TrustedDN())+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", to)+"-\n\n")
+	r.apply(s, ldifLine("dn", s.TrustedDN())+"changetype: modify\nreplace: userPassword\n"+ldifLine("userPassword", to)+"-\n\n")
 }
 
 // TestDirectoryWithoutRoom fills DR's directory up, which is nobody's entry's
@@ -175,6 +178,85 @@ func TestDirectoryIsCut(t *testing.T) {
 	}
 	r.mirror(0)
 	r.same("after all cuts")
+}
+
+// TestDirectoryBindRefused has the password changed in the midst of a run, so that
+// the next connection is refused: while production is read nothing is changed, and
+// while DR is written what was written stays, and no entry is half made.
+func TestDirectoryBindRefused(t *testing.T) {
+	t.Parallel()
+	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("link", "edit", link, "--participate", "manual")
+	r.run("guard", "set", link, "--directory-change-share", "0")
+	all := crowd(2001, 40)
+	r.put(r.from, all...)
+	r.startWorker()
+	r.mirror(0)
+	for _, c := range []struct {
+		name      string
+		proxy     *faults.Proxy
+		server    *servers.Slapd
+		direction faults.Direction
+		bytes     int64
+		writes    bool // DR
+	}{
+		{"reading production", r.toFrom, r.from, faults.ToClient, int64(len(all) * len(all[0].ldif("")) / 2), false},
+		{"writing DR", r.toTo, r.to, faults.ToServer, 8000, true},
+	} {
+		for i, e := range all {
+			r.replace(r.from, e["MailboxNumber"][0], "sn", fmt.Sprintf("%s %d %s", c.name, i, strings.Repeat("x", 200)))
+		}
+		before, kept := r.subscribers(r.to), r.kept()
+		stalled := c.proxy.Inject(faults.AfterBytes(c.direction, c.bytes, faults.Stall))
+		ended := make(chan control.DirectoryRun, 1)
+		go func() {
+			_, out, _ := r.command(t.Context(), "directory", "sync", link, "--wait", "-o", "json")
+			var run control.DirectoryRun
+			_ = json.Unmarshal([]byte(out), &run) // what is missing is found below
+			ended <- run
+		}()
+		await(t, stalled, c.name)
+		r.password(c.server, "changed")
+		c.proxy.CutAll(faults.FIN)
+		run := <-ended
+		said := strings.Join(run.Reasons, "; ")
+		if run.State != control.DirectoryFailed || !strings.Contains(strings.ToLower(said), "credentials") || strings.Contains(said, "in a row") {
+			t.Errorf("%s: the run is %s, and says: %s (%s)", c.name, run.State, said, run.Hint)
+		}
+		t.Logf("%s: it says: %s (%s); %d entries were altered", c.name, said, run.Hint, run.Altered)
+		if !c.writes {
+			kept(c.name)
+		} else {
+			r.whole(before)
+		}
+		r.password(c.server, c.server.TrustedPassword())
+		if run := r.mirror(0); run.GivenUp > 0 {
+			t.Errorf("%s: the run after it is %+v", c.name, run)
+		}
+		r.same(c.name + " goes on")
+		r.idle(c.name + " goes on")
+	}
+	r.noSecrets()
+}
+
+// whole fails the test where an entry of DR is neither as it was nor as production
+// has it; at least one has to be as it was, and at least one changed.
+func (r *directoryRig) whole(before map[string]subscriber) {
+	r.t.Helper()
+	from, old, changed := r.subscribers(r.from), 0, 0
+	for number, now := range r.subscribers(r.to) {
+		switch {
+		case reflect.DeepEqual(now, from[number]):
+			changed++
+		case reflect.DeepEqual(now, before[number]):
+			old++
+		default:
+			r.t.Errorf("%s is half made: %v", number, now)
+		}
+	}
+	if old == 0 || changed == 0 {
+		r.t.Errorf("%d entries were changed, %d were not: it was not half-way", changed, old)
+	}
 }
 
 // TestDirectoryWorkerKilled kills the worker at random moments of writing.
