@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -26,10 +27,12 @@ func (c *cli) linkAdd() *cobra.Command {
 	var exclude []string
 	var bandwidth bandwidthFlags
 	var keep keepFlags
+	var participate participateFlags
 	cmd := &cobra.Command{
-		Use:               "add NAME --source STORE --target STORE",
-		Short:             "Mirror from one store to another",
-		Example:           "  mailmirror link add dr --source prod --target dr-site --exclude Trash",
+		Use:   "add NAME --source STORE --target STORE",
+		Short: "Mirror from one store to another",
+		Example: `  mailmirror link add dr --source prod --target dr-site --exclude Trash
+  mailmirror link add dr --source prod --target dr-site --participate filter --participate-numbers '20*'`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
@@ -42,12 +45,18 @@ func (c *cli) linkAdd() *cobra.Command {
 			if _, err := c.applyKeep(ctx, ctl, l.Name, keep); err != nil {
 				return err
 			}
+			if participate.given() {
+				if _, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply); err != nil {
+					// Nobody is to join by a rule that was not meant.
+					return errors.Join(err, ctl.RemoveLink(context.WithoutCancel(ctx), l.Name))
+				}
+			}
 			g, err := ctl.Guard(ctx, l.Name)
 			if err != nil {
 				return err
 			}
 			return c.show(added, func(io.Writer) {
-				if g.Directory != nil {
+				if g.Directory != nil && g.Directory.Participate != control.ParticipateManual {
 					c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
 					return
 				}
@@ -62,6 +71,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	f.StringArrayVar(&exclude, "exclude", nil, "folder `pattern` that is not mirrored, may be repeated")
 	bandwidth.register(cmd)
 	keep.add(f)
+	participate.add(f)
 	for _, name := range []string{"source", "target"} {
 		_ = cmd.MarkFlagRequired(name)
 		_ = cmd.RegisterFlagCompletionFunc(name, c.storeNames(-1))
