@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,8 +32,8 @@ import (
 
 var suspends = flag.Int("suspends", 12, "how many suspensions TestSuspend tries")
 
-// TestSuspend suspends the mirror at random moments under full load, with
-// workers being killed, in each of the ways there are. After each
+// TestSuspend suspends the mirror at random moments under full load, with one of
+// two workers being killed, in each of the ways there are. After each
 // acknowledgement not one command that writes reaches the target until the
 // mirror is resumed, whatever asks for it; what was marked meanwhile is mirrored
 // then, and in the end both sides are equal, and nothing was ever there twice.
@@ -62,6 +63,8 @@ type suspender struct {
 	store  *pgstore.Store
 	client client.Client
 	runner *temporalrunner.Runner
+	// other is a second worker, which is never killed before outlives.
+	other *exec.Cmd
 	// loaded get the load, probes a message while the mirror is suspended.
 	loaded, probes []string
 
@@ -91,7 +94,17 @@ func newSuspender(t *testing.T) *suspender {
 	t.Cleanup(s.client.Close)
 	s.runner = temporalrunner.New(s.client, temporalrunner.Options{Debounce: 100 * time.Millisecond, PageSize: 20, Book: s.store})
 	s.r.startWorker()
+	s.other = s.r.newWorker()
+	t.Cleanup(s.killOther)
 	return s
+}
+
+func (s *suspender) killOther() {
+	if s.other != nil {
+		_ = s.other.Process.Kill()
+		_ = s.other.Wait()
+		s.other = nil
+	}
 }
 
 // must ends the test where err is one.
@@ -115,6 +128,29 @@ func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64,
 		return key, 0, err
 	}
 	return key, generation, s.runner.Sync(ctx, key, activities.TriggerEvent)
+}
+
+// deposit puts messages into a mailbox of production, of which those that listen
+// have to hear, and returns the generation that is to be reached.
+func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	before, err := s.store.Mailbox(ctx, key)
+	s.must(err)
+	s.must(corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil))
+	deadline := time.Now().Add(90 * time.Second)
+	for {
+		now, err := s.store.Mailbox(ctx, key)
+		s.must(err)
+		if now.DirtyGeneration > before.DirtyGeneration {
+			return key, now.DirtyGeneration
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("nobody heard of a message in mailbox %s: %+v", number, now)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // load changes one mailbox after the other until it is stopped.
@@ -173,9 +209,9 @@ func (s *suspender) round(i int) {
 	// Now everything tries to write.
 	marks := map[mailbox.Key]int64{}
 	for _, n := range s.probes {
-		key, generation, err := s.change(n, corpus.Options{Seed: uint64(10 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
-		s.must(err)
+		key, generation := s.deposit(n, corpus.Options{Seed: uint64(10 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
 		marks[key] = generation
+		s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerEvent))
 	}
 	if i%5 == 1 {
 		_, _, err := s.runner.StartCompare(s.t.Context(), link)
@@ -350,6 +386,7 @@ func (s *suspender) outlives() {
 	s.r.run("suspend", "--reason", "outlive everything", "--wait")
 	still := s.watch()
 	s.r.killWorker()
+	s.killOther()
 	for _, part := range []string{"temporal", "postgres"} {
 		s.must(syscall.Kill(s.r.child(part), syscall.SIGKILL))
 	}
