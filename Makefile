@@ -19,7 +19,7 @@ BENCH   ?=
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-latency bench-directory clean
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-copy bench-latency bench-directory clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -64,21 +64,23 @@ generate: ## write the query code anew
 	cd internal/tools && $(GO) build -o $(CURDIR)/$(BIN)/ github.com/sqlc-dev/sqlc/cmd/sqlc
 	cd internal/pgstore && $(CURDIR)/$(BIN)/sqlc generate
 
-bench: ## beside mbsync, dsync and the bare protocol (BENCH='-mailboxes 200' and the like)
-	@test/scripts/install-servers.sh bench
-	@$(MAKE) --no-print-directory build
-	$(GO) run ./test/bench $(BENCH)
+bench: ## all three benchmarks, an hour; the next three take options, as in BENCH='-rounds 1'
+	@if [ -n '$(BENCH)' ]; then echo 'options are for one of bench-copy, bench-latency and bench-directory' >&2; exit 2; fi
+	@$(MAKE) --no-print-directory bench-copy
+	@$(MAKE) --no-print-directory bench-latency
+	@$(MAKE) --no-print-directory bench-directory
 
-bench-latency: ## from deposit and announcement to readable on DR, and the listener's memory: a quarter of an hour (BENCH='-mailboxes 50 -deposits 200 -memory 100' for less)
+$(BIN)/mailmirror-bench: build
 	@test/scripts/install-servers.sh bench
-	@$(MAKE) --no-print-directory build
-	@$(GO) build -o $(BIN)/mailmirror-bench ./test/bench
+	@$(GO) build -o $@ ./test/bench
+
+bench-copy: $(BIN)/mailmirror-bench ## copying beside mbsync, dsync and the bare protocol (BENCH='-mailboxes 200' and the like)
+	$(BIN)/mailmirror-bench $(BENCH)
+
+bench-latency: $(BIN)/mailmirror-bench ## from deposit and announcement to readable on DR, and the listener's memory: a quarter of an hour (BENCH='-mailboxes 50 -deposits 200 -memory 100' for less)
 	$(BIN)/mailmirror-bench latency $(BENCH)
 
-bench-directory: ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
-	@test/scripts/install-servers.sh bench
-	@$(MAKE) --no-print-directory build
-	@$(GO) build -o $(BIN)/mailmirror-bench ./test/bench
+bench-directory: $(BIN)/mailmirror-bench ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
 	$(BIN)/mailmirror-bench directory $(BENCH)
 
 clean: ## the programs; the demo's data stays

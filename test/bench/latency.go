@@ -110,6 +110,13 @@ func measureWay(ctx context.Context, o latencyOptions, w way, progress io.Writer
 		l.known = append(l.known, fmt.Sprint(1000+i))
 	}
 	l.numbers = l.known[:o.mailboxes]
+	if w.server == "dovecot" && w.events == "idle" {
+		putBack, err := roomToIdle(len(l.known), l.say)
+		if err != nil {
+			return f, err
+		}
+		defer putBack()
+	}
 	defer func() { err = errors.Join(err, l.stop()) }()
 	if err := l.start(ctx); err != nil {
 		return f, err

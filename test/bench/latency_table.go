@@ -50,7 +50,18 @@ func latencyTable(o latencyOptions, all []latencyFigures) string {
 		}
 		out.WriteString("\n")
 	}
+	out.WriteString("\n" + targetLines(latencyTargets(o, all)))
 	return out.String()
+}
+
+// percentile is the p-th of so many times, p from 0 to 1, of which those that are
+// missing are longer than any other; false where it is one of the missing.
+func percentile(times []time.Duration, of int, p float64) (time.Duration, bool) {
+	at := min(int(p*float64(of)), of-1)
+	if at < 0 || at >= len(times) {
+		return 0, false
+	}
+	return slices.Sorted(slices.Values(times))[at], true
 }
 
 // distribution tells percentiles, and of how many where some are missing.
@@ -58,9 +69,11 @@ func distribution(times []time.Duration, of int) string {
 	if len(times) == 0 {
 		return "–"
 	}
-	times = slices.Sorted(slices.Values(times))
-	at := func(p float64) int64 { return times[min(int(p*float64(len(times))), len(times)-1)].Milliseconds() }
-	text := fmt.Sprintf("%d / %d / %d / %d", at(0.5), at(0.9), at(0.99), times[len(times)-1].Milliseconds())
+	at := func(p float64) int64 {
+		got, _ := percentile(times, len(times), p)
+		return got.Milliseconds()
+	}
+	text := fmt.Sprintf("%d / %d / %d / %d", at(0.5), at(0.9), at(0.99), at(1))
 	if len(times) < of {
 		text += fmt.Sprintf(" (of %d)", len(times))
 	}

@@ -119,3 +119,31 @@ func TestShares(t *testing.T) {
 		t.Errorf("one mailbox was given to %d processes", len(got))
 	}
 }
+
+// TestLatencyTargets: a message that never came is the slowest of all.
+func TestLatencyTargets(t *testing.T) {
+	const ms = time.Millisecond
+	quick := []time.Duration{90 * ms, 60 * ms, 70 * ms, 80 * ms}
+	f := latencyFigures{way: way{"cyrus", "idle"}, event: quick, deposit: quick}
+	for _, c := range []struct {
+		name string
+		of   int
+		all  []latencyFigures
+		want string
+	}{
+		{"all came", 4, []latencyFigures{f}, "met met met"},
+		{"one is missing", 5, []latencyFigures{f}, "met missed met"},
+		{"most are missing", 9, []latencyFigures{f}, "missed missed missed"},
+		{"slow", 4, []latencyFigures{{way: way{"dovecot", "notify"}, event: []time.Duration{200 * ms, 200 * ms, 200 * ms, 2000 * ms},
+			deposit: []time.Duration{800 * ms, 800 * ms, 800 * ms, 800 * ms}}}, "missed missed met"},
+		{"nobody promises", 4, []latencyFigures{{way: way{"dovecot", "poll"}}}, ""},
+	} {
+		var got []string
+		for _, t := range latencyTargets(latencyOptions{deposits: c.of}, c.all) {
+			got = append(got, map[bool]string{true: "met", false: "missed"}[t.met])
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%s: %s, want %s", c.name, text, c.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // What mailmirror must reach.
@@ -11,6 +12,13 @@ const (
 	minOfCeiling   = 0.7 // of the bare protocol's speed
 	minSharedGain  = 10  // times faster than the bare protocol that logs in to each mailbox
 	maxAboveIdleMB = 64  // for one large message
+
+	// Latency, from the server's announcement to readable on DR.
+	maxEventMedian = 150 * time.Millisecond
+	maxEvent99     = time.Second
+	// From the end of the deposit: Dovecot announces only after half a second.
+	maxDepositDovecot = 900 * time.Millisecond
+	maxDepositCyrus   = 250 * time.Millisecond
 )
 
 // target is one thing that mailmirror must reach, and whether it did.
@@ -70,4 +78,31 @@ func targetLines(all []target) string {
 		fmt.Fprintf(&out, "- target %s: %s.\n", answer, t.what)
 	}
 	return out.String()
+}
+
+// latencyTargets judges what was measured of listening. A deposit that never was
+// readable is slower than any.
+func latencyTargets(o latencyOptions, all []latencyFigures) []target {
+	var out []target
+	for _, f := range all {
+		if f.events == "poll" || o.deposits == 0 {
+			continue // nobody promises anything
+		}
+		judge := func(what string, times []time.Duration, p float64, limit time.Duration) {
+			got, ok := percentile(times, o.deposits, p)
+			text := fmt.Sprintf("%s: %s under %s (%s)", f.way, what, limit, got.Round(time.Millisecond))
+			if !ok {
+				text = fmt.Sprintf("%s: %s under %s (only %d of %d)", f.way, what, limit, len(times), o.deposits)
+			}
+			out = append(out, target{text, ok && got < limit})
+		}
+		judge("median from the announcement to readable on DR", f.event, 0.5, maxEventMedian)
+		judge("99th percentile of that", f.event, 0.99, maxEvent99)
+		limit := maxDepositDovecot
+		if f.way.server == "cyrus" {
+			limit = maxDepositCyrus
+		}
+		judge("median from the end of the deposit to readable on DR", f.deposit, 0.5, limit)
+	}
+	return out
 }
