@@ -84,15 +84,18 @@ func reach(s imapServer) reader.Store {
 // prints one table.
 func runLatency(ctx context.Context, o latencyOptions, out, progress io.Writer) error {
 	var all []latencyFigures
+	var failed error
 	for _, w := range o.ways {
 		f, err := measureWay(ctx, o, w, progress)
 		if err != nil {
-			return fmt.Errorf("%s: %w", w, err)
+			failed = fmt.Errorf("%s: %w", w, err)
+			break
 		}
 		all = append(all, f)
 	}
+	// What was measured until then is told in any case.
 	_, err := io.WriteString(out, latencyTable(o, all))
-	return err
+	return errors.Join(failed, err)
 }
 
 func measureWay(ctx context.Context, o latencyOptions, w way, progress io.Writer) (f latencyFigures, err error) {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,6 +281,27 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("%d messages of the folder on DR, want %d", got, old)
 		}
 		r.run("guard", "approve", "--link", link, "--all")
+	})
+
+	scene("a mailbox is made anew", func() {
+		n := all[5]
+		same := r.unchanged(all[5:6])
+		mount(r.t, r.production, func(mail string) { must(r.t, os.RemoveAll(filepath.Join(mail, n))) })
+		r.compare(3)
+		same("made anew, and empty")
+		held := map[string]int{}
+		for _, h := range r.holds(control.HoldWaiting) {
+			held[string(h.Number)+" "+string(h.Folder)] = h.Messages
+		}
+		if want := map[string]int{n + " INBOX": inboxes, n + " Work": work, n + " Old": old}; !maps.Equal(held, want) {
+			r.t.Errorf("held are %v, want %v", held, want)
+		}
+		before := uidNext(r, n)
+		r.on(n, func(u *user) { fill(5, u) })
+		r.compare(0)
+		if after := uidNext(r, n); after != before {
+			r.t.Errorf("messages that were there were copied: UIDNEXT went from %d to %d", before, after)
+		}
 	})
 
 	scene("production's storage is not mounted", func() {

@@ -266,7 +266,7 @@ func (c *Cyrus) writeConfig() error {
   idled cmd="%[1]s/idled -C %[2]s"
 }
 SERVICES {
-  imap cmd="%[1]s/imapd -C %[2]s -U 100%[3]s" listen="%[4]s" proto="tcp4" prefork=2 maxchild=500
+  imap cmd="%[1]s/imapd -C %[2]s -U 100%[3]s" listen="%[4]s" proto="tcp4" prefork=2 maxchild=2000
 }
 EVENTS {
 }
