@@ -31,7 +31,9 @@ func (w *write) failed(err error) error {
 	}
 	// The server's own cause is left out, as its text is the server's.
 	refused := &plainError{text: text}
-	if kind == fault.Transient {
+	if answer.ResultCode == ldap.LDAPResultBusy {
+		// A proxy that lost its own server says unavailable, and knows no more than
+		// we do whether that one has carried the operation out.
 		refused.cause = directory.ErrBusy
 	}
 	return fault.New(kind, w.session.op(w.what), refused, hint)
