@@ -98,13 +98,9 @@ func (w *Watcher) arrange(ctx context.Context) {
 	rest := w.plan.Numbers
 	mode := w.chosen()
 	var heard []mailbox.Number
-	known := mode != Auto // who is heard
-	if mode == Notify {
-		known = false
-		if w.trunk != nil {
-			rest, known = w.trunk.unheard(rest)
-			heard = w.trunk.numbersHeard()
-		}
+	known := mode == Idle || mode == Poll // who is heard
+	if mode == Notify && w.trunk != nil {
+		heard, rest, known = w.trunk.hears(rest)
 	}
 	if !known {
 		// Until then nobody is listened to or read in turn by itself: that begins
@@ -140,7 +136,7 @@ func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
 	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil {
 		return
 	}
-	unheard, _ := w.trunk.unheard(w.plan.Numbers)
+	_, unheard, _ := w.trunk.hears(w.plan.Numbers)
 	switch {
 	case len(unheard) == 0:
 		w.misses, w.again = 0, time.Time{}

@@ -145,16 +145,11 @@ func (l *line) nobody() {
 	}
 }
 
-// unheard are those of some mailboxes that it does not hear of; known is false
-// until it was open once, as nobody can tell then.
-func (l *line) unheard(of []mailbox.Number) (numbers []mailbox.Number, known bool) {
+// hears returns the mailboxes that it hears of, sorted, and those of some that it
+// does not; known is false until it was open once, as nobody can tell then.
+func (l *line) hears(of []mailbox.Number) (heard, unheard []mailbox.Number, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] }), l.heard != nil
-}
-
-func (l *line) numbersHeard() []mailbox.Number {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Sorted(maps.Keys(l.heard))
+	unheard = slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] })
+	return slices.Sorted(maps.Keys(l.heard)), unheard, l.heard != nil
 }
