@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 
+	"mailmirror/internal/copier"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/imapstore/imapstoretest"
 	"mailmirror/internal/mailbox"
@@ -39,13 +40,7 @@ func TestMemoryServerPoor(t *testing.T) {
 func testMemoryServer(t *testing.T, caps imap.CapSet, uidPlus bool) {
 	t.Helper()
 	memory, address := memoryServer(t, caps)
-	store, err := imapstore.New(imapstore.Options{
-		Name: "memory", Address: address, Security: imapstore.SecurityNone,
-		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := memoryStore(t, address, func(c net.Conn) net.Conn { return c })
 	var next atomic.Int64
 	imapstoretest.Run(t, imapstoretest.Backend{
 		Store: store,
@@ -110,34 +105,52 @@ func (c counted) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestListIsOneWrite: whatever a list asks for goes out together, so that the
-// server has one turn to take.
-func TestListIsOneWrite(t *testing.T) {
-	memory, address := memoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}})
-	user := imapmemserver.NewUser("1*trusted", "pw")
-	for _, name := range []string{"INBOX", "Greetings", "Work"} {
-		if err := user.Create(name, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	memory.AddUser(user)
-	var writes atomic.Int64
+// memoryStore is a store on the server at an address; over is put around each of
+// its connections.
+func memoryStore(t *testing.T, address string, over func(net.Conn) net.Conn) *imapstore.Store {
+	t.Helper()
 	store, err := imapstore.New(imapstore.Options{
 		Name: "memory", Address: address, Security: imapstore.SecurityNone,
 		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			return counted{conn, &writes}, err
+			if err != nil {
+				return nil, err
+			}
+			return over(conn), nil
 		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := store.Open(t.Context(), "1")
+	return store
+}
+
+// memorySession is logged in to a mailbox with these folders, on a server without
+// extensions.
+func memorySession(t *testing.T, over func(net.Conn) net.Conn, folders ...string) copier.Session {
+	t.Helper()
+	memory, address := memoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}})
+	user := imapmemserver.NewUser("1*trusted", "pw")
+	for _, name := range folders {
+		if err := user.Create(name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	memory.AddUser(user)
+	session, err := memoryStore(t, address, over).Open(t.Context(), "1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
+	t.Cleanup(func() { _ = session.Close() })
+	return session
+}
+
+// TestListIsOneWrite: whatever a list asks for goes out together, so that the
+// server has one turn to take.
+func TestListIsOneWrite(t *testing.T) {
+	var writes atomic.Int64
+	session := memorySession(t, func(c net.Conn) net.Conn { return counted{c, &writes} }, "INBOX", "Greetings", "Work")
 	before := writes.Load()
 	folders, err := session.List(t.Context())
 	if err != nil || len(folders) != 3 {
@@ -152,30 +165,8 @@ func TestListIsOneWrite(t *testing.T) {
 // TestListOnDeadLink: a connection that broke earlier is an error at once, not a
 // command that nobody answers.
 func TestListOnDeadLink(t *testing.T) {
-	memory, address := memoryServer(t, imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapNamespace: {}})
-	user := imapmemserver.NewUser("1*trusted", "pw")
-	if err := user.Create("INBOX", nil); err != nil {
-		t.Fatal(err)
-	}
-	memory.AddUser(user)
 	var raw net.Conn
-	store, err := imapstore.New(imapstore.Options{
-		Name: "memory", Address: address, Security: imapstore.SecurityNone,
-		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
-		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
-			raw = conn
-			return conn, err
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := store.Open(t.Context(), "1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer session.Close()
+	session := memorySession(t, func(c net.Conn) net.Conn { raw = c; return c }, "INBOX")
 	if err := raw.Close(); err != nil {
 		t.Fatal(err)
 	}

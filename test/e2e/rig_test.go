@@ -190,8 +190,7 @@ func (r *rig) newWorker(env ...string) *exec.Cmd {
 
 // killWorker kills the worker without notice.
 func (r *rig) killWorker() {
-	_ = r.worker.Process.Kill()
-	_ = r.worker.Wait()
+	kill(r.worker)
 	r.worker = nil
 }
 

@@ -94,17 +94,8 @@ func newSuspender(t *testing.T) *suspender {
 	t.Cleanup(s.client.Close)
 	s.runner = temporalrunner.New(s.client, temporalrunner.Options{Debounce: 100 * time.Millisecond, PageSize: 20, Book: s.store})
 	s.r.startWorker()
-	s.other = s.r.newWorker()
-	t.Cleanup(s.killOther)
+	s.other = s.r.spawn()
 	return s
-}
-
-func (s *suspender) killOther() {
-	if s.other != nil {
-		_ = s.other.Process.Kill()
-		_ = s.other.Wait()
-		s.other = nil
-	}
 }
 
 // must ends the test where err is one.
@@ -386,7 +377,7 @@ func (s *suspender) outlives() {
 	s.r.run("suspend", "--reason", "outlive everything", "--wait")
 	still := s.watch()
 	s.r.killWorker()
-	s.killOther()
+	kill(s.other)
 	for _, part := range []string{"temporal", "postgres"} {
 		s.must(syscall.Kill(s.r.child(part), syscall.SIGKILL))
 	}

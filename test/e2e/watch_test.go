@@ -281,8 +281,7 @@ func TestListeningIsTakenOver(t *testing.T) {
 		if !strings.HasPrefix(holder, fmt.Sprint(first.Process.Pid, "@")) {
 			dead, alive = second, first
 		}
-		_ = dead.Process.Kill()
-		_ = dead.Wait()
+		kill(dead)
 		r.worker = alive
 		r.put(all[0], "INBOX", fmt.Sprint("round", round, "-"), 1)
 		r.appears("the listening worker killed", 30*time.Second, all...)
