@@ -64,7 +64,7 @@ generate: ## write the query code anew
 	cd internal/tools && $(GO) build -o $(CURDIR)/$(BIN)/ github.com/sqlc-dev/sqlc/cmd/sqlc
 	cd internal/pgstore && $(CURDIR)/$(BIN)/sqlc generate
 
-bench: ## all three benchmarks, an hour; the next three take options, as in BENCH='-rounds 1'
+bench: ## all three benchmarks; the next three take options, as in BENCH='-rounds 1'
 	@if [ -n '$(BENCH)' ]; then echo 'options are for one of bench-copy, bench-latency and bench-directory' >&2; exit 2; fi
 	@$(MAKE) --no-print-directory bench-copy
 	@$(MAKE) --no-print-directory bench-latency
