@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -281,9 +282,11 @@ func (r *rig) equal(mailboxes []string) {
 
 // neverDoubled fails the test where the target ever gave out more UIDs than
 // there are messages: on mailboxes from which nothing was deleted that means
-// that a message was once there twice.
+// that a message was once there twice. What the server itself doubled does not
+// count, see foundAgain.
 func (r *rig) neverDoubled(mailboxes []string) {
 	r.t.Helper()
+	again := r.foundAgain()
 	for _, number := range mailboxes {
 		out, err := r.dr.Doveadm(r.t.Context(), "mailbox", "status", "-u", number, "messages uidnext", "*")
 		if err != nil {
@@ -298,11 +301,32 @@ func (r *rig) neverDoubled(mailboxes []string) {
 			if _, err := fmt.Sscanf(line[at:], " messages=%d uidnext=%d", &messages, &next); err != nil {
 				r.t.Fatalf("doveadm said %q: %v", line, err)
 			}
-			if next != messages+1 {
+			if more := next - 1 - messages; more < 0 || more > again[number+"/"+line[:at]] {
 				r.t.Errorf("mailbox %s, %s: %d messages, but UIDNEXT is %d", number, line[:at], messages, next)
 			}
 		}
 	}
+}
+
+var rebuilds = regexp.MustCompile(`/mail/(\d+)/sdbox/mailboxes/(.+)/dbox-Mails/u\.\d+ already exists, rebuilding index`)
+
+// foundAgain counts, by mailbox and folder ("4001/INBOX"), how often the target
+// came upon a message that it had stored and not listed. A Dovecot that is
+// killed between the two shows nobody that message, and so it is sent again;
+// while it stores it again it finds the first one, rebuilds the folder's index,
+// and then has both. No client can see that coming; Mailmirror takes the second
+// one away, and its UID is used up.
+func (r *rig) foundAgain() map[string]int {
+	r.t.Helper()
+	log, err := os.ReadFile(r.dr.LogPath())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, m := range rebuilds.FindAllSubmatch(log, -1) {
+		found[string(m[1])+"/"+string(m[2])]++
+	}
+	return found
 }
 
 // onlyRead fails the test where a command that could change something ever
