@@ -4,9 +4,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,6 +248,8 @@ func (r *rig) outages(ways []way) {
 		{"production stalled", func() error { r.toProduction.CutAll(faults.Stall); return nil }, nil},
 		{"PostgreSQL killed", func() error { return syscall.Kill(r.child("postgres"), syscall.SIGKILL) }, nil},
 		{"Temporal killed", func() error { return syscall.Kill(r.child("temporal"), syscall.SIGKILL) }, nil},
+		{"PostgreSQL held down", func() error { return r.holdDown("postgres") }, func() error { return r.letGo("postgres") }},
+		{"Temporal held down", func() error { return r.holdDown("temporal") }, func() error { return r.letGo("temporal") }},
 	} {
 		if err := outage.down(); err != nil {
 			r.t.Fatal(err)
@@ -260,6 +265,39 @@ func (r *rig) outages(ways []way) {
 		}
 		r.appearsBy(outage.name, 3*time.Minute, ways...)
 	}
+}
+
+// holdDown stops a part of the stack so that nobody starts it anew: what it has
+// open breaks off, and who connects is not answered.
+func (r *rig) holdDown(part string) error {
+	pid := r.child(part)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pid))
+	if err != nil {
+		return err
+	}
+	for _, field := range strings.Fields(string(children)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Kill(child, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// letGo lets a part that is held down go on, once the operator can see that it
+// is not there.
+func (r *rig) letGo(part string) error {
+	r.until("status to tell that "+part+" is not there", func() bool {
+		code, out, _ := r.command(r.t.Context(), "status", link, "-o", "json")
+		return code != 0 || strings.Contains(out, `"compare_unknown"`)
+	})
+	return syscall.Kill(r.child(part), syscall.SIGCONT)
 }
 
 // TestListeningIsTakenOver kills the worker that listens while another one
