@@ -61,11 +61,7 @@ func newRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
 	production.Name, dr.Name = "production", "dr"
 	r.production, r.dr = servers.DovecotT(t, production), servers.DovecotT(t, dr)
 	r.toProduction, r.toDR = proxy(t, r.production.Addr()), proxy(t, r.dr.Addr())
-	r.stack, err = stack.Up(t.Context(), stack.Options{DataDir: r.data, BinDir: bin, NoWorker: true,
-		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.up()
 	t.Cleanup(func() {
 		r.stopWorker()
 		r.stack.Stop(context.Background())
@@ -91,6 +87,17 @@ func newRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
 	}
 	r.run("link", "add", link, "--source", "production", "--target", "dr")
 	return r
+}
+
+// up starts PostgreSQL and Temporal on the data directory.
+func (r *rig) up() {
+	r.t.Helper()
+	var err error
+	r.stack, err = stack.Up(r.t.Context(), stack.Options{DataDir: r.data, BinDir: r.bin, NoWorker: true,
+		Logger: slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func proxy(t *testing.T, target string) *faults.Proxy {

@@ -371,7 +371,8 @@ func (s *suspender) paused(want bool) {
 	}
 }
 
-// outlives kills every part while the mirror is suspended.
+// outlives kills every part while the mirror is suspended, and then stops what
+// there is and starts it anew.
 func (s *suspender) outlives() {
 	s.t.Helper()
 	s.r.run("suspend", "--reason", "outlive everything", "--wait")
@@ -381,6 +382,12 @@ func (s *suspender) outlives() {
 	for _, part := range []string{"temporal", "postgres"} {
 		s.must(syscall.Kill(s.r.child(part), syscall.SIGKILL))
 	}
+	for _, store := range []*servers.Dovecot{s.r.production, s.r.dr} {
+		s.must(killAndRestart(s.t, store))
+	}
+	s.awaitStatus()
+	s.r.stack.Stop(s.t.Context())
+	s.r.up()
 	s.awaitStatus()
 	s.r.startWorker()
 	key := mailbox.Key{Link: link, Number: mailbox.Number(s.probes[0])}
@@ -389,7 +396,7 @@ func (s *suspender) outlives() {
 	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.paused(true)
-	still("after everything was killed")
+	still("after everything was killed and started anew")
 	s.r.run("resume")
 	s.mirrored(map[mailbox.Key]int64{key: generation})
 }
