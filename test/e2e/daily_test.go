@@ -4,18 +4,21 @@ package e2e
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"go.temporal.io/sdk/client"
 
+	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
 	"mailmirror/test/servers"
 	"mailmirror/workflows"
 )
 
 // TestDaily lets the two daily schedules run now, as Temporal starts them, and
-// sees what they did by the operator's commands.
+// sees what they did by the operator's commands; and has a run missed.
 func TestDaily(t *testing.T) {
 	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(5301, 3)
@@ -68,6 +71,43 @@ func TestDaily(t *testing.T) {
 	before := count()
 	trigger(workflows.RetentionID)
 	r.until("the purge", func() bool { return count() == before/3 && count("--archive") == before/3*2 })
+	r.missesRun()
+}
+
+// missesRun keeps Temporal from starting a sweep until it is too late for it,
+// and has that seen until a sweep has made it good.
+func (r *rig) missesRun() {
+	r.t.Helper()
+	schedule := func() control.ScheduleInfo {
+		var list []control.ScheduleInfo
+		if err := json.Unmarshal([]byte(r.run("schedule", "list", "-o", "json")), &list); err != nil {
+			r.t.Fatal(err)
+		}
+		return list[slices.IndexFunc(list, func(s control.ScheduleInfo) bool { return s.Name == workflows.SweepID })]
+	}
+	r.run("schedule", "set", workflows.SweepID, "--every", "40s")
+	set := schedule()
+	due := set.Next[0]
+	if time.Until(due) < 2*time.Second {
+		due = set.Next[1]
+	}
+	if err := r.holdDown("temporal"); err != nil {
+		r.t.Fatal(err)
+	}
+	// Temporal starts what is up to 10 s late; nothing but time makes it later.
+	time.Sleep(time.Until(due.Add(12 * time.Second)))
+	if err := r.letGo("temporal"); err != nil {
+		r.t.Fatal(err)
+	}
+	told := func() bool {
+		_, out, _ := r.command(r.t.Context(), "status", link)
+		return strings.Contains(out, "schedule "+workflows.SweepID+" missed ")
+	}
+	r.until("status to tell of the missed sweep", told)
+	r.until("a sweep to make it good", func() bool { return !told() })
+	if now := schedule(); now.Missed == set.Missed || !now.LastRun.After(due) {
+		r.t.Errorf("before: %+v; now: %+v", set, now)
+	}
 }
 
 // until waits for what becomes true by itself.
