@@ -179,10 +179,19 @@ type CompareDirectoryInput struct {
 	DirectoryInput
 	Source directory.Extracted `json:"source"`
 	Target directory.Extracted `json:"target"`
+	// Readings is how often this run has read both sides before.
+	Readings int `json:"readings,omitempty"`
 }
+
+// maxReadings is how often a run reads both sides at most, where the database lost
+// what was read.
+const maxReadings = 3
 
 // DirectoryPlan is what a compare came to.
 type DirectoryPlan struct {
+	// ReadAgain is true where both sides have to be read again first: the database
+	// was restarted, and has lost what was read. Nothing else is told then.
+	ReadAgain bool `json:"read_again,omitempty"`
 	// Believed is false where an extract is not plausible: the run has ended, and
 	// says why in its record.
 	Believed bool `json:"believed"`
@@ -231,6 +240,10 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 		return DirectoryPlan{}, err
 	}
 	tally, err := records.CompareDirectory(ctx, in.RunID, settings)
+	if errors.Is(err, control.ErrStagedLost) && in.Readings+1 < maxReadings {
+		activity.GetLogger(ctx).Warn("both directories are read again", "link", in.Link, "error", err)
+		return DirectoryPlan{ReadAgain: true}, nil
+	}
 	if err != nil {
 		return DirectoryPlan{}, err
 	}

@@ -147,11 +147,13 @@ func (d *directorySync) run(ctx workflow.Context) error {
 			return err
 		}
 		d.begun = true
-		if err := d.extract(ctx); err != nil {
-			return err
-		}
-		if err := d.compare(ctx); err != nil {
-			return err
+		for readings := 0; d.Plan == nil || d.Plan.ReadAgain; readings++ {
+			if err := d.extract(ctx); err != nil {
+				return err
+			}
+			if err := d.compare(ctx, readings); err != nil {
+				return err
+			}
 		}
 	}
 	d.begun = true
@@ -189,13 +191,14 @@ func (d *directorySync) extract(ctx workflow.Context) error {
 	return target.Get(ctx, &d.target)
 }
 
-func (d *directorySync) compare(ctx workflow.Context) error {
+// compare sets the plan. Both sides were read that many times before.
+func (d *directorySync) compare(ctx workflow.Context, readings int) error {
 	if err := d.enter(ctx, PhaseComparing); err != nil {
 		return err
 	}
 	var a *activities.Activities
 	var plan activities.DirectoryPlan
-	input := activities.CompareDirectoryInput{DirectoryInput: d.input(), Source: d.source, Target: d.target}
+	input := activities.CompareDirectoryInput{DirectoryInput: d.input(), Source: d.source, Target: d.target, Readings: readings}
 	if err := workflow.ExecuteActivity(storeWork(ctx, "compare and judge"), a.CompareDirectory, input).Get(ctx, &plan); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 // directoryLink answers the activities of a run.
 type directoryLink struct {
 	plan    activities.DirectoryPlan
+	lost    int                               // how often what was read is lost
 	pages   []activities.ApplyDirectoryResult // of applying, in order
 	extract func(control.Side) error
 	done    []string
@@ -46,6 +47,10 @@ func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
 		func(_ context.Context, in activities.CompareDirectoryInput) (activities.DirectoryPlan, error) {
 			if in.Source.Entries != 7 || in.Target.Entries != 7 {
 				return l.plan, errors.New("the extracts were not handed on")
+			}
+			if in.Readings < l.lost {
+				l.done = append(l.done, "lost")
+				return activities.DirectoryPlan{ReadAgain: true}, nil
 			}
 			l.done = append(l.done, "compare")
 			return l.plan, nil
@@ -101,6 +106,8 @@ func TestDirectorySyncTakesItsSteps(t *testing.T) {
 			[]string{"begin schedule", "compare", "apply", "await", "apply", "verify", "join", "finish"}, ""},
 		{"the target refuses everything", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Stopped: "read-only"}}},
 			[]string{"begin schedule", "compare", "apply", "join", "finish"}, "read-only"},
+		{"what was read is lost", control.DirectorySchedule, directoryLink{plan: believed(), lost: 2},
+			[]string{"begin schedule", "lost", "lost", "compare", "apply", "verify", "join", "finish"}, ""},
 		{"not believed", control.DirectoryOperator, directoryLink{}, []string{"begin operator", "compare", "finish"}, ""},
 		{"dry", control.DirectoryDryRun, directoryLink{plan: believed()}, []string{"begin dry-run", "compare", "finish"}, ""},
 		{"no source", control.DirectoryOperator, directoryLink{extract: func(s control.Side) error {

@@ -2,12 +2,17 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
 )
+
+// ErrStagedLost says that what was read has to be read again: what is staged does
+// not outlive a crash of the database.
+var ErrStagedLost = errors.New("the database has lost what was read: was it restarted?")
 
 // DirectoryStore is how a store's directory is reached, and how it holds
 // mailboxes. A store without one is not part of any directory run.
@@ -228,6 +233,8 @@ type DirectoryRuns interface {
 	// CompareDirectory compares what is staged, replaces the run's changes and
 	// returns how many there are of each kind. Changes are Planned, Told or
 	// GivenUp; those that an operator approved or refused before are known again.
+	// ErrStagedLost is in the chain of its error where not all is staged that was
+	// read.
 	CompareDirectory(ctx context.Context, runID string, s DirectorySettings) (directory.Tally, error)
 	// HoldDirectoryChanges makes planned changes of kinds held, for reasons, but
 	// for those that were approved. Holds of the link of which nothing is held any

@@ -95,8 +95,8 @@ func whole(ctx context.Context, q *sqlcgen.Queries, op string, run sqlcgen.Direc
 			return err
 		}
 		if read := int64(extract.Entries); side.staged > read || side.staged == 0 && read > 0 {
-			return fault.New(fault.Permanent, op, fmt.Errorf("of %d entries that were read of the %s the database has %d: was it restarted?",
-				read, side.name, side.staged), "nothing was changed; the next run reads everything again")
+			return fault.New(fault.Permanent, op, fmt.Errorf("%w: of %d entries of the %s it has %d",
+				control.ErrStagedLost, read, side.name, side.staged), "nothing was changed; the next run reads everything again")
 		}
 	}
 	return nil

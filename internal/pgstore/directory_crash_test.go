@@ -3,6 +3,7 @@
 package pgstore_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -53,6 +54,9 @@ func TestDirectoryCrash(t *testing.T) {
 		}
 		_, err := s.CompareDirectory(t.Context(), runID, settings)
 		wantKind(t, err, fault.Permanent)
+		if !errors.Is(err, control.ErrStagedLost) {
+			t.Errorf("it says: %v", err)
+		}
 		if list := changesOf(t, s, runID); len(list) > 0 {
 			t.Errorf("%s: found %v", runID, allTold(list))
 		}
