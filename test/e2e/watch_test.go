@@ -278,7 +278,7 @@ func (r *rig) holdDown(part string) error {
 	if err != nil {
 		return err
 	}
-	for _, field := range strings.Fields(string(children)) {
+	for field := range strings.FieldsSeq(string(children)) {
 		child, err := strconv.Atoi(field)
 		if err != nil {
 			return err
