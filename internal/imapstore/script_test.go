@@ -64,8 +64,13 @@ func serve(t *testing.T, play func(*script)) *Store {
 		_ = l.Close()
 		running.Wait()
 	})
+	return scripted(t, l.Addr().String())
+}
+
+func scripted(t *testing.T, address string) *Store {
+	t.Helper()
 	store, err := New(Options{
-		Name: "scripted", Address: l.Addr().String(), Security: SecurityNone, Login: LoginAuthzid, TrustedName: "trusted",
+		Name: "scripted", Address: address, Security: SecurityNone, Login: LoginAuthzid, TrustedName: "trusted",
 		Password: seal.NewSecret("pw"), Timeouts: Timeouts{Connect: 5 * time.Second, Read: 5 * time.Second, Write: 5 * time.Second},
 	})
 	if err != nil {
@@ -146,7 +151,7 @@ func (s *script) rest() string {
 // does not read is stuck from its first byte on.
 func piped(t *testing.T, play func(*script)) *Store {
 	t.Helper()
-	store := serve(t, play)
+	store := scripted(t, "pipe:143")
 	store.opts.Dial = func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		done := make(chan struct{})
