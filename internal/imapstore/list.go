@@ -2,6 +2,7 @@ package imapstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -56,8 +57,11 @@ func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
 		folders = append(folders, folder)
 	}
 	if !inbox {
-		// An empty list must never look like a mailbox without folders.
-		return nil, s.noMailbox()
+		// An empty list must never look like a mailbox without folders. It is not
+		// said that there is no such mailbox: the store has let us log in for it.
+		return nil, fault.New(fault.Permanent, "store "+s.store.opts.Name+": list folders of mailbox "+named(s.number, s.login),
+			errors.New("the store lists no inbox"),
+			"see on the store whether the mailbox is there and its folders are listed; until then it is left as it is on both stores")
 	}
 	s.spelled = spelled
 	return folders, nil

@@ -360,6 +360,41 @@ func TestGuard(t *testing.T) {
 		}
 	})
 
+	scene("production lists nothing", func() {
+		same := r.unchanged(all)
+		r.toProduction.Hide("* LIST ", "* STATUS ")
+		defer r.toProduction.Hide()
+		r.on(all[6], func(u *user) { u.put("INBOX", voices("meanwhile", 2)...) })
+		for _, how := range []string{"compare", "compare again"} {
+			r.compare(1)
+			same(how)
+		}
+		for _, n := range all {
+			r.wantState(n, control.StateParked)
+		}
+		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+			r.t.Errorf("somebody is asked what to do about an answer that says nothing: %+v", holds)
+		}
+		for _, more := range [][]string{{"sync", link, all[0]}, {"ledger", "rebuild", link}} {
+			if code, out, errs := r.command(r.t.Context(), append(more, "--wait")...); code != 1 {
+				r.t.Errorf("%s ended with exit code %d, want 1\n%s%s", more[0], code, out, errs)
+			}
+			same(strings.Join(more, " "))
+		}
+		var troubles []control.ErrorEntry
+		if err := json.Unmarshal([]byte(r.run("errors", link, "-o", "json")), &troubles); err != nil {
+			r.t.Fatal(err)
+		}
+		if len(troubles) != len(all) {
+			r.t.Errorf("%d troubles are shown, want one for each of %d mailboxes", len(troubles), len(all))
+		}
+		for _, x := range troubles {
+			if !strings.Contains(x.Text, "the store lists no inbox") || x.Hint == "" {
+				r.t.Errorf("errors does not say what is wrong: %+v", x)
+			}
+		}
+	})
+
 	scene("half of the mailboxes are gone", func() {
 		same := r.unchanged(all)
 		gone := all[:len(all)/2]

@@ -1,10 +1,12 @@
 package faults
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ type Proxy struct {
 	commands  []string
 	delay     time.Duration
 	bandwidth int64
+	hidden    []string
 	passed    [2]int64
 	appended  int64
 }
@@ -95,6 +98,15 @@ func (p *Proxy) SetBandwidth(bytesPerSecond int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bandwidth = bytesPerSecond
+}
+
+// Hide keeps lines of the server's from the clients, those that begin with one of
+// the prefixes, such as "* LIST ", as if it had nothing to say there; without one
+// it hides none. It knows nothing of literals: a line of a message counts too.
+func (p *Proxy) Hide(prefixes ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hidden = prefixes
 }
 
 // Inject arms a fault. The channel is closed when it fires for the first time.
@@ -175,6 +187,7 @@ type conn struct {
 	dead  atomic.Bool // nothing passes any more
 	lost  string      // the tag whose answer is awaited and kept; guarded by p.mu
 	after []byte      // what the server sent since then
+	line  []byte      // of the server's, not whole yet, while lines are hidden
 }
 
 func (p *Proxy) serve(client net.Conn) {
@@ -245,6 +258,9 @@ func (c *conn) pump(dir Direction) {
 	}()
 	for item := range queue {
 		time.Sleep(time.Until(item.due))
+		if dir == ToClient {
+			item.data = c.shown(item.data)
+		}
 		if !c.dead.Load() {
 			c.pass(dir, to, item.data)
 		}
@@ -286,6 +302,28 @@ func (c *conn) pass(dir Direction, to *net.TCPConn, b []byte) {
 		}
 		b = b[n:]
 	}
+}
+
+// shown returns what the client gets of the server's next bytes where lines are
+// hidden: only whole lines.
+func (c *conn) shown(b []byte) []byte {
+	c.p.mu.Lock()
+	hidden := c.p.hidden
+	c.p.mu.Unlock()
+	if len(hidden) == 0 && len(c.line) == 0 {
+		return b
+	}
+	var out []byte
+	for piece := range bytes.Lines(b) {
+		if c.line = append(c.line, piece...); !bytes.HasSuffix(piece, []byte("\n")) {
+			break // the last
+		}
+		if !slices.ContainsFunc(hidden, func(h string) bool { return bytes.HasPrefix(c.line, []byte(h)) }) {
+			out = append(out, c.line...)
+		}
+		c.line = c.line[:0]
+	}
+	return out
 }
 
 // inspect looks at the next bytes: at a step of the client's stream, or at all

@@ -304,6 +304,21 @@ func TestStall(t *testing.T) {
 	}
 }
 
+func TestHide(t *testing.T) {
+	_, p, dial := setup(t)
+	p.Hide("* OK", "a OK")
+	c := dial()
+	fmt.Fprint(c, "a NOOP\r\nb NOOP\r\n")
+	if got, err := readUntil(c, "b "); err != nil || got != "b OK done\r\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	p.Hide()
+	fmt.Fprint(c, "a NOOP\r\n")
+	if got, err := readUntil(c, "a "); err != nil || got != "a OK done\r\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	_, p, dial := setup(t)
 	if err := p.Refuse(true); err != nil {
