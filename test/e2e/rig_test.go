@@ -237,6 +237,17 @@ func (r *rig) child(name string) int {
 	return 0
 }
 
+// appended waits until so many more bytes of messages went to the target.
+func (r *rig) appended(more int64) {
+	r.t.Helper()
+	deadline := time.Now().Add(90 * time.Second)
+	for begin := r.toDR.Appended(); r.toDR.Appended() <= begin+more; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("in 90 s of load no %d bytes went to the target", more)
+		}
+	}
+}
+
 // settle waits until every mailbox is equal, by what `mailmirror status` says;
 // compares are asked for meanwhile, as the schedule would.
 func (r *rig) settle(within time.Duration) {

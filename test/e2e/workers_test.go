@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
@@ -28,6 +29,22 @@ func kill(worker *exec.Cmd) {
 	if worker.ProcessState == nil {
 		_ = worker.Process.Kill()
 		_ = worker.Wait()
+	}
+}
+
+// stop tells a worker to stop, which has to end by itself, and well.
+func stop(t *testing.T, worker *exec.Cmd) {
+	t.Helper()
+	_ = worker.Process.Signal(syscall.SIGTERM)
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("a worker that was told to stop: %v", err)
+		}
+	case <-time.After(90 * time.Second):
+		t.Fatal("a worker that was told to stop did not in 90 s")
 	}
 }
 
@@ -51,19 +68,8 @@ func TestManyWorkers(t *testing.T) {
 		await(t, moment, fmt.Sprintf("bytes before kill %d", i+1))
 		victim := rng.IntN(len(workers))
 		if i%3 == 2 {
-			// One that is told to stop ends by itself, and well.
-			_ = workers[victim].Process.Signal(syscall.SIGTERM)
-			ended := make(chan error, 1)
-			go func() { ended <- workers[victim].Wait() }()
-			select {
-			case err := <-ended:
-				if err != nil {
-					t.Errorf("a worker that was told to stop: %v", err)
-				}
-				stopped++
-			case <-time.After(90 * time.Second):
-				t.Fatal("a worker that was told to stop did not in 90 s")
-			}
+			stop(t, workers[victim])
+			stopped++
 		} else {
 			kill(workers[victim])
 		}
@@ -82,6 +88,54 @@ func TestManyWorkers(t *testing.T) {
 	r.neverDoubled(all)
 	r.onlyRead()
 	t.Logf("%d kills and %d stops survived", kills-stopped, stopped)
+}
+
+// TestDrain tells a worker to stop while it copies what it cannot finish in its
+// grace time, since the target takes in little, or nothing any more. It ends by
+// itself and lets go of the mailbox, with which another goes on; nothing is lost
+// or doubled. That it was let go shows by the time: the leases last far longer
+// than what is waited for here.
+func TestDrain(t *testing.T) {
+	const (
+		ttl      = 5 * time.Minute // renewed at a third of it
+		patience = 3 * time.Minute // less than what is left of a lease at any time
+	)
+	env := []string{"MAILMIRROR_WORKER_GRACE=2s", "MAILMIRROR_LEASE_TTL=" + ttl.String()}
+	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	all := numbers(6201, 2)
+	r.fill(all, corpus.Options{Seed: 14, Messages: 16, Greetings: 2, MinSize: 100 << 10, MaxSize: 120 << 10})
+	for i, target := range []struct {
+		name string
+		copy func(begin func()) // begins a copy and returns in the midst of it
+		mend func()
+	}{
+		{"slow", func(begin func()) {
+			r.toDR.SetBandwidth(5_000)
+			begin()
+			r.appended(20_000)
+		}, func() { r.toDR.SetBandwidth(0) }},
+		{"stalled", func(begin func()) {
+			stalled := r.toDR.Inject(faults.MidAppend(3, 5_000, faults.Stall))
+			begin()
+			await(t, stalled, "the third message")
+		}, func() {}},
+	} {
+		worker := r.spawn(env...)
+		target.copy(func() { r.add(all[i : i+1]) })
+		other := r.spawn(env...)
+		stop(t, worker)
+		if m := r.state(all[i]); m.State == control.StateEqual {
+			t.Errorf("%s: the copy was finished, so that nothing is tested", target.name)
+		}
+		target.mend()
+		began := time.Now()
+		r.settle(patience)
+		t.Logf("%s: another worker had it finished after %s", target.name, time.Since(began).Round(time.Millisecond))
+		r.equal(all[:i+1])
+		r.neverDoubled(all[:i+1])
+		stop(t, other)
+	}
+	r.onlyRead()
 }
 
 // TestConnectionBound: two workers, each of which would open more by itself,

@@ -252,6 +252,11 @@ func (c *conn) pump(dir Direction) {
 			}
 			if err != nil {
 				end = err // read after the queue is closed
+				if !errors.Is(err, io.EOF) {
+					// A reset drops what a narrow line has not carried yet, as it does
+					// in a kernel, and not what is on its way.
+					time.AfterFunc(c.p.latency(), func() { c.cut(RST) })
+				}
 				return
 			}
 		}
