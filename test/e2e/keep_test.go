@@ -37,6 +37,17 @@ func apart(c reader.Copy, keptIn string) (mirrored, kept reader.Copy) {
 	return mirrored, kept
 }
 
+// held reports whether a message was in a folder. A server may mark what is
+// copied as it likes.
+func held(f reader.Folder, m reader.Message) bool {
+	for was := range f.Messages {
+		if was.Digest == m.Digest && was.Date == m.Date {
+			return true
+		}
+	}
+	return false
+}
+
 // TestKeepDeleted moves what is deleted into a folder that is never mirrored, on
 // every kind of target, and purges it when its time is over.
 func TestKeepDeleted(t *testing.T) {
@@ -105,12 +116,7 @@ func TestKeepDeleted(t *testing.T) {
 					}
 					for msg, count := range f.Messages {
 						n += count
-						// A server may mark what is copied as it likes.
-						found := false
-						for was := range gone[from].Messages {
-							found = found || was.Digest == msg.Digest && was.Date == msg.Date
-						}
-						if !found {
+						if !held(gone[from], msg) {
 							t.Errorf("%s: %s holds a message that was never in %s", when, name, from)
 						}
 					}

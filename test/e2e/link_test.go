@@ -1,0 +1,153 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/test/corpus"
+	"mailmirror/test/servers"
+)
+
+// TestLinkEdit changes the settings of a link while two workers run, as an
+// operator does, and looks on the stores for what comes of it.
+func TestLinkEdit(t *testing.T) {
+	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	r.spawn()
+	r.spawn()
+	t.Run("deleted messages are kept", func(t *testing.T) { r.t = t; r.keepsDeleted() })
+	t.Run("bandwidth", func(t *testing.T) { r.t = t; r.keepsToBandwidth() })
+	r.t = t
+	r.onlyRead()
+}
+
+// keepsDeleted has deleted messages stay on DR for a time.
+func (r *rig) keepsDeleted() {
+	const keptIn = string(control.DefaultDeletedFolder)
+	n := "7301"
+	r.on(n, func(u *user) {
+		u.put("INBOX", voices("inbox", 6)...)
+		u.put("Work", voices("work", 3)...)
+	})
+	r.add([]string{n})
+	r.settle(time.Minute)
+	before := r.onDR(n)
+	remove := func(folder, which string) {
+		r.on(n, func(u *user) {
+			u.do("SELECT %s", folder)
+			u.do(`STORE ` + which + ` +FLAGS (\Deleted)`)
+			u.do("EXPUNGE")
+		})
+	}
+	// kept compares, and returns the folder for deleted messages of one day.
+	kept := func(when string, inbox, work int) (day string) {
+		r.t.Helper()
+		r.compare(0)
+		left, err := access(r.production).Read(r.t.Context(), n)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		mirrored, kept := apart(r.onDR(n), keptIn)
+		for name, v := range unlike(left, mirrored) {
+			r.t.Errorf("%s: folder %q differs: %+v", when, name, v)
+		}
+		got := map[string]int{}
+		for name, f := range kept {
+			from := "INBOX"
+			if path.Base(name) == "Work" {
+				from = "Work"
+			} else if name != keptIn {
+				day = name
+			}
+			got[from] += f.Count()
+			for m := range f.Messages {
+				if !held(before[from], m) {
+					r.t.Errorf("%s: %s holds a message that was not in %s", when, name, from)
+				}
+			}
+		}
+		if got["INBOX"] != inbox || got["Work"] != work {
+			r.t.Errorf("%s: kept are %v, want %d of the inbox and %d of the other folder", when, got, inbox, work)
+		}
+		return day
+	}
+
+	r.run("link", "edit", link, "--keep-deleted", "14d")
+	remove("INBOX", "2:4")
+	remove("Work", "1")
+	day := kept("deleted", 3, 1)
+	if code, out, errs := r.command(r.t.Context(), "verify", link, "--deep"); code != 0 {
+		r.t.Errorf("verify takes what is kept for a difference: exit code %d\n%s%s", code, out, errs)
+	}
+	// The days go by.
+	long := keptIn + "/2001-01-01"
+	r.at(r.dr, n, func(u *user) { u.do("RENAME %s %s", day, long) })
+	kept("after its time", 0, 0)
+	for name := range r.onDR(n) {
+		if strings.HasPrefix(name, long) {
+			r.t.Errorf("folder %s is still there", name)
+		}
+	}
+
+	r.run("link", "edit", link, "--keep-deleted", "0")
+	remove("INBOX", "1")
+	kept("deleted at once", 0, 0)
+}
+
+// keepsToBandwidth copies under bounds, always the same amount. That a busy
+// machine is slower than it may be does not count: too fast is what is looked for.
+func (r *rig) keepsToBandwidth() {
+	const (
+		rate = 100_000 // bytes per second
+		// A block of half a second goes at once, and each of two workers may have
+		// one left over.
+		burst = 3 * rate / 2
+	)
+	next := 7401
+	o := corpus.Options{Seed: 22, Messages: 12, MinSize: 30 << 10, MaxSize: 40 << 10}
+	// fresh has mailboxes with messages participate.
+	fresh := func() []string {
+		all := numbers(next, 2)
+		next += len(all)
+		r.fill(all, o)
+		r.add(all)
+		return all
+	}
+	for _, bound := range [][]string{
+		{"--bandwidth", fmt.Sprintf("%dB/s", rate)},
+		// Business hours that hold all week, in place of no bound at all.
+		{"--bandwidth", "unlimited", "--bandwidth-window", fmt.Sprintf("Mon-Sun 00:00-24:00 %dB/s", rate), "--timezone", "Pacific/Auckland"},
+	} {
+		r.run(append([]string{"link", "edit", link}, bound...)...)
+		before, begin := r.toDR.Appended(), time.Now()
+		all := fresh()
+		least := int64(len(all) * o.Messages * o.MinSize)
+		for deadline := begin.Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			passed := r.toDR.Appended() - before
+			if most := int64(time.Since(begin).Seconds()*rate) + burst; passed > most {
+				r.t.Fatalf("%v: %d bytes went to DR within %s, want %d at the most", bound, passed, time.Since(begin), most)
+			}
+			if passed >= least {
+				r.t.Logf("%v: %d bytes went to DR within %s", bound, passed, time.Since(begin).Round(10*time.Millisecond))
+				break
+			}
+			if time.Now().After(deadline) {
+				r.t.Fatalf("%v: only %d bytes went to DR within %s", bound, passed, time.Since(begin))
+			}
+		}
+		r.settle(time.Minute)
+		r.equal(all)
+	}
+	// The hours of a day that is far away bound nothing: by them this would take
+	// half an hour.
+	day := time.Now().UTC().AddDate(0, 0, 3).Weekday().String()[:3]
+	r.run("link", "edit", link, "--bandwidth-window", day+" 00:00-24:00 500B/s", "--timezone", "UTC")
+	all := fresh()
+	r.settle(2 * time.Minute)
+	r.equal(all)
+}
