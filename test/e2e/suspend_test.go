@@ -361,11 +361,13 @@ func (s *suspender) paused(want bool) {
 }
 
 // outlives kills every part while the mirror is suspended, and then stops what
-// there is and starts it anew.
+// there is and starts it anew. Temporal's Web UI shows the suspension all the time,
+// and after the resumption that all is well again.
 func (s *suspender) outlives() {
 	s.t.Helper()
 	s.r.run("suspend", "--reason", "outlive everything", "--wait")
 	still := s.watch()
+	s.controlShows(control.Suspended, "outlive everything")
 	s.r.killWorker()
 	kill(s.other)
 	for _, part := range []string{"temporal", "postgres"} {
@@ -385,9 +387,13 @@ func (s *suspender) outlives() {
 	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.paused(true)
+	s.controlShows(control.Suspended, "outlive everything")
 	still("after everything was killed and started anew")
 	s.r.run("resume")
 	s.mirrored(map[mailbox.Key]int64{key: generation})
+	s.controlShows(control.Running, "")
+	s.listeningShows()
+	s.syncShows(s.probes[0])
 }
 
 // awaitStatus waits until the stack is there again, and suspended as before.

@@ -1,0 +1,160 @@
+//go:build integration
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	sdk "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/converter"
+
+	"mailmirror/activities"
+	"mailmirror/internal/control"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/watch"
+	"mailmirror/workflows"
+)
+
+// page is what Temporal's Web UI shows of a workflow.
+type page struct {
+	summary, details string
+	// attributes are the search attributes, by name.
+	attributes map[string]string
+	// activities are the summaries of all that were started.
+	activities []string
+	// health is what the first pending activity told last.
+	health watch.Health
+}
+
+// page reads what the Web UI shows of a workflow, as that does.
+func (s *suspender) page(id string) page {
+	s.t.Helper()
+	p := page{attributes: map[string]string{}}
+	described, err := s.client.DescribeWorkflow(s.t.Context(), id, "")
+	s.must(err)
+	p.summary, err = described.GetStaticSummary()
+	s.must(err)
+	raw, err := s.client.DescribeWorkflowExecution(s.t.Context(), id, "")
+	s.must(err)
+	payloads := converter.GetDefaultDataConverter()
+	for name, value := range raw.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields() {
+		p.attributes[name] = strings.Trim(payloads.ToString(value), `"`)
+	}
+	if pending := raw.GetPendingActivities(); len(pending) > 0 && pending[0].GetHeartbeatDetails() != nil {
+		s.must(payloads.FromPayloads(pending[0].GetHeartbeatDetails(), &p.health))
+	}
+	answer, err := s.client.QueryWorkflow(s.t.Context(), id, "", "__temporal_workflow_metadata")
+	s.must(err)
+	var metadata sdk.WorkflowMetadata
+	s.must(answer.Get(&metadata))
+	p.details = metadata.GetCurrentDetails()
+	history := s.client.GetWorkflowHistory(s.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		s.must(err)
+		if event.GetEventType() == enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
+			p.activities = append(p.activities, strings.Trim(payloads.ToString(event.GetUserMetadata().GetSummary()), `"`))
+		}
+	}
+	return p
+}
+
+// showsUp waits until the Web UI shows a workflow as it should.
+func (s *suspender) showsUp(id string, lacks func(page) string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		p := s.page(id)
+		missing := lacks(p)
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the Web UI does not show %s of %s: %+v", missing, id, p)
+		}
+	}
+}
+
+// without returns the first of some texts that is not there, "" for none.
+func without(text string, wanted ...string) string {
+	for _, w := range wanted {
+		if !strings.Contains(text, w) {
+			return fmt.Sprintf("%q", w)
+		}
+	}
+	return ""
+}
+
+// controlShows checks that who opens MirrorControl in the Web UI reads how the mirror
+// stands, since when, by whom and why, and finds it by how it stands.
+func (s *suspender) controlShows(state control.SuspensionState, reason string) {
+	s.t.Helper()
+	row, err := s.store.Suspension(s.t.Context())
+	s.must(err)
+	if row.State != state || row.Reason != reason || row.Who == "" {
+		s.t.Fatalf("the mirror stands %+v, want %s for %q", row, state, reason)
+	}
+	s.showsUp(workflows.ControlID, func(p page) string {
+		told := "The mirror is **" + string(state) + "** since " + row.Since.UTC().Format(time.RFC3339) + ", by " + row.Who
+		if reason != "" {
+			told += ": " + reason
+		}
+		switch {
+		case p.attributes[workflows.PhaseAttribute.GetName()] != string(state):
+			return "the phase"
+		case !strings.Contains(p.summary, "Suspend and resume"):
+			return "the summary"
+		}
+		return without(p.details+strings.Join(p.activities, "\n"), told+".\n", "`mailmirror resume`", "pause the schedules, wait for the last write")
+	})
+	query := fmt.Sprintf("%s = '%s' AND WorkflowType = '%s'", workflows.PhaseAttribute.GetName(), state, workflows.TypeMirrorControl)
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		found, err := s.client.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+		s.must(err)
+		if list := found.GetExecutions(); len(list) == 1 && list[0].GetExecution().GetWorkflowId() == workflows.ControlID {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s finds %+v", query, found.GetExecutions())
+		}
+	}
+}
+
+// listeningShows checks that who opens WatchEvents reads how listening does.
+func (s *suspender) listeningShows() {
+	s.t.Helper()
+	n := len(s.loaded) + len(s.probes)
+	s.showsUp(workflows.WatchID(link), func(p page) string {
+		h := p.health
+		switch {
+		case p.attributes[workflows.LinkAttribute.GetName()] != link, p.attributes[workflows.PhaseAttribute.GetName()] != workflows.PhaseListening:
+			return "link and phase"
+		case p.summary != workflows.WatchSummary(link):
+			return "the summary"
+		case h.Mode != watch.Idle || h.Listened != n || h.Connections != n || h.Wanted != n || h.ConnectedSince.IsZero() || h.Trouble != "":
+			return "good health"
+		}
+		return without(p.details+strings.Join(p.activities, "\n"), "Listening since ", fmt.Sprintf(": %d mailboxes in 1 shards", n), "mailmirror status "+link, "shard 0")
+	})
+}
+
+// syncShows checks that who opens the MailboxSync of a mailbox that is equal
+// reads that.
+func (s *suspender) syncShows(number string) {
+	s.t.Helper()
+	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	s.showsUp(workflows.SyncID(key), func(p page) string {
+		switch {
+		case p.attributes[workflows.LinkAttribute.GetName()] != link, p.attributes[workflows.MailboxAttribute.GetName()] != number:
+			return "link and mailbox"
+		case p.attributes[workflows.PhaseAttribute.GetName()] != string(activities.SyncEqual):
+			return "the phase"
+		case p.summary != workflows.SyncSummary(key):
+			return "the summary"
+		}
+		return without(p.details, "Mailbox is equal.")
+	})
+}
