@@ -43,6 +43,9 @@ const (
 	earBuffer = 1 << 10
 	// earMax bounds one response with its literals.
 	earMax = 1 << 20
+	// opening is how long a server may be silent that owes an answer before
+	// anybody listens: that it is gone is to be noticed within a minute then, too.
+	opening = 45 * time.Second
 )
 
 var errGoodbye = errors.New("the server says goodbye")
@@ -58,6 +61,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 	if err != nil {
 		return nil, s.explainConnect(err)
 	}
+	c.link.timeouts.Read = min(c.link.timeouts.Read, opening)
 	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
 	e.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.ahead), c.link), earBuffer)
 	stop := c.link.bind(ctx)

@@ -143,14 +143,19 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 // why, as it is when it, or the way to it, is gone. With the timeouts as they are
 // by default the listener has to know within a minute of the last sign of life,
 // whatever it was at. That is what Quiet and Answer make together where it
-// listens, Answer where it is told of a command's outcome, and the limits of
-// Poll where it reads in turn. No time goes by but that of the test's own clock.
+// listens, Answer where it is told of a command's outcome, opening where it is not
+// listening yet, and the limits of Poll where it reads in turn. No time goes by but that of the test's own clock.
 func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 	for name, c := range map[string]struct {
 		listen func(context.Context, *Store) error
 		// play ends when the server falls silent.
 		play func(s *script)
 	}{
+		"idle, at the log-in": {byIdle(time.Hour), func(s *script) {
+			s.send("* OK [CAPABILITY " + standard + "] ready")
+			s.command("AUTHENTICATE PLAIN")
+		}},
+		"idle, at the list":  {byIdle(time.Hour), func(s *script) { s.login(standard + " IDLE"); s.command("LIST") }},
 		"idle":               {byIdle(time.Hour), func(s *script) { s.idler(); s.idle() }},
 		"idle, not answered": {byIdle(time.Hour), func(s *script) { s.idler(); s.command("IDLE") }},
 		"idle, in mid-line":  {byIdle(time.Hour), func(s *script) { s.idler(); s.idle(); _, _ = io.WriteString(s, "* 2 EX") }},
@@ -164,6 +169,7 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 		}},
 		"idle, for the third time":               {byIdle(time.Hour), func(s *script) { s.idler(); s.idle()(); s.idle()(); s.idle() }},
 		"idle, while the other folders are read": {byIdle(time.Second), func(s *script) { s.idler(); s.idle()(); s.command("LIST") }},
+		"notify, at the second list":             {byNotify, func(s *script) { s.notifier(); s.command("LIST") }},
 		"notify":                                 {byNotify, func(s *script) { s.notifier(); s.answer("LIST", othersInbox...) }},
 		"notify, after some words": {byNotify, func(s *script) {
 			s.notifier()
