@@ -61,18 +61,8 @@ func TestDirectoryBrokenOff(t *testing.T) {
 			r.t.Errorf("%s: in the link are %v", when, got)
 		}
 	}
-	scene := func(name string, play func(t *testing.T)) {
-		t.Run(name, func(t *testing.T) {
-			r.t = t
-			play(t)
-		})
-		r.t = t
-		if t.Failed() {
-			t.FailNow()
-		}
-	}
 
-	scene("a circle of numbers is broken off", func(t *testing.T) {
+	r.scene("a circle of numbers is broken off", func(t *testing.T) {
 		circle()
 		// The new name of a rename (RFC 4511, 4.9) is followed by a BOOLEAN.
 		moment := r.toTo.Inject(faults.AfterPattern(faults.ToServer, "MailboxNumber=2003\x01\x01", 1, faults.Stall))
@@ -90,7 +80,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		mended("the run after it")
 	})
 
-	scene("a circle of numbers is refused half-way", func(t *testing.T) {
+	r.scene("a circle of numbers is refused half-way", func(t *testing.T) {
 		circle()
 		must(t, r.to.Change(t.Context(), func(o *servers.SlapdOptions) {
 			o.Access = []string{`dn.base="` + dnOf(r.to, "2002") + `" by dn.exact="` + r.to.TrustedDN() + `" read by * break`}
@@ -105,7 +95,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		mended("the run after the refusal")
 	})
 
-	scene("the database dies in mid-compare", func(t *testing.T) {
+	r.scene("the database dies in mid-compare", func(t *testing.T) {
 		for _, n := range []string{"2004", "2005"} {
 			r.replace(r.from, n, "sn", "Changed")
 		}

@@ -56,6 +56,18 @@ func newDirectoryRigOver(t *testing.T, from, to servers.DovecotOptions, producti
 	return r
 }
 
+// scene plays one part of a test; the parts after it build on it.
+func (r *directoryRig) scene(name string, play func(t *testing.T)) {
+	whole := r.t
+	whole.Run(name, func(t *testing.T) {
+		r.t = t
+		play(t)
+	})
+	if r.t = whole; whole.Failed() {
+		whole.FailNow()
+	}
+}
+
 // subscriber is an entry of a mailbox, without its DN.
 type subscriber map[string][]string
 
@@ -133,6 +145,12 @@ func (r *directoryRig) remove(s servers.Directory, numbers ...string) {
 // LDAP says of them.
 func (r *directoryRig) subscribers(s servers.Directory) map[string]subscriber {
 	r.t.Helper()
+	return r.entries(s, "umMailbox")
+}
+
+// entries are those of a class, by DN.
+func (r *directoryRig) entries(s servers.Directory, class string) map[string]subscriber {
+	r.t.Helper()
 	text, err := s.Dump(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
@@ -155,7 +173,7 @@ func (r *directoryRig) subscribers(s servers.Directory) map[string]subscriber {
 			}
 			e[strings.ToLower(name)] = append(e[strings.ToLower(name)], strings.TrimPrefix(value, " "))
 		}
-		if !slices.Contains(e["objectclass"], "umMailbox") {
+		if !slices.Contains(e["objectclass"], class) {
 			continue
 		}
 		for name := range e {

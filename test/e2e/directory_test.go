@@ -33,18 +33,8 @@ func TestDirectory(t *testing.T) {
 	r.startWorker()
 	first := crowd(2001, 30)
 	r.put(r.from, first...)
-	scene := func(name string, play func(t *testing.T)) {
-		t.Run(name, func(t *testing.T) {
-			r.t = t
-			play(t)
-		})
-		r.t = t
-		if t.Failed() {
-			t.FailNow()
-		}
-	}
 
-	scene("new subscribers appear with all that is theirs", func(t *testing.T) {
+	r.scene("new subscribers appear with all that is theirs", func(t *testing.T) {
 		for _, n := range []string{"2001", "2002"} {
 			r.on(n, func(u *user) { u.put("INBOX", voices("for "+n, 3)...) })
 		}
@@ -62,7 +52,7 @@ func TestDirectory(t *testing.T) {
 		r.noSecrets()
 	})
 
-	scene("every attribute changed, emptied, of several values", func(t *testing.T) {
+	r.scene("every attribute changed, emptied, of several values", func(t *testing.T) {
 		changed := map[string][]string{
 			"Password": {"pin-another"}, "avUmFindMeEnabled": {"FALSE"}, "umRecordedName": {strings.Repeat("\x00\xff voice", 3000)},
 			"Community": {"7"}, "ClassNo": {"99"}, "asciiName": {"Other"}, "cn": {"Über, \"Name\" + #1 ", "Alias"}, "sn": {"Name"},
@@ -94,7 +84,7 @@ func TestDirectory(t *testing.T) {
 		r.idle("after every change")
 	})
 
-	scene("a number is changed", func(t *testing.T) {
+	r.scene("a number is changed", func(t *testing.T) {
 		r.apply(r.from, ldifLine("dn", dnOf(r.from, "2004"))+"changetype: modrdn\nnewrdn: MailboxNumber=3004\ndeleteoldrdn: 1\n\n")
 		ids := func() map[string]string {
 			text, err := r.to.Dump(t.Context())
@@ -140,7 +130,7 @@ func TestDirectory(t *testing.T) {
 		r.idle("after new numbers")
 	})
 
-	scene("one is removed at once, many wait", func(t *testing.T) {
+	r.scene("one is removed at once, many wait", func(t *testing.T) {
 		r.remove(r.from, "2007")
 		if run := r.mirror(0); run.Removed != 1 || run.Left != 1 {
 			t.Errorf("the run is %+v", run)
@@ -200,7 +190,7 @@ func TestDirectory(t *testing.T) {
 		}
 	})
 
-	scene("removals are refused", func(t *testing.T) {
+	r.scene("removals are refused", func(t *testing.T) {
 		gone := []string{"2016", "2017", "2018", "2019", "2021"}
 		kept := r.subscribers(r.from)
 		r.remove(r.from, gone...)
@@ -226,7 +216,7 @@ func TestDirectory(t *testing.T) {
 		r.idle("when they are back")
 	})
 
-	scene("an entry fails alone", func(t *testing.T) {
+	r.scene("an entry fails alone", func(t *testing.T) {
 		// The name is taken by something that is no mailbox.
 		r.apply(r.to, ldifLine("dn", dnOf(r.to, "2050"))+"objectClass: device\nobjectClass: extensibleObject\ncn: in the way\nMailboxNumber: 2050\n\n")
 		r.put(r.from, aSubscriber("2050", "Late"), aSubscriber("2051", "Punctual"))
@@ -245,7 +235,7 @@ func TestDirectory(t *testing.T) {
 		r.same("when nothing is in the way")
 	})
 
-	scene("what only DR has is told, and removed where that is wanted", func(t *testing.T) {
+	r.scene("what only DR has is told, and removed where that is wanted", func(t *testing.T) {
 		r.put(r.to, aSubscriber("7001", "Stranger"))
 		if run := r.mirror(0); run.Unknown != 1 || run.Removed > 0 {
 			t.Errorf("the run is %+v", run)
@@ -261,7 +251,7 @@ func TestDirectory(t *testing.T) {
 		r.same("without the stranger")
 	})
 
-	scene("protected entries are left alone", func(t *testing.T) {
+	r.scene("protected entries are left alone", func(t *testing.T) {
 		file := filepath.Join(r.data, "mapping.toml")
 		if err := os.WriteFile(file, []byte("protected = [\"2020\", \"(Community=4711)\"]\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -284,7 +274,7 @@ func TestDirectory(t *testing.T) {
 		r.same("protected no more")
 	})
 
-	scene("a dry run writes the plan and nothing else", func(t *testing.T) {
+	r.scene("a dry run writes the plan and nothing else", func(t *testing.T) {
 		r.put(r.from, aSubscriber("2060", "Dry"))
 		r.replace(r.from, "2022", "Password", "pin-dry")
 		r.remove(r.from, "2023")
@@ -327,7 +317,7 @@ func TestDirectory(t *testing.T) {
 		}
 	})
 
-	scene("the link's rule says who joins", func(t *testing.T) {
+	r.scene("the link's rule says who joins", func(t *testing.T) {
 		r.run("link", "edit", link, "--participate", "filter", "--participate-numbers", "21*")
 		r.put(r.from, aSubscriber("2101", "In"), aSubscriber("2201", "Out"))
 		if run := r.mirror(0); run.Created != 2 || run.Joined != 1 {
