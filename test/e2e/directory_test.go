@@ -216,23 +216,99 @@ func TestDirectory(t *testing.T) {
 		r.idle("when they are back")
 	})
 
-	r.scene("an entry fails alone", func(t *testing.T) {
-		// The name is taken by something that is no mailbox.
-		r.apply(r.to, ldifLine("dn", dnOf(r.to, "2050"))+"objectClass: device\nobjectClass: extensibleObject\ncn: in the way\nMailboxNumber: 2050\n\n")
-		r.put(r.from, aSubscriber("2050", "Late"), aSubscriber("2051", "Punctual"))
+	r.scene("more changes than allowed wait", func(t *testing.T) {
+		r.run("guard", "set", link, "--directory-change-count", "4")
+		for _, n := range []string{"2026", "2027", "2028"} {
+			r.replace(r.from, n, "sn", "Many")
+		}
+		r.apply(r.from, ldifLine("dn", dnOf(r.from, "2029"))+"changetype: modrdn\nnewrdn: MailboxNumber=3029\ndeleteoldrdn: 1\n\n")
+		r.remove(r.from, "2030")
+		kept := r.kept()
+		for range 2 { // asking again is no consent
+			if run := r.mirror(3); run.State != control.DirectoryHeld || run.Held != 5 || !strings.Contains(strings.Join(run.Reasons, ";"), "5 entries of the target would change, more than 4") {
+				t.Errorf("the run is %+v", run)
+			}
+			kept("too many changes")
+		}
+		shown := ""
+		for _, h := range r.directoryHolds() {
+			shown += fmt.Sprintln(h.Kind, h.Changes) + r.run("guard", "show", fmt.Sprint(h.ID))
+		}
+		for _, part := range []string{"alter 3\n", "renumber 1\n", "remove 1\n", "2027", "last_name", "3029", "2030"} {
+			if !strings.Contains(shown, part) {
+				t.Errorf("guard show does not tell %q:\n%s", part, shown)
+			}
+		}
+		r.put(r.from, aSubscriber("2041", "Fresh"))
+		if run := r.mirror(3); run.Held != 5 || run.Created != 1 {
+			t.Errorf("the run with one that is new is %+v", run)
+		}
+		r.run("guard", "approve", "--link", link, "--all")
+		r.awaitDirectory(func() bool { return cmp.Equal(r.subscribers(r.from), r.subscribers(r.to)) })
+		r.mirror(0)
+		r.idle("after the approval of changes")
+	})
+
+	r.scene("changes are refused", func(t *testing.T) {
+		some := []string{"2022", "2023", "2026", "2027", "2028"}
+		for _, n := range some {
+			r.replace(r.from, n, "sn", "Refused")
+		}
+		kept := r.kept()
+		r.mirror(3)
+		r.run("guard", "refuse", fmt.Sprint(r.directoryHolds()[0].ID))
+		if run := r.mirror(3); run.Altered > 0 || run.Held > 0 || run.Refused != len(some) || run.State != control.DirectoryDone || len(r.directoryHolds()) > 0 {
+			t.Errorf("the run after the refusal is %+v", run)
+		}
+		kept("after the refusal")
+		for _, n := range some {
+			r.replace(r.from, n, "sn", r.subscribers(r.to)[dnOf(r.to, n)]["sn"]...)
+		}
+		r.run("guard", "set", link, "--directory-change-count", "2000")
+		r.idle("when it is as it was")
+	})
+
+	r.scene("an entry fails alone, and is given up", func(t *testing.T) {
+		r.run("link", "edit", link, "--directory-give-up", "2")
+		// The names are taken by what are no mailboxes.
+		for _, n := range []string{"2050", "2052"} {
+			r.apply(r.to, ldifLine("dn", dnOf(r.to, n))+"objectClass: device\nobjectClass: extensibleObject\ncn: in the way\nMailboxNumber: "+n+"\n\n")
+		}
+		r.put(r.from, aSubscriber("2050", "Late"), aSubscriber("2051", "Punctual"), aSubscriber("2052", "Later"))
 		run := r.mirror(1)
-		if run.Failed != 1 || run.Created != 1 || run.State != control.DirectoryDone {
+		if run.Failed != 2 || run.Created != 1 || run.State != control.DirectoryDone {
 			t.Errorf("the run is %+v", run)
 		}
 		if out := r.run("directory", "history", link, "--run", run.RunID); !strings.Contains(out, "failed") || !strings.Contains(out, "2050") {
 			t.Errorf("the history does not name it:\n%s", out)
 		}
 		r.mirror(1)
-		r.remove(r.to, "2050")
-		if run := r.mirror(0); run.Created != 1 {
+		r.put(r.from, aSubscriber("2053", "Punctual"))
+		if run := r.mirror(3); run.Failed > 0 || run.GivenUp != 2 || run.Created != 1 || run.State != control.DirectoryDone {
+			t.Errorf("the run that gave them up is %+v", run)
+		}
+		if out := r.run("errors", link); !strings.Contains(out, "2050") || !strings.Contains(out, "mailmirror directory retry "+link) {
+			t.Errorf("errors does not tell what to do:\n%s", out)
+		}
+		if out := r.run("status", link); !strings.Contains(out, "2 given up") {
+			t.Errorf("status does not tell of them:\n%s", out)
+		}
+		if code, out, _ := r.command(t.Context(), "directory", "show", link, "2050"); code != 3 || !strings.Contains(out, "none") {
+			t.Errorf("directory show: exit code %d\n%s", code, out)
+		}
+		// What is in the way no more is not found by itself; what is another on
+		// production is tried anew.
+		r.remove(r.to, "2050", "2052")
+		r.replace(r.from, "2052", "sn", "Latest")
+		if run := r.mirror(3); run.GivenUp != 1 || run.Created != 1 {
 			t.Errorf("the run is %+v", run)
 		}
+		r.run("directory", "retry", link, "2050")
+		if run := r.mirror(0); run.Created != 1 || run.GivenUp > 0 {
+			t.Errorf("the run after the retry is %+v", run)
+		}
 		r.same("when nothing is in the way")
+		r.idle("when nothing is in the way")
 	})
 
 	r.scene("what only DR has is told, and removed where that is wanted", func(t *testing.T) {
