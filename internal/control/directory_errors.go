@@ -43,8 +43,9 @@ func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, er
 		case change.State == ChangeGivenUp:
 			e.Kind = ErrorGivenUp
 			if e.Hint == "" {
-				e.Hint = "mend it, and let it be tried again with: mailmirror directory retry " + l.Name
+				e.Hint = "mend it"
 			}
+			e.Hint += "; then: mailmirror directory retry " + l.Name
 		case change.Kind == directory.Duplicate:
 			e.Kind = ErrorDuplicate
 		default:
