@@ -55,7 +55,8 @@ func readLDAPAnswer(ctx context.Context, addr string, useTLS bool) error {
 }
 
 // apply carries out LDIF by ldapmodify, over TLS where the server speaks it or
-// begins it on demand. Who the server is, the tests of the product check.
+// begins it on demand. Who the server is, the tests of the product check. Entries
+// that refer to other servers are entries like others (RFC 3296).
 func (s *instance) apply(ctx context.Context, startTLS bool, dn, password, ldif string) error {
 	dir, err := os.MkdirTemp("", "mailmirror-ldif-")
 	if err != nil {
@@ -71,7 +72,7 @@ func (s *instance) apply(ctx context.Context, startTLS bool, dn, password, ldif 
 	if s.tls {
 		scheme = "ldaps://"
 	}
-	args := []string{"-a", "-x", "-H", scheme + s.addr, "-D", dn, "-y", file}
+	args := []string{"-a", "-x", "-M", "-H", scheme + s.addr, "-D", dn, "-y", file}
 	if startTLS {
 		args = append(args, "-ZZ")
 	}
