@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -390,6 +391,10 @@ type FinishDirectoryInput struct {
 	Refused int `json:"refused,omitempty"`
 }
 
+// toldRefusals is how many causes of failed changes a run's record names. A cause
+// that thousands have is one.
+const toldRefusals = 3
+
 // FinishDirectory closes the record of a run, unless it is closed already, and
 // returns how it ended.
 func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (control.DirectoryState, error) {
@@ -403,6 +408,13 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 	state, reasons, hint := control.DirectoryDone, run.Reasons, run.Hint
 	if run.Held > 0 {
 		state, hint = control.DirectoryHeld, "mailmirror guard list "+in.Link
+	}
+	refusals, err := a.ports.Directory.DirectoryRefusals(ctx, in.RunID, toldRefusals)
+	if err != nil {
+		return "", applicationError(err, 0)
+	}
+	for _, r := range refusals {
+		reasons, hint = append(reasons, fmt.Sprintf("%d changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
 	}
 	if in.Refused > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link, since another one mirrors them", in.Refused))

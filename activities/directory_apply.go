@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"mailmirror/internal/control"
@@ -37,12 +36,6 @@ type ApplyDirectoryResult struct {
 }
 
 const (
-	// stopAfterConfig ends a run after so many identical refusals in a row that
-	// concern the whole server: read-only, full, no rights, busy.
-	stopAfterConfig = 5
-	// stopAfterPermanent is the same for those that concern an entry: when so many
-	// in a row are refused for one reason, it is not the entries.
-	stopAfterPermanent = 50
 	// saveEvery and saveWithin bound what a crash makes be looked at again.
 	saveEvery  = 50
 	saveWithin = time.Second
@@ -126,16 +119,19 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 
 func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryChange) error {
 	for _, c := range changes {
-		if c.Via != "" && p.state == control.ChangeDone {
+		switch {
+		case c.Via != "" && p.state == control.ChangeDone:
 			p.result.Last = c.Seq // it was on its way; its second change tells
+			continue
+		case p.ahead[c.Seq]:
 			continue
 		}
 		done, err := p.one(ctx, c)
 		if err != nil {
 			return err
 		}
-		if p.note(done) {
-			return nil
+		if stop, err := p.note(ctx, done); err != nil || stop {
+			return err
 		}
 		p.looked.Store(done.Seq)
 		if len(p.unsaved) >= saveEvery || time.Since(p.saved) > saveWithin {
@@ -145,49 +141,6 @@ func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryCha
 		}
 	}
 	return nil
-}
-
-// note counts what became of a change and reports whether the page is to stop.
-// Refusals that concern the server are not written down against entries until it
-// is known that they do not: no entry is given up for a server that is full.
-func (p *directoryPage) note(c control.DirectoryChange) (stop bool) {
-	if c.State != control.ChangeFailed {
-		p.settleRow()
-		p.result.Last = c.Seq
-		if c.State != p.state {
-			p.unsaved = append(p.unsaved, c)
-		}
-		if c.State == control.ChangeDone {
-			p.result.Done++
-		} else {
-			p.result.Moot++
-		}
-		return false
-	}
-	if n := len(p.row); n > 0 && (p.row[n-1].Error != c.Error || p.rowKind != p.kind) {
-		p.settleRow()
-	}
-	p.row, p.rowKind = append(p.row, c), p.kind
-	most := stopAfterPermanent
-	if p.kind == fault.Config || p.kind == fault.Transient {
-		most = stopAfterConfig
-	}
-	if len(p.row) < most {
-		return false
-	}
-	p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row: %s", len(p.row), c.Error)
-	p.result.Hint, p.row = c.Hint, nil
-	return true
-}
-
-// settleRow writes refusals down against their entries.
-func (p *directoryPage) settleRow() {
-	for _, c := range p.row {
-		p.unsaved = append(p.unsaved, c)
-		p.result.Last = c.Seq
-		p.result.Failed++
-	}
-	p.row = nil
 }
 
 func (p *directoryPage) save(ctx context.Context) error {
@@ -291,6 +244,7 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 	switch {
 	case err == nil:
 		*writes++
+		p.accepted++
 	case fault.Is(err, fault.Transient) && !busy(err):
 		p.unsure = true
 	}

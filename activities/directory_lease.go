@@ -33,6 +33,12 @@ type directoryPage struct {
 	// is that of the last.
 	row           []control.DirectoryChange
 	kind, rowKind fault.Kind
+	// accepted counts the writes that the target took. own are the refusals that
+	// turned out to be the entries' own affair, by what they say, and ahead what was
+	// carried out before its turn to find that out.
+	accepted int
+	own      map[string]bool
+	ahead    map[int64]bool
 }
 
 // directoryLease is held by one page, and renewed until it is ended.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -172,86 +171,6 @@ func TestApplyDirectorySurvivesDeathAtAnyLine(t *testing.T) {
 					t.Errorf("died at %d (after: %v): change %+v", at, after, c)
 				}
 			}
-		}
-	}
-}
-
-func TestApplyDirectoryStopsAtAServerThatRefusesEverything(t *testing.T) {
-	for _, test := range []struct {
-		kind    fault.Kind
-		entries int
-		stopped bool
-	}{{fault.Config, 4, false}, {fault.Config, 20, true}, {fault.Permanent, 49, false}, {fault.Permanent, 70, true}} {
-		m := newMirrorer(t, nil)
-		for i := range test.entries {
-			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
-		}
-		m.runs.Target.OnWrite = func(directory.Operation) error { return fault.New(test.kind, "add entry: no", nil, "mend it") }
-		m.compare(control.DirectoryOperator)
-		result, err := m.apply(100)
-		if err != nil || (result.Stopped != "") != test.stopped {
-			t.Errorf("%d entries, %s: %+v, %v", test.entries, test.kind, result, err)
-		}
-		failed := 0
-		for _, c := range m.runs.Changes() {
-			if c.State == control.ChangeFailed {
-				failed++
-			}
-		}
-		want := test.entries
-		if test.stopped {
-			want = 0 // none is to blame
-		}
-		if failed != want || m.runs.Held() {
-			t.Errorf("%d entries, %s: %d failed, want %d; lease held: %v", test.entries, test.kind, failed, want, m.runs.Held())
-		}
-	}
-}
-
-// Different refusals between others are each entry's own.
-func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
-	m := newMirrorer(t, nil)
-	for i := range 30 {
-		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
-	}
-	n := 0
-	m.runs.Target.OnWrite = func(directory.Operation) error {
-		if n++; n%3 == 0 {
-			return fault.Newf(fault.Config, "add entry: no rights")
-		}
-		return nil
-	}
-	m.compare(control.DirectoryOperator)
-	result, err := m.apply(100)
-	if err != nil || result.Stopped != "" || result.Failed == 0 || result.Done+result.Failed != 30 {
-		t.Errorf("%+v, %v", result, err)
-	}
-}
-
-// An entry that the server has locked is its own affair; a server that is busy
-// with everything ends the page, and no entry is to blame.
-func TestApplyDirectoryPassesALockedEntry(t *testing.T) {
-	for _, test := range []struct{ locked, done, failed int }{{1, 9, 1}, {10, 0, 0}} {
-		m := newMirrorer(t, nil)
-		for i := range 10 {
-			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
-		}
-		tries := 0
-		m.runs.Target.OnWrite = func(op directory.Operation) error {
-			number, _, _ := strings.Cut(op.Add.DN, ",")
-			if strings.TrimPrefix(number, m.runs.Target.Mapping.RDN+"=") < fmt.Sprint(1000+test.locked) {
-				tries++
-				return fault.New(fault.Transient, "add entry", directory.ErrBusy, "see the server's log")
-			}
-			return nil
-		}
-		m.compare(control.DirectoryOperator)
-		result, err := m.apply(100)
-		if err != nil || result.Done != test.done || result.Failed != test.failed || (result.Stopped != "") != (test.failed == 0) {
-			t.Errorf("%d locked: %+v, %v", test.locked, result, err)
-		}
-		if want := 5 * min(test.locked, 5); tries != want || m.runs.Held() {
-			t.Errorf("%d locked: %d tries, want %d; lease held: %v", test.locked, tries, want, m.runs.Held())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -31,9 +32,11 @@ type Runs struct {
 	staged  map[control.Side][]directory.Record
 	pairs   map[string]bool // by number
 	changes []control.DirectoryChange
-	known   bool
-	last    [2]directory.Extracted
-	held    bool // the lease
+	// failures are those in runs in a row, by number.
+	failures map[string]int
+	known    bool
+	last     [2]directory.Extracted
+	held     bool // the lease
 	// Lost makes the next renewals of the lease fail.
 	Lost bool
 	// FailSaves makes so many records of changes fail.
@@ -49,7 +52,7 @@ type Runs struct {
 // NewRuns returns both directories without entries.
 func NewRuns() *Runs {
 	return &Runs{Source: NewDirectory("o=source"), Target: NewDirectory("o=target"), Settings: control.DefaultDirectorySettings(),
-		Still: func() bool { return false }, staged: map[control.Side][]directory.Record{}, pairs: map[string]bool{},
+		Still: func() bool { return false }, staged: map[control.Side][]directory.Record{}, pairs: map[string]bool{}, failures: map[string]int{},
 		Joined: map[mailbox.Number]bool{}, Refuse: map[mailbox.Number]bool{}}
 }
 
@@ -169,7 +172,7 @@ func (r *Runs) CompareDirectory(_ context.Context, _ string, s control.Directory
 }
 
 func (r *Runs) change(number string, source, target *directory.Record, s control.DirectorySettings) (control.DirectoryChange, bool) {
-	c := control.DirectoryChange{State: control.ChangePlanned, Change: directory.Change{Number: number}}
+	c := control.DirectoryChange{State: control.ChangePlanned, Failures: r.failures[number], Change: directory.Change{Number: number}}
 	switch {
 	case target == nil:
 		c.Kind, c.Source = directory.Create, source.Ref
@@ -224,6 +227,15 @@ func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit 
 	return found, nil
 }
 
+// SampleDirectoryChanges implements control.DirectoryRuns, of all sorts alike.
+func (r *Runs) SampleDirectoryChanges(_ context.Context, _ string, after int64, limit int, state control.ChangeState) ([]control.DirectoryChange, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := slices.DeleteFunc(slices.Clone(r.changes), func(c control.DirectoryChange) bool { return c.Seq <= after || c.State != state })
+	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
+	return found[:min(limit, len(found))], nil
+}
+
 // SaveDirectoryChanges implements control.DirectoryRuns.
 func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []control.DirectoryChange) error {
 	r.mu.Lock()
@@ -233,12 +245,40 @@ func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []contr
 		return fault.Newf(fault.Transient, "record changes: the database is away")
 	}
 	for _, c := range changes {
+		switch c.State {
+		case control.ChangeFailed:
+			if r.changes[c.Seq-1].State != control.ChangeFailed {
+				r.failures[c.Number]++
+			}
+			c.Failures = r.failures[c.Number]
+		case control.ChangeDone:
+			delete(r.failures, c.Number)
+		case control.ChangePlanned, control.ChangeHeld, control.ChangeRefused, control.ChangeGivenUp, control.ChangeTold:
+		}
 		r.changes[c.Seq-1] = c
 		if c.State == control.ChangeDone {
 			r.pairs[c.Number] = c.Kind != directory.Remove && c.Kind != directory.Unknown
 		}
 	}
 	return nil
+}
+
+// DirectoryRefusals implements control.DirectoryRuns, in any order.
+func (r *Runs) DirectoryRefusals(context.Context, string, int) ([]control.DirectoryRefusal, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := map[control.DirectoryRefusal]int{}
+	for _, c := range r.changes {
+		if c.State == control.ChangeFailed {
+			counts[control.DirectoryRefusal{Error: c.Error, Hint: c.Hint}]++
+		}
+	}
+	var found []control.DirectoryRefusal
+	for refusal, n := range counts {
+		refusal.Changes = n
+		found = append(found, refusal)
+	}
+	return found, nil
 }
 
 // SaveDirectoryPhase implements control.DirectoryRuns.

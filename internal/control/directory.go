@@ -102,8 +102,8 @@ type DirectoryRun struct {
 	Phase      string         `json:"phase,omitempty"` // extract, compare, apply, verify, members
 	StartedAt  time.Time      `json:"started_at"`
 	FinishedAt time.Time      `json:"finished_at,omitzero"`
-	// Reasons are why changes are held, or why nothing was changed; Hint is what
-	// the operator can do.
+	// Reasons are why changes are held, why the run broke off, and what most of the
+	// entries were refused for; Hint is what the operator can do.
 	Reasons []string `json:"reasons,omitempty"`
 	Hint    string   `json:"hint,omitempty"`
 	DirectoryCounts
@@ -122,6 +122,12 @@ type DirectoryChange struct {
 	TargetLogin string `json:"-"`
 	// TargetRule is the directory.Mapping.LoginRule that made it.
 	TargetRule string `json:"-"`
+}
+
+// DirectoryRefusal is why changes of a run failed.
+type DirectoryRefusal struct {
+	Error, Hint string
+	Changes     int
 }
 
 // Triggers of directory runs.
@@ -243,11 +249,19 @@ type DirectoryRuns interface {
 	// DirectoryChanges lists a run's changes in the order of carrying them out,
 	// those after seq, at most limit; no states means all.
 	DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...ChangeState) ([]DirectoryChange, error)
+	// SampleDirectoryChanges picks changes of one state, those after seq, at most
+	// limit, by chance: first one of each kind of them, with the same columns and of
+	// the same parent, then a second, and so on. Left out is what takes or frees a
+	// number, which has to wait for its turn.
+	SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state ChangeState) ([]DirectoryChange, error)
 	// SaveDirectoryChanges records what became of changes, and of their pairs:
 	// a done Create, Alter or Renumber makes the pair of Source and Target as they
 	// stand there, a done Remove or Unknown ends it. A change that failed has one
 	// failure more than CompareDirectory gave it.
 	SaveDirectoryChanges(ctx context.Context, runID string, changes []DirectoryChange) error
+	// DirectoryRefusals tells of a run's changes that failed what they failed of, at
+	// most limit of it, that of most changes first.
+	DirectoryRefusals(ctx context.Context, runID string, limit int) ([]DirectoryRefusal, error)
 	// SaveDirectoryPhase records how far a run is.
 	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
 	// ForgetDirectoryFailures lets what was given up in a link be tried again: the

@@ -13,6 +13,26 @@ import (
 func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
 	rows, err := s.q.ListDirectoryChanges(ctx, sqlcgen.ListDirectoryChangesParams{RunID: runID, After: after, MaxRows: int64(limit),
 		States: strs(states)})
+	return changeList(rows), classify("list changes of directory run "+runID, err)
+}
+
+// SampleDirectoryChanges implements control.DirectoryRuns.
+func (s *Store) SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state control.ChangeState) ([]control.DirectoryChange, error) {
+	rows, err := s.q.SampleDirectoryChanges(ctx, sqlcgen.SampleDirectoryChangesParams{RunID: runID, After: after, State: string(state), MaxRows: int64(limit)})
+	return changeList(rows), classify("pick changes of directory run "+runID, err)
+}
+
+// DirectoryRefusals implements control.DirectoryRuns.
+func (s *Store) DirectoryRefusals(ctx context.Context, runID string, limit int) ([]control.DirectoryRefusal, error) {
+	rows, err := s.q.DirectoryRefusals(ctx, sqlcgen.DirectoryRefusalsParams{RunID: runID, MaxRows: int64(limit)})
+	list := make([]control.DirectoryRefusal, len(rows))
+	for i, row := range rows {
+		list[i] = control.DirectoryRefusal{Error: row.Error, Hint: row.Hint, Changes: int(row.Changes)}
+	}
+	return list, classify("count failures of directory run "+runID, err)
+}
+
+func changeList(rows []sqlcgen.DirectoryChange) []control.DirectoryChange {
 	list := make([]control.DirectoryChange, len(rows))
 	for i, row := range rows {
 		list[i] = control.DirectoryChange{Seq: row.Seq, State: control.ChangeState(row.State), Error: row.Error, Hint: row.Hint,
@@ -22,7 +42,7 @@ func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64,
 				Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
 				Columns: columnList(row.Columns), Blank: columnList(row.Blank)}}
 	}
-	return list, classify("list changes of directory run "+runID, err)
+	return list
 }
 
 func columnList(names []string) []directory.Column {

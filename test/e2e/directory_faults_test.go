@@ -104,6 +104,42 @@ func TestDirectoryInTrouble(t *testing.T) {
 			r.same(trouble.name + " is over")
 		})
 	}
+	t.Run("DR refuses some that lie side by side", func(t *testing.T) {
+		r.t = t
+		const changed, refused = 30, 8
+		for i := range changed {
+			r.replace(r.from, fmt.Sprint(2001+i), "sn", "changed beside those that are refused")
+		}
+		change(r.to, func(o *servers.SlapdOptions) {
+			o.Access = []string{`dn.regex="^MailboxNumber=200[1-8]," by dn.exact="` + r.to.TrustedDN() + `" read by * break`}
+		})
+		for i := range 2 {
+			run := r.mirror(1)
+			said := strings.Join(run.Reasons, "; ")
+			if want := (1 - i) * (changed - refused); run.State != control.DirectoryDone || run.Altered != want || run.Failed != refused || run.GivenUp > 0 {
+				t.Errorf("run %d: %d altered, want %d; %+v", i, run.Altered, want, run)
+			}
+			if !strings.Contains(said, "8 changes failed") || !strings.Contains(said, "(50)") || !strings.Contains(run.Hint, "bind DN") {
+				t.Errorf("run %d says: %s (%s)", i, said, run.Hint)
+			}
+			if told := r.run("directory", "history", link, "--run", run.RunID); strings.Count(told, "(50)") != refused {
+				t.Errorf("run %d: the entries that were refused are not told one by one:\n%s", i, told)
+			}
+			t.Logf("it says: %s (%s)", said, run.Hint)
+		}
+		from, to := r.subscribers(r.from), r.subscribers(r.to)
+		for number := range from {
+			if beside := number > dnOf(r.from, "2008"); beside != reflect.DeepEqual(from[number], to[number]) {
+				t.Errorf("%s is mirrored: %v", number, !beside)
+			}
+		}
+		change(r.to, func(o *servers.SlapdOptions) { o.Access = nil })
+		if run := r.mirror(0); run.Altered != refused {
+			t.Errorf("the run after it is %+v", run)
+		}
+		r.same("the refusal is over")
+	})
+	r.t = t
 	r.noSecrets()
 }
 

@@ -138,6 +138,26 @@ WHERE run_id = @run_id AND seq > @after AND (cardinality(@states::text[]) = 0 OR
 ORDER BY seq
 LIMIT nullif(@max_rows::bigint, 0);
 
+-- SampleDirectoryChanges are changes by chance, of every sort one before the
+-- second of any. The parent's name begins behind the first comma, or something
+-- that is as good for telling them apart.
+-- name: SampleDirectoryChanges :many
+SELECT * FROM directory_changes c
+WHERE c.run_id = @run_id AND c.seq > @after AND c.state = @state AND c.kind <> 'renumber' AND c.needs = 0
+    AND NOT EXISTS (SELECT FROM directory_changes n WHERE n.run_id = c.run_id AND n.needs > 0 AND n.needs = c.seq)
+ORDER BY row_number() OVER (
+    PARTITION BY c.kind, c.columns, substring(c.target_dn FROM position('\x2c'::bytea IN c.target_dn))
+    ORDER BY random()
+), random()
+LIMIT @max_rows::bigint;
+
+-- name: DirectoryRefusals :many
+SELECT error, hint, count(*) AS changes FROM directory_changes
+WHERE run_id = @run_id AND state = 'failed' AND via = ''
+GROUP BY error, hint
+ORDER BY changes DESC, error, hint
+LIMIT @max_rows::bigint;
+
 -- DirectoryJoiners are the numbers of pairs that do not participate.
 -- name: DirectoryJoiners :many
 SELECT DISTINCT p.number FROM directory_pairs p

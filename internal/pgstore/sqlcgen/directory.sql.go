@@ -205,6 +205,45 @@ func (q *Queries) DirectoryMappings(ctx context.Context, link string) (Directory
 	return i, err
 }
 
+const DirectoryRefusals = `-- name: DirectoryRefusals :many
+SELECT error, hint, count(*) AS changes FROM directory_changes
+WHERE run_id = $1 AND state = 'failed' AND via = ''
+GROUP BY error, hint
+ORDER BY changes DESC, error, hint
+LIMIT $2::bigint
+`
+
+type DirectoryRefusalsParams struct {
+	RunID   string
+	MaxRows int64
+}
+
+type DirectoryRefusalsRow struct {
+	Error   string
+	Hint    string
+	Changes int64
+}
+
+func (q *Queries) DirectoryRefusals(ctx context.Context, arg DirectoryRefusalsParams) ([]DirectoryRefusalsRow, error) {
+	rows, err := q.db.Query(ctx, DirectoryRefusals, arg.RunID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DirectoryRefusalsRow
+	for rows.Next() {
+		var i DirectoryRefusalsRow
+		if err := rows.Scan(&i.Error, &i.Hint, &i.Changes); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const DropSeenTwice = `-- name: DropSeenTwice :exec
 DELETE FROM directory_staged d
 USING (
@@ -779,6 +818,76 @@ func (q *Queries) RenewDirectoryLease(ctx context.Context, arg RenewDirectoryLea
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const SampleDirectoryChanges = `-- name: SampleDirectoryChanges :many
+SELECT run_id, seq, key, kind, number, old_number, via, source_id, source_dn, source_version, target_id, target_dn, target_version, columns, blank, same, state, approved, needs, error, hint, failures, counted FROM directory_changes c
+WHERE c.run_id = $1 AND c.seq > $2 AND c.state = $3 AND c.kind <> 'renumber' AND c.needs = 0
+    AND NOT EXISTS (SELECT FROM directory_changes n WHERE n.run_id = c.run_id AND n.needs > 0 AND n.needs = c.seq)
+ORDER BY row_number() OVER (
+    PARTITION BY c.kind, c.columns, substring(c.target_dn FROM position('\x2c'::bytea IN c.target_dn))
+    ORDER BY random()
+), random()
+LIMIT $4::bigint
+`
+
+type SampleDirectoryChangesParams struct {
+	RunID   string
+	After   int64
+	State   string
+	MaxRows int64
+}
+
+// SampleDirectoryChanges are changes by chance, of every sort one before the
+// second of any. The parent's name begins behind the first comma, or something
+// that is as good for telling them apart.
+func (q *Queries) SampleDirectoryChanges(ctx context.Context, arg SampleDirectoryChangesParams) ([]DirectoryChange, error) {
+	rows, err := q.db.Query(ctx, SampleDirectoryChanges,
+		arg.RunID,
+		arg.After,
+		arg.State,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DirectoryChange
+	for rows.Next() {
+		var i DirectoryChange
+		if err := rows.Scan(
+			&i.RunID,
+			&i.Seq,
+			&i.Key,
+			&i.Kind,
+			&i.Number,
+			&i.OldNumber,
+			&i.Via,
+			&i.SourceID,
+			&i.SourceDn,
+			&i.SourceVersion,
+			&i.TargetID,
+			&i.TargetDn,
+			&i.TargetVersion,
+			&i.Columns,
+			&i.Blank,
+			&i.Same,
+			&i.State,
+			&i.Approved,
+			&i.Needs,
+			&i.Error,
+			&i.Hint,
+			&i.Failures,
+			&i.Counted,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const SaveExtracts = `-- name: SaveExtracts :exec
