@@ -144,7 +144,8 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 // by default the listener has to know within a minute of the last sign of life,
 // whatever it was at. That is what Quiet and Answer make together where it
 // listens, Answer where it is told of a command's outcome, opening where it is not
-// listening yet, and the limits of Poll where it reads in turn. No time goes by but that of the test's own clock.
+// listening yet, and the limits of Poll where it reads in turn. No time goes by but
+// that of the test's own clock.
 func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 	for name, c := range map[string]struct {
 		listen func(context.Context, *Store) error
