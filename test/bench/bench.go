@@ -158,7 +158,7 @@ func (b *bench) contend(ctx context.Context, name string, round int) error {
 // onStage starts servers, lets the tool do the cases in order, and clears up.
 func (b *bench) onStage(ctx context.Context, st *stage, t tool, round int) (err error) {
 	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%s-%d", t.name(), st.name, round))
-	r, err := newRig(ctx, dir, st, b.parallel)
+	r, err := newRig(ctx, dir, st, b.options)
 	if err != nil {
 		return fmt.Errorf("build servers for %s: %w", t.name(), err)
 	}

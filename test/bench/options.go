@@ -16,6 +16,7 @@ type options struct {
 	rounds    int
 	parallel  int // mailboxes at a time, for every tool
 	review    int // mailboxes of the cases that only look; 0 leaves them out
+	reuse     bool // a process of the servers serves one log-in after the other
 	largeMB   int // size of the single large message; 0 leaves the case out
 	tools     []string
 	dir       string // scratch; a folder of its own is made in it and removed
@@ -39,6 +40,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 3, "times that each tool does everything, in turn; medians are shown")
 	f.IntVar(&o.parallel, "parallel", 4, "mailboxes at a time, for every tool")
 	f.IntVar(&o.review, "review", 500, "mailboxes, with few small messages, for the cases that only look for changes; 0 leaves them out")
+	f.BoolVar(&o.reuse, "reuse", true, "let each of the servers' processes serve one log-in after the other; false is as Dovecot has it by itself: one process for each log-in")
 	f.IntVar(&o.largeMB, "large", 100, "size in MB of the large message for the memory case; 0 leaves it out")
 	f.StringVar(&tools, "tools", strings.Join(allTools, ","), "tools to compare")
 	f.StringVar(&o.dir, "dir", "", "scratch folder (default: the system's)")

@@ -19,6 +19,7 @@ type rig struct {
 	dir            string
 	mailboxes      []string
 	parallel       int
+	reuse          bool // see options
 	source, target *servers.Dovecot
 	changes        map[string]bare.Changed // the small change, once it was made
 }
@@ -26,8 +27,8 @@ type rig struct {
 // newRig copies the seed's mail storage and starts both servers over it. The
 // storage is copied rather than filled again, so that every tool gets the same
 // files, UIDs and indexes.
-func newRig(ctx context.Context, dir string, st *stage, parallel int) (*rig, error) {
-	r := &rig{dir: dir, mailboxes: st.numbers, parallel: parallel}
+func newRig(ctx context.Context, dir string, st *stage, o options) (*rig, error) {
+	r := &rig{dir: dir, mailboxes: st.numbers, parallel: o.parallel, reuse: o.reuse}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create folder: %w", err)
 	}
@@ -53,7 +54,7 @@ func (r *rig) toolDir() string   { return filepath.Join(r.dir, "tool") }
 func (r *rig) start(ctx context.Context, shared bool) (err error) {
 	one := func(name, dir string) (*servers.Dovecot, error) {
 		return servers.StartDovecot(ctx, servers.DovecotOptions{
-			Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared, ReuseProcesses: true,
+			Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared, ReuseProcesses: r.reuse,
 		})
 	}
 	if r.source, err = one("production", r.sourceDir()); err != nil {

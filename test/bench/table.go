@@ -24,8 +24,12 @@ func (b *bench) markdown(versions string) string {
 	for _, st := range b.stages {
 		fmt.Fprintf(&out, "%s: %s. ", strings.Join(caseNames(st.cases), ", "), st.amount)
 	}
-	fmt.Fprintf(&out, "%d mailboxes at a time; medians of %d rounds, tools in turn; %d processors; %s, whose imap processes serve one log-in after the other.\n\n",
-		b.parallel, b.rounds, runtime.NumCPU(), versions)
+	serve := "one log-in each"
+	if b.reuse {
+		serve = "one log-in after the other"
+	}
+	fmt.Fprintf(&out, "%d mailboxes at a time; medians of %d rounds, tools in turn; %d processors; %s, whose imap processes serve %s.\n\n",
+		b.parallel, b.rounds, runtime.NumCPU(), versions, serve)
 	out.WriteString("| case | tool | seconds | messages/s | MB/s | ms per mailbox | CPU s: tool | CPU s: servers | CPU s: PostgreSQL + Temporal | peak memory MB | of the ceiling | faithful |\n")
 	out.WriteString("| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
 	for _, st := range b.stages {
