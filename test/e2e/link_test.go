@@ -17,6 +17,7 @@ import (
 // TestLinkEdit changes the settings of a link while two workers run, as an
 // operator does, and looks on the stores for what comes of it.
 func TestLinkEdit(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	r.spawn()
 	r.spawn()

@@ -96,6 +96,7 @@ func TestManyWorkers(t *testing.T) {
 // or doubled. That it was let go shows by the time: the leases last far longer
 // than what is waited for here.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	const (
 		ttl      = 5 * time.Minute // renewed at a third of it
 		patience = 3 * time.Minute // less than what is left of a lease at any time
