@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
@@ -20,8 +21,9 @@ import (
 	"mailmirror/workflows"
 )
 
-// TestDirectoryBrokenOff ends runs at their worst moments: half-way through a
-// circle of numbers, and with the database dead in mid-compare.
+// TestDirectoryBrokenOff ends runs at their worst moments, half-way through a
+// circle of numbers and with the database dead in mid-compare, and has others
+// write to DR just before the run does.
 func TestDirectoryBrokenOff(t *testing.T) {
 	t.Parallel()
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
@@ -95,34 +97,65 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		mended("the run after the refusal")
 	})
 
+	r.scene("another hand writes to DR while the run compares", func(t *testing.T) {
+		for _, n := range []string{"2006", "2007", "2008", "2009"} {
+			r.replace(r.from, n, "sn", "Changed")
+		}
+		r.remove(r.from, "2010")
+		r.put(r.from, aSubscriber("2041", "Fresh"))
+		run := r.inCompare(func() {
+			r.replace(r.to, "2006", "givenName", "Another hand")
+			r.replace(r.to, "2007", "sn", "Another hand")
+			r.remove(r.to, "2008")
+			r.apply(r.to, ldifLine("dn", dnOf(r.to, "2009"))+"changetype: modrdn\nnewrdn: MailboxNumber=2909\ndeleteoldrdn: 1\n\n")
+			r.put(r.from, aSubscriber("2010", "Back")) // and one is back on production
+			r.put(r.to, aSubscriber("2041", "Another hand"))
+		})
+		if run.State != control.DirectoryDone || run.Altered != 2 || run.Created+run.Removed+run.Renumbers+run.Failed > 0 {
+			t.Errorf("the run is %+v", run)
+		}
+		if got := r.subscribers(r.to); got[dnOf(r.to, "2006")]["givenname"][0] != "Another hand" || got[dnOf(r.to, "2041")]["sn"][0] != "Another handson" ||
+			got[dnOf(r.to, "2009")] != nil || got[dnOf(r.to, "2010")] == nil {
+			t.Errorf("what was not compared was written over: %v", got)
+		}
+		if run := r.mirror(0); run.Altered != 3 || run.Created != 1 || run.Renumbers != 1 || run.Removed > 0 {
+			t.Errorf("the run after it is %+v", run)
+		}
+		r.same("after another hand's changes")
+		r.idle("after another hand's changes")
+	})
+
+	r.scene("another hand is faster by a moment", func(t *testing.T) {
+		r.mapping("dr", r.to.Base(), "protected = [\"(Community=4711)\"]\n")
+		r.replace(r.from, "2011", "sn", "Too late")
+		r.replace(r.from, "2012", "sn", "Changed")
+		// The server has not got all of the request, and looks for the version then.
+		moment := r.toTo.Inject(faults.AfterPattern(faults.ToServer, "Too l", 1, faults.Hold))
+		r.run("directory", "sync", link)
+		await(t, moment, "a change of 2011")
+		r.replace(r.to, "2011", "Community", "4711")
+		theirs := r.subscribers(r.to)[dnOf(r.to, "2011")]
+		r.toTo.Release()
+		if run := r.ended(); run.State != control.DirectoryDone || run.Altered != 1 || run.Failed > 0 {
+			t.Errorf("the run is %+v", run)
+		}
+		if diff := cmp.Diff(theirs, r.subscribers(r.to)[dnOf(r.to, "2011")]); diff != "" {
+			t.Errorf("an entry that was just protected was written to (-before +after):\n%s", diff)
+		}
+		r.replace(r.to, "2011", "Community", "1")
+		if run := r.mirror(0); run.Altered != 1 {
+			t.Errorf("the run after it is %+v", run)
+		}
+		r.same("after another hand's change")
+	})
+
 	r.scene("the database dies in mid-compare", func(t *testing.T) {
 		for _, n := range []string{"2004", "2005"} {
 			r.replace(r.from, n, "sn", "Changed")
 		}
 		r.remove(r.from, "2030")
-		conn, err := pgx.Connect(t.Context(), r.stack.Info().DatabaseDSN)
-		must(t, err)
-		defer conn.Close(t.Context())
-		// The compare alone needs this table, and waits for it.
-		_, err = conn.Exec(t.Context(), "BEGIN; LOCK TABLE directory_matched")
-		must(t, err)
-		r.run("directory", "sync", link)
-		r.awaitDirectory(func() bool {
-			var waiting bool
-			must(t, conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'directory_matched'::regclass)").Scan(&waiting))
-			return waiting
-		})
-		must(t, syscall.Kill(r.child("postgres"), syscall.SIGKILL))
-		var run control.DirectoryRun
-		r.until("the run to end", func() bool {
-			var runs []control.DirectoryRun
-			code, out, _ := r.command(t.Context(), "directory", "history", link, "--limit", "1", "-o", "json")
-			if code != 0 || json.Unmarshal([]byte(out), &runs) != nil || len(runs) == 0 {
-				return false
-			}
-			run = runs[0]
-			return run.State != control.DirectoryRunning
-		})
+		members := r.members()
+		run := r.inCompare(func() { must(t, syscall.Kill(r.child("postgres"), syscall.SIGKILL)) })
 		if run.State != control.DirectoryDone || run.Altered != 2 || run.Removed != 1 || run.Created+run.Renumbers > 0 {
 			t.Errorf("the run is %+v", run)
 		}
@@ -135,4 +168,42 @@ func TestDirectoryBrokenOff(t *testing.T) {
 			t.Errorf("in the link are %v", got)
 		}
 	})
+}
+
+// inCompare starts a run, has something happen when it has read both sides and
+// not compared them yet, and returns how it ended.
+func (r *directoryRig) inCompare(happens func()) control.DirectoryRun {
+	r.t.Helper()
+	ctx := r.t.Context()
+	conn, err := pgx.Connect(ctx, r.stack.Info().DatabaseDSN)
+	must(r.t, err)
+	defer conn.Close(ctx)
+	// The compare alone needs this table, and waits for it.
+	_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE directory_matched")
+	must(r.t, err)
+	r.run("directory", "sync", link)
+	r.awaitDirectory(func() bool {
+		var waiting bool
+		must(r.t, conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'directory_matched'::regclass)").Scan(&waiting))
+		return waiting
+	})
+	happens()
+	_ = conn.Close(ctx) // which ends the transaction, if it is not dead
+	return r.ended()
+}
+
+// ended waits until the last run has ended, and returns how it did.
+func (r *directoryRig) ended() control.DirectoryRun {
+	r.t.Helper()
+	var run control.DirectoryRun
+	r.until("the run to end", func() bool {
+		var runs []control.DirectoryRun
+		code, out, _ := r.command(r.t.Context(), "directory", "history", link, "--limit", "1", "-o", "json")
+		if code != 0 || json.Unmarshal([]byte(out), &runs) != nil || len(runs) == 0 {
+			return false
+		}
+		run = runs[0]
+		return run.State != control.DirectoryRunning
+	})
+	return run
 }

@@ -28,6 +28,9 @@ const (
 	// Nothing else reaches the server meanwhile. It needs a fault that fires
 	// after a whole command.
 	LoseAnswer
+	// Hold breaks nothing: what follows in the direction waits for
+	// Proxy.Release, and then goes on.
+	Hold
 )
 
 // Fault breaks one connection at a certain point. Counting begins with Inject

@@ -26,6 +26,7 @@ type Proxy struct {
 	conns     map[*conn]bool
 	accepted  int
 	faults    []*armed
+	released  chan struct{} // closed by the next Release
 	commands  []string
 	delay     time.Duration
 	bandwidth int64
@@ -36,7 +37,7 @@ type Proxy struct {
 
 // NewProxy listens on a free loopback port and forwards to target.
 func NewProxy(target string) (*Proxy, error) {
-	p := &Proxy{target: target, addr: "127.0.0.1:0", conns: map[*conn]bool{}}
+	p := &Proxy{target: target, addr: "127.0.0.1:0", conns: map[*conn]bool{}, released: make(chan struct{})}
 	if err := p.Refuse(false); err != nil {
 		return nil, err
 	}
@@ -125,6 +126,18 @@ func (p *Proxy) Clear() {
 	p.faults = nil
 }
 
+// Release lets everything go on that faults hold back.
+func (p *Proxy) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release()
+}
+
+func (p *Proxy) release() {
+	close(p.released)
+	p.released = make(chan struct{})
+}
+
 // CutAll breaks every connection now.
 func (p *Proxy) CutAll(how How) {
 	p.mu.Lock()
@@ -132,6 +145,7 @@ func (p *Proxy) CutAll(how How) {
 	for c := range p.conns {
 		c.cut(how)
 	}
+	p.release()
 }
 
 // Commands returns the clients' commands in the order in which they passed:
@@ -181,13 +195,14 @@ type conn struct {
 	p     *Proxy
 	side  [2]*net.TCPConn // where each direction leads to
 	scan  scanner
-	tail  [2][]byte   // what passed last, for patterns
-	mute  atomic.Bool // nothing reaches the client any more
-	deaf  atomic.Bool // nothing reaches the server any more
-	dead  atomic.Bool // nothing passes any more
-	lost  string      // the tag whose answer is awaited and kept; guarded by p.mu
-	after []byte      // what the server sent since then
-	line  []byte      // of the server's, not whole yet, while lines are hidden
+	tail  [2][]byte          // what passed last, for patterns
+	held  [2]<-chan struct{} // closed when a direction is held back no more; nil where it is not
+	mute  atomic.Bool        // nothing reaches the client any more
+	deaf  atomic.Bool        // nothing reaches the server any more
+	dead  atomic.Bool        // nothing passes any more
+	lost  string             // the tag whose answer is awaited and kept; guarded by p.mu
+	after []byte             // what the server sent since then
+	line  []byte             // of the server's, not whole yet, while lines are hidden
 }
 
 func (p *Proxy) serve(client net.Conn) {
@@ -289,7 +304,8 @@ func (p *Proxy) latency() time.Duration {
 func (c *conn) pass(dir Direction, to *net.TCPConn, b []byte) {
 	for len(b) > 0 && (dir == ToClient || !c.deaf.Load()) {
 		n, fired := c.inspect(dir, b)
-		if fired != nil {
+		held := c.held[dir]
+		if fired != nil && held == nil {
 			c.mute.Store(true) // before the server gets what it will answer
 			c.deaf.Store(true)
 		}
@@ -299,7 +315,13 @@ func (c *conn) pass(dir Direction, to *net.TCPConn, b []byte) {
 				return
 			}
 		}
-		if fired != nil {
+		switch {
+		case held != nil:
+			<-held
+			if c.held[dir] = nil; c.dead.Load() {
+				return
+			}
+		case fired != nil:
 			if *fired != LoseAnswer {
 				c.cut(*fired)
 			}
@@ -361,6 +383,9 @@ func (c *conn) inspect(dir Direction, b []byte) (n int, fired *How) {
 			n = at
 			a.fire()
 			how := a.how
+			if c.held[dir] = nil; how == Hold {
+				c.held[dir] = c.p.released
+			}
 			if how == LoseAnswer && st.what == commandEnd {
 				c.lost = st.tag // before the server can answer
 			} else if how == LoseAnswer {

@@ -319,6 +319,29 @@ func TestHide(t *testing.T) {
 	}
 }
 
+func TestHold(t *testing.T) {
+	s, p, dial := setup(t)
+	c := dial()
+	held := p.Inject(faults.AfterPattern(faults.ToServer, "a NO", 1, faults.Hold))
+	fmt.Fprint(c, "a NOOP\r\nb NOOP\r\n")
+	await(t, held)
+	other := dial()
+	fmt.Fprint(other, "c NOOP\r\n")
+	if _, err := readUntil(other, "c OK"); err != nil {
+		t.Error(err)
+	}
+	if s.got("a NOOP") {
+		t.Error("what is held back has passed")
+	}
+	p.Release()
+	if got, err := readUntil(c, "b OK"); err != nil || !strings.Contains(got, "a OK") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	held = p.Inject(faults.AfterPattern(faults.ToClient, "d O", 1, faults.Hold))
+	fmt.Fprint(c, "d NOOP\r\n")
+	await(t, held) // and Close does not wait for it
+}
+
 func TestRefuse(t *testing.T) {
 	_, p, dial := setup(t)
 	if err := p.Refuse(true); err != nil {
