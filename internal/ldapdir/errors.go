@@ -82,7 +82,7 @@ func (s *Session) readFailed(what string, err error) error {
 	case ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded:
 		hint = "raise the size limit of the bind DN on the server (OpenLDAP: olcLimits with size=unlimited; 389: nsSizeLimit, nsPagedSizeLimit and nsLookThroughLimit)"
 	case ldap.LDAPResultTimeLimitExceeded:
-		kind, hint = fault.Transient, "raise the time limit of the bind DN on the server, or have it index the object class"
+		kind, hint = fault.Transient, "raise the time limit of the bind DN on the server, or have it index the object class, and what the filter asks for"
 	case ldap.LDAPResultNoSuchObject:
 		hint = "check the base DN, and that the bind DN may see it"
 	case ldap.LDAPResultInsufficientAccessRights:

@@ -42,8 +42,10 @@ func (w *write) failed(err error) error {
 // refusal is what a refused write means (RFC 4511, A.2; RFC 4528, 3).
 func refusal(code uint16) (kind fault.Kind, hint string) {
 	switch code {
-	case ldap.LDAPResultAssertionFailed, ldap.LDAPResultNoSuchObject, ldap.LDAPResultEntryAlreadyExists:
+	case ldap.LDAPResultAssertionFailed, ldap.LDAPResultNoSuchObject:
 		return fault.Conflict, ""
+	case ldap.LDAPResultEntryAlreadyExists:
+		return fault.Conflict, "another entry below the base has the name: give that one another, or name entries by what is theirs alone (rdn of the mapping)"
 	case ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultOperationsError:
 		return fault.Transient, "see the server's log"
 	case ldap.LDAPResultInsufficientAccessRights:

@@ -138,7 +138,7 @@ func TestDirectoryNames(t *testing.T) {
 		if run := r.mirror(1); run.Failed != 2 || run.Altered != 1 || run.State != control.DirectoryDone {
 			t.Errorf("the run is %+v", run)
 		}
-		if out := r.run("errors", link); !strings.Contains(out, "3001") || !strings.Contains(out, "3003") || !strings.Contains(out, "already exists") {
+		if out := r.run("errors", link); !strings.Contains(out, "3001") || !strings.Contains(out, "3003") || !strings.Contains(out, "already exists") || !strings.Contains(out, "rdn of the mapping") {
 			t.Errorf("errors says:\n%s", out)
 		}
 		// Somebody makes room by hand.
