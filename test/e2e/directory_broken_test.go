@@ -114,9 +114,14 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		if run.State != control.DirectoryDone || run.Altered != 2 || run.Created+run.Removed+run.Renumbers+run.Failed > 0 {
 			t.Errorf("the run is %+v", run)
 		}
-		if got := r.subscribers(r.to); got[dnOf(r.to, "2006")]["givenname"][0] != "Another hand" || got[dnOf(r.to, "2041")]["sn"][0] != "Another handson" ||
-			got[dnOf(r.to, "2009")] != nil || got[dnOf(r.to, "2010")] == nil {
-			t.Errorf("what was not compared was written over: %v", got)
+		dr := r.subscribers(r.to)
+		for n, want := range map[string]string{"2006": "Changed", "2007": "Changed", "2010": "Name2010son", "2041": "Another handson"} {
+			if got := dr[dnOf(r.to, n)]["sn"]; !slices.Equal(got, []string{want}) {
+				t.Errorf("%s is called %q, want %q", n, got, want)
+			}
+		}
+		if got := dr[dnOf(r.to, "2006")]["givenname"]; !slices.Equal(got, []string{"Another hand"}) || dr[dnOf(r.to, "2009")] != nil {
+			t.Errorf("what was not compared was written over: %q", got)
 		}
 		if run := r.mirror(0); run.Altered != 3 || run.Created != 1 || run.Renumbers != 1 || run.Removed > 0 {
 			t.Errorf("the run after it is %+v", run)
