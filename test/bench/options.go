@@ -14,10 +14,10 @@ type options struct {
 	mailboxes int
 	messages  int // per mailbox, greetings included
 	rounds    int
-	parallel  int // mailboxes at a time, for every tool
-	review    int // mailboxes of the cases that only look; 0 leaves them out
+	parallel  int  // mailboxes at a time, for every tool
+	review    int  // mailboxes of the cases that only look; 0 leaves them out
 	reuse     bool // a process of the servers serves one log-in after the other
-	largeMB   int // size of the single large message; 0 leaves the case out
+	largeMB   int  // size of the single large message; 0 leaves the case out
 	tools     []string
 	dir       string // scratch; a folder of its own is made in it and removed
 	binaries  string // folder of mailmirror's binaries
