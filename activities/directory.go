@@ -180,7 +180,8 @@ type CompareDirectoryInput struct {
 	DirectoryInput
 	Source directory.Extracted `json:"source"`
 	Target directory.Extracted `json:"target"`
-	// Readings is how often this run has read both sides before.
+	// Readings is how often this run has read both sides; 0 from a workflow of a
+	// release that does not read again.
 	Readings int `json:"readings,omitempty"`
 }
 
@@ -241,7 +242,7 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 		return DirectoryPlan{}, err
 	}
 	tally, err := records.CompareDirectory(ctx, in.RunID, settings)
-	if errors.Is(err, control.ErrStagedLost) && in.Readings+1 < maxReadings {
+	if errors.Is(err, control.ErrStagedLost) && in.Readings > 0 && in.Readings < maxReadings {
 		activity.GetLogger(ctx).Warn("both directories are read again", "link", in.Link, "error", err)
 		return DirectoryPlan{ReadAgain: true}, nil
 	}
@@ -414,7 +415,7 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 		return "", applicationError(err, 0)
 	}
 	for _, r := range refusals {
-		reasons, hint = append(reasons, fmt.Sprintf("%d changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
+		reasons, hint = append(reasons, fmt.Sprintf("%d of the changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
 	}
 	if in.Refused > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link, since another one mirrors them", in.Refused))

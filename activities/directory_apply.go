@@ -281,7 +281,7 @@ func (p *directoryPage) settled(c control.DirectoryChange, look control.Director
 
 func (p *directoryPage) failed(c control.DirectoryChange, err error) control.DirectoryChange {
 	p.kind, c.Error, c.Hint = describe(err)
-	c.State = control.ChangeFailed
+	c.State, c.OfServer = control.ChangeFailed, ofServer(p.kind)
 	return c
 }
 

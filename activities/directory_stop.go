@@ -36,7 +36,7 @@ func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (st
 	}
 	p.row, p.rowKind = append(p.row, c), p.kind
 	most := doubtAfterPermanent
-	if p.kind == fault.Config || p.kind == fault.Transient {
+	if ofServer(p.kind) {
 		most = doubtAfterConfig
 	}
 	switch {
@@ -44,6 +44,10 @@ func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (st
 		p.settleRow()
 		return false, nil
 	case len(p.row) < most:
+		return false, nil
+	case !slices.ContainsFunc(p.row, func(c control.DirectoryChange) bool { return c.Failures == 0 }):
+		// What a run before this one recorded of entries is no news of the server.
+		p.settleRow()
 		return false, nil
 	}
 	others, all, err := p.refusesAll(ctx)
@@ -60,22 +64,22 @@ func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (st
 	}
 	p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row: %s", len(p.row), c.Error)
 	if others > 0 {
-		p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row, and %d others from the rest of the run: %s", len(p.row), others, c.Error)
+		p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row, and %d of the rest of the run: %s", len(p.row), others, c.Error)
 	}
 	p.result.Hint, p.row = c.Hint, nil
 	return true, nil
 }
 
+// ofServer reports a refusal that may concern the whole server.
+func ofServer(kind fault.Kind) bool { return kind == fault.Config || kind == fault.Transient }
+
 // refusesAll tells the target that takes no write at all from the one that refuses
 // a part of the entries, which may lie side by side: others are tried that have
 // nothing in common with them, before their turn. It returns how many of those
-// were refused in the same words. Only what was carried out is recorded; all else
-// is left to its turn, so that whoever repeats the page begins as this one did.
+// were refused, whatever in: it begins with what was to be done. Only what was
+// carried out is recorded; all else is left to its turn, so that whoever repeats
+// the page begins as this one did.
 func (p *directoryPage) refusesAll(ctx context.Context) (refused int, all bool, err error) {
-	// What a run before this one blamed on the entries is no news of the server.
-	if !slices.ContainsFunc(p.row, func(c control.DirectoryChange) bool { return c.Failures == 0 }) {
-		return 0, false, nil
-	}
 	last := p.row[len(p.row)-1]
 	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, doubtSample, p.state)
 	if err != nil {
@@ -96,12 +100,12 @@ func (p *directoryPage) refusesAll(ctx context.Context) (refused int, all bool, 
 				p.count(done)
 			}
 			return refused, false, nil
-		case done.State == control.ChangeFailed && done.Error == last.Error:
+		case done.State == control.ChangeFailed:
 			refused++
 		}
 	}
-	if refused == doubtSample || p.result.Done > 0 {
-		return refused, refused == doubtSample, nil
+	if len(others) == doubtSample || p.result.Done > 0 {
+		return refused, len(others) == doubtSample, nil
 	}
 	// Too few are left to tell, unless the run has seen nothing but this.
 	run, err := p.a.ports.Directory.DirectoryRun(ctx, p.in.RunID)

@@ -65,14 +65,14 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 				t.Fatalf("from %d, run %d: %+v, %v", first, run, result, err)
 			}
 			for _, c := range m.runs.Changes() {
-				if blamed := c.State == control.ChangeFailed; blamed && c.Failures != run+1 {
+				if blamed := c.State == control.ChangeFailed; blamed && c.Failures != 1 {
 					t.Errorf("from %d, run %d: %+v", first, run, c)
 				}
 			}
 			if state := must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in}); state != control.DirectoryDone {
 				t.Errorf("from %d, run %d: it is %s", first, run, state)
 			}
-			if told := m.runs.Run(); len(told.Reasons) != 1 || !strings.Contains(told.Reasons[0], "8 changes failed") || told.Hint != "mend it" {
+			if told := m.runs.Run(); len(told.Reasons) != 1 || !strings.Contains(told.Reasons[0], "8 of the changes failed") || told.Hint != "mend it" {
 				t.Errorf("from %d, run %d: it says %q (%s)", first, run, told.Reasons, told.Hint)
 			}
 		}
@@ -107,7 +107,58 @@ func TestApplyDirectoryStopsAtAServerThatIsFull(t *testing.T) {
 	m.runs.Target.OnWrite = m.refuse(fault.Config, 1040, 60)
 	m.compare(control.DirectoryOperator)
 	result, err := m.apply(500)
-	if err != nil || result.Done != 40 || result.Failed > 0 || !strings.Contains(result.Stopped, "5 changes in a row, and 50 others") || result.Hint != "mend it" {
+	if err != nil || result.Done != 40 || result.Failed > 0 || !strings.Contains(result.Stopped, "5 changes in a row, and 50 of the rest") || result.Hint != "mend it" {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// Refusals that say different things are no row, so that the run goes on: for a
+// server that takes nothing for days nobody is given up, for entries of which it
+// does not take the values each is.
+func TestApplyDirectoryGivesNobodyUpForTheServer(t *testing.T) {
+	for kind, want := range map[fault.Kind]int{fault.Config: 1, fault.Permanent: 12} {
+		m := newMirrorer(t, nil)
+		for i := range 8 {
+			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
+		}
+		writes := 0
+		m.runs.Target.OnWrite = func(directory.Operation) error {
+			writes++
+			return fault.New(kind, fmt.Sprintf("add entry: no, for the %d. time", writes), nil, "mend it")
+		}
+		for range 12 {
+			m.compare(control.DirectoryOperator)
+			if result, err := m.apply(100); err != nil || result.Stopped != "" || result.Failed != 8 {
+				t.Fatalf("%s: %+v, %v", kind, result, err)
+			}
+		}
+		for _, c := range m.runs.Changes() {
+			if c.Failures != want {
+				t.Errorf("%s: %+v, want %d failures", kind, c, want)
+			}
+		}
+	}
+}
+
+// A server that is full says so of whatever it is given, in other words.
+func TestApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
+	m := newMirrorer(t, nil)
+	for i := range 100 {
+		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
+	}
+	m.runs.Target.OnWrite = func(op directory.Operation) error {
+		number, _, _ := strings.Cut(op.Add.DN, ",")
+		switch number = strings.TrimPrefix(number, m.runs.Target.Mapping.RDN+"="); {
+		case number < "1030":
+			return nil
+		case number < "1050":
+			return fault.New(fault.Config, "add entry: full", nil, "make room")
+		default:
+			return fault.New(fault.Config, "add entry: full, at "+number, nil, "make room")
+		}
+	}
+	m.compare(control.DirectoryOperator)
+	if result, err := m.apply(500); err != nil || result.Done != 30 || result.Failed > 0 || !strings.Contains(result.Stopped, "5 changes in a row, and 50 of the rest") {
 		t.Errorf("%+v, %v", result, err)
 	}
 }

@@ -147,7 +147,7 @@ func (d *directorySync) run(ctx workflow.Context) error {
 			return err
 		}
 		d.begun = true
-		for readings := 0; d.Plan == nil || d.Plan.ReadAgain; readings++ {
+		for readings := 1; d.Plan == nil || d.Plan.ReadAgain; readings++ {
 			if err := d.extract(ctx); err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ func (d *directorySync) extract(ctx workflow.Context) error {
 	return target.Get(ctx, &d.target)
 }
 
-// compare sets the plan. Both sides were read that many times before.
+// compare sets the plan. Both sides were read that many times.
 func (d *directorySync) compare(ctx workflow.Context, readings int) error {
 	if err := d.enter(ctx, PhaseComparing); err != nil {
 		return err

@@ -247,7 +247,11 @@ func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []contr
 	for _, c := range changes {
 		switch c.State {
 		case control.ChangeFailed:
-			if r.changes[c.Seq-1].State != control.ChangeFailed {
+			switch {
+			case r.changes[c.Seq-1].State == control.ChangeFailed:
+			case c.OfServer:
+				r.failures[c.Number] = max(r.failures[c.Number], 1)
+			default:
 				r.failures[c.Number]++
 			}
 			c.Failures = r.failures[c.Number]

@@ -117,6 +117,10 @@ type DirectoryChange struct {
 	Error    string      `json:"error,omitempty"`
 	Hint     string      `json:"hint,omitempty"`
 	Failures int         `json:"failures,omitempty"` // runs in a row in which it failed
+	// OfServer says that what it failed of may be the server's trouble and none of
+	// the entry's (read-only, full, no rights, busy): it is tried by every run, and
+	// counts as one failure however often it fails.
+	OfServer bool `json:"-"`
 	// TargetLogin is the IMAP log-in of the target's entry when it was looked at
 	// last, for SaveDirectoryChanges; "" where it gives none.
 	TargetLogin string `json:"-"`

@@ -188,8 +188,13 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	trying, cancel := context.WithDeadline(ctx, lease.Deadline)
 	defer cancel()
 	found, err := c.directoryChecker.CheckRights(trying, d)
-	// Nothing was changed, whatever is still on its way.
-	if endErr := c.records.EndDirectoryLease(context.WithoutCancel(ctx), lease, true); err == nil && !fault.Is(endErr, fault.Conflict) {
+	// What may still be on its way is waited for by whoever comes next.
+	endErr := c.records.EndDirectoryLease(context.WithoutCancel(ctx), lease, err == nil)
+	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
+		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
+		err = nil
+	}
+	if err == nil && !fault.Is(endErr, fault.Conflict) {
 		err = endErr
 	}
 	r.Writable, r.TriedOn = found.Writable, found.TriedOn

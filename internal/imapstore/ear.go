@@ -44,7 +44,8 @@ const (
 	// earMax bounds one response with its literals.
 	earMax = 1 << 20
 	// opening is how long a server may be silent that owes an answer before
-	// anybody listens: that it is gone is to be noticed within a minute then, too.
+	// anybody listens: that it is gone is to be noticed within a minute then, too,
+	// but where it lists all mailboxes.
 	opening = 45 * time.Second
 )
 

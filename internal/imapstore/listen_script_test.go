@@ -170,7 +170,6 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 		}},
 		"idle, for the third time":               {byIdle(time.Hour), func(s *script) { s.idler(); s.idle()(); s.idle()(); s.idle() }},
 		"idle, while the other folders are read": {byIdle(time.Second), func(s *script) { s.idler(); s.idle()(); s.command("LIST") }},
-		"notify, at the second list":             {byNotify, func(s *script) { s.notifier(); s.command("LIST") }},
 		"notify":                                 {byNotify, func(s *script) { s.notifier(); s.answer("LIST", othersInbox...) }},
 		"notify, after some words": {byNotify, func(s *script) {
 			s.notifier()

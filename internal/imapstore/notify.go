@@ -47,6 +47,8 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 		e.close()
 		return nil, unsupported{why}
 	}
+	// A server may be long about listing everybody's mailboxes for the first time.
+	e.link.timeouts.Read = s.opts.Timeouts.Read
 	stop := e.link.bind(ctx)
 	defer stop()
 	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{},

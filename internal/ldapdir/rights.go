@@ -87,8 +87,12 @@ type trial struct {
 	found Rights
 	// barred is what may not be written.
 	barred []barred
-	// honoured is true once the server answered that it dropped a write.
-	honoured bool
+	// honoured is true once the server answered that it dropped a write, onEntry
+	// once it did of the entry: another backend may hold the base.
+	honoured, onEntry bool
+	// sent is true once the server has taken or refused a write for a reason of its
+	// own.
+	sent bool
 }
 
 // barred is something that may not be written, and why.
@@ -209,9 +213,9 @@ func attributeOf(name string, c directory.Column) string { return fmt.Sprintf("%
 var errNoTrial = errors.New("nothing more can be tried")
 
 // pretend sends writes that are to be dropped. Those of attributes come first: a
-// value that nobody has is added and taken away again, so that they would change
-// nothing even where they were not. Only when the server has said of one that it
-// was dropped are those sent that would.
+// value that nobody has is added and taken away again, so that they would leave
+// every value as it is even where they were not. Only when the server has said of
+// one that it was dropped are those sent that would change something.
 func (t *trial) pretend(ctx context.Context) error {
 	if t.entry == nil {
 		t.unknown("there is no entry yet on which the right to write attributes could be tried")
@@ -234,7 +238,14 @@ func (t *trial) pretend(ctx context.Context) error {
 		t.unknown("whether it takes " + creations + ", " + renames + " and " + deletions + " cannot be tried, as it has taken nothing else")
 		return nil
 	}
-	for _, try := range []func(context.Context) error{t.create, t.rename, t.remove} {
+	tries := []func(context.Context) error{t.create}
+	switch {
+	case t.onEntry:
+		tries = append(tries, t.rename, t.remove)
+	case t.entry != nil:
+		t.unknown("whether it takes " + renames + " and " + deletions + " cannot be tried, as it has taken nothing else of the entry")
+	}
+	for _, try := range tries {
 		if err := try(ctx); err != nil {
 			return t.over(err)
 		}
@@ -263,6 +274,7 @@ func (t *trial) attribute(ctx context.Context, c directory.Column) error {
 	if err != nil {
 		return err
 	}
+	t.onEntry = t.onEntry || code == resultNoOperation
 	switch code {
 	case resultNoOperation,
 		// OpenLDAP looks at the rights before it looks at the values and the schema.
@@ -361,7 +373,7 @@ func (t *trial) done(ctx context.Context, what string, exchange func(*ldap.Conn)
 func (t *trial) send(ctx context.Context, exchange func(*ldap.Conn) error) (code uint16, err error) {
 	err = t.session.ask(ctx, exchange)
 	if e, ok := errors.AsType[*ldap.Error](err); ok && e.ResultCode == resultNoOperation {
-		t.honoured = true
+		t.honoured, t.sent = true, true
 		return resultNoOperation, nil
 	}
 	answer, answered := answerOf(err)
@@ -374,10 +386,14 @@ func (t *trial) send(ctx context.Context, exchange func(*ldap.Conn) error) (code
 	}
 	switch code = answer.ResultCode; code {
 	case ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultReferral:
+		if t.sent { // then it is about this write
+			return code, nil
+		}
 		_, hint := refusal(code)
 		t.found.Faults = append(t.found.Faults, "as a target, it takes no writes: "+codeName(code)+"; "+hint)
 		return code, errNoTrial
 	}
+	t.sent = true
 	return code, nil
 }
 

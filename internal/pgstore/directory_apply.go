@@ -75,6 +75,7 @@ func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes 
 		for _, seq := range p.Seqs {
 			c := bySeq[seq]
 			p.States, p.Errors, p.Hints = append(p.States, string(c.State)), append(p.Errors, plain(c.Error)), append(p.Hints, plain(c.Hint))
+			p.OfServer = append(p.OfServer, c.OfServer)
 			p.SourceIds, p.SourceDns = append(p.SourceIds, plain(c.Source.ID)), append(p.SourceDns, []byte(c.Source.DN))
 			p.TargetIds, p.TargetDns = append(p.TargetIds, plain(c.Target.ID)), append(p.TargetDns, []byte(c.Target.DN))
 			p.SourceVersions = append(p.SourceVersions, plain(c.Source.Version))

@@ -190,6 +190,7 @@ func TestDirectoryFailures(t *testing.T) {
 	settings := control.DefaultDirectorySettings()
 	settings.GiveUp = 2
 	source := []directory.Record{entry("s", "a", "1", "misc1=ü")}
+	ofServer := false
 	fail := func(runID string) control.DirectoryChange {
 		t.Helper()
 		compared(t, s, runID, "operator", settings, source, nil)
@@ -199,6 +200,7 @@ func TestDirectoryFailures(t *testing.T) {
 		}
 		if list[0].State == control.ChangePlanned {
 			list[0].State, list[0].Error, list[0].Hint = control.ChangeFailed, "refused\x00", "mend it"
+			list[0].OfServer = ofServer
 			for range 2 { // told twice, counted once
 				must(t, s.SaveDirectoryChanges(ctx, runID, list))
 			}
@@ -230,6 +232,12 @@ func TestDirectoryFailures(t *testing.T) {
 	source[0].Texts[directory.Misc1] = []string{"u"}
 	if c := fail("five"); c.Failures != 1 {
 		t.Errorf("an entry that changed: %+v", c)
+	}
+	ofServer = true // which is no second one
+	for _, runID := range []string{"five again", "and again"} {
+		if c := fail(runID); c.Failures != 1 || c.State != control.ChangeFailed {
+			t.Errorf("the server's trouble: %+v", c)
+		}
 	}
 	compared(t, s, "six", "operator", settings, source, nil)
 	list := changesOf(t, s, "six")

@@ -187,7 +187,7 @@ func (r *directoryRig) inCompare(happens func()) control.DirectoryRun {
 	_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE directory_matched")
 	must(r.t, err)
 	r.run("directory", "sync", link)
-	r.awaitDirectory(func() bool {
+	r.until("the compare to wait", func() bool {
 		var waiting bool
 		must(r.t, conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'directory_matched'::regclass)").Scan(&waiting))
 		return waiting

@@ -130,7 +130,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 			if want := (1 - i) * (changed - refused); run.State != control.DirectoryDone || run.Altered != want || run.Failed != refused || run.GivenUp > 0 {
 				t.Errorf("run %d: %d altered, want %d; %+v", i, run.Altered, want, run)
 			}
-			if !strings.Contains(said, "8 changes failed") || !strings.Contains(said, "(50)") || !strings.Contains(run.Hint, "bind DN") {
+			if !strings.Contains(said, "8 of the changes failed") || !strings.Contains(said, "(50)") || !strings.Contains(run.Hint, "bind DN") {
 				t.Errorf("run %d says: %s (%s)", i, said, run.Hint)
 			}
 			if told := r.run("directory", "history", link, "--run", run.RunID); strings.Count(told, "(50)") != refused {

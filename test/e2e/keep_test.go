@@ -37,9 +37,9 @@ func apart(c reader.Copy, keptIn string) (mirrored, kept reader.Copy) {
 	return mirrored, kept
 }
 
-// held reports whether a message was in a folder. A server may mark what is
+// had reports whether a message was in a folder. A server may mark what is
 // copied as it likes.
-func held(f reader.Folder, m reader.Message) bool {
+func had(f reader.Folder, m reader.Message) bool {
 	for was := range f.Messages {
 		if was.Digest == m.Digest && was.Date == m.Date {
 			return true
@@ -116,7 +116,7 @@ func TestKeepDeleted(t *testing.T) {
 					}
 					for msg, count := range f.Messages {
 						n += count
-						if !held(gone[from], msg) {
+						if !had(gone[from], msg) {
 							t.Errorf("%s: %s holds a message that was never in %s", when, name, from)
 						}
 					}

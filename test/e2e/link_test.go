@@ -67,7 +67,7 @@ func (r *rig) keepsDeleted() {
 			}
 			got[from] += f.Count()
 			for m := range f.Messages {
-				if !held(before[from], m) {
+				if !had(before[from], m) {
 					r.t.Errorf("%s: %s holds a message that was not in %s", when, name, from)
 				}
 			}

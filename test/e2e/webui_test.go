@@ -31,46 +31,61 @@ type page struct {
 }
 
 // page reads what the Web UI shows of a workflow, as that does.
-func (s *suspender) page(id string) page {
-	s.t.Helper()
-	p := page{attributes: map[string]string{}}
+func (s *suspender) page(id string) (p page, err error) {
+	p.attributes = map[string]string{}
 	described, err := s.client.DescribeWorkflow(s.t.Context(), id, "")
-	s.must(err)
-	p.summary, err = described.GetStaticSummary()
-	s.must(err)
+	if err != nil {
+		return p, err
+	}
+	if p.summary, err = described.GetStaticSummary(); err != nil {
+		return p, err
+	}
 	raw, err := s.client.DescribeWorkflowExecution(s.t.Context(), id, "")
-	s.must(err)
+	if err != nil {
+		return p, err
+	}
 	payloads := converter.GetDefaultDataConverter()
 	for name, value := range raw.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields() {
 		p.attributes[name] = strings.Trim(payloads.ToString(value), `"`)
 	}
 	if pending := raw.GetPendingActivities(); len(pending) > 0 && pending[0].GetHeartbeatDetails() != nil {
-		s.must(payloads.FromPayloads(pending[0].GetHeartbeatDetails(), &p.health))
+		if err := payloads.FromPayloads(pending[0].GetHeartbeatDetails(), &p.health); err != nil {
+			return p, err
+		}
 	}
 	answer, err := s.client.QueryWorkflow(s.t.Context(), id, "", "__temporal_workflow_metadata")
-	s.must(err)
+	if err != nil {
+		return p, err
+	}
 	var metadata sdk.WorkflowMetadata
-	s.must(answer.Get(&metadata))
+	if err := answer.Get(&metadata); err != nil {
+		return p, err
+	}
 	p.details = metadata.GetCurrentDetails()
 	history := s.client.GetWorkflowHistory(s.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
-		s.must(err)
+		if err != nil {
+			return p, err
+		}
 		if event.GetEventType() == enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
 			p.activities = append(p.activities, strings.Trim(payloads.ToString(event.GetUserMetadata().GetSummary()), `"`))
 		}
 	}
-	return p
+	return p, nil
 }
 
-// showsUp waits until the Web UI shows a workflow as it should.
+// showsUp waits until the Web UI shows a workflow as it should. Temporal may have
+// been started a moment ago.
 func (s *suspender) showsUp(id string, lacks func(page) string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		p := s.page(id)
-		missing := lacks(p)
-		if missing == "" {
-			return
+		p, err := s.page(id)
+		missing := fmt.Sprint(err)
+		if err == nil {
+			if missing = lacks(p); missing == "" {
+				return
+			}
 		}
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the Web UI does not show %s of %s: %+v", missing, id, p)
@@ -102,23 +117,26 @@ func (s *suspender) controlShows(state control.SuspensionState, reason string) {
 		if reason != "" {
 			told += ": " + reason
 		}
+		did := "let the schedules go on, start what is due"
+		if state == control.Suspended {
+			did = "pause the schedules, wait for the last write"
+		}
 		switch {
 		case p.attributes[workflows.PhaseAttribute.GetName()] != string(state):
 			return "the phase"
 		case !strings.Contains(p.summary, "Suspend and resume"):
 			return "the summary"
 		}
-		return without(p.details+strings.Join(p.activities, "\n"), told+".\n", "`mailmirror resume`", "pause the schedules, wait for the last write")
+		return without(p.details+strings.Join(p.activities, "\n"), told+".\n", "`mailmirror resume`", did)
 	})
 	query := fmt.Sprintf("%s = '%s' AND WorkflowType = '%s'", workflows.PhaseAttribute.GetName(), state, workflows.TypeMirrorControl)
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		found, err := s.client.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
-		s.must(err)
-		if list := found.GetExecutions(); len(list) == 1 && list[0].GetExecution().GetWorkflowId() == workflows.ControlID {
+		if list := found.GetExecutions(); err == nil && len(list) == 1 && list[0].GetExecution().GetWorkflowId() == workflows.ControlID {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s finds %+v", query, found.GetExecutions())
+			s.t.Fatalf("%s finds %+v (%v)", query, found.GetExecutions(), err)
 		}
 	}
 }

@@ -124,14 +124,14 @@ func TestDrain(t *testing.T) {
 		worker := r.spawn(env...)
 		target.copy(func() { r.add(all[i : i+1]) })
 		other := r.spawn(env...)
+		told := time.Now()
 		stop(t, worker)
 		if m := r.state(all[i]); m.State == control.StateEqual {
 			t.Errorf("%s: the copy was finished, so that nothing is tested", target.name)
 		}
 		target.mend()
-		began := time.Now()
-		r.settle(patience)
-		t.Logf("%s: another worker had it finished after %s", target.name, time.Since(began).Round(time.Millisecond))
+		r.settle(patience - time.Since(told))
+		t.Logf("%s: another worker had it finished %s after the first was told to stop", target.name, time.Since(told).Round(time.Millisecond))
 		r.equal(all[:i+1])
 		r.neverDoubled(all[:i+1])
 		stop(t, other)

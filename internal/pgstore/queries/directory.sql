@@ -139,14 +139,14 @@ ORDER BY seq
 LIMIT nullif(@max_rows::bigint, 0);
 
 -- SampleDirectoryChanges are changes by chance, of every sort one before the
--- second of any. The parent's name begins behind the first comma, or something
--- that is as good for telling them apart.
+-- second of any. The parent's name begins behind the first comma that is not
+-- escaped (RFC 4514); encode doubles what escapes it, and makes octets of letters.
 -- name: SampleDirectoryChanges :many
 SELECT * FROM directory_changes c
 WHERE c.run_id = @run_id AND c.seq > @after AND c.state = @state AND c.kind <> 'renumber' AND c.needs = 0
     AND NOT EXISTS (SELECT FROM directory_changes n WHERE n.run_id = c.run_id AND n.needs > 0 AND n.needs = c.seq)
 ORDER BY row_number() OVER (
-    PARTITION BY c.kind, c.columns, substring(c.target_dn FROM position('\x2c'::bytea IN c.target_dn))
+    PARTITION BY c.kind, c.columns, regexp_replace(encode(c.target_dn, 'escape'), '^([^,\\]|\\\\.|\\[0-7]{3})*,', '')
     ORDER BY random()
 ), random()
 LIMIT @max_rows::bigint;

@@ -131,10 +131,14 @@ UPDATE directory_changes c
 SET state = u.state, error = u.error, hint = u.hint,
     source_id = u.source_id, source_dn = u.source_dn, source_version = u.source_version,
     target_id = u.target_id, target_dn = u.target_dn, target_version = u.target_version,
-    failures = CASE WHEN u.state = 'failed' AND NOT c.counted THEN c.failures + 1 ELSE c.failures END,
+    failures = CASE
+        WHEN u.state <> 'failed' OR c.counted THEN c.failures
+        WHEN u.of_server THEN greatest(c.failures, 1)
+        ELSE c.failures + 1
+    END,
     counted = c.counted OR u.state = 'failed'
 FROM (
-    SELECT unnest(@seqs::bigint[]) AS seq, unnest(@states::text[]) AS state, unnest(@errors::text[]) AS error, unnest(@hints::text[]) AS hint,
+    SELECT unnest(@seqs::bigint[]) AS seq, unnest(@states::text[]) AS state, unnest(@errors::text[]) AS error, unnest(@hints::text[]) AS hint, unnest(@of_server::boolean[]) AS of_server,
         unnest(@source_ids::text[]) AS source_id, unnest(@source_dns::bytea[]) AS source_dn, unnest(@source_versions::text[]) AS source_version,
         unnest(@target_ids::text[]) AS target_id, unnest(@target_dns::bytea[]) AS target_dn, unnest(@target_versions::text[]) AS target_version
 ) u

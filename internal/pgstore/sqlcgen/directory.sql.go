@@ -825,7 +825,7 @@ SELECT run_id, seq, key, kind, number, old_number, via, source_id, source_dn, so
 WHERE c.run_id = $1 AND c.seq > $2 AND c.state = $3 AND c.kind <> 'renumber' AND c.needs = 0
     AND NOT EXISTS (SELECT FROM directory_changes n WHERE n.run_id = c.run_id AND n.needs > 0 AND n.needs = c.seq)
 ORDER BY row_number() OVER (
-    PARTITION BY c.kind, c.columns, substring(c.target_dn FROM position('\x2c'::bytea IN c.target_dn))
+    PARTITION BY c.kind, c.columns, regexp_replace(encode(c.target_dn, 'escape'), '^([^,\\]|\\\\.|\\[0-7]{3})*,', '')
     ORDER BY random()
 ), random()
 LIMIT $4::bigint
@@ -839,8 +839,8 @@ type SampleDirectoryChangesParams struct {
 }
 
 // SampleDirectoryChanges are changes by chance, of every sort one before the
-// second of any. The parent's name begins behind the first comma, or something
-// that is as good for telling them apart.
+// second of any. The parent's name begins behind the first comma that is not
+// escaped (RFC 4514); encode doubles what escapes it, and makes octets of letters.
 func (q *Queries) SampleDirectoryChanges(ctx context.Context, arg SampleDirectoryChangesParams) ([]DirectoryChange, error) {
 	rows, err := q.db.Query(ctx, SampleDirectoryChanges,
 		arg.RunID,

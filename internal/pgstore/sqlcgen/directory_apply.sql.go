@@ -536,12 +536,16 @@ UPDATE directory_changes c
 SET state = u.state, error = u.error, hint = u.hint,
     source_id = u.source_id, source_dn = u.source_dn, source_version = u.source_version,
     target_id = u.target_id, target_dn = u.target_dn, target_version = u.target_version,
-    failures = CASE WHEN u.state = 'failed' AND NOT c.counted THEN c.failures + 1 ELSE c.failures END,
+    failures = CASE
+        WHEN u.state <> 'failed' OR c.counted THEN c.failures
+        WHEN u.of_server THEN greatest(c.failures, 1)
+        ELSE c.failures + 1
+    END,
     counted = c.counted OR u.state = 'failed'
 FROM (
-    SELECT unnest($2::bigint[]) AS seq, unnest($3::text[]) AS state, unnest($4::text[]) AS error, unnest($5::text[]) AS hint,
-        unnest($6::text[]) AS source_id, unnest($7::bytea[]) AS source_dn, unnest($8::text[]) AS source_version,
-        unnest($9::text[]) AS target_id, unnest($10::bytea[]) AS target_dn, unnest($11::text[]) AS target_version
+    SELECT unnest($2::bigint[]) AS seq, unnest($3::text[]) AS state, unnest($4::text[]) AS error, unnest($5::text[]) AS hint, unnest($6::boolean[]) AS of_server,
+        unnest($7::text[]) AS source_id, unnest($8::bytea[]) AS source_dn, unnest($9::text[]) AS source_version,
+        unnest($10::text[]) AS target_id, unnest($11::bytea[]) AS target_dn, unnest($12::text[]) AS target_version
 ) u
 WHERE c.run_id = $1 AND c.seq = u.seq
 RETURNING c.seq, c.key, c.kind, c.number, c.old_number, c.via, c.state
@@ -553,6 +557,7 @@ type SaveDirectoryChangesParams struct {
 	States         []string
 	Errors         []string
 	Hints          []string
+	OfServer       []bool
 	SourceIds      []string
 	SourceDns      [][]byte
 	SourceVersions []string
@@ -579,6 +584,7 @@ func (q *Queries) SaveDirectoryChanges(ctx context.Context, arg SaveDirectoryCha
 		arg.States,
 		arg.Errors,
 		arg.Hints,
+		arg.OfServer,
 		arg.SourceIds,
 		arg.SourceDns,
 		arg.SourceVersions,
