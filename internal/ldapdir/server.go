@@ -17,9 +17,6 @@ const (
 	controlAssertion = "1.3.6.1.1.12"           // RFC 4528
 )
 
-// openLDAP is what the server is called that does not name itself.
-const openLDAP = "OpenLDAP"
-
 // server is what a server tells of itself and of the base.
 type server struct {
 	name, release string
@@ -48,7 +45,7 @@ func (s *Session) learn(ctx context.Context) (*server, error) {
 	if root != nil {
 		v.name, v.release = root.GetAttributeValue("vendorName"), root.GetAttributeValue("vendorVersion")
 		if v.name == "" && slices.Contains(root.GetAttributeValues("objectClass"), "OpenLDAProotDSE") {
-			v.name = openLDAP
+			v.name = "OpenLDAP"
 		}
 		v.controls = root.GetAttributeValues("supportedControl")
 		subschema = root.GetAttributeValue("subschemaSubentry")

@@ -23,7 +23,6 @@ type Wish struct {
 	Hide      []string // attributes that the trusted server may not see
 	Refuse    []string // attributes that it may not write
 	HideAll   bool     // it sees nothing at all
-	Fixed     bool     // it may neither create nor rename nor delete entries
 	ReadOnly  bool
 	NoSchema  bool
 	MaxSize   int64 // of the database
@@ -40,72 +39,60 @@ type Kind struct {
 	Assertion bool
 	// BinaryNames says that it takes distinguished names that are no UTF-8.
 	BinaryNames bool
-	// EntryForRights says that rights to attributes can be told only where there is
-	// an entry, and Fixed what may not be done where entries may not come and go.
-	EntryForRights bool
-	Fixed          []string
 	// ID and Version are the attributes that it names entries by.
 	ID, Version string
 }
 
 // Slapd is OpenLDAP.
 func Slapd() Kind {
-	return Kind{Name: "slapd", Assertion: true, EntryForRights: true, ID: "entryUUID", Version: "entryCSN",
-		Fixed: []string{"new entries", "new names", "deletions"}, Start: func(t *testing.T, w Wish) servers.Directory {
-			o := servers.SlapdOptions{TLS: w.TLS, SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, MaxSize: w.MaxSize}
-			const trusted = `dn.exact="cn=trusted,dc=example"`
-			if w.PageLimit > 0 {
-				o.Limits = append(o.Limits, fmt.Sprintf(`%s size.pr=%d size.prtotal=unlimited`, trusted, w.PageLimit))
-			}
-			for _, a := range w.Hide {
-				o.Access = append(o.Access, fmt.Sprintf("attrs=%s by %s none by * break", a, trusted))
-			}
-			for _, a := range w.Refuse {
-				o.Access = append(o.Access, fmt.Sprintf("attrs=%s by %s read by * break", a, trusted))
-			}
-			if w.HideAll {
-				o.Access = append(o.Access, fmt.Sprintf(`dn.subtree="ou=mailboxes,dc=example" by %s none by * break`, trusted))
-			}
-			if w.Fixed {
-				o.Access = append(o.Access, fmt.Sprintf("attrs=children by %s read by * break", trusted))
-			}
-			if w.LDIF != "" {
-				o.LDIF = strings.NewReader(w.LDIF)
-			}
-			return servers.SlapdT(t, o)
-		}}
+	return Kind{Name: "slapd", Assertion: true, ID: "entryUUID", Version: "entryCSN", Start: func(t *testing.T, w Wish) servers.Directory {
+		o := servers.SlapdOptions{TLS: w.TLS, SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, MaxSize: w.MaxSize}
+		const trusted = `dn.exact="cn=trusted,dc=example"`
+		if w.PageLimit > 0 {
+			o.Limits = append(o.Limits, fmt.Sprintf(`%s size.pr=%d size.prtotal=unlimited`, trusted, w.PageLimit))
+		}
+		for _, a := range w.Hide {
+			o.Access = append(o.Access, fmt.Sprintf("attrs=%s by %s none by * break", a, trusted))
+		}
+		for _, a := range w.Refuse {
+			o.Access = append(o.Access, fmt.Sprintf("attrs=%s by %s read by * break", a, trusted))
+		}
+		if w.HideAll {
+			o.Access = append(o.Access, fmt.Sprintf(`dn.subtree="ou=mailboxes,dc=example" by %s none by * break`, trusted))
+		}
+		if w.LDIF != "" {
+			o.LDIF = strings.NewReader(w.LDIF)
+		}
+		return servers.SlapdT(t, o)
+	}}
 }
 
 // DS389 is 389 Directory Server.
 func DS389() Kind {
-	return Kind{Name: "389", ID: "nsUniqueId", Version: "modifyTimestamp",
-		Fixed: []string{"new entries", "deletions"}, Start: func(t *testing.T, w Wish) servers.Directory {
-			switch {
-			case w.TLS != nil:
-				t.Skip("389 Directory Server keeps its certificates in a database of NSS, whose tools are not installed; TLS is tried on slapd")
-			case w.MaxSize != 0:
-				t.Skip("389 Directory Server takes what the disk has; a full database is tried on slapd")
-			case w.PageLimit != 0:
-				t.Skip("389 Directory Server has no limit of one page; it is tried on slapd")
-			}
-			o := servers.DS389Options{SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, LDIF: w.LDIF}
-			deny := func(target, rights string) {
-				o.Access = append(o.Access, fmt.Sprintf(`%s(version 3.0; acl "deny"; deny (%s) userdn="ldap:///cn=trusted,dc=example";)`, target, rights))
-			}
-			for _, a := range w.Hide {
-				deny(fmt.Sprintf("(targetattr=%q)", a), "read,search,compare")
-			}
-			for _, a := range w.Refuse {
-				deny(fmt.Sprintf("(targetattr=%q)", a), "write")
-			}
-			if w.HideAll {
-				deny(`(target="ldap:///ou=mailboxes,dc=example")(targetattr="*")`, "all")
-			}
-			if w.Fixed {
-				deny(`(targetattr="*")`, "add,delete")
-			}
-			return servers.DS389T(t, o)
-		}}
+	return Kind{Name: "389", ID: "nsUniqueId", Version: "modifyTimestamp", Start: func(t *testing.T, w Wish) servers.Directory {
+		switch {
+		case w.TLS != nil:
+			t.Skip("389 Directory Server keeps its certificates in a database of NSS, whose tools are not installed; TLS is tried on slapd")
+		case w.MaxSize != 0:
+			t.Skip("389 Directory Server takes what the disk has; a full database is tried on slapd")
+		case w.PageLimit != 0:
+			t.Skip("389 Directory Server has no limit of one page; it is tried on slapd")
+		}
+		o := servers.DS389Options{SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, LDIF: w.LDIF}
+		deny := func(target, rights string) {
+			o.Access = append(o.Access, fmt.Sprintf(`%s(version 3.0; acl "deny"; deny (%s) userdn="ldap:///cn=trusted,dc=example";)`, target, rights))
+		}
+		for _, a := range w.Hide {
+			deny(fmt.Sprintf("(targetattr=%q)", a), "read,search,compare")
+		}
+		for _, a := range w.Refuse {
+			deny(fmt.Sprintf("(targetattr=%q)", a), "write")
+		}
+		if w.HideAll {
+			deny(`(target="ldap:///ou=mailboxes,dc=example")(targetattr="*")`, "all")
+		}
+		return servers.DS389T(t, o)
+	}}
 }
 
 // Run runs the suite on one kind of server.
@@ -137,7 +124,6 @@ func Run(t *testing.T, k Kind) {
 		"Credentials":    credentials,
 		"OtherProtocols": otherProtocols,
 		"Check":          check,
-		"Rights":         rights,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, k) })
 	}
