@@ -85,11 +85,16 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 	}
 }
 
+// added is the number of an entry that is being created.
+func (m *mirrorer) added(op directory.Operation) string {
+	rdn, _, _ := strings.Cut(op.Add.DN, ",")
+	return strings.TrimPrefix(rdn, m.runs.Target.Mapping.RDN+"=")
+}
+
 // refuse makes the target refuse entries of consecutive numbers.
 func (m *mirrorer) refuse(kind fault.Kind, first, n int) func(directory.Operation) error {
 	return func(op directory.Operation) error {
-		value, _, _ := strings.Cut(op.Add.DN, ",")
-		number, err := strconv.Atoi(strings.TrimPrefix(value, m.runs.Target.Mapping.RDN+"="))
+		number, err := strconv.Atoi(m.added(op))
 		if err != nil || number < first || number >= first+n {
 			return err
 		}
@@ -147,8 +152,7 @@ func TestApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
 	m.runs.Target.OnWrite = func(op directory.Operation) error {
-		number, _, _ := strings.Cut(op.Add.DN, ",")
-		switch number = strings.TrimPrefix(number, m.runs.Target.Mapping.RDN+"="); {
+		switch number := m.added(op); {
 		case number < "1030":
 			return nil
 		case number < "1050":
@@ -249,8 +253,7 @@ func TestApplyDirectoryPassesALockedEntry(t *testing.T) {
 		}
 		tries := 0
 		m.runs.Target.OnWrite = func(op directory.Operation) error {
-			number, _, _ := strings.Cut(op.Add.DN, ",")
-			if strings.TrimPrefix(number, m.runs.Target.Mapping.RDN+"=") < fmt.Sprint(1000+test.locked) {
+			if m.added(op) < fmt.Sprint(1000+test.locked) {
 				tries++
 				return fault.New(fault.Transient, "add entry", directory.ErrBusy, "see the server's log")
 			}
