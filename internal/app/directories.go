@@ -68,6 +68,16 @@ func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
 		BindDN: c.BindDN, Password: password, Mapping: c.Mapping})
 }
 
+// CheckRights implements control.DirectoryChecker.
+func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore) (control.DirectoryRights, error) {
+	adapter, err := d.ldap(c)
+	if err != nil {
+		return control.DirectoryRights{}, err
+	}
+	found, err := adapter.CheckRights(ctx)
+	return control.DirectoryRights(found), err
+}
+
 // CheckDirectory implements control.DirectoryChecker.
 func (d *directories) CheckDirectory(ctx context.Context, c control.DirectoryStore) (control.DirectoryReport, error) {
 	adapter, err := d.ldap(c)

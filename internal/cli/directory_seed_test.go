@@ -64,6 +64,10 @@ func (s *system) directory() {
 	s.records.LoginsOf = map[string]*directory.Logins{"prod": directory.NewLogins("{mail}", map[string]string{"1001": ann.Login})}
 	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": ann}
 	s.sides.Target = map[string]directory.Entry{"cn=Ann,o=site": entry("cn=Ann,o=site", "geheim2", "Anne")}
+	delete(s.checker.Faults, "site")
+	s.checker.Reports["site"] = control.StoreReport{Server: "Dovecot"}
+	s.ldap.Rights = map[string]control.DirectoryRights{"site": {Writable: []string{"Password", "cn"},
+		TriedOn: "cn=Ann,o=site", Advice: []string{"whether it takes Misc1 (misc_1) cannot be tried: busy (51): the first run tells"}}}
 	s.ldap.Reports = map[string]control.DirectoryReport{
 		"prod": {Server: "OpenLDAP", Entries: 500, AtLeast: true, Faults: []string{"the schema has no attribute umRecordedName"},
 			Advice: []string{"the server has no assertion control: a change at the same moment is noticed only afterwards"}},

@@ -174,7 +174,8 @@ func (c *cli) writeDirectoryReport(w io.Writer, r control.DirectoryReport) bool 
 	}
 	fmt.Fprintln(w)
 	pairs(w, "directory", r.Address, "server", strings.TrimSpace(r.Server+" "+r.Release), "encryption", encryption,
-		"certificate until", expires, "holds", entries)
+		"certificate until", expires, "holds", entries, "may write", strings.Join(r.Writable, ", "),
+		"tried on", r.TriedOn)
 	for _, f := range r.Faults {
 		fmt.Fprintf(w, "fault: %s\n", clean(f))
 	}

@@ -50,6 +50,10 @@ type DirectorySession interface {
 type DirectoryChecker interface {
 	// CheckDirectory connects, binds, reads the schema and tells what it found.
 	CheckDirectory(ctx context.Context, d DirectoryStore) (DirectoryReport, error)
+	// CheckRights finds out which attributes the trusted server may write, without a
+	// change, and sends nothing at or after the deadline of ctx. With its error it
+	// returns what was found before.
+	CheckRights(ctx context.Context, d DirectoryStore) (DirectoryRights, error)
 }
 
 // DirectoryReport is what a look at a directory found.
@@ -65,10 +69,22 @@ type DirectoryReport struct {
 	// Entries is how many mailboxes were found, at least, where AtLeast is true.
 	Entries int  `json:"entries"`
 	AtLeast bool `json:"at_least,omitempty"`
+	// Writable are the attributes that may be written, which is tried only of what is
+	// the target of a link.
+	Writable []string `json:"writable,omitempty"`
+	// TriedOn is the name of the entry on which that was tried.
+	TriedOn string `json:"tried_on,omitempty"`
 	// Faults are what keeps the directory from being mirrored, Advice is what is
 	// worse than it could be: sentences for the operator.
 	Faults []string `json:"faults"`
 	Advice []string `json:"advice"`
+}
+
+// DirectoryRights are what was found out about writing: see DirectoryReport.
+type DirectoryRights struct {
+	Writable       []string
+	TriedOn        string
+	Faults, Advice []string
 }
 
 // DirectoryRunner is what directory runs need of Temporal.

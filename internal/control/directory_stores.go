@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
@@ -133,7 +135,7 @@ func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
 }
 
 // CheckDirectory looks at a store's directory as it is now; false where it has
-// none.
+// none. Of a link's target it is tried, too, whether it may be written.
 func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryReport, bool, error) {
 	d, has, err := c.Directory(ctx, store)
 	if err != nil || !has {
@@ -141,7 +143,63 @@ func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryRe
 	}
 	r, err := c.directoryChecker.CheckDirectory(ctx, d)
 	r.Address = d.Address
-	return r, true, err
+	if err != nil || len(r.Faults) > 0 {
+		return r, true, err
+	}
+	return r, true, fault.Wrap(c.tryRights(ctx, d, &r), "try the rights to write")
+}
+
+const (
+	// rightsTime is how long a try of rights may take, and rightsFence how long after
+	// that one may still be on its way whose process died.
+	rightsTime  = 15 * time.Second
+	rightsFence = 2 * time.Second
+)
+
+// tryRights adds to a report what may be written. What is the source of links
+// alone receives nothing but reads. It is tried as runs write, under the lease of
+// the target's directory, and so not while the mirror is suspended.
+func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryReport) error {
+	const untried = ": whether it may be written was not tried"
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(links, func(l Link) bool { return l.Target == d.Store })
+	if i < 0 {
+		if !slices.ContainsFunc(links, func(l Link) bool { return l.Source == d.Store }) {
+			r.Advice = append(r.Advice, "it is the target of no link yet"+untried)
+		}
+		return nil
+	}
+	lease, err := c.records.TakeDirectoryLease(ctx, links[i].Name, rightsTime, rightsFence)
+	_, suspended := errors.AsType[*copier.SuspendedError](err)
+	_, held := errors.AsType[*copier.LeaseHeldError](err)
+	switch {
+	case suspended:
+		r.Advice = append(r.Advice, "the mirror is suspended"+untried)
+		return nil
+	case held:
+		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)
+		return nil
+	case err != nil:
+		return err
+	}
+	trying, cancel := context.WithDeadline(ctx, lease.Deadline)
+	defer cancel()
+	found, err := c.directoryChecker.CheckRights(trying, d)
+	// What may still be on its way is waited for by whoever comes next.
+	endErr := c.records.EndDirectoryLease(context.WithoutCancel(ctx), lease, err == nil)
+	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
+		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
+		err = nil
+	}
+	if err == nil && !fault.Is(endErr, fault.Conflict) {
+		err = endErr
+	}
+	r.Writable, r.TriedOn = found.Writable, found.TriedOn
+	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
+	return err
 }
 
 // PlainDirectoryPassword reports whether passwords cross a network in clear.

@@ -17,6 +17,13 @@ const (
 	controlAssertion = "1.3.6.1.1.12"           // RFC 4528
 )
 
+// What servers are called: OpenLDAP, which does not name itself, and how the name of
+// 389 Directory Server begins.
+const (
+	openLDAP = "OpenLDAP"
+	ds389    = "389"
+)
+
 // server is what a server tells of itself and of the base.
 type server struct {
 	name, release string
@@ -45,7 +52,7 @@ func (s *Session) learn(ctx context.Context) (*server, error) {
 	if root != nil {
 		v.name, v.release = root.GetAttributeValue("vendorName"), root.GetAttributeValue("vendorVersion")
 		if v.name == "" && slices.Contains(root.GetAttributeValues("objectClass"), "OpenLDAProotDSE") {
-			v.name = "OpenLDAP"
+			v.name = openLDAP
 		}
 		v.controls = root.GetAttributeValues("supportedControl")
 		subschema = root.GetAttributeValue("subschemaSubentry")

@@ -28,8 +28,8 @@ func TestDirectoryOn389(t *testing.T) {
 	r.run("store", "edit", "dr", "--ldap", to.Addr(), "--ldap-bind-dn", to.TrustedDN(), "--ldap-password-file", file, "--ldap-base", to.Base())
 	r.run("link", "edit", link, "--participate", "manual")
 	r.run("guard", "set", link, "--directory-change-share", "0")
-	if out := r.run("store", "check", "dr", "--mailbox", "2001"); !strings.Contains(out, "389") {
-		t.Errorf("store check does not tell what server it is:\n%s", out)
+	if out := r.run("store", "check", "dr", "--mailbox", "2001"); !strings.Contains(out, "389") || !strings.Contains(out, "may write") {
+		t.Errorf("store check does not tell what server it is, or what may be written:\n%s", out)
 	}
 	r.startWorker()
 	same := func(when string) {

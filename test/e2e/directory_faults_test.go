@@ -113,6 +113,17 @@ func TestDirectoryInTrouble(t *testing.T) {
 		change(r.to, func(o *servers.SlapdOptions) {
 			o.Access = []string{`dn.regex="^MailboxNumber=200[1-8]," by dn.exact="` + r.to.TrustedDN() + `" read by * break`}
 		})
+		check := func(store string, code int, tried bool, want string) {
+			t.Helper()
+			kept := r.kept()
+			got, out, errs := r.command(t.Context(), "store", "check", store, "--mailbox", "2001")
+			if got != code || !strings.Contains(out, want) || strings.Contains(out, "tried on") != tried {
+				t.Errorf("store check %s: exit code %d\n%s%s", store, got, out, errs)
+			}
+			kept("store check " + store)
+		}
+		check("dr", 1, true, "as a target, it takes no change: insufficient access rights (50)")
+		check("production", 0, false, "60 mailboxes")
 		for i := range 2 {
 			run := r.mirror(1)
 			said := strings.Join(run.Reasons, "; ")
@@ -138,6 +149,10 @@ func TestDirectoryInTrouble(t *testing.T) {
 			t.Errorf("the run after it is %+v", run)
 		}
 		r.same("the refusal is over")
+		check("dr", 0, true, "Misc3, Misc4")
+		r.run("suspend", "--reason", "test", "--wait")
+		check("dr", 0, false, "suspended: whether it may be written was not tried")
+		r.run("resume")
 	})
 	r.t = t
 	r.noSecrets()

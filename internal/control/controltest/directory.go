@@ -26,6 +26,9 @@ type Directory struct {
 	Holds   []control.DirectoryHold
 	// LoginsOf are those of stores; of another one they are the numbers.
 	LoginsOf map[string]*directory.Logins
+	// LeaseRefused is why no lease is given; Leased is the link whose one is held.
+	LeaseRefused error
+	Leased       string
 }
 
 var _ control.DirectoryRepository = (*Directory)(nil)
@@ -34,6 +37,21 @@ var _ control.DirectoryRepository = (*Directory)(nil)
 func NewDirectory(now func() time.Time) *Directory {
 	return &Directory{Now: now, stores: map[string]control.DirectoryStore{}, settings: map[string]control.DirectorySettings{},
 		Changes: map[string][]control.DirectoryChange{}}
+}
+
+// TakeDirectoryLease implements control.DirectoryRuns.
+func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (control.DirectoryLease, error) {
+	if d.LeaseRefused != nil {
+		return control.DirectoryLease{}, d.LeaseRefused
+	}
+	d.Leased = link
+	return control.DirectoryLease{Link: link, Deadline: time.Now().Add(ttl)}, nil
+}
+
+// EndDirectoryLease implements control.DirectoryRuns.
+func (d *Directory) EndDirectoryLease(context.Context, control.DirectoryLease, bool) error {
+	d.Leased = ""
+	return nil
 }
 
 // DirectoryStore implements control.DirectoryConfig.
@@ -178,10 +196,21 @@ func (r *Runner) AskDirectory(_ context.Context, link, trigger string) error {
 // WaitDirectory implements control.DirectoryRunner.
 func (*Runner) WaitDirectory(context.Context, string, string) error { return nil }
 
-// DirectoryChecker answers CheckDirectory by store name.
+// DirectoryChecker answers CheckDirectory and CheckRights by store name.
 type DirectoryChecker struct {
 	Reports map[string]control.DirectoryReport
 	Faults  map[string]error
+	Rights  map[string]control.DirectoryRights
+	// OnRights is called before CheckRights answers.
+	OnRights func(ctx context.Context, store string)
+}
+
+// CheckRights implements control.DirectoryChecker.
+func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore) (control.DirectoryRights, error) {
+	if c.OnRights != nil {
+		c.OnRights(ctx, d.Store)
+	}
+	return c.Rights[d.Store], nil
 }
 
 // CheckDirectory implements control.DirectoryChecker.

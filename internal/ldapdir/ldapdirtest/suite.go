@@ -124,6 +124,7 @@ func Run(t *testing.T, k Kind) {
 		"Credentials":    credentials,
 		"OtherProtocols": otherProtocols,
 		"Check":          check,
+		"Rights":         rights,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, k) })
 	}
