@@ -45,8 +45,9 @@ func (r *rig) keepsDeleted() {
 			u.do("EXPUNGE")
 		})
 	}
-	// kept compares, and returns the folder for deleted messages of one day.
-	kept := func(when string, inbox, work int) (day string) {
+	// kept compares, and returns the folders for the deleted messages of each day;
+	// it may be midnight.
+	kept := func(when string, inbox, work int) (days []string) {
 		r.t.Helper()
 		r.compare(0)
 		left, err := access(r.production).Read(r.t.Context(), n)
@@ -63,7 +64,7 @@ func (r *rig) keepsDeleted() {
 			if path.Base(name) == "Work" {
 				from = "Work"
 			} else if name != keptIn {
-				day = name
+				days = append(days, name)
 			}
 			got[from] += f.Count()
 			for m := range f.Messages {
@@ -75,19 +76,23 @@ func (r *rig) keepsDeleted() {
 		if got["INBOX"] != inbox || got["Work"] != work {
 			r.t.Errorf("%s: kept are %v, want %d of the inbox and %d of the other folder", when, got, inbox, work)
 		}
-		return day
+		return days
 	}
 
 	r.run("link", "edit", link, "--keep-deleted", "14d")
 	remove("INBOX", "2:4")
 	remove("Work", "1")
-	day := kept("deleted", 3, 1)
+	days := kept("deleted", 3, 1)
 	if code, out, errs := r.command(r.t.Context(), "verify", link, "--deep"); code != 0 {
 		r.t.Errorf("verify takes what is kept for a difference: exit code %d\n%s%s", code, out, errs)
 	}
 	// The days go by.
-	long := keptIn + "/2001-01-01"
-	r.at(r.dr, n, func(u *user) { u.do("RENAME %s %s", day, long) })
+	const long = keptIn + "/2001-01-0"
+	r.at(r.dr, n, func(u *user) {
+		for i, day := range days {
+			u.do("RENAME %s %s", day, long+fmt.Sprint(i+1))
+		}
+	})
 	kept("after its time", 0, 0)
 	for name := range r.onDR(n) {
 		if strings.HasPrefix(name, long) {
