@@ -379,7 +379,11 @@ func (c *cli) writeEntry(w io.Writer, v control.DirectoryEntryView) {
 	if text := login(v.TargetLogin, v.Target); text != "" {
 		lines = append(lines, "target log-in", text)
 	}
-	pairs(w, append(lines, "protected", protected)...)
+	lines = append(lines, "protected", protected)
+	for _, e := range v.Errors {
+		lines = append(lines, "not mirrored", e.Text, "hint", e.Hint)
+	}
+	pairs(w, lines...)
 	t := c.newTable("COLUMN", "SOURCE", "TARGET", "")
 	for _, col := range v.Columns {
 		same := "differs"

@@ -62,7 +62,8 @@ func (s *system) directory() {
 	ann := entry("cn=Ann,o=prod", "geheim1", "Ann")
 	ann.Login = "ann@example.org"
 	s.records.LoginsOf = map[string]*directory.Logins{"prod": directory.NewLogins("{mail}", map[string]string{"1001": ann.Login})}
-	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": ann}
+	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": ann,
+		"cn=Eve,o=prod": controltest.Numbered("1003", "cn=Eve,o=prod", map[directory.Column]string{directory.CommonName: "Eve"})}
 	s.sides.Target = map[string]directory.Entry{"cn=Ann,o=site": entry("cn=Ann,o=site", "geheim2", "Anne")}
 	delete(s.checker.Faults, "site")
 	s.checker.Reports["site"] = control.StoreReport{Server: "Dovecot"}
