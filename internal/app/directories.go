@@ -69,12 +69,12 @@ func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore) (control.DirectoryRights, error) {
+func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore, columns []directory.Column) (control.DirectoryRights, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
 		return control.DirectoryRights{}, err
 	}
-	found, err := adapter.CheckRights(ctx)
+	found, err := adapter.CheckRights(ctx, columns)
 	return control.DirectoryRights(found), err
 }
 

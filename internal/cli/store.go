@@ -205,8 +205,9 @@ func (c *cli) storeCheck() *cobra.Command {
 		Long: `Connects to the store, logs in as the trusted server and tells what it found.
 With --mailbox it also acts for that mailbox, which is what mirroring does: a
 trusted server that may log in but not act for others shows only then. Of the
-directory of a link's target it tries, without a change, which attributes may be
-written; whether entries may be created and deleted the first run tells.`,
+directory of a link's target it tries on a few entries, without a change, which
+attributes may be written; whether entries may be created and deleted the first run
+tells.`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.storeNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {

@@ -50,10 +50,10 @@ type DirectorySession interface {
 type DirectoryChecker interface {
 	// CheckDirectory connects, binds, reads the schema and tells what it found.
 	CheckDirectory(ctx context.Context, d DirectoryStore) (DirectoryReport, error)
-	// CheckRights finds out which attributes the trusted server may write, without a
-	// change, and sends nothing at or after the deadline of ctx. With its error it
-	// returns what was found before.
-	CheckRights(ctx context.Context, d DirectoryStore) (DirectoryRights, error)
+	// CheckRights finds out which attributes of the columns the trusted server may
+	// write, without a change, and sends nothing at or after the deadline of ctx. With
+	// its error it returns what was found before.
+	CheckRights(ctx context.Context, d DirectoryStore, columns []directory.Column) (DirectoryRights, error)
 }
 
 // DirectoryReport is what a look at a directory found.

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,59 +19,76 @@ import (
 // The right to write is tried of what a link has as its target, under the lease of
 // a run, and of nothing else: least of all of production.
 func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
+	away := fault.Newf(fault.Transient, "the connection was lost")
 	for name, test := range map[string]struct {
 		store   string
-		refused error
-		faults  []string
-		tried   bool
+		refused error    // no lease is given
+		broken  error    // what the try ends with
+		faults  []string // found before
+		under   string   // the link whose lease it is tried under; "" where it is not
 		advice  string
+		fails   bool
+		unclean bool
 	}{
-		"the target":      {store: "site", tried: true, advice: "one thing is not known"},
-		"the source":      {store: "prod"},
-		"of no link":      {store: "spare", advice: "target of no link yet"},
-		"suspended":       {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, ""), advice: "suspended"},
-		"during a run":    {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.LeaseHeldError{}, ""), advice: "written to at this moment"},
-		"with faults":     {store: "site", faults: []string{"no schema"}},
-		"both of two":     {store: "middle", tried: true, advice: "one thing is not known"},
-		"a broken record": {store: "site", refused: fault.Newf(fault.Transient, "the database is away")},
+		"the target":         {store: "site", under: "dr", advice: "one thing is not known"},
+		"the source":         {store: "prod"},
+		"of no link":         {store: "spare", advice: "no link's target yet"},
+		"of no directory":    {store: "leaf", advice: "no link's target yet"},
+		"suspended":          {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, ""), advice: "suspended"},
+		"during a run":       {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.LeaseHeldError{}, ""), advice: "written to at this moment"},
+		"with faults":        {store: "site", faults: []string{"no schema"}},
+		"both of two":        {store: "middle", under: "first", advice: "one thing is not known"},
+		"a broken record":    {store: "site", refused: away, fails: true},
+		"a lost connection":  {store: "site", under: "dr", broken: away, advice: "could not be tried to the end: the connection was lost", unclean: true},
+		"a changed password": {store: "site", under: "dr", broken: fault.Newf(fault.Config, "invalid credentials"), advice: "one thing is not known", fails: true, unclean: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.link(t, "dr", "prod", "site")
 			w.link(t, "first", "prod", "middle")
 			w.link(t, "second", "middle", "end")
+			w.link(t, "third", "bare", "leaf")
 			w.store(t, "spare")
 			records := controltest.NewDirectory(func() time.Time { return w.now })
 			records.LeaseRefused = test.refused
-			m := directory.DefaultMapping()
-			m.BaseDN = "ou=mailboxes"
-			if err := records.PutDirectoryStore(t.Context(), control.DirectoryStore{Store: test.store, Mapping: m}); err != nil {
-				t.Fatal(err)
+			for _, store := range []string{"prod", "site", "middle", "leaf", "spare"} {
+				m := directory.DefaultMapping()
+				m.BaseDN = "ou=mailboxes,o=" + store
+				if store == "prod" {
+					m.Names[directory.Misc4] = ""
+				}
+				if err := records.PutDirectoryStore(t.Context(), control.DirectoryStore{Store: store, Mapping: m}); err != nil {
+					t.Fatal(err)
+				}
 			}
-			tried := false
+			under := ""
 			checker := &controltest.DirectoryChecker{
 				Reports: map[string]control.DirectoryReport{test.store: {Faults: test.faults}},
 				Rights:  map[string]control.DirectoryRights{test.store: {Writable: []string{"cn"}, TriedOn: "cn=Ann", Faults: []string{"sn may not be written"}, Advice: []string{"one thing is not known"}}},
-				OnRights: func(ctx context.Context, store string) {
-					tried = true
-					if _, bounded := ctx.Deadline(); records.Leased == "" || !bounded || store != test.store {
-						t.Errorf("store %s is tried under the lease of %q, within a time: %v", store, records.Leased, bounded)
+				OnRights: func(ctx context.Context, store string, columns []directory.Column) error {
+					under = records.Leased
+					if _, bounded := ctx.Deadline(); !bounded || store != test.store {
+						t.Errorf("store %s is tried, within a time: %v", store, bounded)
 					}
+					if len(columns) != len(directory.Attributes())-1 || slices.Contains(columns, directory.Misc4) {
+						t.Errorf("tried are %q, want all that production has, too", columns)
+					}
+					return test.broken
 				},
 			}
 			c := control.New(control.Ports{Repository: w.repo, Runner: w.runner, Records: records, DirectoryChecker: checker}, control.Options{})
 			r, has, err := c.CheckDirectory(t.Context(), test.store)
-			if !has || fault.Is(err, fault.Transient) != fault.Is(test.refused, fault.Transient) {
+			if !has || (err != nil) != test.fails {
 				t.Fatalf("%v, %v", has, err)
 			}
-			if tried != test.tried || (r.TriedOn == "cn=Ann") != test.tried || records.Leased != "" {
-				t.Errorf("tried: %v; the lease of %q is held", tried, records.Leased)
+			if under != test.under || records.Leased != "" || (len(records.EndedUnclean) > 0) != test.unclean {
+				t.Errorf("tried under the lease of %q; that of %q is held still, %q were not ended cleanly", under, records.Leased, records.EndedUnclean)
 			}
-			writable, faults := []string(nil), test.faults
-			if test.tried {
-				writable, faults = []string{"cn"}, []string{"sn may not be written"}
+			writable, faults, on := []string(nil), test.faults, ""
+			if test.under != "" {
+				writable, faults, on = []string{"cn"}, []string{"sn may not be written"}, "cn=Ann"
 			}
-			if diff := cmp.Diff([][]string{writable, faults}, [][]string{r.Writable, r.Faults}); diff != "" {
+			if diff := cmp.Diff([][]string{writable, faults, {on}}, [][]string{r.Writable, r.Faults, {r.TriedOn}}); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if said := strings.Join(r.Advice, "; "); (test.advice == "") != (said == "") || !strings.Contains(said, test.advice) {

@@ -29,7 +29,8 @@ type DirectoryEntryView struct {
 	Protected bool                  `json:"protected"`
 	Equal     bool                  `json:"equal"`
 	Columns   []DirectoryColumnView `json:"columns"`
-	// Errors are why the last run has not mirrored it, what was given up among them.
+	// Errors are why the last run has not mirrored what differs, what was given up
+	// among them.
 	Errors []ErrorEntry `json:"errors,omitempty"`
 }
 
@@ -76,9 +77,12 @@ func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox
 	v.Protected = slices.ContainsFunc(slices.Concat(source, target), func(e directory.Entry) bool { return e.Protected })
 	v.Equal = len(source) == 1 && len(target) == 1 &&
 		!slices.ContainsFunc(v.Columns, func(c DirectoryColumnView) bool { return !c.Equal })
+	if v.Equal {
+		return v, nil
+	}
 	all, err := c.directoryErrors(ctx, l)
 	for _, e := range all {
-		if e.Number == number {
+		if e.Number == number || e.Kind == ErrorDirectoryRun {
 			v.Errors = append(v.Errors, e)
 		}
 	}

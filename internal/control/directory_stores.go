@@ -146,7 +146,8 @@ func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryRe
 	if err != nil || len(r.Faults) > 0 {
 		return r, true, err
 	}
-	return r, true, fault.Wrap(c.tryRights(ctx, d, &r), "try the rights to write")
+	err = c.tryRights(ctx, d, &r)
+	return r, true, fault.Wrap(err, "try the rights to write")
 }
 
 const (
@@ -156,23 +157,26 @@ const (
 	rightsFence = 2 * time.Second
 )
 
-// tryRights adds to a report what may be written. What is the source of links
-// alone receives nothing but reads. It is tried as runs write, under the lease of
-// the target's directory, and so not while the mirror is suspended.
+// tryRights adds to a report what may be written of what links mirror. What is the
+// source of links alone receives nothing but reads. It is tried as runs write, under
+// the lease of the target's directory, and so not while the mirror is suspended.
 func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryReport) error {
 	const untried = ": whether it may be written was not tried"
 	links, err := c.repo.Links(ctx)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(links, func(l Link) bool { return l.Target == d.Store })
-	if i < 0 {
-		if !slices.ContainsFunc(links, func(l Link) bool { return l.Source == d.Store }) {
-			r.Advice = append(r.Advice, "it is the target of no link yet"+untried)
-		}
+	columns, link, err := c.mirroredInto(ctx, d, links)
+	switch {
+	case err != nil:
+		return err
+	case link == "" && !slices.ContainsFunc(links, func(l Link) bool { return l.Source == d.Store }):
+		r.Advice = append(r.Advice, "it is no link's target yet whose source has a directory"+untried)
+		return nil
+	case link == "":
 		return nil
 	}
-	lease, err := c.records.TakeDirectoryLease(ctx, links[i].Name, rightsTime, rightsFence)
+	lease, err := c.records.TakeDirectoryLease(ctx, link, rightsTime, rightsFence)
 	_, suspended := errors.AsType[*copier.SuspendedError](err)
 	_, held := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
@@ -187,9 +191,13 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	}
 	trying, cancel := context.WithDeadline(ctx, lease.Deadline)
 	defer cancel()
-	found, err := c.directoryChecker.CheckRights(trying, d)
-	// What may still be on its way is waited for by whoever comes next.
-	endErr := c.records.EndDirectoryLease(context.WithoutCancel(ctx), lease, err == nil)
+	found, err := c.directoryChecker.CheckRights(trying, d, columns)
+	r.Writable, r.TriedOn = found.Writable, found.TriedOn
+	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
+	// Whoever comes next waits for what may still be on its way.
+	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancelEnding()
+	endErr := c.records.EndDirectoryLease(ending, lease, err == nil)
 	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
 		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
 		err = nil
@@ -197,9 +205,31 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	if err == nil && !fault.Is(endErr, fault.Conflict) {
 		err = endErr
 	}
-	r.Writable, r.TriedOn = found.Writable, found.TriedOn
-	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
 	return err
+}
+
+// mirroredInto returns the columns that links write into a directory, and one of
+// these links; "" where there is none.
+func (c *Control) mirroredInto(ctx context.Context, d DirectoryStore, links []Link) (columns []directory.Column, link string, err error) {
+	for _, l := range links {
+		if l.Target != d.Store {
+			continue
+		}
+		source, has, err := c.records.DirectoryStore(ctx, l.Source)
+		if err != nil {
+			return nil, "", err
+		}
+		if !has {
+			continue
+		}
+		link = l.Name
+		for column, name := range source.Mapping.Names {
+			if name != "" && d.Mapping.Names[column] != "" && !slices.Contains(columns, column) {
+				columns = append(columns, column)
+			}
+		}
+	}
+	return columns, link, nil
 }
 
 // PlainDirectoryPassword reports whether passwords cross a network in clear.

@@ -1,5 +1,7 @@
 package directory
 
+import "slices"
+
 // Column names one mirrored property of a mailbox, whatever either directory
 // calls its attribute.
 type Column string
@@ -46,23 +48,24 @@ type Attribute struct {
 }
 
 // Attributes lists all columns in their order. The caller may keep it.
-func Attributes() []Attribute {
-	return []Attribute{
-		{MailboxNumber, Text, "MailboxNumber"},
-		{Password, Secret, "Password"},
-		{FindMeEnabled, Text, "avUmFindMeEnabled"},
-		{RecordedName, Binary, "umRecordedName"},
-		{Community, Text, "Community"},
-		{ClassOfService, Text, "ClassNo"},
-		{ASCIIName, Text, "asciiName"},
-		{CommonName, Text, "cn"},
-		{LastName, Text, "sn"},
-		{FirstName, Text, "givenName"},
-		{Phone, Text, "telephoneNumber"},
-		{NumericAddress, Text, "NumericAddress"},
-		{Misc1, Text, "Misc1"},
-		{Misc2, Text, "Misc2"},
-		{Misc3, Text, "Misc3"},
-		{Misc4, Text, "Misc4"},
-	}
+func Attributes() []Attribute { return slices.Clone(attributes) }
+
+// attributes is never written to.
+var attributes = []Attribute{
+	{MailboxNumber, Text, "MailboxNumber"},
+	{Password, Secret, "Password"},
+	{FindMeEnabled, Text, "avUmFindMeEnabled"},
+	{RecordedName, Binary, "umRecordedName"},
+	{Community, Text, "Community"},
+	{ClassOfService, Text, "ClassNo"},
+	{ASCIIName, Text, "asciiName"},
+	{CommonName, Text, "cn"},
+	{LastName, Text, "sn"},
+	{FirstName, Text, "givenName"},
+	{Phone, Text, "telephoneNumber"},
+	{NumericAddress, Text, "NumericAddress"},
+	{Misc1, Text, "Misc1"},
+	{Misc2, Text, "Misc2"},
+	{Misc3, Text, "Misc3"},
+	{Misc4, Text, "Misc4"},
 }

@@ -31,7 +31,7 @@ func (d Digester) Digest(column Column, value []byte) []byte {
 }
 
 func natureOf(column Column) Nature {
-	for _, a := range Attributes() {
+	for _, a := range attributes {
 		if a.Column == column {
 			return a.Nature
 		}

@@ -43,17 +43,16 @@ func (s *Store) wanted(v *server) []string {
 // entry translates an entry. Protected tells only of its number here.
 func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 	m := s.opts.Mapping
+	all := make(map[attributeKey][][]byte, len(e.Attributes))
+	for _, a := range e.Attributes {
+		key := v.key(a.Name)
+		all[key] = append(all[key], a.ByteValues...)
+	}
 	values := func(name string) [][]byte {
 		if name == "" {
 			return nil
 		}
-		var all [][]byte
-		for _, a := range e.Attributes {
-			if v.schema.same(a.Name, name) {
-				all = append(all, a.ByteValues...)
-			}
-		}
-		return all
+		return all[v.key(name)]
 	}
 	first := func(name string) string {
 		if found := values(name); len(found) > 0 {
@@ -74,7 +73,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 	entry.Login = login(m.Login, func(name string) string {
 		found := values(name)
 		switch {
-		case v.schema.same(name, m.Names[directory.MailboxNumber]):
+		case v.key(name) == v.key(m.Names[directory.MailboxNumber]):
 			return entry.Number
 		case len(found) == 1:
 			return string(found[0])

@@ -14,28 +14,31 @@ import (
 	"mailmirror/internal/fault"
 )
 
-// specimens is how many entries are looked at for one that is not protected.
-const specimens = 20
+const (
+	// specimens is how many entries are looked at, and one of specimenOf tried.
+	specimens  = 20
+	specimenOf = 4
+)
 
 // Rights is what was found out about writing, where nothing was written.
 type Rights struct {
 	// Writable are the attributes that may be written, as the mapping names them.
 	Writable []string
-	// TriedOn is the name of the entry that stands for all; "" where there is none.
+	// TriedOn is the name of the entry that was tried first; "" where none was.
 	TriedOn string
 	// Faults are what may not, Advice what could not be found out: sentences for the
 	// operator.
 	Faults, Advice []string
 }
 
-// CheckRights finds out which of the mapping's attributes the trusted server may
+// CheckRights finds out which attributes of the columns the trusted server may
 // write, by requests that cannot be carried out, none at or after the deadline of
 // ctx. Each adds a value that nobody has, takes it away, and takes it away once more,
-// which fails, and a modification is made as a whole or not at all (RFC 4511, 4.6);
-// a server that made it nevertheless would leave the entry as it was. OpenLDAP and
-// 389 Directory Server look at the rights first. With its error it returns what was
-// found before.
-func (s *Store) CheckRights(ctx context.Context) (Rights, error) {
+// which fails, and a modification is made as a whole or not at all (RFC 4511, 4.6).
+// OpenLDAP and 389 Directory Server look at the rights first; others are not tried.
+// What one entry refuses is tried on some others: rights may be another's there. With
+// its error it returns what was found before.
+func (s *Store) CheckRights(ctx context.Context, columns []directory.Column) (Rights, error) {
 	session, err := s.Open(ctx)
 	if err != nil {
 		return Rights{}, err
@@ -45,75 +48,113 @@ func (s *Store) CheckRights(ctx context.Context) (Rights, error) {
 	if err != nil {
 		return Rights{}, err
 	}
-	entry, err := session.specimen(ctx, v)
+	if v.name != openLDAP && !strings.HasPrefix(v.name, ds389) {
+		return Rights{Advice: []string{"of this kind of server it is not known whether the right to write can be tried without a change: the first run tells"}}, nil
+	}
+	entries, err := session.specimens(ctx, v)
 	switch {
 	case err != nil:
 		return Rights{}, err
-	case entry == nil:
+	case len(entries) == 0:
 		return Rights{Advice: []string{"there is no entry yet that is not protected, on which the right to write could be tried: the first run tells"}}, nil
 	}
-	t := trial{session: session, entry: *entry, value: strconv.FormatInt(time.Now().UnixNano(), 10)}
-	err = t.attributes(ctx)
-	return t.found(v), err
+	t := trial{session: session, value: strconv.FormatInt(time.Now().UnixNano(), 10)}
+	for _, c := range mapped(s.opts.Mapping) {
+		if slices.Contains(columns, c) {
+			t.answers = append(t.answers, answer{attribute: s.opts.Mapping.Names[c], column: c})
+		}
+	}
+	err = t.run(ctx, entries)
+	return t.found(), err
 }
 
-// specimen picks an entry that is not protected; nil where the first ones all are.
-func (s *Session) specimen(ctx context.Context, v *server) (*directory.Entry, error) {
-	page, err := s.page(ctx, s.search(v, mailboxes(s.store.opts.Mapping)), specimens, nil)
+// specimens picks entries that are not protected, from all over the first ones.
+func (s *Session) specimens(ctx context.Context, v *server) ([]directory.Entry, error) {
+	filter := mailboxes(s.store.opts.Mapping)
+	if s.store.shield != "" {
+		filter = both(filter, "(!"+s.store.shield+")")
+	}
+	page, err := s.page(ctx, s.search(v, filter), specimens, nil)
 	if err != nil && !isCode(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded) {
 		return nil, s.readFailed("look for an entry to try rights on", err)
 	}
+	var found []directory.Entry
 	for _, e := range page.Entries {
-		entry := s.store.entry(v, e)
-		switch err := s.shield(ctx, &entry); {
-		case fault.Is(err, fault.Conflict): // it has gone
-		case err != nil:
-			return nil, err
-		case !entry.Protected:
-			return &entry, nil
+		if entry := s.store.entry(v, e); !entry.Protected {
+			found = append(found, entry)
 		}
 	}
-	return nil, nil
+	var some []directory.Entry
+	for i := 0; i < len(found); i += specimenOf {
+		some = append(some, found[i])
+	}
+	return some, nil
 }
 
-// trial is one look at the rights to an entry's attributes.
+// trial is one look at the rights to the attributes of entries.
 type trial struct {
 	session *Session
-	entry   directory.Entry
 	value   string // one that nobody has
+	first   string // the name of the entry that was tried first
 	answers []answer
 }
 
-// answer is what the server said to the change of an attribute.
+// answer is what the server said last to the change of an attribute.
 type answer struct {
 	attribute string
 	column    directory.Column
+	tries     int // how many entries were tried
 	code      uint16
 }
 
-func (t *trial) attributes(ctx context.Context) error {
-	m := t.session.store.opts.Mapping
-	for _, c := range mapped(m) {
-		code, err := t.change(ctx, m.Names[c], t.value)
-		if err == nil && code == ldap.LDAPResultInvalidAttributeSyntax {
-			// It may be a Boolean (RFC 4517, 3.3.3): the one that the entry has not.
-			other := "TRUE"
-			if slices.ContainsFunc(t.entry.Values[c], func(v []byte) bool { return strings.EqualFold(string(v), other) }) {
-				other = "FALSE"
+func (a answer) String() string { return fmt.Sprintf("%s (%s)", a.attribute, a.column) }
+
+// run tries the entries until each attribute was taken of one.
+func (t *trial) run(ctx context.Context, entries []directory.Entry) error {
+	t.first = entries[0].DN
+	for _, e := range entries {
+		for i := range t.answers {
+			a := &t.answers[i]
+			if a.taken() {
+				continue
 			}
-			code, err = t.change(ctx, m.Names[c], other)
+			code, err := t.attribute(ctx, e, *a)
+			if err != nil {
+				return err
+			}
+			a.code = code
+			a.tries++
 		}
-		if err != nil {
-			return err
-		}
-		t.answers = append(t.answers, answer{m.Names[c], c, code})
 	}
 	return nil
 }
 
+// taken reports whether an answer is one that comes after a look at the rights.
+func (a answer) taken() bool {
+	switch a.code {
+	case ldap.LDAPResultSuccess, ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultInappropriateMatching,
+		ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultObjectClassViolation, ldap.LDAPResultNotAllowedOnRDN:
+		return a.tries > 0
+	}
+	return false
+}
+
+func (t *trial) attribute(ctx context.Context, e directory.Entry, a answer) (uint16, error) {
+	code, err := t.change(ctx, e.DN, a.attribute, t.value)
+	if err == nil && code == ldap.LDAPResultInvalidAttributeSyntax {
+		// It may be a Boolean (RFC 4517, 3.3.3): the one that the entry has not.
+		other := "TRUE"
+		if slices.ContainsFunc(e.Values[a.column], func(v []byte) bool { return strings.EqualFold(string(v), other) }) {
+			other = "FALSE"
+		}
+		return t.change(ctx, e.DN, a.attribute, other)
+	}
+	return code, err
+}
+
 // change asks for what cannot be done, and returns the code of the server's answer.
-func (t *trial) change(ctx context.Context, attribute, value string) (uint16, error) {
-	request := &ldap.ModifyRequest{DN: t.entry.DN}
+func (t *trial) change(ctx context.Context, dn, attribute, value string) (uint16, error) {
+	request := &ldap.ModifyRequest{DN: dn}
 	request.Add(attribute, []string{value})
 	request.Delete(attribute, []string{value})
 	request.Delete(attribute, []string{value})
@@ -129,25 +170,28 @@ func (t *trial) change(ctx context.Context, attribute, value string) (uint16, er
 }
 
 // found says what the answers mean, all of one cause in one sentence.
-func (t *trial) found(v *server) Rights {
-	r := Rights{TriedOn: t.entry.DN}
-	if !slices.ContainsFunc([]string{openLDAP, ds389}, func(known string) bool { return strings.HasPrefix(v.name, known) }) {
-		r.Advice = append(r.Advice, "whether this kind of server looks at the rights before it looks at values is not known: the first run tells what may be written")
-	}
+func (t *trial) found() Rights {
+	r := Rights{TriedOn: t.first}
+	var partly []string
 	var codes []uint16
 	of := map[uint16][]string{}
 	for _, a := range t.answers {
-		switch a.code {
-		case ldap.LDAPResultSuccess, ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultInappropriateMatching,
-			ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultObjectClassViolation, ldap.LDAPResultNotAllowedOnRDN:
-			// What is said after a look at the rights.
+		switch {
+		case a.tries == 0:
+		case a.taken():
 			r.Writable = append(r.Writable, a.attribute)
-			continue
+			if a.tries > 1 {
+				partly = append(partly, a.String())
+			}
+		default:
+			if of[a.code] == nil {
+				codes = append(codes, a.code)
+			}
+			of[a.code] = append(of[a.code], a.String())
 		}
-		if of[a.code] == nil {
-			codes = append(codes, a.code)
-		}
-		of[a.code] = append(of[a.code], fmt.Sprintf("%s (%s)", a.attribute, a.column))
+	}
+	if len(partly) > 0 {
+		r.Advice = append(r.Advice, "as a target, it takes "+strings.Join(partly, ", ")+" of some entries, and not of "+t.first)
 	}
 	for _, code := range codes {
 		what := strings.Join(of[code], ", ")

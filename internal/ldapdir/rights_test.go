@@ -17,21 +17,23 @@ func TestRightsTold(t *testing.T) {
 		missing = uint16(ldap.LDAPResultNoSuchAttribute)
 		hint    = ": insufficient access rights (50); give the bind DN the right to write below the base DN"
 	)
-	told := func(kind string, codes ...uint16) Rights {
-		tried := trial{entry: directory.Entry{Ref: directory.Ref{DN: "cn=Ann"}}}
-		for i, name := range []string{"a", "b", "c"}[:len(codes)] {
-			tried.answers = append(tried.answers, answer{name, directory.Column(name), codes[i]})
+	told := func(answers ...answer) Rights {
+		tried := trial{first: "cn=Ann", answers: answers}
+		for i := range answers {
+			answers[i].attribute, answers[i].column = "abc"[i:i+1], directory.Column("ABC"[i:i+1])
 		}
-		return tried.found(&server{name: kind})
+		return tried.found()
 	}
+	once := func(code uint16) answer { return answer{code: code, tries: 1} }
 	for name, test := range map[string]struct{ got, want Rights }{
-		"all":    {told("OpenLDAP", missing, 0, missing), Rights{Writable: []string{"a", "b", "c"}}},
-		"two":    {told("389 Project", no, missing, no), Rights{Writable: []string{"b"}, Faults: []string{"as a target, it refuses a (a), c (c)" + hint}}},
-		"none":   {told("OpenLDAP", no, no, no), Rights{Faults: []string{"as a target, it takes no change" + hint}}},
-		"busy":   {told("OpenLDAP", missing, busy, no), Rights{Writable: []string{"a"}, Faults: []string{"as a target, it refuses c (c)" + hint}, Advice: []string{"whether it takes b (b) cannot be tried: busy (51): the first run tells"}}},
-		"silent": {told("OpenLDAP"), Rights{}},
-		"another kind": {told("Novell", missing), Rights{Writable: []string{"a"},
-			Advice: []string{"whether this kind of server looks at the rights before it looks at values is not known: the first run tells what may be written"}}},
+		"all":        {told(once(missing), once(0), once(missing)), Rights{Writable: []string{"a", "b", "c"}}},
+		"one of all": {told(once(no), once(missing), once(no)), Rights{Writable: []string{"b"}, Faults: []string{"as a target, it refuses a (A), c (C)" + hint}}},
+		"none":       {told(once(no), once(no), once(no)), Rights{Faults: []string{"as a target, it takes no change" + hint}}},
+		"busy": {told(once(missing), once(busy), once(no)), Rights{Writable: []string{"a"}, Faults: []string{"as a target, it refuses c (C)" + hint},
+			Advice: []string{"whether it takes b (B) cannot be tried: busy (51): the first run tells"}}},
+		"of some entries": {told(once(missing), answer{code: missing, tries: 2}), Rights{Writable: []string{"a", "b"},
+			Advice: []string{"as a target, it takes b (B) of some entries, and not of cn=Ann"}}},
+		"broken off": {told(once(no), answer{}), Rights{Faults: []string{"as a target, it refuses a (A)" + hint}}},
 	} {
 		test.want.TriedOn = "cn=Ann"
 		if diff := cmp.Diff(test.want, test.got); diff != "" {

@@ -65,18 +65,23 @@ func (s *schema) class(name string) (*objectClass, bool) {
 	return c, ok
 }
 
-// same reports whether two names are of one attribute.
-func (s *schema) same(a, b string) bool {
-	if strings.EqualFold(a, b) {
-		return true
-	}
-	if s == nil {
-		return false
-	}
-	x, known := s.attribute(a)
-	y, also := s.attribute(b)
-	return known && also && x == y
+// attributeKey is the same for all names of one attribute.
+type attributeKey struct {
+	known *attributeType
+	name  string // in lower case, of one that is not known
 }
+
+func (s *schema) key(name string) attributeKey {
+	if s != nil {
+		if a, ok := s.attribute(name); ok {
+			return attributeKey{known: a}
+		}
+	}
+	return attributeKey{name: strings.ToLower(name)}
+}
+
+// same reports whether two names are of one attribute.
+func (s *schema) same(a, b string) bool { return s.key(a) == s.key(b) }
 
 // contents lists what entries of the classes must and may have, those of the
 // classes above included, and whether they may have anything.

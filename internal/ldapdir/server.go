@@ -32,6 +32,21 @@ type server struct {
 	// id and version are the attributes that name an entry for its life, and
 	// that change with it; "" where there are none.
 	id, version string
+	// keys remembers those of names: an extract asks for the same few of every entry.
+	keys map[string]attributeKey
+}
+
+func (v *server) key(name string) attributeKey {
+	key, known := v.keys[name]
+	if known {
+		return key
+	}
+	if v.keys == nil {
+		v.keys = map[string]attributeKey{}
+	}
+	key = v.schema.key(name)
+	v.keys[name] = key
+	return key
 }
 
 func (v *server) has(control string) bool { return slices.Contains(v.controls, control) }

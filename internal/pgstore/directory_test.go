@@ -442,8 +442,14 @@ func TestDirectoryLease(t *testing.T) {
 	must(t, s.EndDirectoryLease(ctx, next, false))
 	wantKind(t, second(s.TakeDirectoryLease(ctx, link, ttl, time.Hour)), fault.Conflict)
 	sql(t, dsn, `UPDATE directory_leases SET expires_at = expires_at - interval '2 hours'`)
-	_, err = s.TakeDirectoryLease(ctx, link, ttl, time.Hour)
+	next, err = s.TakeDirectoryLease(ctx, link, ttl, time.Hour)
 	must(t, err)
+	// So it is for who would wait less long.
+	must(t, s.EndDirectoryLease(ctx, next, false))
+	_, err = s.TakeDirectoryLease(ctx, link, ttl, 0)
+	if held, ok := errors.AsType[*copier.LeaseHeldError](err); !ok || held.Wait < 59*time.Minute {
+		t.Errorf("a lease within the fence of the one before: %v", err)
+	}
 	sql(t, dsn, `UPDATE directory_leases SET expires_at = expires_at - interval '2 hours'`)
 	must(t, s.RemoveLink(ctx, link))
 }

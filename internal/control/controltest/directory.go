@@ -26,9 +26,11 @@ type Directory struct {
 	Holds   []control.DirectoryHold
 	// LoginsOf are those of stores; of another one they are the numbers.
 	LoginsOf map[string]*directory.Logins
-	// LeaseRefused is why no lease is given; Leased is the link whose one is held.
+	// LeaseRefused is why no lease is given; Leased is the link whose one is held, and
+	// EndedUnclean those whose holder did not know what may be on its way still.
 	LeaseRefused error
 	Leased       string
+	EndedUnclean []string
 }
 
 var _ control.DirectoryRepository = (*Directory)(nil)
@@ -49,8 +51,11 @@ func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ ti
 }
 
 // EndDirectoryLease implements control.DirectoryRuns.
-func (d *Directory) EndDirectoryLease(context.Context, control.DirectoryLease, bool) error {
+func (d *Directory) EndDirectoryLease(_ context.Context, l control.DirectoryLease, clean bool) error {
 	d.Leased = ""
+	if !clean {
+		d.EndedUnclean = append(d.EndedUnclean, l.Link)
+	}
 	return nil
 }
 
@@ -201,16 +206,17 @@ type DirectoryChecker struct {
 	Reports map[string]control.DirectoryReport
 	Faults  map[string]error
 	Rights  map[string]control.DirectoryRights
-	// OnRights is called before CheckRights answers.
-	OnRights func(ctx context.Context, store string)
+	// OnRights is called before CheckRights answers, with its error.
+	OnRights func(ctx context.Context, store string, columns []directory.Column) error
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore) (control.DirectoryRights, error) {
+func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore, columns []directory.Column) (control.DirectoryRights, error) {
+	var err error
 	if c.OnRights != nil {
-		c.OnRights(ctx, d.Store)
+		err = c.OnRights(ctx, d.Store, columns)
 	}
-	return c.Rights[d.Store], nil
+	return c.Rights[d.Store], err
 }
 
 // CheckDirectory implements control.DirectoryChecker.

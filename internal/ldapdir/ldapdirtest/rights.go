@@ -26,6 +26,7 @@ func rights(t *testing.T, k Kind) {
 		writable []string
 		fault    string
 		advice   string
+		columns  []directory.Column // all, where none is named
 		change   func(*ldapdir.Options)
 	}{
 		"everything":       {wish: Wish{LDIF: two}, writable: all},
@@ -34,8 +35,9 @@ func rights(t *testing.T, k Kind) {
 		"only a protected": {wish: Wish{LDIF: boxes(base, 1)}, advice: "there is no entry yet that is not protected", change: func(o *ldapdir.Options) { o.Mapping.Protected = []string{"(MailboxNumber=*)"} }},
 		"attributes": {wish: Wish{LDIF: two, Refuse: []string{"Password", "avUmFindMeEnabled"}}, writable: without("Password", "avUmFindMeEnabled"),
 			fault: "refuses Password (password), avUmFindMeEnabled (find_me_enabled): insufficient access rights (50); "},
-		"none":      {wish: Wish{LDIF: two, Refuse: all}, fault: "takes no change: insufficient access rights (50); "},
-		"read-only": {wish: Wish{LDIF: two, ReadOnly: true}, fault: "takes no change: unwilling to perform (53); the server, or this directory of it, may be read-only"},
+		"what is not mirrored": {wish: Wish{LDIF: two, Refuse: []string{"Misc4"}}, columns: []directory.Column{directory.MailboxNumber, directory.Misc1}, writable: []string{"MailboxNumber", "Misc1"}},
+		"none":                 {wish: Wish{LDIF: two, Refuse: all}, fault: "takes no change: insufficient access rights (50); "},
+		"read-only":            {wish: Wish{LDIF: two, ReadOnly: true}, fault: "takes no change: unwilling to perform (53); the server, or this directory of it, may be read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := k.Start(t, test.wish)
@@ -48,7 +50,13 @@ func rights(t *testing.T, k Kind) {
 				t.Fatal(err)
 			}
 			before := dump(t, d)
-			r, err := store.CheckRights(t.Context())
+			columns := test.columns
+			if columns == nil {
+				for _, a := range directory.Attributes() {
+					columns = append(columns, a.Column)
+				}
+			}
+			r, err := store.CheckRights(t.Context(), columns)
 			if err != nil {
 				t.Fatal(err)
 			}

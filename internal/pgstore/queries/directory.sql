@@ -204,17 +204,18 @@ WHERE h.link = @link AND h.number = ANY (@numbers::text[]) AND h.run_id = @run_i
 -- name: ForgetDirectoryFailures :execrows
 DELETE FROM directory_failures WHERE link = @link AND (@number::text = '' OR number = @number);
 
--- TakeDirectoryLease returns no row where another may still write.
+-- TakeDirectoryLease returns no row where another may still write: what it sent is
+-- waited for as long as its own fence says, or that of the one who asks.
 -- name: TakeDirectoryLease :one
 INSERT INTO directory_leases AS l (link, epoch, expires_at, clean, fence)
 VALUES (@link, 0, clock_timestamp() + sqlc.arg(ttl)::interval, false, sqlc.arg(fence)::interval)
 ON CONFLICT (link) DO UPDATE
 SET epoch = 0, expires_at = clock_timestamp() + sqlc.arg(ttl)::interval, clean = false, fence = sqlc.arg(fence)::interval
-WHERE l.clean OR l.expires_at + sqlc.arg(fence)::interval <= clock_timestamp()
+WHERE l.clean OR l.expires_at + greatest(l.fence, sqlc.arg(fence)::interval) <= clock_timestamp()
 RETURNING l.epoch;
 
 -- name: DirectoryLeaseWait :one
-SELECT (expires_at + sqlc.arg(fence)::interval - clock_timestamp())::interval AS wait
+SELECT (expires_at + greatest(fence, sqlc.arg(fence)::interval) - clock_timestamp())::interval AS wait
 FROM directory_leases WHERE link = @link;
 
 -- name: RenewDirectoryLease :execrows

@@ -131,7 +131,7 @@ func (q *Queries) DirectoryJoiners(ctx context.Context, link string) ([]string, 
 }
 
 const DirectoryLeaseWait = `-- name: DirectoryLeaseWait :one
-SELECT (expires_at + $1::interval - clock_timestamp())::interval AS wait
+SELECT (expires_at + greatest(fence, $1::interval) - clock_timestamp())::interval AS wait
 FROM directory_leases WHERE link = $2
 `
 
@@ -986,7 +986,7 @@ INSERT INTO directory_leases AS l (link, epoch, expires_at, clean, fence)
 VALUES ($1, 0, clock_timestamp() + $2::interval, false, $3::interval)
 ON CONFLICT (link) DO UPDATE
 SET epoch = 0, expires_at = clock_timestamp() + $2::interval, clean = false, fence = $3::interval
-WHERE l.clean OR l.expires_at + $3::interval <= clock_timestamp()
+WHERE l.clean OR l.expires_at + greatest(l.fence, $3::interval) <= clock_timestamp()
 RETURNING l.epoch
 `
 
@@ -996,7 +996,8 @@ type TakeDirectoryLeaseParams struct {
 	Fence time.Duration
 }
 
-// TakeDirectoryLease returns no row where another may still write.
+// TakeDirectoryLease returns no row where another may still write: what it sent is
+// waited for as long as its own fence says, or that of the one who asks.
 func (q *Queries) TakeDirectoryLease(ctx context.Context, arg TakeDirectoryLeaseParams) (int64, error) {
 	row := q.db.QueryRow(ctx, TakeDirectoryLease, arg.Link, arg.Ttl, arg.Fence)
 	var epoch int64
