@@ -16,7 +16,7 @@ import (
 // heardOf listens until n reports are there, and returns them.
 func heardOf(t *testing.T, c watch.Conn, n int) []watch.Report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []watch.Report
 	err := c.Listen(ctx, func(r watch.Report) {
