@@ -56,7 +56,7 @@ func (s *Store) CheckRights(ctx context.Context, columns []directory.Column) (Ri
 	case err != nil:
 		return Rights{}, err
 	case len(entries) == 0:
-		return Rights{Advice: []string{"there is no entry yet that is not protected, on which the right to write could be tried: the first run tells"}}, nil
+		return Rights{Advice: []string{"no entry was found that is not protected, on which the right to write could be tried: the first run tells"}}, nil
 	}
 	t := trial{session: session, value: strconv.FormatInt(time.Now().UnixNano(), 10)}
 	for _, c := range mapped(s.opts.Mapping) {
@@ -191,7 +191,7 @@ func (t *trial) found() Rights {
 		}
 	}
 	if len(partly) > 0 {
-		r.Advice = append(r.Advice, "as a target, it takes "+strings.Join(partly, ", ")+" of some entries, and not of "+t.first)
+		r.Advice = append(r.Advice, "as a target, it takes "+strings.Join(partly, ", ")+" of some entries, and did not of "+t.first)
 	}
 	for _, code := range codes {
 		what := strings.Join(of[code], ", ")

@@ -32,7 +32,7 @@ func TestRightsTold(t *testing.T) {
 		"busy": {told(once(missing), once(busy), once(no)), Rights{Writable: []string{"a"}, Faults: []string{"as a target, it refuses c (C)" + hint},
 			Advice: []string{"whether it takes b (B) cannot be tried: busy (51): the first run tells"}}},
 		"of some entries": {told(once(missing), answer{code: missing, tries: 2}), Rights{Writable: []string{"a", "b"},
-			Advice: []string{"as a target, it takes b (B) of some entries, and not of cn=Ann"}}},
+			Advice: []string{"as a target, it takes b (B) of some entries, and did not of cn=Ann"}}},
 		"broken off": {told(once(no), answer{}), Rights{Faults: []string{"as a target, it refuses a (A)" + hint}}},
 	} {
 		test.want.TriedOn = "cn=Ann"

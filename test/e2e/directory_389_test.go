@@ -37,7 +37,7 @@ func TestDirectoryOn389(t *testing.T) {
 			}
 		}
 	}
-	check("389", "there is no entry yet")
+	check("389", "no entry was found")
 	r.startWorker()
 	same := func(when string) {
 		t.Helper()

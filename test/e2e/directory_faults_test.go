@@ -122,7 +122,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 			}
 			kept("store check " + store)
 		}
-		check("dr", 0, true, "of some entries, and not of MailboxNumber=2001,")
+		check("dr", 0, true, "of some entries, and did not of MailboxNumber=2001,")
 		check("production", 0, false, "60 mailboxes")
 		for i := range 2 {
 			run := r.mirror(1)

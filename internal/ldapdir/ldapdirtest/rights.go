@@ -31,8 +31,8 @@ func rights(t *testing.T, k Kind) {
 	}{
 		"everything":       {wish: Wish{LDIF: two}, writable: all},
 		"only a number":    {wish: Wish{LDIF: boxes(base, 1)}, writable: all},
-		"no entry yet":     {advice: "there is no entry yet that is not protected"},
-		"only a protected": {wish: Wish{LDIF: boxes(base, 1)}, advice: "there is no entry yet that is not protected", change: func(o *ldapdir.Options) { o.Mapping.Protected = []string{"(MailboxNumber=*)"} }},
+		"no entry yet":     {advice: "no entry was found that is not protected"},
+		"only a protected": {wish: Wish{LDIF: boxes(base, 1)}, advice: "no entry was found that is not protected", change: func(o *ldapdir.Options) { o.Mapping.Protected = []string{"(MailboxNumber=*)"} }},
 		"attributes": {wish: Wish{LDIF: two, Refuse: []string{"Password", "avUmFindMeEnabled"}}, writable: without("Password", "avUmFindMeEnabled"),
 			fault: "refuses Password (password), avUmFindMeEnabled (find_me_enabled): insufficient access rights (50); "},
 		"what is not mirrored": {wish: Wish{LDIF: two, Refuse: []string{"Misc4"}}, columns: []directory.Column{directory.MailboxNumber, directory.Misc1}, writable: []string{"MailboxNumber", "Misc1"}},
