@@ -115,10 +115,7 @@ func columnViews(sides DirectorySides, source, target []directory.Entry) []Direc
 		return slices.SortedFunc(slices.Values(entries[0].Values[c]), bytes.Compare)
 	}
 	views := []DirectoryColumnView{}
-	for _, a := range directory.Attributes() {
-		if sides.SourceMapping.Names[a.Column] == "" || sides.TargetMapping.Names[a.Column] == "" {
-			continue
-		}
+	for _, a := range sides.TargetMapping.Mirrored(sides.SourceMapping) {
 		s, t := values(source, a.Column), values(target, a.Column)
 		views = append(views, DirectoryColumnView{Column: a.Column, Source: shownValues(a.Nature, s), Target: shownValues(a.Nature, t),
 			Equal: slices.EqualFunc(s, t, bytes.Equal)})

@@ -1,5 +1,7 @@
 package directory
 
+import "slices"
+
 // Scope is how deep below the base mailboxes are looked for (RFC 4511, 4.5.1.2).
 type Scope string
 
@@ -33,6 +35,12 @@ type Mapping struct {
 	// Protected are numbers, and filters in parentheses, of entries that are
 	// never changed or deleted.
 	Protected []string `json:"protected,omitempty"`
+}
+
+// Mirrored lists what both mappings have, in the order of Attributes: it is what
+// is mirrored between their stores.
+func (m Mapping) Mirrored(of Mapping) []Attribute {
+	return slices.DeleteFunc(Attributes(), func(a Attribute) bool { return m.Names[a.Column] == "" || of.Names[a.Column] == "" })
 }
 
 // DefaultMapping is that of the store whose attributes the columns are named

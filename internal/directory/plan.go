@@ -12,8 +12,8 @@ import (
 // differ: values are sets of bytes, and having none is not having an empty one.
 func (m Mapping) Differ(source, target *Entry, of Mapping) []Column {
 	var columns []Column
-	for _, a := range Attributes() {
-		if m.Names[a.Column] != "" && of.Names[a.Column] != "" && !sameSet(source.Values[a.Column], target.Values[a.Column]) {
+	for _, a := range m.Mirrored(of) {
+		if !sameSet(source.Values[a.Column], target.Values[a.Column]) {
 			columns = append(columns, a.Column)
 		}
 	}
@@ -175,9 +175,9 @@ func (m Mapping) create(source *Entry, of Mapping) ([]Operation, error) {
 	for _, class := range classes {
 		add.Attributes["objectClass"] = append(add.Attributes["objectClass"], []byte(class))
 	}
-	for _, a := range Attributes() {
+	for _, a := range m.Mirrored(of) {
 		name, values := m.Names[a.Column], source.Values[a.Column]
-		if name == "" || of.Names[a.Column] == "" || len(values) == 0 {
+		if len(values) == 0 {
 			continue
 		}
 		add.Attributes[name] = sorted(values)

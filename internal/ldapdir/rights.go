@@ -78,17 +78,19 @@ func (s *Session) specimens(ctx context.Context, v *server) ([]directory.Entry, 
 	if err != nil && !isCode(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded) {
 		return nil, s.readFailed("look for an entry to try rights on", err)
 	}
-	var found []directory.Entry
+	var picked []directory.Entry
+	free := 0
 	for _, e := range page.Entries {
-		if entry := s.store.entry(v, e); !entry.Protected {
-			found = append(found, entry)
+		entry := s.store.entry(v, e)
+		if entry.Protected {
+			continue
 		}
+		if free%specimenOf == 0 {
+			picked = append(picked, entry)
+		}
+		free++
 	}
-	var some []directory.Entry
-	for i := 0; i < len(found); i += specimenOf {
-		some = append(some, found[i])
-	}
-	return some, nil
+	return picked, nil
 }
 
 // trial is one look at the rights to the attributes of entries.

@@ -43,10 +43,8 @@ func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger stri
 			return err
 		}
 		p := sqlcgen.InsertDirectoryRunParams{RunID: runID, Link: link, Trigger: trigger, Columns: []string{}, Protected: []string{}}
-		for _, a := range directory.Attributes() {
-			if source.Names[a.Column] != "" && target.Names[a.Column] != "" {
-				p.Columns = append(p.Columns, string(a.Column))
-			}
+		for _, a := range target.Mirrored(source) {
+			p.Columns = append(p.Columns, string(a.Column))
 		}
 		for _, text := range target.Protected {
 			if !strings.HasPrefix(text, "(") {

@@ -1,0 +1,94 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+)
+
+const (
+	// rightsTime is how long a try of rights may take, and rightsFence how long after
+	// that one may still be on its way whose process died.
+	rightsTime  = 15 * time.Second
+	rightsFence = 2 * time.Second
+)
+
+// tryRights adds to a report what may be written of what links mirror. What is the
+// source of links alone receives nothing but reads. It is tried as runs write, under
+// the lease of the target's directory, and so not while the mirror is suspended.
+func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryReport) error {
+	const untried = ": whether it may be written was not tried"
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return err
+	}
+	columns, link, err := c.mirroredInto(ctx, d, links)
+	switch {
+	case err != nil:
+		return err
+	case link == "" && !slices.ContainsFunc(links, func(l Link) bool { return l.Source == d.Store }):
+		r.Advice = append(r.Advice, "it is no link's target yet whose source has a directory"+untried)
+		return nil
+	case link == "":
+		return nil
+	}
+	lease, err := c.records.TakeDirectoryLease(ctx, link, rightsTime, rightsFence)
+	_, suspended := errors.AsType[*copier.SuspendedError](err)
+	_, held := errors.AsType[*copier.LeaseHeldError](err)
+	switch {
+	case suspended:
+		r.Advice = append(r.Advice, "the mirror is suspended"+untried)
+		return nil
+	case held:
+		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)
+		return nil
+	case err != nil:
+		return err
+	}
+	trying, cancel := context.WithDeadline(ctx, lease.Deadline)
+	defer cancel()
+	found, err := c.directoryChecker.CheckRights(trying, d, columns)
+	r.Writable, r.TriedOn = found.Writable, found.TriedOn
+	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
+	// Whoever comes next waits for what may still be on its way.
+	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancelEnding()
+	endErr := c.records.EndDirectoryLease(ending, lease, err == nil)
+	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
+		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
+		err = nil
+	}
+	if err == nil && !fault.Is(endErr, fault.Conflict) {
+		err = endErr
+	}
+	return err
+}
+
+// mirroredInto returns the columns that links write into a directory, and one of
+// these links; "" where there is none.
+func (c *Control) mirroredInto(ctx context.Context, d DirectoryStore, links []Link) (columns []directory.Column, link string, err error) {
+	for _, l := range links {
+		if l.Target != d.Store {
+			continue
+		}
+		source, has, err := c.records.DirectoryStore(ctx, l.Source)
+		if err != nil {
+			return nil, "", err
+		}
+		if !has {
+			continue
+		}
+		link = l.Name
+		for _, a := range d.Mapping.Mirrored(source.Mapping) {
+			if !slices.Contains(columns, a.Column) {
+				columns = append(columns, a.Column)
+			}
+		}
+	}
+	return columns, link, nil
+}
