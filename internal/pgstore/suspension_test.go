@@ -232,8 +232,13 @@ func TestSuspensionRace(t *testing.T) {
 			}
 		}
 		still.Store(0)
+		before := taken.Load()
 		_, err = s.Resume(ctx, control.Request{Epoch: got.Epoch})
 		must(t, err)
+		// The next suspension comes upon somebody who has a lease, or had one.
+		for deadline := time.Now().Add(time.Minute); taken.Load() == before && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	close(stop)
 	wg.Wait()
