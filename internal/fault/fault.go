@@ -39,6 +39,10 @@ type Error struct {
 	Err error
 	// Hint tells the operator what to try; it may be empty.
 	Hint string
+	// Lost is true if the server closed the connection, or the network did,
+	// before the command was answered. A deadline of our own is no such end: the
+	// server may still be working.
+	Lost bool
 }
 
 // Error returns "op: cause", without the hint, which callers show apart.
@@ -97,6 +101,12 @@ func HintOf(err error) string {
 		}
 	}
 	return ""
+}
+
+// Lost reports whether err is, or wraps, the loss of a connection; see Error.Lost.
+func Lost(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Lost
 }
 
 // Wrap puts an operation before err and keeps its kind and hint. A nil error

@@ -123,3 +123,13 @@ func TestText(t *testing.T) {
 		})
 	}
 }
+
+func TestLost(t *testing.T) {
+	lost := &fault.Error{Kind: fault.Transient, Op: "read messages", Lost: true}
+	if !fault.Lost(fault.Wrap(lost, "look")) {
+		t.Error("a wrapped loss is none")
+	}
+	if fault.Lost(fault.Newf(fault.Transient, "busy")) || fault.Lost(nil) {
+		t.Error("an answer is a loss")
+	}
+}
