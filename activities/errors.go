@@ -54,12 +54,13 @@ func innermost(err error) error {
 
 // applicationError is the one place where an error becomes Temporal's. Its
 // type is the fault kind, its detail the hint. The kinds that time does not
-// mend are not retried; wait, where above 0, replaces the interval of the
-// retry policy. The cause is left behind: its text is in the message already.
+// correct are not retried, unless the database caused them; wait, where above 0,
+// replaces the interval of the retry policy. The cause is left behind: its text
+// is in the message already.
 func applicationError(err error, wait time.Duration) error {
 	kind, text, hint := describe(err)
 	options := temporal.ApplicationErrorOptions{
-		NonRetryable:   kind == fault.Permanent || kind == fault.Config,
+		NonRetryable:   lasting(kind) && !errors.Is(err, fault.ErrDatabase),
 		NextRetryDelay: wait,
 	}
 	if hint != "" {
@@ -72,12 +73,17 @@ func applicationError(err error, wait time.Duration) error {
 	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
 }
 
+// lasting reports a kind of error that trying again does not correct.
+func lasting(kind fault.Kind) bool {
+	return kind == fault.Permanent || kind == fault.Config || kind == fault.NotFound
+}
+
 // patientError is applicationError for work that has to go on whatever is wrong:
-// it is tried again after wait also where only an operator can mend it.
+// it is tried again after wait also where only an operator can correct it.
 func patientError(err error, wait time.Duration) error {
 	kind, text, hint := describe(err)
 	options := temporal.ApplicationErrorOptions{}
-	if kind == fault.Permanent || kind == fault.Config {
+	if lasting(kind) {
 		options.NextRetryDelay = wait
 	}
 	if hint != "" {

@@ -29,7 +29,7 @@ type Engine interface {
 // Links finds what belongs to a link.
 type Links interface {
 	// Stores returns the two stores of a link, ready to be opened. A link that
-	// does not exist (any more) is a Config fault.
+	// does not exist (any more) is a NotFound fault.
 	Stores(ctx context.Context, link string) (LinkStores, error)
 }
 
@@ -52,7 +52,7 @@ type LinkStores struct {
 
 // Records is what the activities need of the database.
 type Records interface {
-	// Mailbox returns a participating mailbox; a Config fault where it is none.
+	// Mailbox returns a participating mailbox; a NotFound fault where it is none.
 	Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, error)
 	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
 	// those after `after`.

@@ -264,7 +264,7 @@ func (p *pageReview) pass(ctx context.Context, numbers []mailbox.Number) error {
 	for _, number := range numbers {
 		_, err := p.ports.Records.MarkDirty(ctx, mailbox.Key{Link: p.in.Link, Number: number})
 		switch {
-		case fault.Is(err, fault.Config):
+		case fault.Is(err, fault.NotFound):
 			p.tally.drop(number)
 		case err != nil:
 			return err
@@ -369,7 +369,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 
 func (p *pageReview) failed(ctx context.Context, report copier.Report, err error) error {
 	box, boxErr := p.ports.Records.Mailbox(ctx, report.Key)
-	if fault.Is(boxErr, fault.Config) {
+	if fault.Is(boxErr, fault.NotFound) {
 		p.tally.drop(report.Key.Number)
 		return nil
 	} else if boxErr != nil {

@@ -99,7 +99,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	switch {
 	case ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
-	case fault.Is(err, fault.Config):
+	case fault.Is(err, fault.NotFound):
 		return SyncResult{State: SyncGone}, nil
 	case err != nil:
 		return SyncResult{}, applicationError(err, 0)
@@ -110,7 +110,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
-	case fault.Is(err, fault.Transient): // the database's trouble, not the mailbox's
+	case errors.Is(err, fault.ErrDatabase), fault.Is(err, fault.Transient): // the database's trouble, not the mailbox's
 		return SyncResult{}, applicationError(err, 0)
 	}
 	job := newJob(stores, key, box.DirtyGeneration, in.Trigger, activity.GetInfo(ctx).WorkflowExecution.RunID)
@@ -144,7 +144,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
-	case fault.Is(err, fault.Config):
+	case fault.Is(err, fault.NotFound):
 		result.State = SyncGone
 	case err != nil:
 		return SyncResult{}, applicationError(err, 0)
@@ -192,7 +192,7 @@ func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report
 	}
 	wait, parked, recordErr := a.recordFailure(ctx, box, report, err)
 	switch {
-	case fault.Is(recordErr, fault.Config):
+	case fault.Is(recordErr, fault.NotFound):
 		return SyncResult{State: SyncGone}, nil // removed from the link meanwhile
 	case recordErr != nil:
 		return SyncResult{}, applicationError(recordErr, 0)

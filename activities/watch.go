@@ -17,8 +17,8 @@ import (
 
 // WatchRecords is what listening needs of the database.
 type WatchRecords interface {
-	// WatchRoster returns whom a link listens to; a Config fault where there is
-	// no such link.
+	// WatchRoster returns whom a link listens to; a NotFound fault where there
+	// is no such link.
 	WatchRoster(ctx context.Context, link string) (control.WatchRoster, error)
 	// RosterChanges calls changed when WatchRoster may have another answer, and
 	// once at the beginning; it returns when it cannot tell any more.
@@ -44,25 +44,26 @@ type WatchPlan struct {
 
 // PlanWatch decides into how many shards the mailboxes of a link are cut, and
 // records it for the shards that are listening, which give up by themselves
-// what now belongs to others.
+// what now belongs to others. Only a database that answers that there is no such
+// link ends the listening; whatever else fails is tried again for ever.
 func (a *Activities) PlanWatch(ctx context.Context, link string) (WatchPlan, error) {
 	roster, err := a.ports.Watch.WatchRoster(ctx, link)
-	if fault.Is(err, fault.Config) {
+	if fault.Is(err, fault.NotFound) {
 		return WatchPlan{}, nil
 	}
 	if err != nil {
-		return WatchPlan{}, applicationError(err, 0)
+		return WatchPlan{}, patientError(err, listenAgain)
 	}
 	plan := WatchPlan{Shards: shardsOf(roster), Mailboxes: len(roster.Numbers)}
 	if plan.Shards == roster.Shards {
 		return plan, nil
 	}
 	err = a.ports.Watch.SetWatchShards(ctx, link, plan.Shards)
-	if fault.Is(err, fault.Config) {
+	if fault.Is(err, fault.NotFound) {
 		return WatchPlan{}, nil
 	}
 	if err != nil {
-		return WatchPlan{}, applicationError(err, 0)
+		return WatchPlan{}, patientError(err, listenAgain)
 	}
 	return plan, nil
 }
@@ -132,8 +133,8 @@ func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, 
 	return ListenResult{Outcome: outcome}, nil
 }
 
-// listenAgain is when listening is tried again that an operator has to mend
-// something for.
+// listenAgain is when listening is tried again that waits for an operator to
+// correct something.
 const listenAgain = 30 * time.Second
 
 // told is what a history may hold of a shard's health: no text of a server.
@@ -159,7 +160,7 @@ type shardPorts struct {
 // Plan implements watch.Roster.
 func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	roster, err := s.ports.Watch.WatchRoster(ctx, s.in.Link)
-	if fault.Is(err, fault.Config) {
+	if fault.Is(err, fault.NotFound) {
 		return watch.Plan{Gone: true}, nil
 	}
 	if err != nil {

@@ -60,7 +60,7 @@ func (w *World) WatchRoster(_ context.Context, link string) (control.WatchRoster
 		return control.WatchRoster{}, err
 	}
 	if w.listened.Gone {
-		return control.WatchRoster{}, fault.Newf(fault.Config, "there is no link %s", link)
+		return control.WatchRoster{}, fault.Newf(fault.NotFound, "there is no link %s", link)
 	}
 	r := control.WatchRoster{Link: control.Link{Name: link}, Source: w.listened.Store, Shards: w.listened.Shards}
 	for key := range w.boxes {

@@ -176,5 +176,5 @@ func (w *World) called(method string) error {
 }
 
 func unknown(key mailbox.Key) error {
-	return fault.Newf(fault.Config, "mailbox %s does not participate in link %s", key.Number, key.Link)
+	return fault.Newf(fault.NotFound, "mailbox %s does not participate in link %s", key.Number, key.Link)
 }

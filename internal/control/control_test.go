@@ -174,7 +174,7 @@ func TestTwoEndsOfALinkAreTwoServers(t *testing.T) {
 	if _, ok := errors.AsType[*control.InputError](err); !ok {
 		t.Errorf("a link of a store with itself: %v", err)
 	}
-	if _, err := w.AddLink(t.Context(), control.Link{Name: "x", Source: "prod", Target: "nowhere"}); !fault.Is(err, fault.Config) {
+	if _, err := w.AddLink(t.Context(), control.Link{Name: "x", Source: "prod", Target: "nowhere"}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a link to an unknown store: %v", err)
 	}
 }
@@ -256,7 +256,7 @@ func TestMailboxesAreAddedAllOrNone(t *testing.T) {
 	if left, _ := w.Mailboxes(t.Context(), "b"); len(left) != 0 {
 		t.Errorf("some were added: %v", left)
 	}
-	if _, err := w.RemoveMailboxes(t.Context(), "a", []mailbox.Number{"1", "9"}); !fault.Is(err, fault.Config) {
+	if _, err := w.RemoveMailboxes(t.Context(), "a", []mailbox.Number{"1", "9"}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an unknown number was removed: %v", err)
 	}
 	if n, err := w.RemoveMailboxes(t.Context(), "a", []mailbox.Number{"1", "2"}); n != 2 || err != nil {
@@ -381,7 +381,7 @@ func TestSync(t *testing.T) {
 	if g != 2 || err != nil || len(woken) != 1 || woken[0] != "{dr 1}operator" {
 		t.Errorf("generation %d, woken %v, %v", g, woken, err)
 	}
-	if _, err := w.Sync(t.Context(), mailbox.Key{Link: "dr", Number: "9"}); !fault.Is(err, fault.Config) || len(woken) != 1 {
+	if _, err := w.Sync(t.Context(), mailbox.Key{Link: "dr", Number: "9"}); !fault.Is(err, fault.NotFound) || len(woken) != 1 {
 		t.Errorf("a mailbox that does not take part: %v, woken %v", err, woken)
 	}
 }
@@ -420,7 +420,7 @@ func TestVerifyCountsEveryMailboxOnce(t *testing.T) {
 	if _, err := w.Verify(t.Context(), r, nil); err == nil || !strings.Contains(err.Error(), "2 of 3") {
 		t.Errorf("a mailbox that was never looked at passed for equal: %v", err)
 	}
-	if _, err := w.PlanVerify(t.Context(), "dr", []mailbox.Number{"9"}, false); !fault.Is(err, fault.Config) {
+	if _, err := w.PlanVerify(t.Context(), "dr", []mailbox.Number{"9"}, false); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a mailbox that does not take part: %v", err)
 	}
 }

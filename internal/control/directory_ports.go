@@ -10,7 +10,8 @@ import (
 // Directories finds the directories of a link.
 type Directories interface {
 	// Directories returns both, ready to be opened. A link that does not exist
-	// (any more), or of which a store has no directory, is a Config fault.
+	// (any more) is a NotFound fault; one of which a store has no directory is a
+	// Config fault.
 	Directories(ctx context.Context, link string) (LinkDirectories, error)
 }
 

@@ -70,7 +70,7 @@ func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox
 		return DirectoryEntryView{}, fault.Wrap(err, op)
 	}
 	if len(source)+len(target) == 0 {
-		return DirectoryEntryView{}, fault.New(fault.Config, op+": neither directory has it", nil, "")
+		return DirectoryEntryView{}, fault.New(fault.NotFound, op+": neither directory has it", nil, "")
 	}
 	v := DirectoryEntryView{Link: link, Number: number, Source: dns(source), Target: dns(target),
 		Columns: columnViews(sides, source, target), SourceLogin: loginOf(source), TargetLogin: loginOf(target)}

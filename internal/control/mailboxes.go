@@ -39,14 +39,14 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 	for _, n := range numbers {
 		_, err := c.repo.Mailbox(ctx, mailbox.Key{Link: link, Number: n})
 		switch {
-		case fault.Is(err, fault.Config):
+		case fault.Is(err, fault.NotFound):
 			unknown = append(unknown, err)
 		case err != nil:
 			return 0, err
 		}
 	}
 	if err := errors.Join(unknown...); err != nil {
-		return 0, fault.New(fault.Config, op, err, "nothing was removed; list those that take part with: mailmirror mailbox list "+link)
+		return 0, fault.New(fault.NotFound, op, err, "nothing was removed; list those that take part with: mailmirror mailbox list "+link)
 	}
 	return c.repo.RemoveMailboxes(ctx, link, numbers)
 }

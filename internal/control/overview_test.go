@@ -59,7 +59,7 @@ func TestStatusTellsWhatComesNext(t *testing.T) {
 	if n := next(); !n.RetryAt.Equal(w.now.Add(time.Minute)) {
 		t.Errorf("next retry: %+v", n)
 	}
-	if _, err := w.Status(t.Context(), "nothing"); !fault.Is(err, fault.Config) {
+	if _, err := w.Status(t.Context(), "nothing"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("an unknown link: %v", err)
 	}
 }
@@ -112,7 +112,7 @@ func TestHistoryOutlivesItsLink(t *testing.T) {
 	if h, err := w.History(t.Context(), "dr", "1", 10, false); err != nil || len(h) != 1 {
 		t.Errorf("a removed link: %v, %v", h, err)
 	}
-	if _, err := w.History(t.Context(), "never", "", 10, false); !fault.Is(err, fault.Config) {
+	if _, err := w.History(t.Context(), "never", "", 10, false); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a link that never was: %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Repository is what control needs of the database. Unknown names are a
-// Config fault that says what was looked for; names already taken and things
+// NotFound fault that says what was looked for; names already taken and things
 // still in use are a Conflict fault that says by what.
 type Repository interface {
 	GuardRepository

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -58,13 +59,17 @@ type ScheduleRecords interface {
 	RecordEvent(ctx context.Context, e Event) error
 }
 
+// ErrSpecRejected means that Temporal rejects when a schedule is to run.
+var ErrSpecRejected = errors.New("Temporal rejects this schedule")
+
 // ScheduleRunner is what schedules need of Temporal. A name that is not one of
-// a schedule is a Config fault.
+// a schedule is a NotFound fault.
 type ScheduleRunner interface {
 	// Schedules lists the schedules of all links and of the given ones, those
 	// that Temporal does not have included.
 	Schedules(ctx context.Context, links []string) ([]ScheduleInfo, error)
-	// ApplySchedule brings a schedule to what the database says.
+	// ApplySchedule brings a schedule to what the database says. Its error holds
+	// ErrSpecRejected where Temporal was asked and rejects that.
 	ApplySchedule(ctx context.Context, name string, links []string) error
 	PauseSchedule(ctx context.Context, name, note string) error
 	// UnpauseSchedule lets it go on, or, while the mirror is suspended, go on
@@ -125,7 +130,7 @@ func (c *Control) schedule(ctx context.Context, op, name string) (ScheduleInfo, 
 		}
 		names = append(names, s.Name)
 	}
-	return ScheduleInfo{}, nil, fault.New(fault.Config, op+": there is no schedule "+name, nil,
+	return ScheduleInfo{}, nil, fault.New(fault.NotFound, op+": there is no schedule "+name, nil,
 		"there are "+strings.Join(names, ", "))
 }
 
@@ -149,7 +154,7 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec ScheduleSpe
 		return ScheduleInfo{}, fault.Wrap(err, op)
 	}
 	if err := c.runner.ApplySchedule(ctx, name, links); err != nil {
-		if fault.Is(err, fault.Config) {
+		if errors.Is(err, ErrSpecRejected) {
 			// Temporal knows no such zone, or makes no sense of the cron line: it
 			// would refuse that at every start, too.
 			undo := c.recordSpec(context.WithoutCancel(ctx), name, before.Spec, !before.Set, who)

@@ -1,4 +1,4 @@
-// Package fault gives every error of Mailmirror one of four kinds.
+// Package fault gives every error of Mailmirror one of five kinds.
 //
 // Adapters classify an error once, at their edge; everything above them only
 // adds an operation or passes the error on. The kind decides what happens
@@ -19,15 +19,26 @@ const (
 	// starting, a lock. Try again with a growing interval.
 	Transient Kind = "transient"
 	// Permanent trouble stays until somebody changes the data: a message that
-	// the target refuses, a mailbox that does not exist.
+	// the target refuses, a mailbox that a store does not have.
 	Permanent Kind = "permanent"
 	// Conflict means that what was read is no longer so: another writer holds
 	// the lease, a UIDVALIDITY changed. Read again and plan anew.
 	Conflict Kind = "conflict"
-	// Config trouble is the operator's to mend: a wrong password, an unknown
+	// Config trouble is the operator's to correct: a wrong password, an unknown
 	// CA, a port that speaks another protocol.
 	Config Kind = "config"
+	// NotFound means that Mailmirror's own records were read and do not hold
+	// what was asked for: a link, a mailbox of a link, a run. It is the only
+	// kind that proves this. Work that ends for ever because its link is gone
+	// ends on NotFound and on nothing else.
+	NotFound Kind = "not_found"
 )
+
+// ErrDatabase is in the chain of every error with which Mailmirror's own
+// database refused a request or could not be asked. Such an error says nothing
+// about a mailbox, a link or a store, so nothing may be concluded from it:
+// whoever runs in the background tries again, whatever the error's kind.
+var ErrDatabase = errors.New("the database failed")
 
 // Error is a classified error. Its text never holds message content, a
 // password or any other credential.

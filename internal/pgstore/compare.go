@@ -126,5 +126,5 @@ func compareOf(row sqlcgen.CompareTotal) control.CompareRun {
 }
 
 func unknownCompare(runID string) error {
-	return fault.New(fault.Config, "there is no compare "+runID, nil, "")
+	return fault.New(fault.NotFound, "there is no compare "+runID, nil, "")
 }

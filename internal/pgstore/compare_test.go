@@ -53,11 +53,11 @@ func TestCompareRun(t *testing.T) {
 	}
 
 	_, err = s.CompareRun(ctx, "none")
-	wantKind(t, err, fault.Config)
-	wantKind(t, s.FinishCompare(ctx, "none"), fault.Config)
-	wantKind(t, s.AddCompareProgress(ctx, "none", 0, progress(1)), fault.Config)
+	wantKind(t, err, fault.NotFound)
+	wantKind(t, s.FinishCompare(ctx, "none"), fault.NotFound)
+	wantKind(t, s.AddCompareProgress(ctx, "none", 0, progress(1)), fault.NotFound)
 	run.RunID, run.Link = "r2", "none"
-	wantKind(t, s.StartCompare(ctx, run), fault.Config)
+	wantKind(t, s.StartCompare(ctx, run), fault.NotFound)
 }
 
 func TestStatus(t *testing.T) {
@@ -95,5 +95,5 @@ func TestStatus(t *testing.T) {
 		t.Errorf("Status of a link with nothing due: %+v", one)
 	}
 	_, err = s.Status(ctx, "none")
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 }

@@ -100,7 +100,7 @@ func kept(op string, text []byte, into any) error {
 	return nil
 }
 
-// mappings are those of a link's stores; a Config fault where one has none.
+// mappings are those of a link's stores; a NotFound fault where one has none.
 func mappings(ctx context.Context, q *sqlcgen.Queries, link string) (source, target directory.Mapping, err error) {
 	op := "read mappings of link " + link
 	row, err := q.DirectoryMappings(ctx, link)
@@ -116,7 +116,7 @@ func mappings(ctx context.Context, q *sqlcgen.Queries, link string) (source, tar
 		into  *directory.Mapping
 	}{{row.Source, row.SourceMapping, &source}, {row.Target, row.TargetMapping, &target}} {
 		if side.text == nil {
-			return source, target, fault.New(fault.Config, "store "+side.store+" has no directory", nil,
+			return source, target, fault.New(fault.NotFound, "store "+side.store+" has no directory", nil,
 				"mailmirror store edit "+side.store+" --ldap HOST:PORT and what belongs to it")
 		}
 		if err := kept(op, side.text, side.into); err != nil {

@@ -222,7 +222,7 @@ func TestDirectoryFailures(t *testing.T) {
 		t.Errorf("forgot %d, %v", n, err)
 	}
 	_, err := s.ForgetDirectoryFailures(ctx, "other", "")
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	if n, err := s.ForgetDirectoryFailures(ctx, link, "1"); n != 1 || err != nil {
 		t.Errorf("forgot %d, %v", n, err)
 	}
@@ -336,7 +336,7 @@ func TestDirectoryMembers(t *testing.T) {
 	if len(entries) != 1 || entries[0].Outcome != control.LeftLink || entries[0].RunID != "two" || entries[0].SourceMessages != 40 || entries[0].Messages != (copier.Work{}) {
 		t.Errorf("history %+v", entries)
 	}
-	wantKind(t, second(s.Mailbox(ctx, keyOf("1"))), fault.Config)
+	wantKind(t, second(s.Mailbox(ctx, keyOf("1"))), fault.NotFound)
 	if box(t, s, "77").Number != "77" {
 		t.Error("a mailbox that was never in the directory left")
 	}

@@ -257,5 +257,5 @@ func (s *Store) directoryRunOf(ctx context.Context, row sqlcgen.DirectoryRun) (c
 }
 
 func unknownDirectoryRun(runID string) error {
-	return fault.New(fault.Config, "there is no directory run "+runID, nil, "directory status shows those that there are")
+	return fault.New(fault.NotFound, "there is no directory run "+runID, nil, "directory status shows those that there are")
 }

@@ -149,12 +149,12 @@ func TestDirectoryConfig(t *testing.T) {
 		t.Errorf("found %v, set at %v", ok, got.UpdatedAt)
 	}
 	equal(t, "directories", got, want)
-	wantKind(t, s.PutDirectoryStore(ctx, directoryOf("nowhere")), fault.Config)
+	wantKind(t, s.PutDirectoryStore(ctx, directoryOf("nowhere")), fault.NotFound)
 	odd := want
 	odd.Security = "much"
 	wantKind(t, s.PutDirectoryStore(ctx, odd), fault.Config)
-	wantKind(t, s.BeginDirectoryRun(ctx, "r", link, "operator"), fault.Config)    // dr has none
-	wantKind(t, s.BeginDirectoryRun(ctx, "r", "other", "operator"), fault.Config) // no such link
+	wantKind(t, s.BeginDirectoryRun(ctx, "r", link, "operator"), fault.NotFound)    // dr has none
+	wantKind(t, s.BeginDirectoryRun(ctx, "r", "other", "operator"), fault.NotFound) // no such link
 	must(t, s.RemoveDirectoryStore(ctx, "prod"))
 	must(t, s.RemoveDirectoryStore(ctx, "prod"))
 	if _, ok, _ := s.DirectoryStore(ctx, "prod"); ok {
@@ -169,7 +169,7 @@ func TestDirectoryConfig(t *testing.T) {
 	again, err := s.DirectorySettings(ctx, link)
 	must(t, err)
 	equal(t, "settings", again, settings)
-	wantKind(t, s.SetDirectorySettings(ctx, "other", settings), fault.Config)
+	wantKind(t, s.SetDirectorySettings(ctx, "other", settings), fault.NotFound)
 }
 
 // TestDirectoryCompare has one case for each thing that can be found.
@@ -330,7 +330,7 @@ func TestDirectoryStagingIsWhole(t *testing.T) {
 	}
 	finished(t, s, "r")
 	wantKind(t, s.StageDirectory(ctx, "r", control.SourceSide, each(whole)), fault.Conflict)
-	wantKind(t, s.StageDirectory(ctx, "none", control.SourceSide, each(whole)), fault.Config)
+	wantKind(t, s.StageDirectory(ctx, "none", control.SourceSide, each(whole)), fault.NotFound)
 }
 
 func TestDirectoryRuns(t *testing.T) {
@@ -377,7 +377,7 @@ func TestDirectoryRuns(t *testing.T) {
 		t.Errorf("runs %+v", runs)
 	}
 	_, err = s.DirectoryRun(ctx, "none")
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 }
 
 // TestDirectoryLease: one writer at a time, none while suspended, and suspending
@@ -397,7 +397,7 @@ func TestDirectoryLease(t *testing.T) {
 	if !ok || !fault.Is(err, fault.Conflict) || held.Wait <= ttl-5*time.Second {
 		t.Fatalf("a second lease: %v", err)
 	}
-	wantKind(t, second(s.TakeDirectoryLease(ctx, "other", ttl, fence)), fault.Config)
+	wantKind(t, second(s.TakeDirectoryLease(ctx, "other", ttl, fence)), fault.NotFound)
 	wantKind(t, s.RemoveLink(ctx, link), fault.Conflict)
 	renewed, err := s.RenewDirectoryLease(ctx, lease, 2*ttl)
 	must(t, err)

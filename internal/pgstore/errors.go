@@ -22,7 +22,8 @@ const (
 const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
 
 // classify gives an error of the database its fault kind, once. An error that
-// has one already, and nil, pass unchanged.
+// has one already, and nil, pass unchanged. An error that says only that the
+// database failed holds fault.ErrDatabase.
 //
 // The texts of PostgreSQL are taken without their DETAIL, which would quote
 // rows.
@@ -41,9 +42,10 @@ func classify(op string, err error) error {
 		if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
 			hint = "check that PostgreSQL runs and that the database address is right"
 		}
-		return fault.New(fault.Transient, op, err, hint)
+		return fault.New(fault.Transient, op, &failure{text: err.Error(), err: err}, hint)
 	}
-	cause := errors.New("database: " + pg.Message + " (SQLSTATE " + pg.Code + ")")
+	text := "database: " + pg.Message + " (SQLSTATE " + pg.Code + ")"
+	cause, failed := errors.New(text), &failure{text: text}
 	switch {
 	case pg.Code == leaseLost:
 		return fault.New(fault.Conflict, op+": the write lease was lost to another sync", nil, "")
@@ -52,26 +54,40 @@ func classify(op string, err error) error {
 	case pg.Code == uniqueViolation:
 		return fault.New(fault.Conflict, op, cause, "")
 	case pg.Code == foreignKeyViolation:
-		return fault.New(fault.Config, op, cause, "")
+		return fault.New(fault.NotFound, op, cause, "")
 	case strings.HasPrefix(pg.Code, "28"): // invalid authorization
-		return fault.New(fault.Config, op, cause, "check the user and password of the database address, and pg_hba.conf")
+		return fault.New(fault.Config, op, failed, "check the user and password of the database address, and pg_hba.conf")
 	case pg.Code == "3D000": // invalid catalog name
-		return fault.New(fault.Config, op, cause, "create the database first, or mend its name in the database address")
+		return fault.New(fault.Config, op, failed, "create the database first, or correct its name in the database address")
 	case pg.Code == "42501": // insufficient privilege
-		return fault.New(fault.Config, op, cause, "the database user must own its database")
+		return fault.New(fault.Config, op, failed, "the database user must own its database and be allowed to connect to it")
 	case pg.Code == "42P01", pg.Code == "42703", pg.Code == "42883", pg.Code == "3F000":
-		return fault.New(fault.Config, op, cause, schemaHint)
+		return fault.New(fault.Config, op, failed, schemaHint)
 	case pg.Code == "25006": // read-only transaction
-		return fault.New(fault.Transient, op, cause, "the database is a standby; the address must lead to the primary")
+		return fault.New(fault.Transient, op, failed, "the database is a standby; the address must lead to the primary")
 	case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"), pg.Code == "21000":
 		// Data that does not fit: trying it again gives the same answer.
 		return fault.New(fault.Permanent, op, cause, "")
 	default:
 		// Serialization, deadlock, shutdown, no room, too many connections, an
 		// I/O error, and what nobody thought of: later it may work.
-		return fault.New(fault.Transient, op, cause, "")
+		return fault.New(fault.Transient, op, failed, "")
 	}
 }
+
+// failure is a cause that says that the database itself failed; err is what it
+// came from, nil where only the text may be kept.
+type failure struct {
+	text string
+	err  error
+}
+
+func (f *failure) Error() string { return f.text }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// Is reports fault.ErrDatabase, and leaves all else to the chain.
+func (f *failure) Is(target error) bool { return target == fault.ErrDatabase }
 
 // violates reports whether err is the given kind of violation, of the named
 // constraint where the name is not empty.

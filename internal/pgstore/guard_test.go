@@ -268,7 +268,7 @@ func TestGuardSettings(t *testing.T) {
 	must(t, err)
 	want.SetAt = got.SetAt
 	equal(t, "settings", got, want)
-	wantKind(t, s.SetGuardSettings(ctx, "nowhere", want), fault.Config)
+	wantKind(t, s.SetGuardSettings(ctx, "nowhere", want), fault.NotFound)
 }
 
 // TestLedgerKeepsMoves: what was seen of a folder that is another one, and a move

@@ -12,7 +12,7 @@ import (
 )
 
 // History implements control.Repository; limit 0 means all. The history of a
-// link that was removed is still there, so an unknown name is a Config fault
+// link that was removed is still there, so an unknown name is a NotFound fault
 // only where nothing is known of it.
 func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
 	rows, err := s.liveHistory(ctx, link, number, limit)

@@ -207,7 +207,7 @@ func TestRemovalMeetsSync(t *testing.T) {
 					if err := s.Save(ctx, lease, updateDone(report(n, 1))); err != nil {
 						t.Error("save done:", err)
 					}
-				} else if kind := fault.KindOf(err); kind != fault.Config && kind != fault.Conflict {
+				} else if kind := fault.KindOf(err); kind != fault.NotFound && kind != fault.Conflict {
 					// Config: removed. Conflict: removed and added while Begin ran.
 					t.Error("begin:", err)
 				}

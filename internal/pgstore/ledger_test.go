@@ -153,9 +153,9 @@ func TestSaveAndBegin(t *testing.T) {
 
 	save(t, s, one, copier.Update{}) // nothing to say is fine too
 	_, _, err := s.Begin(ctx, keyOf("none"), ttl, fence)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	_, _, err = s.Begin(ctx, mailbox.Key{Link: "none", Number: "1"}, ttl, fence)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 }
 
 // TestSaveIsWhole: an update that cannot be written in full is not written at

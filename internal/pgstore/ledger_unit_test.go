@@ -114,7 +114,7 @@ func TestClassify(t *testing.T) {
 		{&pgconn.PgError{Code: "25006"}, fault.Transient, true},
 		{&pgconn.PgError{Code: uniqueViolation}, fault.Conflict, false},
 		{&pgconn.PgError{Code: leaseLost}, fault.Conflict, false},
-		{&pgconn.PgError{Code: foreignKeyViolation}, fault.Config, false},
+		{&pgconn.PgError{Code: foreignKeyViolation}, fault.NotFound, false},
 		{&pgconn.PgError{Code: "28P01"}, fault.Config, true},
 		{&pgconn.PgError{Code: "3D000"}, fault.Config, true},
 		{&pgconn.PgError{Code: "42501"}, fault.Config, true},

@@ -155,7 +155,7 @@ func (w *writtenLogins) save(ctx context.Context, q *sqlcgen.Queries, link strin
 	}
 	// Only now, as whoever changes the rule waits for the lock, or was before us.
 	_, mapping, err := mappings(ctx, q, link)
-	if fault.Is(err, fault.Config) {
+	if fault.Is(err, fault.NotFound) {
 		return nil // a directory was taken away while the run was at it
 	}
 	if err != nil || mapping.LoginIsNumber() {

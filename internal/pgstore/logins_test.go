@@ -194,7 +194,7 @@ func TestLogins(t *testing.T) {
 	if got := versionOf(t, s, "prod"); got <= version {
 		t.Errorf("version %d after %d", got, version)
 	}
-	if _, _, err := s.Logins(t.Context(), "nosuch"); !fault.Is(err, fault.Config) {
+	if _, _, err := s.Logins(t.Context(), "nosuch"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("of a store that there is not: %v", err)
 	}
 }

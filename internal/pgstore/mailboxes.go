@@ -191,7 +191,7 @@ func mailboxOf(row sqlcgen.Mailbox) control.Mailbox {
 	return m
 }
 
-// requireLink is the Config fault for a link that does not exist, or nil.
+// requireLink is the NotFound fault for a link that does not exist, or nil.
 func (s *Store) requireLink(ctx context.Context, name string) error {
 	_, err := s.Link(ctx, name)
 	return err
@@ -202,6 +202,6 @@ func (s *Store) unknownMailbox(ctx context.Context, key mailbox.Key) error {
 	if err := s.requireLink(ctx, key.Link); err != nil {
 		return err
 	}
-	return fault.New(fault.Config, "link "+key.Link+" has no mailbox "+string(key.Number), nil,
+	return fault.New(fault.NotFound, "link "+key.Link+" has no mailbox "+string(key.Number), nil,
 		"mailbox list shows those that it has; mailbox add adds one")
 }

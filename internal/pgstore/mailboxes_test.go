@@ -28,9 +28,9 @@ func TestMailboxes(t *testing.T) {
 		t.Errorf("AddMailboxes again = %d, %v", n, err)
 	}
 	_, err := s.AddMailboxes(ctx, "none", []mailbox.Number{"1"})
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	_, err = s.AddMailboxes(ctx, "none", nil)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 
 	// By the bytes of the number, page by page.
 	var paged []mailbox.Number
@@ -55,7 +55,7 @@ func TestMailboxes(t *testing.T) {
 		t.Errorf("Mailboxes after 30 = %v", some)
 	}
 	_, err = s.Mailboxes(ctx, "none", "", 0)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	if n, err := s.CountMailboxes(ctx, link); err != nil || n != 5 {
 		t.Errorf("CountMailboxes = %d, %v", n, err)
 	}
@@ -66,16 +66,16 @@ func TestMailboxes(t *testing.T) {
 	}
 	for _, key := range []mailbox.Key{{Link: "none", Number: "4"}, keyOf("none")} {
 		_, err := s.Mailbox(ctx, key)
-		wantKind(t, err, fault.Config)
+		wantKind(t, err, fault.NotFound)
 		_, err = s.MarkDirty(ctx, key)
-		wantKind(t, err, fault.Config)
+		wantKind(t, err, fault.NotFound)
 	}
 
 	if n, err := s.RemoveMailboxes(ctx, link, []mailbox.Number{"4", "none"}); err != nil || n != 1 {
 		t.Errorf("RemoveMailboxes = %d, %v", n, err)
 	}
 	_, err = s.RemoveMailboxes(ctx, "none", []mailbox.Number{"4"})
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	lease, _ := begin(t, s, keyOf("5"))
 	n, err := s.RemoveMailboxes(ctx, link, []mailbox.Number{"30", "5"})
 	if wantKind(t, err, fault.Conflict); n != 0 {

@@ -116,10 +116,10 @@ func TestRecordFailure(t *testing.T) {
 
 	gone := failed
 	gone.Key = keyOf("none")
-	wantKind(t, s.RecordFailure(ctx, gone, time.Hour), fault.Config)
+	wantKind(t, s.RecordFailure(ctx, gone, time.Hour), fault.NotFound)
 	gone.Key.Link = "none"
 	err = s.RecordFailure(ctx, gone, time.Hour)
-	if wantKind(t, err, fault.Config); !strings.Contains(err.Error(), "link none") {
+	if wantKind(t, err, fault.NotFound); !strings.Contains(err.Error(), "link none") {
 		t.Errorf("%v does not name the link", err)
 	}
 }
@@ -164,7 +164,7 @@ func TestErrors(t *testing.T) {
 	})
 	equal(t, "errors of the link", errorsOf(t, s, link), entries)
 	_, err := s.Errors(ctx, "none")
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 
 	// What is still so keeps the time since when it is.
 	since := entries[4].Since
@@ -201,7 +201,7 @@ func TestHistory(t *testing.T) {
 		equal(t, "history", got, c.want)
 	}
 	_, err := s.History(ctx, "none", "", 0)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	_, err = s.History(ctx, link, "none", 0)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 }

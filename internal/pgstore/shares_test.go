@@ -116,7 +116,7 @@ func TestReserveBandwidth(t *testing.T) {
 	if least := (processes*times - 1) * span; last < least {
 		t.Errorf("the last span begins after %s, want %s or more", last, least)
 	}
-	if _, err := s.ReserveBandwidth(t.Context(), "none", span); !fault.Is(err, fault.Config) {
+	if _, err := s.ReserveBandwidth(t.Context(), "none", span); !fault.Is(err, fault.NotFound) {
 		t.Errorf("of a link that is none: %v", err)
 	}
 }
@@ -132,5 +132,5 @@ func TestSetBandwidth(t *testing.T) {
 	must(t, err)
 	equal(t, "links", got, l)
 	l.Name = "none"
-	wantKind(t, s.SetBandwidth(t.Context(), l), fault.Config)
+	wantKind(t, s.SetBandwidth(t.Context(), l), fault.NotFound)
 }

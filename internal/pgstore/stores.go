@@ -221,9 +221,9 @@ func bytesOrEmpty(b []byte) []byte {
 }
 
 func unknownStore(name string) error {
-	return fault.New(fault.Config, "there is no store "+name, nil, "store list shows those that there are")
+	return fault.New(fault.NotFound, "there is no store "+name, nil, "store list shows those that there are")
 }
 
 func unknownLink(name string) error {
-	return fault.New(fault.Config, "there is no link "+name, nil, "link list shows those that there are")
+	return fault.New(fault.NotFound, "there is no link "+name, nil, "link list shows those that there are")
 }

@@ -56,16 +56,16 @@ func TestStores(t *testing.T) {
 	}
 
 	_, err = s.Store(ctx, "none")
-	wantKind(t, err, fault.Config)
-	wantKind(t, s.UpdateStore(ctx, storeNamed("none")), fault.Config)
-	wantKind(t, s.RemoveStore(ctx, "none"), fault.Config)
+	wantKind(t, err, fault.NotFound)
+	wantKind(t, s.UpdateStore(ctx, storeNamed("none")), fault.NotFound)
+	wantKind(t, s.RemoveStore(ctx, "none"), fault.NotFound)
 	odd := storeNamed("odd")
 	odd.Security = "rot13"
 	wantKind(t, s.AddStore(ctx, odd), fault.Config)
 
 	must(t, s.RemoveStore(ctx, "dr"))
 	_, err = s.Store(ctx, "dr")
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 }
 
 func TestLinks(t *testing.T) {
@@ -89,8 +89,12 @@ func TestLinks(t *testing.T) {
 		"to itself":      {Name: "x", Source: "prod", Target: "prod"},
 	} {
 		err := s.AddLink(ctx, bad)
-		wantKind(t, err, fault.Config)
-		if strings.HasPrefix(name, "unknown") && !strings.Contains(err.Error(), "nowhere") {
+		want := fault.Config
+		if strings.HasPrefix(name, "unknown") {
+			want = fault.NotFound
+		}
+		wantKind(t, err, want)
+		if want == fault.NotFound && !strings.Contains(err.Error(), "nowhere") {
 			t.Errorf("%s: %v does not say what was looked for", name, err)
 		}
 	}
@@ -107,9 +111,9 @@ func TestLinks(t *testing.T) {
 		t.Errorf("Links = %v", list)
 	}
 	must(t, s.RemoveLink(ctx, link))
-	wantKind(t, s.RemoveLink(ctx, link), fault.Config)
+	wantKind(t, s.RemoveLink(ctx, link), fault.NotFound)
 	_, err = s.Link(ctx, link)
-	wantKind(t, err, fault.Config)
+	wantKind(t, err, fault.NotFound)
 	must(t, s.RemoveStore(ctx, "dr"))
 }
 

@@ -112,8 +112,8 @@ func TestWatchRoster(t *testing.T) {
 	must(t, s.RemoveLink(t.Context(), link))
 	must(t, s.SaveWatcher(t.Context(), link, 0, "late", watch.Health{})) // of a link that is gone
 	_, err = s.WatchRoster(t.Context(), link)
-	wantKind(t, err, fault.Config)
-	wantKind(t, s.SetWatchShards(t.Context(), link, 1), fault.Config)
+	wantKind(t, err, fault.NotFound)
+	wantKind(t, s.SetWatchShards(t.Context(), link, 1), fault.NotFound)
 }
 
 func TestRosterChanges(t *testing.T) {

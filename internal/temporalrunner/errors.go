@@ -58,7 +58,7 @@ func workflowFault(op string, err *temporal.WorkflowExecutionError) error {
 func applicationFault(op string, app *temporal.ApplicationError) error {
 	kind := fault.Kind(app.Type())
 	switch kind {
-	case fault.Transient, fault.Permanent, fault.Conflict, fault.Config:
+	case fault.Transient, fault.Permanent, fault.Conflict, fault.Config, fault.NotFound:
 	default:
 		kind = fault.Permanent
 	}

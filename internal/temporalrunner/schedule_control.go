@@ -173,7 +173,7 @@ func (r *Runner) ApplySchedule(ctx context.Context, name string, links []string)
 			return r.ensureAll(ctx, []schedule{s})
 		}
 	}
-	return fault.Newf(fault.Config, "there is no schedule %s", name)
+	return fault.Newf(fault.NotFound, "there is no schedule %s", name)
 }
 
 // PauseSchedule implements control.ScheduleRunner. One that is paused since the

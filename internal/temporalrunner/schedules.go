@@ -3,6 +3,7 @@ package temporalrunner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
@@ -46,6 +47,9 @@ func (r *Runner) ensureAll(ctx context.Context, schedules []schedule) error {
 	}
 	for _, s := range schedules {
 		if err := r.ensure(ctx, r.options(s, s.specIn(specs))); err != nil {
+			if is[*serviceerror.InvalidArgument](err) {
+				err = fmt.Errorf("%w: %w", control.ErrSpecRejected, err)
+			}
 			return classify("keep schedule "+s.id, err)
 		}
 	}

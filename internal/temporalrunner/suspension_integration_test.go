@@ -4,6 +4,7 @@ package temporalrunner_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -236,7 +237,7 @@ func testScheduleControl(t *testing.T, b *bench) {
 	}
 	for _, wrong := range []control.ScheduleSpec{{Cron: "a b c d e"}, {At: []string{"01:00"}, Timezone: "Europe/Nowhere"}} {
 		kept.set(map[string]control.ScheduleSpec{compare: wrong})
-		if err := b.ApplySchedule(t.Context(), compare, []string{b.link}); !fault.Is(err, fault.Config) {
+		if err := b.ApplySchedule(t.Context(), compare, []string{b.link}); !fault.Is(err, fault.Config) || !errors.Is(err, control.ErrSpecRejected) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}
@@ -266,7 +267,7 @@ func testScheduleControl(t *testing.T, b *bench) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err := b.ApplySchedule(t.Context(), "nowhere", nil); !fault.Is(err, fault.Config) {
+	if err := b.ApplySchedule(t.Context(), "nowhere", nil); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a schedule that there is none of: %v", err)
 	}
 }

@@ -29,6 +29,7 @@ type store struct {
 	polls   []mailbox.Number
 
 	failMarks error
+	unread    error // of the plan
 	marks     []Mark
 	woken     []mailbox.Number
 	health    Health
@@ -196,7 +197,7 @@ func (s *store) cut() {
 func (s *store) Plan(context.Context) (Plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.plan, nil
+	return s.plan, s.unread
 }
 
 func (s *store) Changes(ctx context.Context, changed func()) error {

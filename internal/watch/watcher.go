@@ -128,6 +128,7 @@ func (w *Watcher) Run(parent context.Context) (Outcome, error) {
 	refresh := time.NewTicker(w.opts.Refresh)
 	defer refresh.Stop()
 	w.seen = time.Now()
+	var unread time.Time // when to read a plan again that could not be read
 	for {
 		again := false
 		select {
@@ -143,20 +144,26 @@ func (w *Watcher) Run(parent context.Context) (Outcome, error) {
 			if err := w.look(ctx); err != nil {
 				return "", err
 			}
+			again = !unread.IsZero() && time.Now().After(unread)
 		}
 		if again {
 			outcome, err := w.replan(ctx)
+			unread = time.Time{}
 			switch {
 			case outcome != "":
 				return outcome, nil
-			case fault.Is(err, fault.Transient):
-				w.trouble("read whom to listen to", err)
 			case err != nil:
-				return "", err
+				// Whatever the error is, the open connections go on listening: a plan
+				// that is not known is no reason to stop.
+				w.trouble("list the mailboxes to listen to", err)
+				unread = time.Now().Add(planAgain)
 			}
 		}
 	}
 }
+
+// planAgain is how soon a plan that could not be read is read again.
+const planAgain = 10 * time.Second
 
 // awaitChanges tells Run of changes of the plan.
 func (w *Watcher) awaitChanges(ctx context.Context, changed chan<- struct{}) {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -232,6 +233,23 @@ func TestOutcomes(t *testing.T) {
 		s.down = fault.Newf(fault.Transient, "connection refused")
 		if _, err := run(t, s, func() { time.Sleep(3 * time.Minute) }); !fault.Is(err, fault.Transient) {
 			t.Errorf("out of reach it ends with %v", err)
+		}
+		// A plan that cannot be read ends nothing, whatever the kind of the error:
+		// the connections stay and go on hearing.
+		s = newStore(Notify, Notify, "1")
+		_, err := run(t, s, func() {
+			s.set(func() { s.unread = fault.Newf(fault.Config, "the database rejects the login") })
+			time.Sleep(20 * time.Minute)
+			s.deposit("1")
+			want(t, "woken while the plan cannot be read", s.takeWoken(time.Minute), "1")
+			if got := fmt.Sprint(s.opened); got != "[notify]" || !strings.Contains(s.health.Trouble, "rejects the login") {
+				t.Errorf("opened %s, trouble %q", got, s.health.Trouble)
+			}
+			s.set(func() { s.unread = nil })
+			time.Sleep(time.Minute)
+		})
+		if !errors.Is(err, context.Canceled) || s.health.Trouble != "" {
+			t.Errorf("ended with %v, trouble %q", err, s.health.Trouble)
 		}
 		// Another address, or password, is taken at once.
 		s = newStore(Notify, Notify, "1")

@@ -107,7 +107,7 @@ func (d *Directory) DirectoryRun(_ context.Context, runID string) (control.Direc
 			return r, nil
 		}
 	}
-	return control.DirectoryRun{}, fault.Newf(fault.Config, "there is no run %s", runID)
+	return control.DirectoryRun{}, fault.Newf(fault.NotFound, "there is no run %s", runID)
 }
 
 // DirectoryRunsOf implements control.DirectoryRuns.

@@ -106,7 +106,7 @@ func (m *Memory) Watchers(_ context.Context, link string) ([]control.Watcher, er
 }
 
 func unknown(what, name string) error {
-	return fault.New(fault.Config, "there is no "+what+" "+name, nil, what+" list shows those that there are")
+	return fault.New(fault.NotFound, "there is no "+what+" "+name, nil, what+" list shows those that there are")
 }
 
 // AddStore implements control.Repository.
@@ -270,7 +270,7 @@ func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (control.Mailbox, e
 	defer m.mu.Unlock()
 	b, ok := m.mailboxes[key]
 	if !ok {
-		return b, fault.New(fault.Config, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
+		return b, fault.New(fault.NotFound, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
 	}
 	return b, nil
 }
@@ -298,7 +298,7 @@ func (m *Memory) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 	defer m.mu.Unlock()
 	b, ok := m.mailboxes[key]
 	if !ok {
-		return 0, fault.New(fault.Config, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
+		return 0, fault.New(fault.NotFound, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
 	}
 	b.DirtyGeneration++
 	b.State = control.StateDirty

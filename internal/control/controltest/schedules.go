@@ -82,5 +82,5 @@ func (r *Runner) change(name string, f func(*control.ScheduleInfo)) error {
 			return nil
 		}
 	}
-	return fault.Newf(fault.Config, "there is no schedule %s", name)
+	return fault.Newf(fault.NotFound, "there is no schedule %s", name)
 }

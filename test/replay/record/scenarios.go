@@ -129,12 +129,12 @@ var scenarios = []scenario{
 	}, cancelled},
 	{"full-compare-failed", func(ctx context.Context, r *rig) (string, error) {
 		r.world.Add(r.link, activitytest.Numbers(9)...)
-		r.world.FailAt("ReviewStates", fault.Newf(fault.Config, "read mailboxes: link is gone"))
+		r.world.FailAt("ReviewStates", fault.Newf(fault.NotFound, "read mailboxes: link is gone"))
 		runID, _, err := r.StartCompare(ctx, r.link)
 		if err != nil {
 			return "", err
 		}
-		if err := r.WaitCompare(ctx, r.link, runID); !fault.Is(err, fault.Config) {
+		if err := r.WaitCompare(ctx, r.link, runID); !fault.Is(err, fault.NotFound) {
 			return "", err
 		}
 		return workflows.CompareID(r.link), nil
