@@ -47,6 +47,9 @@ type Options struct {
 	// OwnMetrics says that the worker's settings tell where it shows metrics, or
 	// that it shows none: it gets no port for them.
 	OwnMetrics bool
+	// NoSync trades the private cluster's durability for speed: a power failure
+	// may destroy it. It is for stacks that die with a test; no command sets it.
+	NoSync bool
 	// Logger gets the supervisor's messages; nil means slog.Default.
 	Logger *slog.Logger
 }
@@ -212,6 +215,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	c.noSync = o.NoSync
 	if err := c.initialise(ctx); err != nil {
 		return err
 	}

@@ -151,14 +151,14 @@ func (l *latency) start(ctx context.Context) (err error) {
 			return err
 		}
 	} else {
-		source, err := servers.StartDovecot(ctx, servers.DovecotOptions{Name: "production", SharedNamespace: true, Mailboxes: l.known,
+		source, err := servers.StartDovecot(ctx, servers.DovecotOptions{Name: "production", SharedNamespace: true, Mailboxes: l.known, Sync: true,
 			Extra: "service imap {\n process_limit = 4000\n client_limit = 1\n}\n"})
 		if err != nil {
 			return err
 		}
 		l.source = source
 	}
-	if l.target, err = servers.StartDovecot(ctx, servers.DovecotOptions{Name: "dr", SharedNamespace: true, Mailboxes: l.known}); err != nil {
+	if l.target, err = servers.StartDovecot(ctx, servers.DovecotOptions{Name: "dr", SharedNamespace: true, Mailboxes: l.known, Sync: true}); err != nil {
 		return err
 	}
 	l.say("filling %d mailboxes", len(l.known))

@@ -54,7 +54,7 @@ func (r *rig) toolDir() string   { return filepath.Join(r.dir, "tool") }
 func (r *rig) start(ctx context.Context, shared bool) (err error) {
 	one := func(name, dir string) (*servers.Dovecot, error) {
 		return servers.StartDovecot(ctx, servers.DovecotOptions{
-			Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared, ReuseProcesses: r.reuse,
+			Dir: dir, Name: name, Mailboxes: r.mailboxes, SharedNamespace: shared, ReuseProcesses: r.reuse, Sync: true,
 		})
 	}
 	if r.source, err = one("production", r.sourceDir()); err != nil {

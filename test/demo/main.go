@@ -123,7 +123,7 @@ func (d *demo) startStores(ctx context.Context) error {
 }
 
 func startStore(ctx context.Context, dir, name string, port int) (*servers.Dovecot, error) {
-	o := servers.DovecotOptions{Dir: filepath.Join(dir, name), Name: name, Port: port}
+	o := servers.DovecotOptions{Dir: filepath.Join(dir, name), Name: name, Port: port, Sync: true}
 	store, err := servers.StartDovecot(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("start the %s store on port %d: %w", name, port, err)

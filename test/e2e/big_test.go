@@ -20,7 +20,7 @@ func TestBigFolder(t *testing.T) {
 	t.Parallel()
 	const count = 50_000
 	dovecot := func(name string) *servers.Dovecot {
-		return servers.DovecotT(t, servers.DovecotOptions{Name: name, Storage: "mdbox", Extra: "mail_fsync = never\n"})
+		return servers.DovecotT(t, servers.DovecotOptions{Name: name, Storage: "mdbox"})
 	}
 	m := newMirror(t, mailboxNumber(300), dovecot("production"), dovecot("dr"))
 	begin := time.Now()

@@ -16,7 +16,8 @@ import (
 // TestCutConnections breaks connections to either store at the moments that
 // matter, many times, while mailboxes are copied.
 func TestCutConnections(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newQuietRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	r.startWorker()
 	next := 5001
 	var all []string
@@ -43,7 +44,7 @@ func TestCutConnections(t *testing.T) {
 			r.fill(fresh, corpus.Options{Seed: 4, Messages: 12, Greetings: 2, MinSize: 2 << 10, MaxSize: 12 << 10})
 			r.add(fresh)
 			fired := c.proxy.Inject(c.fault)
-			r.run("compare", link)
+			r.run("compare", r.link)
 			await(t, fired, "the fault to fire")
 			r.settle(90 * time.Second)
 			r.equal(all)
@@ -57,7 +58,8 @@ func TestCutConnections(t *testing.T) {
 // TestOddities mirrors everything odd that a mailbox may hold, and shows what
 // the target does not keep.
 func TestOddities(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newQuietRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	number := "6001"
 	conn := connect(t, r.production, number)
 	for _, o := range corpus.Oddities() {
@@ -76,10 +78,10 @@ func TestOddities(t *testing.T) {
 	}
 	r.add([]string{number})
 	// What this test deletes is meant to be gone.
-	r.run("guard", "set", link, "--gone", "0", "--folder-share", "0")
+	r.run("guard", "set", r.link, "--gone", "0", "--folder-share", "0")
 	r.startWorker()
-	r.run("sync", link, number, "--wait")
-	if code, out, errs := r.command(t.Context(), "verify", link, "--deep"); code != 0 {
+	r.run("sync", r.link, number, "--wait")
+	if code, out, errs := r.command(t.Context(), "verify", r.link, "--deep"); code != 0 {
 		t.Errorf("verify: exit code %d\n%s%s", code, out, errs)
 	}
 	r.equal([]string{number})
@@ -118,7 +120,7 @@ func (r *rig) changes(number string) {
 				r.t.Fatalf("%s: %s: %v %v", step.name, c, reply, err)
 			}
 		}
-		r.run("sync", link, number, "--wait")
+		r.run("sync", r.link, number, "--wait")
 		before := r.t.Failed()
 		r.equal([]string{number})
 		if r.t.Failed() && !before {
@@ -126,16 +128,17 @@ func (r *rig) changes(number string) {
 		}
 	}
 	// What is equal is left alone: not one message is copied again.
-	history := r.run("history", link, number, "-o", "json")
-	r.run("sync", link, number, "--wait")
-	r.run("compare", link, "--wait")
-	if again := r.run("history", link, number, "-o", "json"); again != history {
+	history := r.run("history", r.link, number, "-o", "json")
+	r.run("sync", r.link, number, "--wait")
+	r.run("compare", r.link, "--wait")
+	if again := r.run("history", r.link, number, "-o", "json"); again != history {
 		r.t.Errorf("a mailbox that is equal was written to:\n%s", again)
 	}
 }
 
 // TestHugeMessage copies a message of 100 MB.
 func TestHugeMessage(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	number := "7001"
 	conn := connect(t, r.production, number)
@@ -144,7 +147,7 @@ func TestHugeMessage(t *testing.T) {
 	}
 	r.add([]string{number})
 	r.startWorker()
-	r.run("sync", link, number, "--wait")
+	r.run("sync", r.link, number, "--wait")
 	r.equal([]string{number})
 	fmt.Fprintf(t.Output(), "100 MB message mirrored; worker's peak memory %s\n", peak(t, r.worker.Process.Pid))
 }

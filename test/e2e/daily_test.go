@@ -20,7 +20,8 @@ import (
 // TestDaily lets the two daily schedules run now, as Temporal starts them, and
 // sees what they did by the operator's commands; and has a run missed.
 func TestDaily(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newRigOn(t, &shared.database, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(5301, 3)
 	r.fill(all, corpus.Options{Seed: 14, Messages: 6, Greetings: 2, MinSize: 1 << 10, MaxSize: 4 << 10})
 	r.startWorker()
@@ -40,7 +41,7 @@ func TestDaily(t *testing.T) {
 
 	r.sql(`DELETE FROM ledger_runs`)
 	mark := len(r.toDR.Commands())
-	trigger(workflows.RebuildID(link))
+	trigger(workflows.RebuildID(r.link))
 	r.until("the rebuild", func() bool {
 		var status []struct {
 			LastRebuild *struct {
@@ -48,7 +49,7 @@ func TestDaily(t *testing.T) {
 				Synced     int       `json:"synced"`
 			} `json:"last_rebuild"`
 		}
-		_, out, _ := r.command(t.Context(), "status", link, "-o", "json")
+		_, out, _ := r.command(t.Context(), "status", r.link, "-o", "json")
 		return json.Unmarshal([]byte(out), &status) == nil && len(status) == 1 && status[0].LastRebuild != nil &&
 			!status[0].LastRebuild.FinishedAt.IsZero() && status[0].LastRebuild.Synced == len(all)
 	})
@@ -63,7 +64,7 @@ func TestDaily(t *testing.T) {
 		FROM history, unnest(ARRAY[interval '200 days', interval '3 years']) d`)
 	count := func(args ...string) int {
 		var entries []any
-		if err := json.Unmarshal([]byte(r.run(append([]string{"history", link, "-o", "json", "--limit", "1000"}, args...)...)), &entries); err != nil {
+		if err := json.Unmarshal([]byte(r.run(append([]string{"history", r.link, "-o", "json", "--limit", "1000"}, args...)...)), &entries); err != nil {
 			t.Fatal(err)
 		}
 		return len(entries)
@@ -110,7 +111,7 @@ func (r *rig) missesRun() {
 		r.t.Fatal(err)
 	}
 	told := func() bool {
-		_, out, _ := r.command(r.t.Context(), "status", link)
+		_, out, _ := r.command(r.t.Context(), "status", r.link)
 		return strings.Contains(out, "schedule "+workflows.SweepID+" missed ")
 	}
 	r.until("status to tell of the missed sweep", told)

@@ -23,14 +23,14 @@ func TestDirectoryOn389(t *testing.T) {
 	t.Parallel()
 	to := servers.DS389T(t, servers.DS389Options{})
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
-	file := filepath.Join(r.data, "389.ldap-password")
+	file := filepath.Join(r.dir, "389.ldap-password")
 	must(t, os.WriteFile(file, []byte(to.TrustedPassword()), 0o600))
-	r.run("store", "edit", "dr", "--ldap", to.Addr(), "--ldap-bind-dn", to.TrustedDN(), "--ldap-password-file", file, "--ldap-base", to.Base())
-	r.run("link", "edit", link, "--participate", "manual")
-	r.run("guard", "set", link, "--directory-change-share", "0")
+	r.run("store", "edit", r.target, "--ldap", to.Addr(), "--ldap-bind-dn", to.TrustedDN(), "--ldap-password-file", file, "--ldap-base", to.Base())
+	r.run("link", "edit", r.link, "--participate", "manual")
+	r.run("guard", "set", r.link, "--directory-change-share", "0")
 	check := func(parts ...string) {
 		t.Helper()
-		out := r.run("store", "check", "dr", "--mailbox", "2001")
+		out := r.run("store", "check", r.target, "--mailbox", "2001")
 		for _, part := range parts {
 			if !strings.Contains(out, part) {
 				t.Errorf("store check does not tell %q:\n%s", part, out)

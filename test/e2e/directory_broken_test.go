@@ -26,7 +26,7 @@ import (
 // write to DR just before the run does.
 func TestDirectoryBrokenOff(t *testing.T) {
 	t.Parallel()
-	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r := newDirectoryRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{}, servers.SlapdOptions{}, servers.SlapdOptions{})
 	all := crowd(2001, 30)
 	r.put(r.from, all...)
 	r.startWorker()
@@ -68,7 +68,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		circle()
 		// The new name of a rename (RFC 4511, 4.9) is followed by a BOOLEAN.
 		moment := r.toTo.Inject(faults.AfterPattern(faults.ToServer, "MailboxNumber=2003\x01\x01", 1, faults.Stall))
-		r.run("directory", "sync", link)
+		r.run("directory", "sync", r.link)
 		await(t, moment, "the second step of the circle")
 		r.killWorker()
 		r.toTo.Clear()
@@ -76,7 +76,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		c, err := client.Dial(client.Options{HostPort: info.TemporalAddress, Namespace: info.TemporalNamespace})
 		must(t, err)
 		defer c.Close()
-		must(t, c.TerminateWorkflow(t.Context(), workflows.DirectoryID(link), "", "the test wants another run"))
+		must(t, c.TerminateWorkflow(t.Context(), workflows.DirectoryID(r.link), "", "the test wants another run"))
 		halfWay("broken off")
 		r.startWorker()
 		mended("the run after it")
@@ -131,12 +131,12 @@ func TestDirectoryBrokenOff(t *testing.T) {
 	})
 
 	r.scene("another hand is faster by a moment", func(t *testing.T) {
-		r.mapping("dr", r.to.Base(), "protected = [\"(Community=4711)\"]\n")
+		r.mapping(r.target, r.to.Base(), "protected = [\"(Community=4711)\"]\n")
 		r.replace(r.from, "2011", "sn", "Too late")
 		r.replace(r.from, "2012", "sn", "Changed")
 		// The server has not got all of the request, and looks for the version then.
 		moment := r.toTo.Inject(faults.AfterPattern(faults.ToServer, "Too l", 1, faults.Hold))
-		r.run("directory", "sync", link)
+		r.run("directory", "sync", r.link)
 		await(t, moment, "a change of 2011")
 		r.replace(r.to, "2011", "Community", "4711")
 		theirs := r.subscribers(r.to)[dnOf(r.to, "2011")]
@@ -186,7 +186,7 @@ func (r *directoryRig) inCompare(happens func()) control.DirectoryRun {
 	// The compare alone needs this table, and waits for it.
 	_, err = conn.Exec(ctx, "BEGIN; LOCK TABLE directory_matched")
 	must(r.t, err)
-	r.run("directory", "sync", link)
+	r.run("directory", "sync", r.link)
 	r.until("the compare to wait", func() bool {
 		var waiting bool
 		must(r.t, conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'directory_matched'::regclass)").Scan(&waiting))
@@ -203,7 +203,7 @@ func (r *directoryRig) ended() control.DirectoryRun {
 	var run control.DirectoryRun
 	r.until("the run to end", func() bool {
 		var runs []control.DirectoryRun
-		code, out, _ := r.command(r.t.Context(), "directory", "history", link, "--limit", "1", "-o", "json")
+		code, out, _ := r.command(r.t.Context(), "directory", "history", r.link, "--limit", "1", "-o", "json")
 		if code != 0 || json.Unmarshal([]byte(out), &runs) != nil || len(runs) == 0 {
 			return false
 		}

@@ -49,7 +49,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 		r.apply(r.from, "dn: "+elsewhere+"\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\nref: ldap://ldap.example/"+elsewhere+"\n\n")
 	}
 	referNoMore := func() { r.apply(r.from, "dn: "+elsewhere+"\nchangetype: delete\n\n") }
-	base := func(dn string) { r.run("store", "edit", "production", "--ldap-base", dn) }
+	base := func(dn string) { r.run("store", "edit", r.source, "--ldap-base", dn) }
 	for _, trouble := range []struct {
 		name        string
 		begin, over func()
@@ -60,11 +60,11 @@ func TestDirectoryInTrouble(t *testing.T) {
 			func() { change(r.from, func(o *servers.SlapdOptions) { o.SizeLimit = 0 }) }, "size limit"},
 		{"production's time limit", func() {
 			describe(texts...)
-			r.run("store", "edit", "production", "--ldap-filter", slow)
+			r.run("store", "edit", r.source, "--ldap-filter", slow)
 			change(r.from, func(o *servers.SlapdOptions) { o.TimeLimit = 1 })
 		}, func() {
 			change(r.from, func(o *servers.SlapdOptions) { o.TimeLimit = 0 })
-			r.run("store", "edit", "production", "--ldap-filter", "")
+			r.run("store", "edit", r.source, "--ldap-filter", "")
 			describe()
 		}, "time limit"},
 		{"another server has some of production's entries", refer, referNoMore, "refers to another one"},
@@ -122,8 +122,8 @@ func TestDirectoryInTrouble(t *testing.T) {
 			}
 			kept("store check " + store)
 		}
-		check("dr", 0, true, "of some entries, and did not of MailboxNumber=2001,")
-		check("production", 0, false, "60 mailboxes")
+		check(r.target, 0, true, "of some entries, and did not of MailboxNumber=2001,")
+		check(r.source, 0, false, "60 mailboxes")
 		for i := range 2 {
 			run := r.mirror(1)
 			said := strings.Join(run.Reasons, "; ")
@@ -133,7 +133,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 			if !strings.Contains(said, "8 of the changes failed") || !strings.Contains(said, "(50)") || !strings.Contains(run.Hint, "bind DN") {
 				t.Errorf("run %d says: %s (%s)", i, said, run.Hint)
 			}
-			if told := r.run("directory", "history", link, "--run", run.RunID); strings.Count(told, "(50)") != refused {
+			if told := r.run("directory", "history", r.link, "--run", run.RunID); strings.Count(told, "(50)") != refused {
 				t.Errorf("run %d: the entries that were refused are not told one by one:\n%s", i, told)
 			}
 			t.Logf("it says: %s (%s)", said, run.Hint)
@@ -149,10 +149,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 			t.Errorf("the run after it is %+v", run)
 		}
 		r.same("the refusal is over")
-		check("dr", 0, true, "Misc3, Misc4")
-		r.run("suspend", "--reason", "test", "--wait")
-		check("dr", 0, false, "suspended: whether it may be written was not tried")
-		r.run("resume")
+		check(r.target, 0, true, "Misc3, Misc4")
 	})
 	r.t = t
 	r.noSecrets()
@@ -169,7 +166,7 @@ func (r *directoryRig) password(s *servers.Slapd, to string) {
 func TestDirectoryWithoutRoom(t *testing.T) {
 	t.Parallel()
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{MaxSize: 2 << 20})
-	r.run("link", "edit", link, "--participate", "manual", "--directory-give-up", "1")
+	r.run("link", "edit", r.link, "--participate", "manual", "--directory-give-up", "1")
 	all := crowd(2001, 150)
 	for _, e := range all {
 		e["umRecordedName"] = []string{strings.Repeat("\x00\xff", 10_000)}
@@ -194,7 +191,7 @@ func TestDirectoryWithoutSchema(t *testing.T) {
 	t.Parallel()
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{NoSchema: true})
 	r.put(r.from, crowd(2001, 3)...)
-	if code, out, errs := r.command(t.Context(), "store", "check", "dr", "--mailbox", "2001"); code != 1 || !strings.Contains(out+errs, "MailboxNumber") {
+	if code, out, errs := r.command(t.Context(), "store", "check", r.target, "--mailbox", "2001"); code != 1 || !strings.Contains(out+errs, "MailboxNumber") {
 		t.Errorf("store check: exit code %d\n%s%s", code, out, errs)
 	}
 	r.startWorker()
@@ -237,7 +234,7 @@ func TestDirectoryIsCut(t *testing.T) {
 		how := []faults.How{faults.FIN, faults.RST}[i/2%2]
 		r.replace(r.from, "2002", "sn", fmt.Sprint("cut ", i))
 		fired := p.Inject(faults.AfterBytes(faults.ToClient, 200+size*int64(i)/20, how))
-		code, out, errs := r.command(t.Context(), "directory", "sync", link, "--wait")
+		code, out, errs := r.command(t.Context(), "directory", "sync", r.link, "--wait")
 		if code > 1 {
 			t.Fatalf("cut %d: exit code %d\n%s%s", i, code, out, errs)
 		}
@@ -261,8 +258,8 @@ func TestDirectoryIsCut(t *testing.T) {
 func TestDirectoryBindRefused(t *testing.T) {
 	t.Parallel()
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
-	r.run("link", "edit", link, "--participate", "manual")
-	r.run("guard", "set", link, "--directory-change-share", "0")
+	r.run("link", "edit", r.link, "--participate", "manual")
+	r.run("guard", "set", r.link, "--directory-change-share", "0")
 	all := crowd(2001, 40)
 	r.put(r.from, all...)
 	r.startWorker()
@@ -285,7 +282,7 @@ func TestDirectoryBindRefused(t *testing.T) {
 		stalled := c.proxy.Inject(faults.AfterBytes(c.direction, c.bytes, faults.Stall))
 		ended := make(chan control.DirectoryRun, 1)
 		go func() {
-			_, out, _ := r.command(t.Context(), "directory", "sync", link, "--wait", "-o", "json")
+			_, out, _ := r.command(t.Context(), "directory", "sync", r.link, "--wait", "-o", "json")
 			var run control.DirectoryRun
 			_ = json.Unmarshal([]byte(out), &run) // what is missing is found below
 			ended <- run
@@ -338,10 +335,10 @@ func (r *directoryRig) whole(before map[string]subscriber) {
 func TestDirectoryWorkerKilled(t *testing.T) {
 	t.Parallel()
 	const kills = 10
-	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
-	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
+	r := newDirectoryRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{}, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("guard", "set", r.link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
 		"--directory-change-share", "0", "--directory-shrink-share", "0")
-	r.run("link", "edit", link, "--participate", "manual") // no messages here
+	r.run("link", "edit", r.link, "--participate", "manual") // no messages here
 	rng := rand.New(rand.NewPCG(3, 4))
 	r.put(r.from, crowd(1001, 50)...)
 	next := 2000
@@ -357,7 +354,7 @@ func TestDirectoryWorkerKilled(t *testing.T) {
 		next += 60
 		moment := r.toTo.Inject(faults.AfterBytes(faults.ToServer, int64(2_000+rng.IntN(30_000)), faults.FIN))
 		r.startWorker()
-		r.run("directory", "sync", link)
+		r.run("directory", "sync", r.link)
 		await(t, moment, fmt.Sprintf("writing %d", i+1))
 		r.killWorker()
 		r.toTo.Clear()
@@ -374,25 +371,30 @@ func TestDirectoryWorkerKilled(t *testing.T) {
 // run that was at it goes on afterwards.
 func TestDirectorySuspended(t *testing.T) {
 	t.Parallel()
-	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
-	r.run("link", "edit", link, "--participate", "manual")
+	r := newDirectoryRigOn(t, &shared.suspension, servers.DovecotOptions{}, servers.DovecotOptions{}, servers.SlapdOptions{}, servers.SlapdOptions{})
+	r.run("link", "edit", r.link, "--participate", "manual")
 	r.startWorker()
 	for i := range 3 {
 		r.put(r.from, crowd(2000+400*i, 400)...)
 		moment := r.toTo.Inject(faults.AfterBytes(faults.ToServer, int64(20_000+15_000*i), faults.FIN))
-		r.run("directory", "sync", link)
+		r.run("directory", "sync", r.link)
 		await(t, moment, "writing")
 		r.run("suspend", "--reason", "test", "--wait")
 		kept := r.kept()
-		if code, _, errs := r.command(t.Context(), "directory", "sync", link); code != 1 || !strings.Contains(errs, "suspended") {
+		if code, _, errs := r.command(t.Context(), "directory", "sync", r.link); code != 1 || !strings.Contains(errs, "suspended") {
 			t.Errorf("a run while suspended: exit code %d, %s", code, errs)
 		}
-		if out := r.run("directory", "history", link); !strings.Contains(out, "running") {
+		if out := r.run("directory", "history", r.link); !strings.Contains(out, "running") {
 			t.Errorf("the run does not wait:\n%s", out)
 		}
 		r.killWorker()
 		r.startWorker()
 		kept("while suspended")
+		code, out, errs := r.command(t.Context(), "store", "check", r.target, "--mailbox", "2001")
+		if code != 0 || !strings.Contains(out, "suspended: whether it may be written was not tried") || strings.Contains(out, "tried on") {
+			t.Errorf("store check while suspended: exit code %d\n%s%s", code, out, errs)
+		}
+		kept("store check while suspended")
 		r.run("resume")
 		r.toTo.Clear()
 		r.mirror(0) // joins the one that goes on
@@ -401,11 +403,11 @@ func TestDirectorySuspended(t *testing.T) {
 	r.idle("after all")
 	// Two at once: the second is told of the first.
 	r.put(r.from, crowd(6000, 300)...)
-	r.run("directory", "sync", link)
-	if code, _, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run"); code != 1 || !strings.Contains(errs, "under way") {
+	r.run("directory", "sync", r.link)
+	if code, _, errs := r.command(t.Context(), "directory", "sync", r.link, "--dry-run"); code != 1 || !strings.Contains(errs, "under way") {
 		t.Errorf("a dry run beside a run: exit code %d, %s", code, errs)
 	}
-	if out := r.run("directory", "sync", link); !strings.Contains(out, "under way already") {
+	if out := r.run("directory", "sync", r.link); !strings.Contains(out, "under way already") {
 		t.Errorf("a second run says %s", out)
 	}
 	r.mirror(0)
@@ -415,7 +417,7 @@ func TestDirectorySuspended(t *testing.T) {
 	r.mirror(3)
 	r.run("suspend", "--reason", "test", "--wait")
 	kept := r.kept()
-	r.command(t.Context(), "guard", "approve", "--link", link, "--all")
+	r.command(t.Context(), "guard", "approve", "--link", r.link, "--all")
 	kept("approved while suspended")
 	r.run("resume")
 	r.awaitDirectory(func() bool { return len(r.subscribers(r.to)) == len(r.subscribers(r.from)) })

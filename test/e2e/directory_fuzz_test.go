@@ -18,9 +18,9 @@ func TestDirectoryFuzz(t *testing.T) {
 	t.Parallel()
 	const rounds = 6
 	r := newSecureRig(t)
-	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
+	r.run("guard", "set", r.link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
 		"--directory-change-share", "0", "--directory-shrink-share", "0")
-	r.run("link", "edit", link, "--participate", "manual", "--directory-remove-unknown")
+	r.run("link", "edit", r.link, "--participate", "manual", "--directory-remove-unknown")
 	for round := range rounds {
 		rng := rand.New(rand.NewPCG(uint64(round), 7))
 		for _, s := range []*servers.Slapd{r.from, r.to} {

@@ -26,7 +26,7 @@ func (r *directoryRig) arrives(what, account, number string) {
 			return
 		}
 	}
-	_, list, _ := r.command(r.t.Context(), "errors", link)
+	_, list, _ := r.command(r.t.Context(), "errors", r.link)
 	r.t.Fatalf("%s: mailbox %s is not what %s is: %s\n%s", what, number, account, diffs[0], list)
 }
 
@@ -48,7 +48,7 @@ func (r *directoryRig) boxWhere(number string, is func(control.Mailbox) bool) co
 	r.t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		var m control.Mailbox
-		must(r.t, json.Unmarshal([]byte(r.run("mailbox", "show", link, number, "-o", "json")), &m))
+		must(r.t, json.Unmarshal([]byte(r.run("mailbox", "show", r.link, number, "-o", "json")), &m))
 		if is(m) {
 			return m
 		}
@@ -76,11 +76,11 @@ func TestDirectoryLogins(t *testing.T) {
 	for _, n := range numbers(2001, 8) {
 		accounts = append(accounts, address(n))
 	}
-	r := newDirectoryRigOver(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: accounts},
+	r := newDirectoryRigOn(t, &shared.quiet, servers.DovecotOptions{SharedNamespace: true, Mailboxes: accounts},
 		servers.DovecotOptions{SharedNamespace: true, Mailboxes: append(numbers(2001, 8), "3001")}, servers.SlapdOptions{}, servers.SlapdOptions{})
-	mapping := filepath.Join(r.data, "mapping.toml")
+	mapping := filepath.Join(r.dir, "mapping.toml")
 	must(t, os.WriteFile(mapping, []byte("login = \"{mail}\"\n"), 0o600))
-	r.run("store", "edit", "production", "--ldap-mapping", mapping)
+	r.run("store", "edit", r.source, "--ldap-mapping", mapping)
 	for _, account := range accounts {
 		r.on(account, func(u *user) { u.put("INBOX", voices("of "+account, 2)...) })
 	}
@@ -89,7 +89,7 @@ func TestDirectoryLogins(t *testing.T) {
 	}
 	r.put(r.from, addressed("2001", address("2001")), addressed("2002", address("2002")), addressed("2003", address("2003")),
 		addressed("2004", "U2004@example.com"), addressed("2005", ""), addressed("2006", "twin@example.com"), addressed("2007", "twin@example.com"))
-	r.run("mailbox", "add", link, "2001")
+	r.run("mailbox", "add", r.link, "2001")
 	r.startWorker()
 	r.refused("2001", "its log-in is not known") // there was no run over the directory yet
 	if run := r.mirror(0); run.Created != 7 || run.Joined != 6 {
@@ -101,13 +101,13 @@ func TestDirectoryLogins(t *testing.T) {
 	r.refused("2005", "gives no log-in by the rule {mail}")
 	r.refused("2006", "several mailboxes: 2006, 2007")
 	r.refused("2007", "several mailboxes: 2006, 2007")
-	if out := r.run("mailbox", "show", link, "2001"); !strings.Contains(out, "source log-in:") || strings.Contains(out, "target log-in:") {
+	if out := r.run("mailbox", "show", r.link, "2001"); !strings.Contains(out, "source log-in:") || strings.Contains(out, "target log-in:") {
 		t.Errorf("mailbox show says\n%s", out)
 	}
-	if out := r.run("directory", "show", link, "2001"); !strings.Contains(out, address("2001")) {
+	if out := r.run("directory", "show", r.link, "2001"); !strings.Contains(out, address("2001")) {
 		t.Errorf("directory show says\n%s", out)
 	}
-	if out := r.run("directory", "show", link, "2005"); !strings.Contains(out, "none: the mailbox cannot be opened") {
+	if out := r.run("directory", "show", r.link, "2005"); !strings.Contains(out, "none: the mailbox cannot be opened") {
 		t.Errorf("directory show says\n%s", out)
 	}
 	r.listened(4)
@@ -121,7 +121,7 @@ func TestDirectoryLogins(t *testing.T) {
 
 	// A dry run knows of another log-in, and changes none.
 	r.replace(r.from, "2003", "mail", "renamed@example.com")
-	r.run("directory", "diff", link)
+	r.run("directory", "diff", r.link)
 	r.boxWhere("2003", func(m control.Mailbox) bool { return m.SourceLogin == address("2003") && m.Error == "" })
 
 	// 2003 is renamed, and its address goes to a new subscriber: neither ever gets

@@ -28,7 +28,7 @@ func hexed(value string) string {
 // mapping gives a store's directory a mapping, beside its base.
 func (r *directoryRig) mapping(store, base, text string) {
 	r.t.Helper()
-	file := filepath.Join(r.data, store+".mapping.toml")
+	file := filepath.Join(r.dir, store+".mapping.toml")
 	must(r.t, os.WriteFile(file, []byte(text), 0o600))
 	r.run("store", "edit", store, "--ldap-base", base, "--ldap-mapping", file)
 }
@@ -41,8 +41,8 @@ func TestDirectoryNames(t *testing.T) {
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{Access: []string{
 		`dn.subtree="ou=mailboxes,dc=example" attrs=userPassword by dn.exact="cn=trusted,dc=example" write by * break`,
 	}})
-	r.run("link", "edit", link, "--participate", "manual") // no messages here
-	r.run("guard", "set", link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
+	r.run("link", "edit", r.link, "--participate", "manual") // no messages here
+	r.run("guard", "set", r.link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
 		"--directory-change-share", "0", "--directory-shrink-share", "0")
 	within := func(s servers.Directory, ou string) string {
 		base := "ou=" + hexed(ou) + "," + s.Base()
@@ -50,7 +50,7 @@ func TestDirectoryNames(t *testing.T) {
 		return base
 	}
 	base := within(r.from, `Voice, "Mail" + #1`)
-	for store, s := range map[string]servers.Directory{"production": r.from, "dr": r.to} {
+	for store, s := range map[string]servers.Directory{r.source: r.from, r.target: r.to} {
 		if s != r.from {
 			within(s, `Voice, "Mail" + #1`)
 		}
@@ -116,8 +116,8 @@ func TestDirectoryNames(t *testing.T) {
 			text += rename("x "+name+" ", name)
 		}
 		r.apply(r.from, text)
-		file := filepath.Join(r.data, "plan.ldif")
-		if code, out, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run", "--ldif", file); code != 3 {
+		file := filepath.Join(r.dir, "plan.ldif")
+		if code, out, errs := r.command(t.Context(), "directory", "sync", r.link, "--dry-run", "--ldif", file); code != 3 {
 			t.Fatalf("dry run: exit code %d\n%s%s", code, out, errs)
 		}
 		plan, err := os.ReadFile(file)
@@ -138,7 +138,7 @@ func TestDirectoryNames(t *testing.T) {
 		if run := r.mirror(1); run.Failed != 2 || run.Altered != 1 || run.State != control.DirectoryDone {
 			t.Errorf("the run is %+v", run)
 		}
-		if out := r.run("errors", link); !strings.Contains(out, "3001") || !strings.Contains(out, "3003") || !strings.Contains(out, "already exists") || !strings.Contains(out, "rdn of the mapping") {
+		if out := r.run("errors", r.link); !strings.Contains(out, "3001") || !strings.Contains(out, "3003") || !strings.Contains(out, "already exists") || !strings.Contains(out, "rdn of the mapping") {
 			t.Errorf("errors says:\n%s", out)
 		}
 		// Somebody makes room by hand.
@@ -162,9 +162,9 @@ func TestDirectoryNames(t *testing.T) {
 		for _, column := range directory.Attributes() {
 			fmt.Fprintf(&lines, "%s = %q\n", column.Column, otherNames[column.Default])
 		}
-		r.mapping("dr", other, "object_class = \"inetOrgPerson\"\nrdn = \"employeeNumber\"\nlogin = \"{employeeNumber}\"\n[names]\n"+
+		r.mapping(r.target, other, "object_class = \"inetOrgPerson\"\nrdn = \"employeeNumber\"\nlogin = \"{employeeNumber}\"\n[names]\n"+
 			lines.String()+"[needs]\ndescription = [\"made by the mirror\"]\n")
-		if code, out, errs := r.command(t.Context(), "store", "check", "dr", "--mailbox", "2001"); code != 0 {
+		if code, out, errs := r.command(t.Context(), "store", "check", r.target, "--mailbox", "2001"); code != 0 {
 			t.Errorf("store check: exit code %d\n%s%s", code, out, errs)
 		}
 		people := numbersIn(r.subscribers(r.from))
@@ -192,7 +192,7 @@ func TestDirectoryNames(t *testing.T) {
 			ldifLine("dn", named("Zoe\u0308"))+"changetype: modify\nreplace: MailboxNumber\nMailboxNumber: 5002\n-\n\n"+
 			noName.ldif(named("Nameless, Ina"))+ldifLine("dn", named("Anna, Berg"))+"changetype: delete\n\n")
 		expect("changed", 1, control.DirectoryCounts{Altered: 2, Renumbers: 1, Removed: 1, Failed: 1})
-		if out := r.run("errors", link); !strings.Contains(out, "4001") || !strings.Contains(out, "see the mapping") {
+		if out := r.run("errors", r.link); !strings.Contains(out, "4001") || !strings.Contains(out, "see the mapping") {
 			t.Errorf("errors says:\n%s", out)
 		}
 		r.apply(r.from, modify("Nameless, Ina", "sn", "Ina"))

@@ -30,23 +30,24 @@ type directoryRig struct {
 	toFrom, toTo *faults.Proxy
 }
 
+// newDirectoryRig is one on the quiet lane.
 func newDirectoryRig(t *testing.T, production, dr servers.SlapdOptions) *directoryRig {
 	t.Helper()
-	return newDirectoryRigOver(t, servers.DovecotOptions{}, servers.DovecotOptions{}, production, dr)
+	return newDirectoryRigOn(t, &shared.quiet, servers.DovecotOptions{}, servers.DovecotOptions{}, production, dr)
 }
 
-// newDirectoryRigOver is one with message stores of some kind.
-func newDirectoryRigOver(t *testing.T, from, to servers.DovecotOptions, production, dr servers.SlapdOptions) *directoryRig {
+// newDirectoryRigOn is one on a lane, with message stores of some kind.
+func newDirectoryRigOn(t *testing.T, l *lane, from, to servers.DovecotOptions, production, dr servers.SlapdOptions) *directoryRig {
 	t.Helper()
-	r := &directoryRig{rig: newRig(t, from, to)}
+	r := &directoryRig{rig: newRigOn(t, l, from, to)}
 	r.from, r.to = servers.SlapdT(t, production), servers.SlapdT(t, dr)
 	r.toFrom, r.toTo = proxy(t, r.from.Addr()), proxy(t, r.to.Addr())
 	for _, s := range []struct {
 		name  string
 		slapd *servers.Slapd
 		proxy *faults.Proxy
-	}{{"production", r.from, r.toFrom}, {"dr", r.to, r.toTo}} {
-		file := filepath.Join(r.data, s.name+".ldap-password")
+	}{{r.source, r.from, r.toFrom}, {r.target, r.to, r.toTo}} {
+		file := filepath.Join(r.dir, s.name+".ldap-password")
 		if err := os.WriteFile(file, []byte(s.slapd.TrustedPassword()), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -215,10 +216,10 @@ func (r *directoryRig) kept() func(when string) {
 // how it went.
 func (r *directoryRig) mirror(code int) control.DirectoryRun {
 	r.t.Helper()
-	got, out, errs := r.command(r.t.Context(), "directory", "sync", link, "--wait", "-o", "json")
+	got, out, errs := r.command(r.t.Context(), "directory", "sync", r.link, "--wait", "-o", "json")
 	var run control.DirectoryRun
 	if err := json.Unmarshal([]byte(out), &run); got != code || err != nil {
-		_, changes, _ := r.command(r.t.Context(), "directory", "history", link, "--run", run.RunID)
+		_, changes, _ := r.command(r.t.Context(), "directory", "history", r.link, "--run", run.RunID)
 		r.t.Fatalf("directory sync ended with exit code %d, want %d (%v)\n%s%s\n%.3000s", got, code, err, out, errs, changes)
 	}
 	return run
@@ -237,7 +238,7 @@ func (r *directoryRig) idle(when string) {
 func (r *directoryRig) members() []string {
 	r.t.Helper()
 	var boxes []control.Mailbox
-	if err := json.Unmarshal([]byte(r.run("mailbox", "list", link, "-o", "json")), &boxes); err != nil {
+	if err := json.Unmarshal([]byte(r.run("mailbox", "list", r.link, "-o", "json")), &boxes); err != nil {
 		r.t.Fatal(err)
 	}
 	var numbers []string
@@ -251,7 +252,7 @@ func (r *directoryRig) members() []string {
 func (r *directoryRig) directoryHolds() []control.DirectoryHold {
 	r.t.Helper()
 	var all []control.DirectoryHold
-	if err := json.Unmarshal([]byte(r.run("guard", "list", link, "--state", "waiting", "-o", "json")), &all); err != nil {
+	if err := json.Unmarshal([]byte(r.run("guard", "list", r.link, "--state", "waiting", "-o", "json")), &all); err != nil {
 		r.t.Fatal(err)
 	}
 	return slices.DeleteFunc(all, func(h control.DirectoryHold) bool { return h.Kind == "" })
@@ -279,8 +280,8 @@ func (r *directoryRig) noSecrets() {
 		_ = f.Close()
 	}
 	for _, args := range [][]string{
-		{"directory", "history", link, "-o", "json"}, {"status", link, "-o", "json"}, {"store", "show", "production", "-o", "json"},
-		{"errors", link, "-o", "json"},
+		{"directory", "history", r.link, "-o", "json"}, {"status", r.link, "-o", "json"}, {"store", "show", r.source, "-o", "json"},
+		{"errors", r.link, "-o", "json"},
 	} {
 		_, out, errs := r.command(r.t.Context(), args...)
 		if strings.Contains(out+errs, "pin-") {

@@ -24,12 +24,12 @@ import (
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	r := newDirectoryRig(t, servers.SlapdOptions{}, servers.SlapdOptions{})
-	for _, name := range []string{"production", "dr"} {
+	for _, name := range []string{r.source, r.target} {
 		if code, out, errs := r.command(t.Context(), "store", "check", name, "--mailbox", "2001"); code != 0 || !strings.Contains(out, "holds:") {
 			t.Fatalf("store check %s: exit code %d\n%s%s", name, code, out, errs)
 		}
 	}
-	r.run("guard", "set", link, "--directory-change-share", "0")
+	r.run("guard", "set", r.link, "--directory-change-share", "0")
 	r.startWorker()
 	first := crowd(2001, 30)
 	r.put(r.from, first...)
@@ -117,7 +117,7 @@ func TestDirectory(t *testing.T) {
 		if got := r.members(); slices.Contains(got, "2004") || !slices.Contains(got, "3004") {
 			t.Errorf("in the link are %v", got)
 		}
-		if out := r.run("history", link, "2004", "-o", "json"); !strings.Contains(out, `"left"`) {
+		if out := r.run("history", r.link, "2004", "-o", "json"); !strings.Contains(out, `"left"`) {
 			t.Errorf("history does not tell that 2004 left: %s", out)
 		}
 		// Two change places, which needs a third on the way.
@@ -136,7 +136,7 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("the run is %+v", run)
 		}
 		r.same("after a removal")
-		r.run("guard", "set", link, "--directory-shrink-share", "50")
+		r.run("guard", "set", r.link, "--directory-shrink-share", "50")
 		gone := []string{"2010", "2011", "2012", "2013", "2014"}
 		kept := r.subscribers(r.from)
 		r.remove(r.from, gone...)
@@ -160,7 +160,7 @@ func TestDirectory(t *testing.T) {
 		if out := r.run("guard", "show", fmt.Sprint(holds[0].ID)); !strings.Contains(out, "2012") {
 			t.Errorf("guard show does not name the mailboxes:\n%s", out)
 		}
-		if out := r.run("status", link); !strings.Contains(out, "5 changes wait for you") {
+		if out := r.run("status", r.link); !strings.Contains(out, "5 changes wait for you") {
 			t.Errorf("status does not tell of it:\n%s", out)
 		}
 		// One more is another hold.
@@ -217,7 +217,7 @@ func TestDirectory(t *testing.T) {
 	})
 
 	r.scene("more changes than allowed wait", func(t *testing.T) {
-		r.run("guard", "set", link, "--directory-change-count", "4")
+		r.run("guard", "set", r.link, "--directory-change-count", "4")
 		for _, n := range []string{"2026", "2027", "2028"} {
 			r.replace(r.from, n, "sn", "Many")
 		}
@@ -243,7 +243,7 @@ func TestDirectory(t *testing.T) {
 		if run := r.mirror(3); run.Held != 5 || run.Created != 1 {
 			t.Errorf("the run with one that is new is %+v", run)
 		}
-		r.run("guard", "approve", "--link", link, "--all")
+		r.run("guard", "approve", "--link", r.link, "--all")
 		r.awaitDirectory(func() bool { return cmp.Equal(r.subscribers(r.from), r.subscribers(r.to)) })
 		r.mirror(0)
 		r.idle("after the approval of changes")
@@ -264,12 +264,12 @@ func TestDirectory(t *testing.T) {
 		for _, n := range some {
 			r.replace(r.from, n, "sn", r.subscribers(r.to)[dnOf(r.to, n)]["sn"]...)
 		}
-		r.run("guard", "set", link, "--directory-change-count", "2000")
+		r.run("guard", "set", r.link, "--directory-change-count", "2000")
 		r.idle("when it is as it was")
 	})
 
 	r.scene("an entry fails alone, and is given up", func(t *testing.T) {
-		r.run("link", "edit", link, "--directory-give-up", "2")
+		r.run("link", "edit", r.link, "--directory-give-up", "2")
 		// The names are taken by what are no mailboxes.
 		for _, n := range []string{"2050", "2052"} {
 			r.apply(r.to, ldifLine("dn", dnOf(r.to, n))+"objectClass: device\nobjectClass: extensibleObject\ncn: in the way\nMailboxNumber: "+n+"\n\n")
@@ -279,7 +279,7 @@ func TestDirectory(t *testing.T) {
 		if run.Failed != 2 || run.Created != 1 || run.State != control.DirectoryDone {
 			t.Errorf("the run is %+v", run)
 		}
-		if out := r.run("directory", "history", link, "--run", run.RunID); !strings.Contains(out, "failed") || !strings.Contains(out, "2050") {
+		if out := r.run("directory", "history", r.link, "--run", run.RunID); !strings.Contains(out, "failed") || !strings.Contains(out, "2050") {
 			t.Errorf("the history does not name it:\n%s", out)
 		}
 		r.mirror(1)
@@ -287,13 +287,13 @@ func TestDirectory(t *testing.T) {
 		if run := r.mirror(3); run.Failed > 0 || run.GivenUp != 2 || run.Created != 1 || run.State != control.DirectoryDone {
 			t.Errorf("the run that gave them up is %+v", run)
 		}
-		if out := r.run("errors", link); !strings.Contains(out, "2050") || !strings.Contains(out, "mailmirror directory retry "+link) {
+		if out := r.run("errors", r.link); !strings.Contains(out, "2050") || !strings.Contains(out, "mailmirror directory retry "+r.link) {
 			t.Errorf("errors does not tell what to do:\n%s", out)
 		}
-		if out := r.run("status", link); !strings.Contains(out, "2 given up") {
+		if out := r.run("status", r.link); !strings.Contains(out, "2 given up") {
 			t.Errorf("status does not tell of them:\n%s", out)
 		}
-		if code, out, _ := r.command(t.Context(), "directory", "show", link, "2050"); code != 3 || !strings.Contains(out, "none") {
+		if code, out, _ := r.command(t.Context(), "directory", "show", r.link, "2050"); code != 3 || !strings.Contains(out, "none") {
 			t.Errorf("directory show: exit code %d\n%s", code, out)
 		}
 		// What is in the way no more is not found by itself; what is another on
@@ -303,7 +303,7 @@ func TestDirectory(t *testing.T) {
 		if run := r.mirror(3); run.GivenUp != 1 || run.Created != 1 {
 			t.Errorf("the run is %+v", run)
 		}
-		r.run("directory", "retry", link, "2050")
+		r.run("directory", "retry", r.link, "2050")
 		if run := r.mirror(0); run.Created != 1 || run.GivenUp > 0 {
 			t.Errorf("the run after the retry is %+v", run)
 		}
@@ -316,23 +316,23 @@ func TestDirectory(t *testing.T) {
 		if run := r.mirror(0); run.Unknown != 1 || run.Removed > 0 {
 			t.Errorf("the run is %+v", run)
 		}
-		if code, out, _ := r.command(t.Context(), "directory", "diff", link); code != 3 || !strings.Contains(out, "unknown") {
+		if code, out, _ := r.command(t.Context(), "directory", "diff", r.link); code != 3 || !strings.Contains(out, "unknown") {
 			t.Errorf("directory diff: exit code %d\n%s", code, out)
 		}
-		r.run("link", "edit", link, "--directory-remove-unknown")
+		r.run("link", "edit", r.link, "--directory-remove-unknown")
 		if run := r.mirror(0); run.Removed != 1 {
 			t.Errorf("the run is %+v", run)
 		}
-		r.run("link", "edit", link, "--directory-remove-unknown=false")
+		r.run("link", "edit", r.link, "--directory-remove-unknown=false")
 		r.same("without the stranger")
 	})
 
 	r.scene("protected entries are left alone", func(t *testing.T) {
-		file := filepath.Join(r.data, "mapping.toml")
+		file := filepath.Join(r.dir, "mapping.toml")
 		if err := os.WriteFile(file, []byte("protected = [\"2020\", \"(Community=4711)\"]\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r.run("store", "edit", "dr", "--ldap-mapping", file)
+		r.run("store", "edit", r.target, "--ldap-mapping", file)
 		r.replace(r.from, "2020", "sn", "Changed")
 		r.remove(r.from, "2021")
 		r.replace(r.to, "2021", "Community", "4711")
@@ -341,11 +341,11 @@ func TestDirectory(t *testing.T) {
 			t.Errorf("the run is %+v", run)
 		}
 		kept("protected")
-		r.run("store", "edit", "dr", "--ldap-mapping", os.DevNull)
+		r.run("store", "edit", r.target, "--ldap-mapping", os.DevNull)
 		if err := os.WriteFile(file, []byte("protected = []\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r.run("store", "edit", "dr", "--ldap-mapping", file)
+		r.run("store", "edit", r.target, "--ldap-mapping", file)
 		r.mirror(0)
 		r.same("protected no more")
 	})
@@ -359,8 +359,8 @@ func TestDirectory(t *testing.T) {
 		}
 		r.apply(r.from, rename("2024", "9")+rename("2025", "2024")+rename("9", "2025"))
 		kept := r.kept()
-		plain, whole := filepath.Join(r.data, "plan.ldif"), filepath.Join(r.data, "whole.ldif")
-		code, out, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run", "--ldif", plain)
+		plain, whole := filepath.Join(r.dir, "plan.ldif"), filepath.Join(r.dir, "whole.ldif")
+		code, out, errs := r.command(t.Context(), "directory", "sync", r.link, "--dry-run", "--ldif", plain)
 		if code != 3 || !strings.Contains(out, "2060") {
 			t.Fatalf("dry run: exit code %d\n%s%s", code, out, errs)
 		}
@@ -374,7 +374,7 @@ func TestDirectory(t *testing.T) {
 				t.Errorf("the LDIF tells a password: %s", text)
 			}
 		}
-		if code, _, errs := r.command(t.Context(), "directory", "sync", link, "--dry-run", "--ldif", whole, "--with-passwords"); code != 3 {
+		if code, _, errs := r.command(t.Context(), "directory", "sync", r.link, "--dry-run", "--ldif", whole, "--with-passwords"); code != 3 {
 			t.Fatalf("dry run: exit code %d\n%s", code, errs)
 		}
 		kept("a second dry run")
@@ -385,7 +385,7 @@ func TestDirectory(t *testing.T) {
 		r.same("after the plan was carried out by ldapmodify")
 		r.idle("after the plan was carried out by ldapmodify")
 		var v control.DirectoryEntryView
-		if err := json.Unmarshal([]byte(r.run("directory", "show", link, "2060", "-o", "json")), &v); err != nil {
+		if err := json.Unmarshal([]byte(r.run("directory", "show", r.link, "2060", "-o", "json")), &v); err != nil {
 			t.Fatal(err)
 		}
 		if !v.Equal || len(v.Columns) != len(directory.Attributes()) {
@@ -394,7 +394,7 @@ func TestDirectory(t *testing.T) {
 	})
 
 	r.scene("the link's rule says who joins", func(t *testing.T) {
-		r.run("link", "edit", link, "--participate", "filter", "--participate-numbers", "21*")
+		r.run("link", "edit", r.link, "--participate", "filter", "--participate-numbers", "21*")
 		r.put(r.from, aSubscriber("2101", "In"), aSubscriber("2201", "Out"))
 		if run := r.mirror(0); run.Created != 2 || run.Joined != 1 {
 			t.Errorf("the run is %+v", run)
@@ -403,7 +403,7 @@ func TestDirectory(t *testing.T) {
 		if !slices.Contains(got, "2101") || slices.Contains(got, "2201") {
 			t.Errorf("in the link are %v", got)
 		}
-		r.run("link", "edit", link, "--participate", "all")
+		r.run("link", "edit", r.link, "--participate", "all")
 		if run := r.mirror(0); run.Joined != 1 {
 			t.Errorf("the run is %+v", run)
 		}
@@ -431,7 +431,7 @@ func (r *directoryRig) awaitDirectory(done func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			_, history, _ := r.command(r.t.Context(), "directory", "history", link)
+			_, history, _ := r.command(r.t.Context(), "directory", "history", r.link)
 			r.t.Fatalf("waited a minute for the directory\n%s", history)
 		}
 	}

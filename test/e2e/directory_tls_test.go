@@ -32,8 +32,8 @@ func newSecureRig(t *testing.T) *directoryRig {
 		return servers.SlapdOptions{TLS: &servers.TLSOptions{Mode: mode, CertFile: cert, KeyFile: key}}
 	}
 	r := newDirectoryRig(t, by(servers.TLSStartTLS), by(servers.TLSImplicit))
-	r.run("store", "edit", "production", "--ldap-security", "starttls", "--ldap-ca-file", file)
-	r.run("store", "edit", "dr", "--ldap-security", "tls", "--ldap-ca-file", other)
+	r.run("store", "edit", r.source, "--ldap-security", "starttls", "--ldap-ca-file", file)
+	r.run("store", "edit", r.target, "--ldap-security", "tls", "--ldap-ca-file", other)
 	r.startWorker()
 	said := func(what, text string) {
 		t.Helper()
@@ -41,7 +41,7 @@ func newSecureRig(t *testing.T) *directoryRig {
 			t.Errorf("%s by another authority's certificate says: %s", what, text)
 		}
 	}
-	code, out, errs := r.command(t.Context(), "store", "check", "dr", "--mailbox", "100")
+	code, out, errs := r.command(t.Context(), "store", "check", r.target, "--mailbox", "100")
 	if code != 1 {
 		t.Errorf("store check by another authority: exit code %d", code)
 	}
@@ -52,8 +52,8 @@ func newSecureRig(t *testing.T) *directoryRig {
 	}
 	said("the run", strings.Join(run.Reasons, "; ")+" ("+run.Hint+")")
 	t.Logf("it says: %s (%s)", strings.Join(run.Reasons, "; "), run.Hint)
-	r.run("store", "edit", "dr", "--ldap-ca-file", file)
-	for name, how := range map[string]string{"production": "starttls", "dr": "tls"} {
+	r.run("store", "edit", r.target, "--ldap-ca-file", file)
+	for name, how := range map[string]string{r.source: "starttls", r.target: "tls"} {
 		if out := r.run("store", "check", name, "--mailbox", "100", "-o", "json"); !strings.Contains(out, `"TLS 1.`) {
 			t.Errorf("store check of %s, by %s, tells of no TLS: %s", name, how, out)
 		}

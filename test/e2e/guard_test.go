@@ -55,7 +55,7 @@ func (r *rig) onDR(number string) reader.Copy {
 func (r *rig) holds(state control.HoldState) []control.Hold {
 	r.t.Helper()
 	var holds []control.Hold
-	if err := json.Unmarshal([]byte(r.run("guard", "list", link, "--state", string(state), "-o", "json")), &holds); err != nil {
+	if err := json.Unmarshal([]byte(r.run("guard", "list", r.link, "--state", string(state), "-o", "json")), &holds); err != nil {
 		r.t.Fatal(err)
 	}
 	return holds
@@ -80,14 +80,14 @@ func (r *rig) hold(number, folder string, messages int, rule limit.Rule) control
 func (r *rig) compare(code int) {
 	r.t.Helper()
 	var run control.CompareRun
-	got, out, errs := r.command(r.t.Context(), "compare", link, "--wait", "-o", "json")
+	got, out, errs := r.command(r.t.Context(), "compare", r.link, "--wait", "-o", "json")
 	for json.Unmarshal([]byte(out), &run) == nil && run.Busy > 0 {
 		// An event began a sync just before, which is not the compare's to judge.
 		run = control.CompareRun{}
-		got, out, errs = r.command(r.t.Context(), "compare", link, "--wait", "-o", "json")
+		got, out, errs = r.command(r.t.Context(), "compare", r.link, "--wait", "-o", "json")
 	}
 	if got != code {
-		_, list, _ := r.command(r.t.Context(), "errors", link)
+		_, list, _ := r.command(r.t.Context(), "errors", r.link)
 		r.t.Fatalf("compare ended with exit code %d, want %d\n%s%s\n%s", got, code, out, errs, list)
 	}
 }
@@ -96,7 +96,7 @@ func (r *rig) compare(code int) {
 func (r *rig) state(number string) control.Mailbox {
 	r.t.Helper()
 	var m control.Mailbox
-	if err := json.Unmarshal([]byte(r.run("mailbox", "show", link, number, "-o", "json")), &m); err != nil {
+	if err := json.Unmarshal([]byte(r.run("mailbox", "show", r.link, number, "-o", "json")), &m); err != nil {
 		r.t.Fatal(err)
 	}
 	return m
@@ -150,7 +150,7 @@ func TestGuard(t *testing.T) {
 	t.Parallel()
 	const large, inboxes, work, old, few = 8, 40, 10, 3, 3
 	all := numbers(7001, 24)
-	r := newRig(t, servers.DovecotOptions{Mailboxes: slices.Clone(all)}, servers.DovecotOptions{Mailboxes: slices.Clone(all)})
+	r := newQuietRig(t, servers.DovecotOptions{Mailboxes: slices.Clone(all)}, servers.DovecotOptions{Mailboxes: slices.Clone(all)})
 	fill := func(i int, u *user) {
 		if i >= large {
 			u.put("INBOX", voices("few "+u.number, few)...)
@@ -203,7 +203,7 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("%d messages on DR where two were deleted, want %d", got, inboxes-2)
 		}
 		r.wantState(n, control.StateHeld)
-		if out := r.run("errors", link, "-o", "json"); !strings.Contains(out, `"kind": "held"`) {
+		if out := r.run("errors", r.link, "-o", "json"); !strings.Contains(out, `"kind": "held"`) {
 			r.t.Errorf("errors do not tell of it: %s", out)
 		}
 		r.compare(3)
@@ -223,7 +223,7 @@ func TestGuard(t *testing.T) {
 		}
 		grown := r.hold(n, "INBOX", inboxes+25, limit.RuleFolderShare)
 		r.run("guard", "approve", fmt.Sprint(grown.ID))
-		if out := r.run("guard", "show", link, "-o", "json"); !strings.Contains(out, `"decision": "approved"`) || strings.Contains(out, `"who": ""`) {
+		if out := r.run("guard", "show", r.link, "-o", "json"); !strings.Contains(out, `"decision": "approved"`) || strings.Contains(out, `"who": ""`) {
 			r.t.Errorf("nobody approved it: %s", out)
 		}
 	})
@@ -231,7 +231,7 @@ func TestGuard(t *testing.T) {
 	scene("an operator's sync is guarded, and the messages come back", func() {
 		n := all[2]
 		r.on(n, func(u *user) { u.empty("INBOX") })
-		if code, out, errs := r.command(r.t.Context(), "sync", link, n, "--wait"); code != 3 {
+		if code, out, errs := r.command(r.t.Context(), "sync", r.link, n, "--wait"); code != 3 {
 			r.t.Errorf("sync ended with exit code %d, want 3\n%s%s", code, out, errs)
 		}
 		r.hold(n, "INBOX", inboxes, limit.RuleFolderShare)
@@ -280,7 +280,7 @@ func TestGuard(t *testing.T) {
 		if got := r.onDR(n)["Old"].Count(); got != old {
 			r.t.Errorf("%d messages of the folder on DR, want %d", got, old)
 		}
-		r.run("guard", "approve", "--link", link, "--all")
+		r.run("guard", "approve", "--link", r.link, "--all")
 	})
 
 	scene("a mailbox is made anew", func() {
@@ -346,7 +346,7 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("%d of %d inboxes were emptied on DR, want %d at the most", emptied, len(all), most)
 		}
 		r.t.Logf("%d of %d inboxes were emptied before the guard held", emptied, len(all))
-		if out := r.run("guard", "show", link); !strings.Contains(out, "the inbox emptied in") {
+		if out := r.run("guard", "show", r.link); !strings.Contains(out, "the inbox emptied in") {
 			r.t.Errorf("guard show does not tell the figures:\n%s", out)
 		}
 		for i, n := range all {
@@ -375,14 +375,14 @@ func TestGuard(t *testing.T) {
 		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
 			r.t.Errorf("somebody is asked what to do about an answer that says nothing: %+v", holds)
 		}
-		for _, more := range [][]string{{"sync", link, all[0]}, {"ledger", "rebuild", link}} {
+		for _, more := range [][]string{{"sync", r.link, all[0]}, {"ledger", "rebuild", r.link}} {
 			if code, out, errs := r.command(r.t.Context(), append(more, "--wait")...); code != 1 {
 				r.t.Errorf("%s ended with exit code %d, want 1\n%s%s", more[0], code, out, errs)
 			}
 			same(strings.Join(more, " "))
 		}
 		var troubles []control.ErrorEntry
-		if err := json.Unmarshal([]byte(r.run("errors", link, "-o", "json")), &troubles); err != nil {
+		if err := json.Unmarshal([]byte(r.run("errors", r.link, "-o", "json")), &troubles); err != nil {
 			r.t.Fatal(err)
 		}
 		if len(troubles) != len(all) {

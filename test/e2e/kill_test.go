@@ -17,8 +17,9 @@ import (
 // TestKillWorker kills the worker without notice at random moments of an
 // initial copy, twenty-four times, and then lets it finish.
 func TestKillWorker(t *testing.T) {
+	t.Parallel()
 	const kills, perKill = 24, 4
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	r := newRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(3001, kills*perKill)
 	r.fill(all, corpus.Options{Seed: 2, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})
 	r.add(all)
@@ -28,7 +29,7 @@ func TestKillWorker(t *testing.T) {
 		moment := r.toDR.Inject(faults.AfterBytes(faults.ToServer, int64(20_000+rng.IntN(900_000)), faults.FIN))
 		r.startWorker()
 		for _, number := range all[i*perKill : (i+1)*perKill] {
-			r.run("sync", link, number)
+			r.run("sync", r.link, number)
 		}
 		await(t, moment, fmt.Sprintf("bytes of copy %d", i+1))
 		r.killWorker()
@@ -44,7 +45,8 @@ func TestKillWorker(t *testing.T) {
 
 // TestKillParts kills each server that the mirror stands on in mid-copy.
 func TestKillParts(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{})
 	r.startWorker()
 	next := 4001
 	var all []string
@@ -68,7 +70,7 @@ func TestKillParts(t *testing.T) {
 			r.fill(fresh, corpus.Options{Seed: 3, Messages: 16, Greetings: 3, MinSize: 2 << 10, MaxSize: 20 << 10})
 			r.add(fresh)
 			moment := r.toDR.Inject(faults.AfterBytes(faults.ToServer, 700_000, faults.FIN))
-			r.run("compare", link)
+			r.run("compare", r.link)
 			await(t, moment, "bytes of the copy")
 			if err := part.kill(); err != nil {
 				t.Fatal(err)

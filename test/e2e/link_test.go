@@ -14,13 +14,11 @@ import (
 	"mailmirror/test/servers"
 )
 
-// TestLinkEdit changes the settings of a link while two workers run, as an
-// operator does, and looks on the stores for what comes of it.
+// TestLinkEdit changes the settings of a link while workers run, as an operator
+// does, and checks the effect on the stores.
 func TestLinkEdit(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
-	r.spawn()
-	r.spawn()
+	r := newQuietRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
 	t.Run("deleted messages are kept", func(t *testing.T) { r.t = t; r.keepsDeleted() })
 	t.Run("bandwidth", func(t *testing.T) { r.t = t; r.keepsToBandwidth() })
 	r.t = t
@@ -79,11 +77,11 @@ func (r *rig) keepsDeleted() {
 		return days
 	}
 
-	r.run("link", "edit", link, "--keep-deleted", "14d")
+	r.run("link", "edit", r.link, "--keep-deleted", "14d")
 	remove("INBOX", "2:4")
 	remove("Work", "1")
 	days := kept("deleted", 3, 1)
-	if code, out, errs := r.command(r.t.Context(), "verify", link, "--deep"); code != 0 {
+	if code, out, errs := r.command(r.t.Context(), "verify", r.link, "--deep"); code != 0 {
 		r.t.Errorf("verify takes what is kept for a difference: exit code %d\n%s%s", code, out, errs)
 	}
 	// The days go by.
@@ -100,7 +98,7 @@ func (r *rig) keepsDeleted() {
 		}
 	}
 
-	r.run("link", "edit", link, "--keep-deleted", "0")
+	r.run("link", "edit", r.link, "--keep-deleted", "0")
 	remove("INBOX", "1")
 	kept("deleted at once", 0, 0)
 }
@@ -129,7 +127,7 @@ func (r *rig) keepsToBandwidth() {
 		// Business hours that hold all week, in place of no bound at all.
 		{"--bandwidth", "unlimited", "--bandwidth-window", fmt.Sprintf("Mon-Sun 00:00-24:00 %dB/s", rate), "--timezone", "Pacific/Auckland"},
 	} {
-		r.run(append([]string{"link", "edit", link}, bound...)...)
+		r.run(append([]string{"link", "edit", r.link}, bound...)...)
 		before, begin := r.toDR.Appended(), time.Now()
 		all := fresh()
 		least := int64(len(all) * o.Messages * o.MinSize)
@@ -152,7 +150,7 @@ func (r *rig) keepsToBandwidth() {
 	// The hours of a day that is far away bound nothing: by them this would take
 	// half an hour.
 	day := time.Now().UTC().AddDate(0, 0, 3).Weekday().String()[:3]
-	r.run("link", "edit", link, "--bandwidth-window", day+" 00:00-24:00 500B/s", "--timezone", "UTC")
+	r.run("link", "edit", r.link, "--bandwidth-window", day+" 00:00-24:00 500B/s", "--timezone", "UTC")
 	all := fresh()
 	r.settle(2 * time.Minute)
 	r.equal(all)

@@ -13,14 +13,16 @@ import (
 )
 
 // TestMain has a PostgreSQL ready for the tests that run the copy engine in
-// their own process. Those of the whole system start their own.
+// their own process, and ends what the lanes run.
 //
-// Twice as many of the parallel ones run at once as there are processors: they
-// wait for servers, and those for the disk.
+// All parallel tests start at once: they wait for their lanes, and newRigOn
+// bounds how many of them run.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(16*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	os.Exit(pgtest.Main(m))
+	code := pgtest.Main(m)
+	endLanes()
+	os.Exit(code)
 }

@@ -33,7 +33,7 @@ var extensions = []string{"CONDSTORE", "QRESYNC", "UIDPLUS", "LITERAL+", "LIST-S
 func startStores(t *testing.T) map[string]store {
 	dovecot := func(name string, o servers.DovecotOptions) func() (store, error) {
 		return func() (store, error) {
-			o.Name, o.Extra = strings.ReplaceAll(name, " ", "-"), "mail_fsync = never\n"
+			o.Name = strings.ReplaceAll(name, " ", "-")
 			d, err := servers.StartDovecot(t.Context(), o)
 			if err == nil {
 				t.Cleanup(func() { _ = d.Stop() })

@@ -38,8 +38,8 @@ func (r *rig) metrics(address string) string {
 	return string(body)
 }
 
-// shows waits until the metrics hold all of these lines; those that the
-// database tells are some seconds old.
+// shows waits until the metrics hold all of these lines, in which LINK is the
+// test's link. Metrics that come from the database are some seconds old.
 func (r *rig) shows(address string, lines ...string) {
 	r.t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -47,6 +47,7 @@ func (r *rig) shows(address string, lines ...string) {
 		text := r.metrics(address)
 		missing := ""
 		for _, line := range lines {
+			line = strings.ReplaceAll(line, "LINK", r.link)
 			if !strings.Contains("\n"+text, "\n"+line) {
 				missing = line
 			}
@@ -62,6 +63,7 @@ func (r *rig) shows(address string, lines ...string) {
 }
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	all := numbers(7001, 4)
 	r := newEventRig(t, all, "notify")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,31 +90,31 @@ func TestMetrics(t *testing.T) {
 	r.settle(2 * time.Minute)
 	r.listened(len(all))
 	r.shows(address,
-		fmt.Sprintf(`mailmirror_listener_mailboxes{link="dr",shard="0",way="heard"} %d`, len(all)),
-		`mailmirror_listener_healthy{link="dr",shard="0"} 1`,
-		`mailmirror_listener_connections{link="dr",shard="0"} 1`,
-		`mailmirror_listener_connections_wanted{link="dr",shard="0"} 1`,
-		fmt.Sprintf(`mailmirror_mailboxes{link="dr",state="equal"} %d`, len(all)),
+		fmt.Sprintf(`mailmirror_listener_mailboxes{link="LINK",shard="0",way="heard"} %d`, len(all)),
+		`mailmirror_listener_healthy{link="LINK",shard="0"} 1`,
+		`mailmirror_listener_connections{link="LINK",shard="0"} 1`,
+		`mailmirror_listener_connections_wanted{link="LINK",shard="0"} 1`,
+		fmt.Sprintf(`mailmirror_mailboxes{link="LINK",state="equal"} %d`, len(all)),
 		`mailmirror_suspension{state="running"} 1`,
 		`mailmirror_database_up 1`,
-		`mailmirror_copied_bytes_total{link="dr",role="messages"} `,
-		fmt.Sprintf(`mailmirror_messages_total{change="copied",link="dr",role="greetings"} %d`, len(all)),
+		`mailmirror_copied_bytes_total{link="LINK",role="messages"} `,
+		fmt.Sprintf(`mailmirror_messages_total{change="copied",link="LINK",role="greetings"} %d`, len(all)),
 		`temporal_request_total{`, `temporal_activity_execution_latency_seconds_bucket{`,
 		`process_resident_memory_bytes `)
 
 	r.put(all[0], "INBOX", "event", 3)
 	r.appears("a message", time.Minute, all...)
-	r.shows(address, `mailmirror_events_total{kind="message in",link="dr"} `, `mailmirror_syncs_total{link="dr",outcome="equal"} `,
-		`mailmirror_listener_last_event_timestamp_seconds{link="dr",shard="0"} `)
+	r.shows(address, `mailmirror_events_total{kind="message in",link="LINK"} `, `mailmirror_syncs_total{link="LINK",outcome="equal"} `,
+		`mailmirror_listener_last_event_timestamp_seconds{link="LINK",shard="0"} `)
 
 	// A folder that is emptied: the guard holds all that was in it.
 	r.on(all[1], func(u *user) { u.empty("INBOX") })
-	r.shows(address, `mailmirror_syncs_total{link="dr",outcome="held"} `, `mailmirror_mailboxes{link="dr",state="held"} 1`)
+	r.shows(address, `mailmirror_syncs_total{link="LINK",outcome="held"} `, `mailmirror_mailboxes{link="LINK",state="held"} 1`)
 	waiting := 0
 	for _, h := range r.holds("waiting") {
 		waiting += h.Messages
 	}
-	r.shows(address, fmt.Sprintf(`mailmirror_held_messages{decision="waiting",link="dr"} %d`, waiting))
+	r.shows(address, fmt.Sprintf(`mailmirror_held_messages{decision="waiting",link="LINK"} %d`, waiting))
 
 	r.run("suspend", "--reason", "metrics", "--wait")
 	r.shows(address, `mailmirror_suspension{state="suspended"} 1`, `mailmirror_suspension{state="running"} 0`)
@@ -124,7 +126,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.put(all[2], "INBOX", "refused", 1)
-	r.shows(address, `mailmirror_syncs_total{link="dr",outcome="failed"} `, `mailmirror_sync_failures_total{kind="transient",link="dr"} `,
+	r.shows(address, `mailmirror_syncs_total{link="LINK",outcome="failed"} `, `mailmirror_sync_failures_total{kind="transient",link="LINK"} `,
 		`mailmirror_activity_failures_total{activity="SyncMailbox",kind="transient"} `)
 	if err := r.toDR.Refuse(false); err != nil {
 		t.Fatal(err)

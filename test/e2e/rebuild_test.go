@@ -34,7 +34,7 @@ func (r *rig) rebuild() rebuilt {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 3*time.Minute)
 	defer cancel()
-	code, out, errs := r.command(ctx, "ledger", "rebuild", link, "--wait", "-o", "json")
+	code, out, errs := r.command(ctx, "ledger", "rebuild", r.link, "--wait", "-o", "json")
 	var done rebuilt
 	if err := json.Unmarshal([]byte(out), &done); code != 0 || err != nil {
 		r.t.Fatalf("rebuild: exit code %d, %v\n%s%s", code, err, out, errs)
@@ -99,7 +99,8 @@ func (r *rig) wrote(mark, appends int, when string) {
 // rebuilds it, and sees that nothing was written to the target, that both sides
 // are equal, and that the mirror goes on from there.
 func TestLedgerRebuild(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newRigOn(t, &shared.database, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(5001, 8)
 	r.fill(all, corpus.Options{Seed: 7, Messages: 16, Greetings: 3, MinSize: 1 << 10, MaxSize: 6 << 10})
 	r.startWorker()
@@ -142,7 +143,7 @@ func TestLedgerRebuild(t *testing.T) {
 			// What it made is right: a change is mirrored as what it is.
 			mark = len(r.toDR.Commands())
 			r.deposit("5001", voiceIn("INBOX", "after "+d.name))
-			r.run("compare", link, "--wait")
+			r.run("compare", r.link, "--wait")
 			r.wrote(mark, 1, "for one message that came")
 			r.equal(all)
 		})
@@ -161,7 +162,8 @@ func voiceIn(folder, name string) reader.Deposit {
 // TestDatabaseRestored puts an old backup of the database in place of the one
 // that worker and stores have gone on with.
 func TestDatabaseRestored(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newRigOn(t, &shared.database, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(5101, 6)
 	r.fill(all, corpus.Options{Seed: 8, Messages: 12, Greetings: 2, MinSize: 1 << 10, MaxSize: 6 << 10})
 	r.startWorker()
@@ -205,18 +207,19 @@ func TestDatabaseRestored(t *testing.T) {
 // TestRebuildWhileMirroring: while the ledger is rebuilt again and again,
 // messages come and compares run.
 func TestRebuildWhileMirroring(t *testing.T) {
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	t.Parallel()
+	r := newRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(5201, 10)
 	r.fill(all, corpus.Options{Seed: 9, Messages: 20, Greetings: 3, MinSize: 1 << 10, MaxSize: 20 << 10})
 	r.startWorker()
 	r.add(all)
 	for round := range 5 {
-		r.run("ledger", "rebuild", link)
+		r.run("ledger", "rebuild", r.link)
 		for _, number := range all[:5] {
 			r.deposit(number, voices(time.Now().Format("150405.000000")+number, 1)[0])
-			r.run("sync", link, number)
+			r.run("sync", r.link, number)
 		}
-		r.command(t.Context(), "compare", link, "--wait")
+		r.command(t.Context(), "compare", r.link, "--wait")
 		if round == 2 {
 			r.killWorker()
 			r.startWorker()

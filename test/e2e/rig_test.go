@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/stack"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -31,71 +29,108 @@ const link = "dr"
 // rig is the whole system as an operator has it: two real stores, each behind
 // a proxy that records and breaks, PostgreSQL, Temporal, and the programs.
 type rig struct {
-	t              *testing.T
-	production, dr *servers.Dovecot
-	toProduction   *faults.Proxy
-	toDR           *faults.Proxy
-	stack          *stack.Stack
-	bin, data      string
-	worker         *exec.Cmd
-	env            []string
+	*installation
+	t *testing.T
+	// link, source and target are the names of the test's own link and stores.
+	link, source, target string
+	production, dr       *servers.Dovecot
+	toProduction, toDR   *faults.Proxy
+	dir                  string // for files of the test
+	quiet                bool   // workers run already, and belong to all tests
+	worker               *exec.Cmd
+	env                  []string
 }
 
-// newRig starts everything but the worker, and tells Mailmirror of the stores
-// and the link.
+// newRig starts everything but the worker, and adds the stores and the link. It
+// starts an installation of its own; a test that can use one of the lanes is
+// cheaper.
 func newRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
 	t.Helper()
-	bin, err := filepath.Abs("../../bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"mailmirror", "mailmirror-worker", "mailmirror-temporal"} {
-		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
-			t.Fatalf("%v: build the programs first: make build", err)
-		}
-	}
-	r := &rig{t: t, bin: bin, data: t.TempDir()}
-	if err := os.Chmod(filepath.Dir(r.data), 0o755); err != nil {
-		t.Fatal(err)
+	return newRigOn(t, nil, production, dr)
+}
+
+// newQuietRig is newRig on the installation that many tests use at the same
+// time. Its workers run already. The test kills and suspends nothing, uses no
+// settings of its own, and queries the database by r.link alone.
+func newQuietRig(t *testing.T, production, dr servers.DovecotOptions) *rig {
+	t.Helper()
+	return newRigOn(t, &shared.quiet, production, dr)
+}
+
+// newRigOn is newRig on a lane, for which it waits; nil is none.
+func newRigOn(t *testing.T, l *lane, production, dr servers.DovecotOptions) *rig {
+	t.Helper()
+	in := l.enter(t)
+	load <- struct{}{}
+	t.Cleanup(func() { <-load })
+	r := &rig{t: t, installation: in, env: in.env(), dir: t.TempDir(), quiet: l == &shared.quiet,
+		link: "dr", source: "production", target: "dr"}
+	if l != nil {
+		n := fmt.Sprint(links.Add(1))
+		r.link, r.source, r.target = "link"+n, "production"+n, "dr"+n
 	}
 	production.Name, dr.Name = "production", "dr"
 	r.production, r.dr = servers.DovecotT(t, production), servers.DovecotT(t, dr)
 	r.toProduction, r.toDR = proxy(t, r.production.Addr()), proxy(t, r.dr.Addr())
-	r.up()
 	t.Cleanup(func() {
-		r.stopWorker()
-		r.stack.Stop(context.Background())
-		if t.Failed() {
+		if r.t = t; t.Failed() {
+			r.showLog("stack.log", 40)
 			r.showLog("worker.log", 40)
 		}
+		if l != nil {
+			r.leave()
+		}
+		r.stopWorker()
 	})
-	r.env = append(os.Environ(), "MAILMIRROR_DATA="+r.data,
-		// What waits for a dead worker is short here, so that many die in a test.
-		"MAILMIRROR_LEASE_TTL=5s", "MAILMIRROR_RETRY_INITIAL=2s", "MAILMIRROR_RETRY_MAXIMUM=4s",
-		"MAILMIRROR_SWEEP_INTERVAL=5s", "MAILMIRROR_WORKER_DEBOUNCE=100ms", "MAILMIRROR_WORKER_PAGE_SIZE=20")
 	for _, s := range []struct {
 		name  string
 		store *servers.Dovecot
 		proxy *faults.Proxy
-	}{{"production", r.production, r.toProduction}, {"dr", r.dr, r.toDR}} {
-		file := filepath.Join(r.data, s.name+".password")
+	}{{r.source, r.production, r.toProduction}, {r.target, r.dr, r.toDR}} {
+		file := filepath.Join(r.dir, s.name+".password")
 		if err := os.WriteFile(file, []byte(s.store.TrustedPassword()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		r.run("store", "add", s.name, "--imap", s.proxy.Addr(), "--imap-security", "none", "--login", "authzid",
 			"--trusted-name", s.store.TrustedName(), "--trusted-password-file", file)
 	}
-	r.run("link", "add", link, "--source", "production", "--target", "dr")
+	r.run("link", "add", r.link, "--source", r.source, "--target", r.target)
 	return r
 }
 
-// up starts PostgreSQL and Temporal on the data directory.
+// leave takes all links from the test's stores away, so that nobody mirrors
+// stores that are gone. Leases of workers that were killed have to expire first.
+func (r *rig) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var all []struct {
+		Name   string `json:"name"`
+		Target string `json:"target"`
+	}
+	_, out, _ := r.command(ctx, "link", "list", "-o", "json")
+	_ = json.Unmarshal([]byte(out), &all) // what is missing shows below
+	for _, l := range all {
+		if l.Target != r.target {
+			continue
+		}
+		for {
+			code, out, errs := r.command(ctx, "link", "remove", l.Name)
+			if code == 0 {
+				break
+			}
+			if ctx.Err() != nil {
+				r.t.Errorf("link %s cannot be removed at the end: %s%s", l.Name, out, errs)
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
+// up starts PostgreSQL and Temporal again after they were stopped.
 func (r *rig) up() {
 	r.t.Helper()
-	var err error
-	r.stack, err = stack.Up(r.t.Context(), stack.Options{DataDir: r.data, BinDir: r.bin, NoWorker: true,
-		Logger: slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
-	if err != nil {
+	if err := r.installation.up(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -134,7 +169,7 @@ func access(d *servers.Dovecot) reader.Store {
 // add makes mailboxes participate.
 func (r *rig) add(mailboxes []string) {
 	r.t.Helper()
-	r.run(append([]string{"mailbox", "add", link}, mailboxes...)...)
+	r.run(append([]string{"mailbox", "add", r.link}, mailboxes...)...)
 }
 
 // commandLimit is far beyond what any command here takes: one that lasts longer
@@ -173,24 +208,19 @@ func (r *rig) run(args ...string) string {
 	return stdout
 }
 
-// startWorker starts the worker.
+// startWorker starts the worker. On the quiet lane it runs already.
 func (r *rig) startWorker() {
 	r.t.Helper()
-	r.worker = r.newWorker()
+	if !r.quiet {
+		r.worker = r.newWorker()
+	}
 }
 
 // newWorker starts a worker, with settings of its own.
 func (r *rig) newWorker(env ...string) *exec.Cmd {
 	r.t.Helper()
-	log, err := os.OpenFile(filepath.Join(r.data, "worker.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	worker, err := r.installation.worker(append(slices.Clone(r.env), env...))
 	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer log.Close()
-	worker := exec.Command(filepath.Join(r.bin, "mailmirror-worker"), "--data", r.data)
-	worker.Env, worker.Stderr = append(slices.Clone(r.env), env...), log
-	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := servers.Start(worker); err != nil {
 		r.t.Fatal(err)
 	}
 	return worker
@@ -255,14 +285,14 @@ func (r *rig) settle(within time.Duration) {
 	deadline := time.Now().Add(within)
 	for {
 		ctx, cancel := context.WithDeadline(r.t.Context(), deadline)
-		code, out, errs := r.command(ctx, "compare", link, "--wait", "-o", "json")
+		code, out, errs := r.command(ctx, "compare", r.link, "--wait", "-o", "json")
 		cancel()
-		_, status, _ := r.command(r.t.Context(), "status", link, "-o", "json")
+		_, status, _ := r.command(r.t.Context(), "status", r.link, "-o", "json")
 		if code == 0 && allEqual(status) {
 			return
 		}
 		if time.Now().After(deadline) {
-			_, list, _ := r.command(r.t.Context(), "errors", link)
+			_, list, _ := r.command(r.t.Context(), "errors", r.link)
 			r.t.Fatalf("not settled within %s: compare exit code %d\n%s%s\n%s\n%s", within, code, out, errs, status, list)
 		}
 		time.Sleep(500 * time.Millisecond)

@@ -38,6 +38,7 @@ var suspends = flag.Int("suspends", 12, "how many suspensions TestSuspend tries"
 // mirror is resumed, whatever asks for it; what was marked meanwhile is mirrored
 // then, and in the end both sides are equal, and nothing was ever there twice.
 func TestSuspend(t *testing.T) {
+	t.Parallel()
 	s := newSuspender(t)
 	for i := range *suspends {
 		s.round(i)
@@ -76,7 +77,7 @@ type suspender struct {
 
 func newSuspender(t *testing.T) *suspender {
 	t.Helper()
-	s := &suspender{t: t, r: newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{}),
+	s := &suspender{t: t, r: newRigOn(t, &shared.suspension, servers.DovecotOptions{}, servers.DovecotOptions{}),
 		rng: rand.New(rand.NewPCG(3, 4)), loaded: numbers(7001, 24), probes: numbers(7101, 3)}
 	s.r.env = append(s.r.env, "MAILMIRROR_LEASE_TTL=3s", "MAILMIRROR_LEASE_FENCE=1s")
 	s.r.fill(slices.Concat(s.loaded, s.probes), corpus.Options{Seed: 1, Messages: 3, Greetings: 1, MinSize: 2 << 10, MaxSize: 20 << 10})
@@ -110,7 +111,7 @@ func (s *suspender) must(err error) {
 // an event would; it returns the generation that is to be reached.
 func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64, error) {
 	ctx := s.t.Context()
-	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
 	if err := corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil); err != nil {
 		return key, 0, err
 	}
@@ -126,7 +127,7 @@ func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64,
 func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64) {
 	s.t.Helper()
 	ctx := s.t.Context()
-	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
 	before, err := s.store.Mailbox(ctx, key)
 	s.must(err)
 	s.must(corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil))
@@ -175,7 +176,7 @@ func (s *suspender) round(i int) {
 	s.t.Helper()
 	stop := s.load(i)
 	if i%5 == 0 {
-		_, _, err := s.runner.StartCompare(s.t.Context(), link)
+		_, _, err := s.runner.StartCompare(s.t.Context(), s.r.link)
 		s.must(err)
 	}
 	// The moment: so many bytes of messages have gone to the target.
@@ -205,10 +206,10 @@ func (s *suspender) round(i int) {
 		s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerEvent))
 	}
 	if i%5 == 1 {
-		_, _, err := s.runner.StartCompare(s.t.Context(), link)
+		_, _, err := s.runner.StartCompare(s.t.Context(), s.r.link)
 		s.must(err)
 	}
-	if code, _, errs := s.r.command(s.t.Context(), "sync", link, s.probes[0]); code != 1 || !strings.Contains(errs, "suspended") {
+	if code, _, errs := s.r.command(s.t.Context(), "sync", s.r.link, s.probes[0]); code != 1 || !strings.Contains(errs, "suspended") {
 		s.t.Errorf("sync while suspended: exit code %d, %s", code, errs)
 	}
 	if s.rng.IntN(5) == 0 {
@@ -342,7 +343,7 @@ func (s *suspender) paused(want bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		list, err := s.runner.Schedules(s.t.Context(), []string{link})
+		list, err := s.runner.Schedules(s.t.Context(), []string{s.r.link})
 		s.must(err)
 		right := 0
 		for _, schedule := range list {
@@ -381,7 +382,7 @@ func (s *suspender) outlives() {
 	s.r.up()
 	s.awaitStatus()
 	s.r.startWorker()
-	key := mailbox.Key{Link: link, Number: mailbox.Number(s.probes[0])}
+	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(s.probes[0])}
 	generation, err := s.store.MarkDirty(s.t.Context(), key)
 	s.must(err)
 	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
@@ -401,7 +402,7 @@ func (s *suspender) awaitStatus() {
 	s.t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
-		code, out, errs := s.r.command(s.t.Context(), "status", link, "-o", "json")
+		code, out, errs := s.r.command(s.t.Context(), "status", s.r.link, "-o", "json")
 		var links []control.LinkOverview
 		if code == 0 && json.Unmarshal([]byte(out), &links) == nil && len(links) == 1 && links[0].Next.CompareUnknown == "" {
 			if got := links[0].Suspension; got.State != control.Suspended || got.Reason != "outlive everything" {

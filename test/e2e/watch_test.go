@@ -27,9 +27,9 @@ import (
 func newEventRig(t *testing.T, mailboxes []string, events string) *rig {
 	t.Helper()
 	o := servers.DovecotOptions{SharedNamespace: true, Mailboxes: mailboxes}
-	r := newRig(t, o, o)
+	r := newRigOn(t, &shared.events, o, o)
 	r.env = append(r.env, "MAILMIRROR_SWEEP_INTERVAL=24h", "MAILMIRROR_COMPARE_INTERVAL=24h", "MAILMIRROR_WORKER_DEBOUNCE=1s")
-	r.run("store", "edit", "production", "--events", events, "--poll-every", "5s")
+	r.run("store", "edit", r.source, "--events", events, "--poll-every", "5s")
 	return r
 }
 
@@ -45,13 +45,13 @@ func (r *rig) addWay(w way) {
 	r.t.Helper()
 	name := "production-" + w.events
 	r.run("store", "add", name, "--imap", r.toProduction.Addr(), "--imap-security", "none", "--login", "authzid",
-		"--trusted-name", r.production.TrustedName(), "--trusted-password-file", filepath.Join(r.data, "production.password"),
+		"--trusted-name", r.production.TrustedName(), "--trusted-password-file", filepath.Join(r.dir, r.source+".password"),
 		"--events", w.events, "--poll-every", "5s")
-	r.run("link", "add", w.link, "--source", name, "--target", "dr")
+	r.run("link", "add", w.link, "--source", name, "--target", r.target)
 }
 
 // listened waits until that many mailboxes are listened to.
-func (r *rig) listened(n int) (worker string) { return r.listenedOf(link, n) }
+func (r *rig) listened(n int) (worker string) { return r.listenedOf(r.link, n) }
 
 func (r *rig) listenedOf(link string, n int) (worker string) {
 	r.t.Helper()
@@ -91,7 +91,7 @@ func (r *rig) listenedOf(link string, n int) (worker string) {
 // appears waits until both stores are equal, as the independent reader sees it.
 func (r *rig) appears(what string, within time.Duration, mailboxes ...string) {
 	r.t.Helper()
-	r.appearsBy(what, within, way{link: link, all: mailboxes})
+	r.appearsBy(what, within, way{link: r.link, all: mailboxes})
 }
 
 // appearsBy is appears for several ways, and tells of each how long it took.
@@ -147,6 +147,7 @@ func (r *rig) commands(number string, commands ...string) {
 // TestEvents listens in every way at once, so that the outages are waited for
 // once: each way has a link and mailboxes of its own.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	ways := []way{{"notify", link, numbers(7001, 13)}, {"idle", "by-idle", numbers(7101, 13)}, {"poll", "by-poll", numbers(7201, 13)}}
 	var every []string
 	for _, w := range ways {
@@ -294,7 +295,7 @@ func (r *rig) holdDown(part string) error {
 // is not there.
 func (r *rig) letGo(part string) error {
 	r.until("status to tell that "+part+" is not there", func() bool {
-		code, out, _ := r.command(r.t.Context(), "status", link, "-o", "json")
+		code, out, _ := r.command(r.t.Context(), "status", r.link, "-o", "json")
 		return code != 0 || strings.Contains(out, `"compare_unknown"`)
 	})
 	return syscall.Kill(r.child(part), syscall.SIGCONT)
@@ -303,6 +304,7 @@ func (r *rig) letGo(part string) error {
 // TestListeningIsTakenOver kills the worker that listens while another one
 // runs.
 func TestListeningIsTakenOver(t *testing.T) {
+	t.Parallel()
 	all := numbers(7001, 6)
 	r := newEventRig(t, all, "auto")
 	r.startWorker()

@@ -145,17 +145,17 @@ func (s *suspender) controlShows(state control.SuspensionState, reason string) {
 func (s *suspender) listeningShows() {
 	s.t.Helper()
 	n := len(s.loaded) + len(s.probes)
-	s.showsUp(workflows.WatchID(link), func(p page) string {
+	s.showsUp(workflows.WatchID(s.r.link), func(p page) string {
 		h := p.health
 		switch {
-		case p.attributes[workflows.LinkAttribute.GetName()] != link, p.attributes[workflows.PhaseAttribute.GetName()] != workflows.PhaseListening:
+		case p.attributes[workflows.LinkAttribute.GetName()] != s.r.link, p.attributes[workflows.PhaseAttribute.GetName()] != workflows.PhaseListening:
 			return "link and phase"
-		case p.summary != workflows.WatchSummary(link):
+		case p.summary != workflows.WatchSummary(s.r.link):
 			return "the summary"
 		case h.Mode != watch.Idle || h.Listened != n || h.Connections != n || h.Wanted != n || h.ConnectedSince.IsZero() || h.Trouble != "":
 			return "good health"
 		}
-		return without(p.details+strings.Join(p.activities, "\n"), "Listening since ", fmt.Sprintf(": %d mailboxes in 1 shards", n), "mailmirror status "+link, "shard 0")
+		return without(p.details+strings.Join(p.activities, "\n"), "Listening since ", fmt.Sprintf(": %d mailboxes in 1 shards", n), "mailmirror status "+s.r.link, "shard 0")
 	})
 }
 
@@ -163,10 +163,10 @@ func (s *suspender) listeningShows() {
 // reads that.
 func (s *suspender) syncShows(number string) {
 	s.t.Helper()
-	key := mailbox.Key{Link: link, Number: mailbox.Number(number)}
+	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
 	s.showsUp(workflows.SyncID(key), func(p page) string {
 		switch {
-		case p.attributes[workflows.LinkAttribute.GetName()] != link, p.attributes[workflows.MailboxAttribute.GetName()] != number:
+		case p.attributes[workflows.LinkAttribute.GetName()] != s.r.link, p.attributes[workflows.MailboxAttribute.GetName()] != number:
 			return "link and mailbox"
 		case p.attributes[workflows.PhaseAttribute.GetName()] != string(activities.SyncEqual):
 			return "the phase"

@@ -52,15 +52,16 @@ func stop(t *testing.T, worker *exec.Cmd) {
 // random moments and starts another, and stops others in good order. Nothing is
 // lost or doubled.
 func TestManyWorkers(t *testing.T) {
+	t.Parallel()
 	const kills = 12
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	r := newRigOn(t, &shared.workers, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(6001, 72)
 	r.fill(all, corpus.Options{Seed: 11, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})
 	r.add(all)
 	rng := rand.New(rand.NewPCG(3, 4))
 	env := []string{"MAILMIRROR_WORKER_GRACE=20s", "MAILMIRROR_WORKER_PAGE_SIZE=6"}
 	workers := []*exec.Cmd{r.spawn(env...), r.spawn(env...), r.spawn(env...)}
-	r.run("compare", link)
+	r.run("compare", r.link)
 	stopped := 0
 	for i := range kills {
 		// Bytes at the target's door are the clock.
@@ -102,7 +103,7 @@ func TestDrain(t *testing.T) {
 		patience = 3 * time.Minute // less than what is left of a lease at any time
 	)
 	env := []string{"MAILMIRROR_WORKER_GRACE=2s", "MAILMIRROR_LEASE_TTL=" + ttl.String()}
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	r := newRigOn(t, &shared.workers, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(6201, 2)
 	r.fill(all, corpus.Options{Seed: 14, Messages: 16, Greetings: 2, MinSize: 100 << 10, MaxSize: 120 << 10})
 	for i, target := range []struct {
@@ -143,18 +144,19 @@ func TestDrain(t *testing.T) {
 // never have more connections to a store than it allows, though one is killed
 // and another takes its place.
 func TestConnectionBound(t *testing.T) {
+	t.Parallel()
 	const most = 3
-	r := newRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})
+	r := newRigOn(t, &shared.workers, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(7001, 60)
 	r.fill(all, corpus.Options{Seed: 13, Messages: 12, Greetings: 2, MinSize: 2 << 10, MaxSize: 20 << 10})
-	doors := map[string]*counter{"production": newCounter(t, r.toProduction.Addr()), "dr": newCounter(t, r.toDR.Addr())}
+	doors := map[string]*counter{r.source: newCounter(t, r.toProduction.Addr()), r.target: newCounter(t, r.toDR.Addr())}
 	for name, door := range doors {
 		r.run("store", "edit", name, "--imap", door.addr(), "--max-connections", fmt.Sprint(most))
 	}
 	r.add(all)
 	env := []string{"MAILMIRROR_WORKER_MAILBOXES=8", "MAILMIRROR_WORKER_PAGE_SIZE=10"}
 	workers := []*exec.Cmd{r.spawn(env...), r.spawn(env...)}
-	r.run("compare", link)
+	r.run("compare", r.link)
 	for i := range 4 {
 		moment := r.toDR.Inject(faults.AfterBytes(faults.ToServer, 300_000, faults.FIN))
 		await(t, moment, fmt.Sprintf("bytes before kill %d", i+1))

@@ -43,6 +43,7 @@ type DovecotOptions struct {
 	QuotaBytes       int64    // per mailbox; 0 is no limit
 	QuotaMessages    int64    // per mailbox; 0 is no limit
 	TLS              *TLSOptions
+	Sync             bool   // every write reaches the disk before it is answered
 	Extra            string // appended to the configuration as it is
 }
 

@@ -161,7 +161,9 @@ plugin {
   quota_grace = 0
 }
 {{end}}
-{{.O.Extra}}
+{{if not .O.Sync}}# These servers are killed, and no machine loses its power.
+mail_fsync = never
+{{end}}{{.O.Extra}}
 `
 
 type dovecotAccount struct {

@@ -159,5 +159,7 @@ quota "User quota" {
 {{end}}  storage_grace = 0
 }
 {{end}}
-{{.O.Extra}}
+{{if not .O.Sync}}# These servers are killed, and no machine loses its power.
+mail_fsync = never
+{{end}}{{.O.Extra}}
 `

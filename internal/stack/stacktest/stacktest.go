@@ -54,11 +54,11 @@ func Postgres(t testing.TB) *stack.Postgres {
 	return p
 }
 
-// Up starts a stack on free ports with the binaries of `make build`; it is
-// stopped with the test. change may adapt the options and may be nil.
+// Up starts a stack on free ports with the binaries of `make build`, without
+// fsync; it is stopped with the test. change may adapt the options and may be nil.
 func Up(t testing.TB, dataDir string, change func(*stack.Options)) *stack.Stack {
 	t.Helper()
-	o := stack.Options{DataDir: dataDir, BinDir: BinDir(t), Logger: Logger(t)}
+	o := stack.Options{DataDir: dataDir, BinDir: BinDir(t), NoSync: true, Logger: Logger(t)}
 	if change != nil {
 		change(&o)
 	}
