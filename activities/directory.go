@@ -351,9 +351,11 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 				continue
 			}
 			woken++
-			// The sweep finds what could not be started.
-			if _, err := a.ports.Starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent); err != nil {
-				woken = wakeAtMost
+			// The sweep starts what could not be started here, and records what it
+			// cannot start either.
+			_, err := a.ports.Starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent)
+			if fault.Is(err, fault.Transient) {
+				woken = wakeAtMost // Temporal is away: the others would wait in vain, too
 			}
 		}
 	}
@@ -364,16 +366,16 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 // refused must not keep the others out.
 func (a *Activities) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]bool, err error) {
 	_, err = a.ports.Directory.AddMailboxes(ctx, link, numbers)
-	if !fault.Is(err, fault.Conflict) {
+	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Permanent) {
 		return nil, err
 	}
 	refused = map[mailbox.Number]bool{}
 	for _, n := range numbers {
 		_, err := a.ports.Directory.AddMailboxes(ctx, link, []mailbox.Number{n})
 		switch {
-		case fault.Is(err, fault.Conflict):
+		case fault.Is(err, fault.Conflict), fault.Is(err, fault.Permanent):
 			refused[n] = true
-			activity.GetLogger(ctx).Warn("mailbox cannot join the link", "link", link, "mailbox_id", string(n))
+			activity.GetLogger(ctx).Warn("mailbox cannot join the link", "link", link, "mailbox_id", string(n), "error", err.Error())
 		case err != nil:
 			return nil, err
 		}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
+
+	"go.temporal.io/sdk/activity"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
 )
 
 // SweepInput bounds one sweep.
@@ -22,6 +26,8 @@ type SweepResult struct {
 	Due     int `json:"due"`
 	Started int `json:"started"`
 	Running int `json:"running"` // of Due: a MailboxSync was at it already
+	// Failed counts, of Due, those whose MailboxSync could not be started.
+	Failed int `json:"failed,omitempty"`
 	// Directories counts the runs that were asked for since changes were approved.
 	Directories int `json:"directories,omitempty"`
 }
@@ -29,6 +35,10 @@ type SweepResult struct {
 // StartDue starts a MailboxSync for every mailbox with work due that has none
 // running, and a run over every directory of which an operator let changes go
 // while none could be started. Repeating it does no harm.
+//
+// A mailbox whose MailboxSync cannot be started holds up no other: the failure
+// is recorded against that mailbox. If nothing at all can be started, the fault
+// is Temporal's, and the sweep fails.
 func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
@@ -42,42 +52,99 @@ func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, 
 	if err != nil {
 		return SweepResult{}, pageError(ctx, err)
 	}
-	var started, running atomic.Int64
-	stop := a.beat(beats, func() any {
-		return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load())}
-	})
+	d := &dueStarts{Activities: a}
+	stop := a.beat(beats, func() any { return d.result(len(keys)) })
 	defer stop()
-	starting, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	window := make(chan struct{}, max(in.Window, 1))
+	err = d.start(ctx, keys, max(in.Window, 1))
+	if ctx.Err() != nil {
+		return SweepResult{}, pageError(ctx, ctx.Err())
+	}
+	directories, approvedErr := a.startApproved(ctx)
+	if err := errors.Join(err, approvedErr); err != nil {
+		return SweepResult{}, pageError(ctx, err)
+	}
+	result := d.result(len(keys))
+	result.Directories = directories
+	return result, nil
+}
+
+// dueStarts is one sweep's starting of workflows.
+type dueStarts struct {
+	*Activities
+	mu               sync.Mutex
+	started, running int
+	failed           []failedStart
+}
+
+type failedStart struct {
+	key mailbox.Key
+	err error
+}
+
+func (d *dueStarts) result(due int) SweepResult {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return SweepResult{Due: due, Started: d.started, Running: d.running, Failed: len(d.failed)}
+}
+
+// hopeless is how many mailboxes are tried although nothing could be started yet.
+const hopeless = 20
+
+// start starts what is due, window of them at a time, and records what failed.
+func (d *dueStarts) start(ctx context.Context, keys []mailbox.Key, window int) error {
+	places := make(chan struct{}, window)
 	var group sync.WaitGroup
 	for _, key := range keys {
-		if starting.Err() != nil {
+		if ctx.Err() != nil || d.isHopeless() {
 			break
 		}
-		window <- struct{}{}
+		places <- struct{}{}
 		group.Go(func() {
-			defer func() { <-window }()
-			fresh, err := a.ports.Starter.StartSync(starting, key, TriggerSweep)
+			defer func() { <-places }()
+			fresh, err := d.ports.Starter.StartSync(ctx, key, TriggerSweep)
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			switch {
 			case err != nil:
-				fail(err)
+				d.failed = append(d.failed, failedStart{key, err})
 			case fresh:
-				started.Add(1)
+				d.started++
 			default:
-				running.Add(1)
+				d.running++
 			}
 		})
 	}
 	group.Wait()
-	if err := context.Cause(starting); err != nil {
-		return SweepResult{}, pageError(ctx, err)
+	if len(d.failed) == 0 || ctx.Err() != nil {
+		return nil
 	}
-	directories, err := a.startApproved(ctx)
-	if err != nil {
-		return SweepResult{}, pageError(ctx, err)
+	if first := d.failed[0].err; d.started+d.running == 0 && !fault.Is(first, fault.Permanent) {
+		return first // nothing was started, so that nothing says that it is a mailbox's own fault
 	}
-	return SweepResult{Due: len(keys), Started: int(started.Load()), Running: int(running.Load()), Directories: directories}, nil
+	var errs []error
+	for _, f := range d.failed {
+		errs = append(errs, d.record(ctx, f))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *dueStarts) isHopeless() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.started+d.running == 0 && len(d.failed) >= hopeless
+}
+
+// record writes down against a mailbox that its sync could not be started.
+func (d *dueStarts) record(ctx context.Context, f failedStart) error {
+	box, err := d.ports.Records.Mailbox(ctx, f.key)
+	if err == nil {
+		job := copier.Job{Key: f.key, Trigger: TriggerSweep, RunID: activity.GetInfo(ctx).WorkflowExecution.RunID, Generation: box.DirtyGeneration}
+		_, _, err = d.recordFailure(ctx, box, blankReport(job), f.err)
+	}
+	if fault.Is(err, fault.NotFound) {
+		return nil // it left the link meanwhile
+	}
+	return err
 }
 
 // startApproved asks for the runs that carry out what was approved while the

@@ -195,7 +195,7 @@ func (c *compare) start(ctx workflow.Context, page activities.Page) workflow.Fut
 	input := activities.ReviewInput{RunID: c.runID, Link: c.Link, Trigger: c.Trigger, Index: c.Started, Page: page}
 	c.Started++
 	c.running++
-	return workflow.ExecuteActivity(storeWork(ctx, "up to mailbox "+string(page.Last)), c.page, input)
+	return workflow.ExecuteActivity(storeWork(ctx, "up to mailbox "+shown(page.Last)), c.page, input)
 }
 
 // ended takes in the answer of a page.

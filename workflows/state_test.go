@@ -2,11 +2,13 @@ package workflows_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.temporal.io/sdk/converter"
+	"pgregory.net/rapid"
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
@@ -92,4 +94,46 @@ func TestIDsTellLinkAndMailbox(t *testing.T) {
 	if id := workflows.CompareID("dr"); id != "full-compare/dr" {
 		t.Error(id)
 	}
+}
+
+// TestIDsFitTemporal: an id is a header, which holds printable ASCII, and no two
+// mailboxes share one.
+func TestIDsFitTemporal(t *testing.T) {
+	for _, c := range []struct {
+		number mailbox.Number
+		want   string
+	}{
+		{"1001", "mailbox-sync/dr/1001"},
+		{"a.b-c_d+e@f~g", "mailbox-sync/dr/a.b-c_d+e@f~g"},
+		{"Zoë", "mailbox-sync/dr/Zo%C3%AB"},
+		{"Zo%C3%AB", "mailbox-sync/dr/Zo%25C3%25AB"},
+		{"a/b", "mailbox-sync/dr/a%2Fb"},
+		{"a b", "mailbox-sync/dr/a%20b"},
+		{"\xff", "mailbox-sync/dr/%FF"},
+	} {
+		if got := workflows.SyncID(mailbox.Key{Link: "dr", Number: c.number}); got != c.want {
+			t.Errorf("%q: got %s, want %s", c.number, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.String(), rapid.StringN(60, 200, -1), rapid.StringOf(rapid.SampledFrom([]rune("a/%~é"))))
+		link := rapid.StringMatching(`[a-z/]{1,63}`)
+		a := mailbox.Key{Link: link.Draw(t, "link"), Number: mailbox.Number(name.Draw(t, "number"))}
+		b := mailbox.Key{Link: link.Draw(t, "other link"), Number: mailbox.Number(name.Draw(t, "other number"))}
+		id := workflows.SyncID(a)
+		if len(workflows.SyncID(mailbox.Key{Link: strings.Repeat("l", 63), Number: a.Number})) > 240 {
+			t.Errorf("%d bytes", len(id))
+		}
+		for _, c := range []byte(id) {
+			if c <= ' ' || c >= 0x7f {
+				t.Errorf("%q holds byte %#x", id, c)
+			}
+		}
+		if a != b && id == workflows.SyncID(b) {
+			t.Errorf("%q and %q are both %s", a, b, id)
+		}
+		if summary := workflows.SyncSummary(mailbox.Key{Link: "dr", Number: a.Number}); len(summary) > 300 {
+			t.Errorf("a summary of %d bytes", len(summary))
+		}
+	})
 }

@@ -66,37 +66,6 @@ const (
 	PhaseCancelled = "cancelled"
 )
 
-// SweepID is the id of the sweep's schedule; its runs append the time.
-const SweepID = "sweep"
-
-// RetentionID is the id of the schedule of Retention; its runs append the time.
-const RetentionID = "retention"
-
-// ControlID is the id of the one MirrorControl.
-const ControlID = "mirror-control"
-
-// SyncID is the id of the one MailboxSync of a mailbox.
-func SyncID(key mailbox.Key) string { return "mailbox-sync/" + key.Link + "/" + string(key.Number) }
-
-// CompareID is the id of the one FullCompare of a link, and of its schedule.
-func CompareID(link string) string { return "full-compare/" + link }
-
-// ScheduledCompareID is the id from which the runs of a link's compare schedule
-// get theirs, by appending the time.
-func ScheduledCompareID(link string) string { return "scheduled-compare/" + link }
-
-// RebuildID is the id of the one LedgerRebuild of a link, and of its schedule.
-func RebuildID(link string) string { return "ledger-rebuild/" + link }
-
-// ScheduledRebuildID is to RebuildID what ScheduledCompareID is to CompareID.
-func ScheduledRebuildID(link string) string { return "scheduled-rebuild/" + link }
-
-// DirectoryID is the id of the one DirectorySync of a link, and of its schedule.
-func DirectoryID(link string) string { return "directory-sync/" + link }
-
-// ScheduledDirectoryID is to DirectoryID what ScheduledCompareID is to CompareID.
-func ScheduledDirectoryID(link string) string { return "scheduled-directory/" + link }
-
 // DirectoryAttributes are the search attributes that a DirectorySync starts with.
 func DirectoryAttributes(link string) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseExtracting))
@@ -104,9 +73,6 @@ func DirectoryAttributes(link string) temporal.SearchAttributes {
 
 // DirectorySummary is the line that the Web UI shows for a DirectorySync.
 func DirectorySummary(link string) string { return "Mirror the directory of link " + link }
-
-// WatchID is the id of the one WatchEvents of a link.
-func WatchID(link string) string { return "watch-events/" + link }
 
 // WatchAttributes are the search attributes that a WatchEvents starts with.
 func WatchAttributes(link string) temporal.SearchAttributes {
@@ -129,7 +95,7 @@ func CompareAttributes(link string) temporal.SearchAttributes {
 
 // SyncSummary and CompareSummary are the lines that the Web UI shows.
 func SyncSummary(key mailbox.Key) string {
-	return "Keep mailbox " + string(key.Number) + " of link " + key.Link + " in step"
+	return "Keep mailbox " + shown(key.Number) + " of link " + key.Link + " in step"
 }
 
 // CompareSummary is the line that the Web UI shows for a FullCompare.

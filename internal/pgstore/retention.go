@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -21,17 +22,19 @@ const monthsAhead = 3
 const lockWait = "5s"
 
 // Retain implements activities.Keeper. Each step is a transaction of its own and
-// does nothing where it was done before: it may end after any of them.
+// does nothing where it was done before: it may end after any of them. A step, or
+// a month, that fails keeps no other from its turn.
 func (s *Store) Retain(ctx context.Context, now time.Time, keep control.Retention) (control.Retained, error) {
 	var done control.Retained
+	var failed []error
 	for _, step := range []func(context.Context, time.Time, control.Retention, *control.Retained) error{
 		s.makeMonths, s.archiveMonths, s.dropMonths, s.dropCompares,
 	} {
-		if err := step(ctx, now, keep, &done); err != nil {
-			return done, err
+		if ctx.Err() == nil {
+			failed = append(failed, step(ctx, now, keep, &done))
 		}
 	}
-	return done, nil
+	return done, errors.Join(append(failed, ctx.Err())...)
 }
 
 func (s *Store) makeMonths(ctx context.Context, now time.Time, _ control.Retention, done *control.Retained) error {
@@ -40,6 +43,7 @@ func (s *Store) makeMonths(ctx context.Context, now time.Time, _ control.Retenti
 	if err != nil {
 		return classify(op, err)
 	}
+	var failed []error
 	for i := range monthsAhead + 1 {
 		months = append(months, monthOf(now).AddDate(0, i, 0))
 	}
@@ -51,11 +55,9 @@ func (s *Store) makeMonths(ctx context.Context, now time.Time, _ control.Retenti
 			}
 			return err
 		})
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // archiveMonths moves the months to the archive of which all is older than what
@@ -66,6 +68,7 @@ func (s *Store) archiveMonths(ctx context.Context, now time.Time, keep control.R
 	if err != nil {
 		return classify(op, err)
 	}
+	var failed []error
 	for _, month := range months {
 		if !over(month, now, keep.History) {
 			continue
@@ -76,11 +79,9 @@ func (s *Store) archiveMonths(ctx context.Context, now time.Time, keep control.R
 			done.Archived++
 			return archiveMonth(ctx, tx, live, archive)
 		})
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // archiveMonth moves the partition itself, unless the archive has one of that
@@ -118,6 +119,7 @@ func (s *Store) dropMonths(ctx context.Context, now time.Time, keep control.Rete
 	if err != nil {
 		return classify(op, err)
 	}
+	var failed []error
 	for _, month := range months {
 		if !over(month, now, keep.Archive) {
 			continue
@@ -127,11 +129,9 @@ func (s *Store) dropMonths(ctx context.Context, now time.Time, keep control.Rete
 			done.Dropped++
 			return err
 		})
-		if err != nil {
-			return err
-		}
+		failed = append(failed, err)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (s *Store) dropCompares(ctx context.Context, now time.Time, keep control.Retention, done *control.Retained) error {

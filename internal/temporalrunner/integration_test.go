@@ -51,6 +51,7 @@ func TestOnTemporal(t *testing.T) {
 
 	for name, test := range map[string]func(*testing.T, *bench){
 		"sync":                          testSync,
+		"odd mailbox numbers":           testOddNumbers,
 		"signals while syncing":         testSignals,
 		"bare signal":                   testBareSignal,
 		"failures":                      testFailures,

@@ -11,6 +11,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/workflows"
 )
@@ -159,7 +160,18 @@ func (r *Runner) WaitRebuild(ctx context.Context, link, runID string) error {
 func (r *Runner) Sync(ctx context.Context, key mailbox.Key, trigger string) error {
 	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.SyncID(key), workflows.SignalWork,
 		workflows.Work{Trigger: trigger}, r.syncOptions(key), workflows.TypeMailboxSync, r.syncInput(key, ""))
-	return classify("start sync of mailbox "+string(key.Number), err)
+	return classifyStart(key, err)
+}
+
+// classifyStart is classify for the start of a mailbox's sync. What Temporal
+// finds invalid in such a request is the mailbox's name: the rest is the same
+// for all.
+func classifyStart(key mailbox.Key, err error) error {
+	op := "start sync of mailbox " + string(key.Number)
+	if is[*serviceerror.InvalidArgument](err) {
+		return fault.New(fault.Permanent, op, err, "Temporal does not accept this mailbox number; remove the mailbox from the link, and report this as a defect")
+	}
+	return classify(op, err)
 }
 
 // StartSync starts the MailboxSync of a mailbox unless one is running. That one
@@ -172,7 +184,7 @@ func (r *Runner) StartSync(ctx context.Context, key mailbox.Key, trigger string)
 	if _, running := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); running {
 		return false, nil
 	}
-	return err == nil, classify("start sync of mailbox "+string(key.Number), err)
+	return err == nil, classifyStart(key, err)
 }
 
 func (r *Runner) syncOptions(key mailbox.Key) client.StartWorkflowOptions {

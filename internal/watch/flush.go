@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -81,7 +82,7 @@ func (w *Watcher) flushOnce(ctx context.Context, failures int) int {
 	return 0
 }
 
-// wakeDue wakes the mailboxes whose turn it is. One that cannot be woken is
+// wakeDue wakes the mailboxes whose turn it is. One that cannot be woken for now is
 // tried again; the sweep would find it, too.
 func (w *Watcher) wakeDue(ctx context.Context, group *sync.WaitGroup, places chan struct{}) {
 	w.mu.Lock()
@@ -98,7 +99,14 @@ func (w *Watcher) wakeDue(ctx context.Context, group *sync.WaitGroup, places cha
 			defer func() { <-places }()
 			waking, cancel := context.WithTimeout(ctx, wakeLimit)
 			defer cancel()
-			if err := w.ports.Waker.Wake(waking, n); err != nil && ctx.Err() == nil {
+			err := w.ports.Waker.Wake(waking, n)
+			switch {
+			case err == nil || ctx.Err() != nil:
+			case fault.Is(err, fault.Permanent):
+				// It is this mailbox's own, and no sign that listening is disturbed. The
+				// mailbox is marked as due: the sweep records why it cannot be started.
+				w.opts.Logger.WarnContext(ctx, "the sync of a mailbox cannot be started", "mailbox_id", string(n), "error", err.Error())
+			default:
 				w.trouble("wake the sync of a mailbox", err)
 				w.later([]mailbox.Number{n}, 2*time.Second)
 			}
