@@ -6,45 +6,23 @@ import (
 	"io"
 )
 
-// maxMessage bounds what a server may send as one message. An entry with a
-// recorded name has some kilobytes.
-const maxMessage = 64 << 20
+// What a server may send. An entry with a recorded name has some kilobytes, the
+// schema of 389 Directory Server half a megabyte. Mailmirror holds a message a few
+// times while it reads it.
+const (
+	maxMessage = 8 << 20   // bytes of a message that holds an entry
+	maxOther   = 256 << 10 // bytes of any other message
+	maxItems   = 50_000    // attributes and values of an entry
+	maxName    = 16 << 10  // bytes of a distinguished name, or of an attribute's
+	maxCookie  = 16 << 10  // bytes of the cookie of a page
+	maxSaid    = 2 << 10   // bytes that are kept of the server's own words
+)
 
 var (
 	errNotLDAP   = errors.New("the port does not speak LDAP")
-	errTooLarge  = errors.New("the server announces a message of more than 64 MB")
 	errMalformed = errors.New("the server's answer is malformed")
+	errTooLarge  = errors.New("the server sends more than Mailmirror accepts")
 )
-
-// framer follows the boundaries of LDAP messages in a stream of bytes (RFC 4511,
-// 5.1: BER, definite lengths only), so that neither another protocol nor an
-// absurd length reaches the library, which allocates what is announced.
-type framer struct {
-	header []byte // of the message that begins, as far as it came
-	left   int64  // bytes of the message that are still to come
-}
-
-// feed takes the next bytes of the stream.
-func (f *framer) feed(b []byte) error {
-	for len(b) > 0 {
-		if f.left > 0 {
-			n := min(f.left, int64(len(b)))
-			f.left -= n
-			b = b[n:]
-			continue
-		}
-		f.header = append(f.header, b[0])
-		b = b[1:]
-		length, complete, err := messageLength(f.header)
-		if err != nil {
-			return err
-		}
-		if complete {
-			f.left, f.header = length, f.header[:0]
-		}
-	}
-	return nil
-}
 
 // messageLength reads the header of a message: how many bytes follow it, and
 // whether it is complete.
@@ -66,7 +44,7 @@ func messageLength(header []byte) (length int64, complete bool, err error) {
 	for _, b := range header[2:] {
 		length = length<<8 | int64(b)
 		if length > maxMessage {
-			return 0, false, errTooLarge
+			return 0, false, fmt.Errorf("%w: a message of more than %d MB", errTooLarge, maxMessage>>20)
 		}
 	}
 	return length, len(header) == 2+n, nil
@@ -100,25 +78,50 @@ func readMessage(r io.Reader) ([]byte, error) {
 
 // element splits the first element off b: its tag, its content and the rest.
 func element(b []byte) (tag byte, content, rest []byte, err error) {
-	if len(b) < 2 || b[0]&0x1f == 0x1f {
+	tag, length, at, ok := elementHeader(b)
+	if !ok || length > int64(len(b)-at) {
 		return 0, nil, nil, errMalformed
 	}
-	length, at := int64(b[1]), 2
+	end := at + int(length)
+	return tag, b[at:end], b[end:], nil
+}
+
+// elementHeader reads the tag and the length that b begins with, and where the
+// content begins.
+func elementHeader(b []byte) (tag byte, length int64, at int, ok bool) {
+	if len(b) < 2 || b[0]&0x1f == 0x1f {
+		return 0, 0, 0, false
+	}
+	length, at = int64(b[1]), 2
 	if b[1] >= 0x80 {
 		n := int(b[1] &^ 0x80)
 		if n == 0 || n > 4 || len(b) < 2+n {
-			return 0, nil, nil, errMalformed
+			return 0, 0, 0, false
 		}
 		length, at = 0, 2+n
 		for _, d := range b[2:at] {
 			length = length<<8 | int64(d)
 		}
 	}
-	if length > int64(len(b)-at) {
-		return 0, nil, nil, errMalformed
+	return b[0], length, at, true
+}
+
+// entryOf reads the name of an entry from the beginning of the body of its
+// message; "" if that does not hold one.
+func entryOf(body []byte) string {
+	_, _, rest, err := element(body) // the number of the message
+	if err != nil {
+		return ""
 	}
-	end := at + int(length)
-	return b[0], b[at:end], b[end:], nil
+	tag, _, at, ok := elementHeader(rest)
+	if !ok || tag != tagEntry {
+		return ""
+	}
+	tag, name, _, err := element(rest[at:])
+	if err != nil || tag != 0x04 {
+		return ""
+	}
+	return printable(string(name))
 }
 
 // startTLSRequest is the extended request 1.3.6.1.4.1.1466.20037 (RFC 4511,

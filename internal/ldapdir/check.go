@@ -213,11 +213,7 @@ func (s *Session) count(ctx context.Context, r *CheckReport) error {
 func (s *Session) sample(ctx context.Context, v *server, r *CheckReport) error {
 	request := s.search(v, mailboxes(s.store.opts.Mapping))
 	request.TypesOnly = true
-	page, err := s.page(ctx, request, checkSample, nil)
-	if err != nil && !isCode(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded) {
-		return s.readFailed("look at some entries", err)
-	}
-	for _, e := range page.Entries {
+	_, err := s.page(ctx, request, checkSample, nil, func(e *ldap.Entry) error {
 		for i := range r.Columns {
 			c := &r.Columns[i]
 			c.Sampled++
@@ -225,6 +221,10 @@ func (s *Session) sample(ctx context.Context, v *server, r *CheckReport) error {
 				c.Having++
 			}
 		}
+		return nil
+	})
+	if err != nil && !isCode(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded) {
+		return s.readFailed("look at some entries", err)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type Session struct {
 	tls   *tls.ConnectionState
 	took  time.Duration // from dialling to the bind's answer
 	known *server       // asked when it is first needed
+	wrote bool          // it has sent a write, or a try of one
 }
 
 // Open connects and binds as the trusted server. What an operator must mend is
@@ -133,11 +134,34 @@ func (s *Session) bind(ctx context.Context) error {
 // ask runs one exchange with the server: nothing is sent at or after the
 // deadline of ctx, and the end of ctx closes the connection.
 func (s *Session) ask(ctx context.Context, exchange func(*ldap.Conn) error) error {
+	return s.exchange(ctx, nil, exchange)
+}
+
+// find runs a search. The server may send that many entries and some references,
+// and each entry is handed to each by another goroutine, until find returns. It
+// returns the controls of the answer, and how often the server referred to others.
+// The server's refusal is the library's own error.
+func (s *Session) find(ctx context.Context, request *ldap.SearchRequest, most int, each func(*ldap.Entry)) (controls []ldap.Control, references int, err error) {
+	expect := &expected{most: most + maxReferences, entry: each}
+	err = s.exchange(ctx, expect, func(c *ldap.Conn) error {
+		found, err := c.Search(request)
+		if err == nil {
+			controls = found.Controls
+		}
+		return err
+	})
+	return controls, expect.stop(), err
+}
+
+// maxReferences is how many references to other servers an answer may hold.
+const maxReferences = 100
+
+func (s *Session) exchange(ctx context.Context, expect *expected, exchange func(*ldap.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	until, _ := ctx.Deadline()
-	if err := s.link.begin(until); err != nil {
+	if err := s.link.begin(until, expect); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.link.fail(context.Cause(ctx)) })
@@ -157,7 +181,7 @@ func (s *Session) ask(ctx context.Context, exchange func(*ldap.Conn) error) erro
 // Close ends the session in order where it is alive.
 func (s *Session) Close() error {
 	if s.link.cause() == nil {
-		_ = s.link.begin(time.Now().Add(time.Second))
+		_ = s.link.begin(time.Now().Add(time.Second), nil)
 		_ = s.conn.Unbind()
 	}
 	_ = s.link.fail(errClosed)

@@ -44,7 +44,8 @@ func (s *Store) explainConnect(ctx context.Context, err error) error {
 			return fault.New(kind, op, &plainError{what, err}, hint)
 		}
 	}
-	return fault.New(fault.Transient, op, err, "")
+	// The library's own words may quote what the server sent.
+	return fault.New(fault.Transient, op, &plainError{"the connection cannot be made", err}, "see the server's log")
 }
 
 // bindAnswer tells what a refused bind means (RFC 4511, 4.2.2).
@@ -110,7 +111,7 @@ func (s *Store) explainTLS(err error) (kind fault.Kind, what, hint string) {
 		return fault.Config, "the server's certificate comes from an authority that this machine does not know",
 			"give the authority's certificate with --ldap-ca-file"
 	case errors.As(err, &invalid):
-		return fault.Config, "the server's certificate is not acceptable: " + invalid.Error(), ""
+		return fault.Config, "the server's certificate is not acceptable: " + printable(invalid.Error()), ""
 	case errors.As(err, &record):
 		return fault.Config, s.opts.Address + " does not speak TLS from the first byte", "use starttls, or the server's TLS port (often 636)"
 	case errors.As(err, &alert):

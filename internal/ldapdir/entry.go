@@ -40,6 +40,17 @@ func (s *Store) wanted(v *server) []string {
 	return names
 }
 
+// sizeOf is how many bytes the values of an entry have.
+func sizeOf(e *ldap.Entry) int {
+	size := 0
+	for _, a := range e.Attributes {
+		for _, v := range a.ByteValues {
+			size += len(v)
+		}
+	}
+	return size
+}
+
 // entry translates an entry. Protected tells only of its number here.
 func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 	m := s.opts.Mapping
@@ -55,7 +66,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 		return all[v.key(name)]
 	}
 	first := func(name string) string {
-		if found := values(name); len(found) > 0 {
+		if found := values(name); len(found) > 0 && len(found[0]) <= maxShort {
 			return string(found[0])
 		}
 		return ""
@@ -75,7 +86,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 		switch {
 		case v.key(name) == v.key(m.Names[directory.MailboxNumber]):
 			return entry.Number
-		case len(found) == 1:
+		case len(found) == 1 && len(found[0]) <= maxShort:
 			return string(found[0])
 		}
 		// Values have no order (RFC 4511, 4.1.7): which of several is meant, nobody
@@ -89,7 +100,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 // number is the one by which the mailbox is called: the one value of its
 // attribute, of several that in the entry's name; "" where neither tells.
 func (s *Store) number(v *server, name string, values [][]byte) string {
-	if len(values) == 1 {
+	if len(values) == 1 && len(values[0]) <= maxShort {
 		return string(values[0])
 	}
 	parsed, err := parseDN(name)

@@ -2,10 +2,14 @@ package ldapdir
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -36,7 +40,8 @@ func codeName(code uint16) string {
 	return fmt.Sprintf("result code %d", code)
 }
 
-// printable cuts a server's text to something fit for a log line.
+// printable makes a server's text fit for a line of a log: it is cut, and holds
+// nothing that a terminal obeys or that changes the direction of what follows.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -44,12 +49,42 @@ func printable(s string) string {
 			b.WriteString("…")
 			break
 		}
-		if r < 0x20 || r == 0x7f {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			r = ' '
 		}
 		b.WriteRune(r)
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// words are what may be shown of the server's own words. A server may quote what
+// it received: there are none once this session has sent a write, which holds values,
+// or if they hold the password that it bound with.
+func (s *Session) words(text string) string {
+	if s.wrote || holds(text, s.store.opts.Password.Reveal()) {
+		return ""
+	}
+	return printable(text)
+}
+
+// holds reports whether a text quotes a secret: as it is, in hexadecimal digits, or
+// in Base64, whatever comes before it there.
+func holds(text, secret string) bool {
+	folded := strings.ToLower(text)
+	if strings.Contains(folded, strings.ToLower(secret)) || strings.Contains(folded, hex.EncodeToString([]byte(secret))) {
+		return true
+	}
+	text = strings.NewReplacer("-", "+", "_", "/", "\n", "", "\r", "", " ", "").Replace(text)
+	for before := range 3 {
+		coded := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), secret...))
+		// Digits that hold bits of what is around it, too, may be others.
+		first := (before*8 + 5) / 6
+		last := (before + len(secret)) * 8 / 6
+		if first < last && strings.Contains(text, coded[first:last]) {
+			return true
+		}
+	}
+	return false
 }
 
 // op puts the store before what was being done.
@@ -63,8 +98,12 @@ func (s *Session) lost(what string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, s.op(what), err, "")
-	case errors.Is(cause, errNotLDAP), errors.Is(cause, errTooLarge):
+	case errors.Is(cause, errNotLDAP):
 		return fault.New(fault.Transient, s.op(what), cause, "see the server's log; something between may not let LDAP through")
+	case errors.Is(cause, errTooLarge):
+		return fault.New(fault.Config, s.op(what), cause, "the server is at fault, or holds values that large: make them smaller there")
+	case errors.Is(cause, errMalformed):
+		return fault.New(fault.Transient, s.op(what), cause, "the server is at fault, or something between: see the server's log")
 	case cause != nil && !errors.Is(cause, errClosed):
 		return fault.New(fault.Transient, s.op(what), cause, "")
 	}
@@ -98,7 +137,7 @@ func (s *Session) readFailed(what string, err error) error {
 	}
 	text := codeName(answer.ResultCode)
 	if answer.Err != nil {
-		if said := printable(answer.Err.Error()); said != "" {
+		if said := s.words(answer.Err.Error()); said != "" {
 			text += ": " + said
 		}
 	}

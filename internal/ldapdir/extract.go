@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// pageSize is how many entries are asked for at once. With recorded names of
-	// 12 kB that is some 6 MB, which is what an extract holds at most.
+	// pageSize is how many entries are asked for at once. They are handed over one by
+	// one as they come.
 	pageSize = 500
 	// smallestPage is down to what is tried where a server gives fewer.
 	smallestPage = 20
@@ -23,6 +23,10 @@ const (
 	maxProtected = 100_000
 	// maxEmptyPages in a row end an extract that would have no end.
 	maxEmptyPages = 1000
+	// maxEntries bounds an extract of a server that goes on for ever.
+	maxEntries = 5_000_000
+	// maxShort is how many bytes an id, a version, a number or a log-in has at most.
+	maxShort = 1 << 10
 )
 
 // Extract hands every mailbox to each, and tells what there was. Values that are
@@ -88,7 +92,11 @@ func (s *Session) shielded(ctx context.Context, v *server) (map[string]bool, err
 		if len(found) >= maxProtected {
 			return fault.New(fault.Config, s.op(what), fmt.Errorf("more than %d entries are protected", maxProtected), "correct the protected filters")
 		}
-		found[identity(directory.Ref{ID: e.GetEqualFoldAttributeValue(v.id), DN: e.DN})] = true
+		id := e.GetEqualFoldAttributeValue(v.id)
+		if len(id) > maxShort {
+			id = ""
+		}
+		found[identity(directory.Ref{ID: id, DN: e.DN})] = true
 		return nil
 	})
 	return found, err
@@ -104,56 +112,68 @@ func (s *Session) search(v *server, filter string) *ldap.SearchRequest {
 	return &ldap.SearchRequest{BaseDN: m.BaseDN, Scope: scope, Filter: filter, Attributes: s.store.wanted(v)}
 }
 
-// pages runs a search page by page, each a synchronous search of the library:
-// its asynchronous ones report a broken connection as success. An error of each
-// ends it and is returned as it is.
+// pages runs a search page by page and hands each entry to each as it comes. An
+// error of each ends it, at the end of the page, and is returned as it is.
 func (s *Session) pages(ctx context.Context, what string, request *ldap.SearchRequest, each func(*ldap.Entry) error) error {
-	size, empty := uint32(pageSize), 0
+	size, empty, total := pageSize, 0, 0
 	var cookie []byte
 	for {
-		page, err := s.page(ctx, request, size, cookie)
-		if cookie == nil && size > smallestPage && isCode(err, ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform) {
+		page, err := s.page(ctx, request, size, cookie, each)
+		if cookie == nil && page.entries == 0 && size > smallestPage && isCode(err, ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform) {
 			// The server may give smaller pages only: OpenLDAP's size.pr.
 			size = max(smallestPage, size/5)
 			continue
 		}
-		if err != nil {
+		switch {
+		case page.failed != nil:
+			return page.failed
+		case err != nil:
 			return s.readFailed(what, err)
-		}
-		if len(page.Referrals) > 0 {
+		case page.references > 0:
 			return fault.New(fault.Config, s.op(what), errors.New("the server refers to another one for some of the entries"),
 				"name a base below which it has all entries itself")
-		}
-		paging, ok := ldap.FindControl(page.Controls, controlPaged).(*ldap.ControlPaging)
-		if !ok {
+		case !page.paged:
 			return fault.New(fault.Transient, s.op(what), errors.New("the server does not say whether more entries follow"), "")
-		}
-		for i, e := range page.Entries {
-			page.Entries[i] = nil // so that it can go while the others are worked on
-			if err := each(e); err != nil {
-				return err
-			}
-		}
-		if len(paging.Cookie) == 0 {
+		case len(page.cookie) == 0:
 			return nil
 		}
-		cookie = paging.Cookie
-		if empty++; len(page.Entries) > 0 {
+		cookie = page.cookie
+		if empty++; page.entries > 0 {
 			empty = 0
 		}
 		if empty > maxEmptyPages {
 			return fault.New(fault.Transient, s.op(what), errors.New("the server sends one empty page after another"), "")
 		}
+		if total += page.entries; total > maxEntries {
+			return fault.New(fault.Config, s.op(what), fmt.Errorf("the server sends more than %d entries", maxEntries),
+				"does it send the same ones again and again? see its log, and the base DN")
+		}
 	}
 }
 
-func (s *Session) page(ctx context.Context, request *ldap.SearchRequest, size uint32, cookie []byte) (page *ldap.SearchResult, err error) {
-	paging := ldap.NewControlPaging(size)
+// page is what one page of a search came to.
+type page struct {
+	entries, references int
+	cookie              []byte // where the next page begins; empty at the end
+	paged               bool   // the server said where the next page begins, or that there is none
+	failed              error  // the first error of whom the entries were handed to
+}
+
+// page asks for one page and hands its entries to each. The server's refusal is the
+// library's own error.
+func (s *Session) page(ctx context.Context, request *ldap.SearchRequest, size int, cookie []byte, each func(*ldap.Entry) error) (page, error) {
+	var p page
+	paging := ldap.NewControlPaging(uint32(size))
 	paging.SetCookie(cookie)
 	request.Controls = []ldap.Control{paging}
-	err = s.ask(ctx, func(c *ldap.Conn) (err error) {
-		page, err = c.Search(request)
-		return err
+	controls, references, err := s.find(ctx, request, size, func(e *ldap.Entry) {
+		if p.entries++; p.failed == nil {
+			p.failed = each(e)
+		}
 	})
-	return page, err
+	p.references = references
+	if next, ok := ldap.FindControl(controls, controlPaged).(*ldap.ControlPaging); ok {
+		p.paged, p.cookie = true, next.Cookie
+	}
+	return p, err
 }

@@ -69,8 +69,9 @@ func filterNames(filter string) []string {
 		if filter[i] != '(' {
 			continue
 		}
-		item := strings.TrimLeft(filter[i+1:], " ")
-		if item == "" || strings.IndexByte("&|!(", item[0]) >= 0 {
+		// The library reads (!a=b) as (!(a=b)), and sends it so.
+		item := strings.TrimLeft(filter[i+1:], " &|!")
+		if item == "" || item[0] == '(' {
 			continue
 		}
 		end := strings.IndexAny(item, "=~<>:)")

@@ -2,7 +2,6 @@ package ldapdir
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +137,8 @@ func TestFilterNames(t *testing.T) {
 		"(a:dn:2.5.13.5:=x)":                {"a"},
 		"(:caseIgnoreMatch:=x)":             nil,
 		"(cn;lang-de=x)":                    {"cn"},
+		"(!0=)":                             {"0"},
+		"(!(0=))":                           {"0"},
 	} {
 		if got := filterNames(filter); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", filter, got)
@@ -149,6 +150,7 @@ func TestFilterNames(t *testing.T) {
 func FuzzFilterNames(f *testing.F) {
 	f.Add("(&(a=1)(|(b>=2)(!(c=*x*)))(d~=1))")
 	f.Add(`(a:dn:2.5.13.5:=\28x)`)
+	f.Add("(!0=)")
 	f.Fuzz(func(t *testing.T, filter string) {
 		compiled, err := ldap.CompileFilter(filter)
 		if err != nil {
@@ -232,34 +234,6 @@ func FuzzSchema(f *testing.F) {
 	})
 }
 
-func TestFramer(t *testing.T) {
-	short := append([]byte{0x30, 0x03}, 1, 2, 3)
-	long := append([]byte{0x30, 0x84, 0, 0, 1, 0}, make([]byte, 256)...)
-	stream := slices.Concat(short, long, []byte{0x30, 0x00}, short)
-	for size := 1; size < 300; size++ {
-		var f framer
-		for part := range slices.Chunk(stream, size) {
-			if err := f.feed(part); err != nil {
-				t.Fatalf("in parts of %d: %v", size, err)
-			}
-		}
-		if f.left != 0 || len(f.header) != 0 {
-			t.Fatalf("in parts of %d: %d bytes and %d of a header are left", size, f.left, len(f.header))
-		}
-	}
-	for want, bad := range map[error][][]byte{
-		errNotLDAP:  {[]byte("* OK"), {0x15, 3, 3, 0}, {0x30, 0x80}, {0x30, 0xff, 0}},
-		errTooLarge: {{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, {0x30, 0x88, 0, 0, 0, 1, 0, 0, 0, 0}},
-	} {
-		for _, b := range bad {
-			var f framer
-			if err := f.feed(b); !errors.Is(err, want) {
-				t.Errorf("%x: %v", b, err)
-			}
-		}
-	}
-}
-
 func TestStartTLSAnswer(t *testing.T) {
 	good := []byte{0x02, 1, 1, 0x78, 7, 0x0a, 1, 0, 0x04, 0, 0x04, 0}
 	if code, err := extendedResult(good); err != nil || code != 0 {
@@ -281,31 +255,6 @@ func TestStartTLSAnswer(t *testing.T) {
 	if got := startTLSRequest(); len(got) != int(got[1])+2 || !bytes.Contains(got, []byte("1.3.6.1.4.1.1466.20037")) {
 		t.Errorf("asked by %x", got)
 	}
-}
-
-func FuzzFramer(f *testing.F) {
-	f.Add([]byte{0x30, 3, 1, 2, 3, 0x30, 0x81, 1, 0}, 2)
-	f.Fuzz(func(t *testing.T, stream []byte, size int) {
-		var whole, parts framer
-		err := whole.feed(stream)
-		if size < 1 || size > 1000 {
-			size = 1
-		}
-		var perr error
-		for part := range slices.Chunk(stream, size) {
-			if perr = parts.feed(part); perr != nil {
-				break
-			}
-		}
-		if !errors.Is(perr, err) || err == nil && (whole.left != parts.left || !bytes.Equal(whole.header, parts.header)) {
-			t.Errorf("%x whole: %v, in parts of %d: %v", stream, err, size, perr)
-		}
-		if whole.left < 0 || whole.left > maxMessage {
-			t.Errorf("%d bytes are to come", whole.left)
-		}
-		_, _ = extendedResult(stream)
-		_, _ = readMessage(bytes.NewReader(stream))
-	})
 }
 
 func TestLogin(t *testing.T) {

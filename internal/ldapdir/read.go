@@ -69,14 +69,19 @@ func (s *Session) Find(ctx context.Context, number string) ([]directory.Entry, e
 		both(mailboxes(s.store.opts.Mapping), equals(s.store.opts.Mapping.Names[directory.MailboxNumber], number)))
 }
 
-// maxCollected bounds the entries that are wanted one by one.
-const maxCollected = 1000
+// maxCollected bounds the entries that are wanted one by one, and collectedBytes
+// what their values have together.
+const (
+	maxCollected   = 1000
+	collectedBytes = 2 * maxMessage
+)
 
 // collect returns the entries for which a filter holds.
 func (s *Session) collect(ctx context.Context, v *server, what, filter string) ([]directory.Entry, error) {
 	var found []directory.Entry
+	size := 0
 	err := s.pages(ctx, what, s.search(v, filter), func(e *ldap.Entry) error {
-		if len(found) >= maxCollected {
+		if size += sizeOf(e); len(found) >= maxCollected || size > collectedBytes {
 			return fault.New(fault.Permanent, s.op(what), errors.New("far too many entries answer to it"), "")
 		}
 		found = append(found, s.store.entry(v, e))

@@ -65,7 +65,7 @@ func (s *Session) learn(ctx context.Context) (*server, error) {
 	}
 	subschema := ""
 	if root != nil {
-		v.name, v.release = root.GetAttributeValue("vendorName"), root.GetAttributeValue("vendorVersion")
+		v.name, v.release = printable(root.GetAttributeValue("vendorName")), printable(root.GetAttributeValue("vendorVersion"))
 		if v.name == "" && slices.Contains(root.GetAttributeValues("objectClass"), "OpenLDAProotDSE") {
 			v.name = openLDAP
 		}
@@ -126,20 +126,15 @@ func (s *Session) readSchema(ctx context.Context, at string) (*schema, error) {
 // is the library's own.
 func (s *Session) lookup(ctx context.Context, name, filter string, attributes ...string) (*ldap.Entry, error) {
 	request := &ldap.SearchRequest{BaseDN: name, Scope: ldap.ScopeBaseObject, Filter: filter, Attributes: attributes}
-	var found *ldap.SearchResult
-	err := s.ask(ctx, func(c *ldap.Conn) (err error) {
-		found, err = c.Search(request)
-		return err
-	})
+	var found *ldap.Entry
+	_, references, err := s.find(ctx, request, 1, func(e *ldap.Entry) { found = e })
 	switch {
 	case err != nil:
 		return nil, err
-	case len(found.Referrals) > 0:
+	case references > 0:
 		return nil, &ldap.Error{ResultCode: ldap.LDAPResultReferral, Err: errors.New("the entry is on another server")}
-	case len(found.Entries) == 0:
-		return nil, nil
 	}
-	return found.Entries[0], nil
+	return found, nil
 }
 
 // preflight refuses a mapping that the server does not know. A search for an

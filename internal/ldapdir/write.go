@@ -31,6 +31,7 @@ func (s *Session) Write(ctx context.Context, op directory.Operation) error {
 		return err
 	}
 	w := write{session: s, server: v}
+	s.wrote = true
 	switch {
 	case op.Add != nil:
 		return w.add(ctx, *op.Add)
