@@ -3,7 +3,6 @@ package imapstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -31,6 +30,8 @@ const (
 	maxBatchBytes    = 4 << 20
 	maxBatchTime     = 2 * time.Second
 )
+
+var errEncoding = errors.New("the append was encoded in an unexpected way")
 
 // pendingAppend is an APPEND whose answer was not looked at yet.
 type pendingAppend struct {
@@ -121,7 +122,7 @@ func (s *Session) send(op string, p *pendingAppend, flags []imap.Flag, date time
 		err = cause
 	}
 	if err == nil && !lit.done {
-		err = s.wire.fail(fmt.Errorf("append was encoded in an unexpected way"))
+		err = s.wire.fail(errEncoding)
 	}
 	if err != nil {
 		return s.lost(op, err)

@@ -138,15 +138,17 @@ func (s *Session) check(ctx context.Context, r *CheckReport) error {
 	slices.Sort(r.Capabilities)
 	return s.run(ctx, "ask the server for its name", func() error {
 		if s.wire.has("ID") {
-			s.wire.startCollecting()
+			seen := &kept{}
+			s.wire.collect(seen)
 			_, err := s.client.ID(&imap.IDData{Name: "mailmirror"}).Wait()
-			answers := s.wire.stopCollecting()
+			s.wire.collect(nil)
 			if err != nil && refusal(err) == nil {
 				return err
 			}
-			for _, a := range answers {
+			for _, a := range seen.responses {
 				scanID(&scanner{rest: a}, r)
 			}
+			r.ServerName, r.Release = s.wire.shows([]byte(r.ServerName)), s.wire.shows([]byte(r.Release))
 		}
 		var times []time.Duration
 		for range 7 {
@@ -219,8 +221,10 @@ func tlsReport(state *tls.ConnectionState) *TLSReport {
 	r := &TLSReport{Version: tls.VersionName(state.Version), CipherSuite: tls.CipherSuiteName(state.CipherSuite)}
 	if len(state.PeerCertificates) > 0 {
 		cert := state.PeerCertificates[0]
-		r.Issuer, r.Expires = cert.Issuer.String(), cert.NotAfter
-		r.Names = slices.Clone(cert.DNSNames)
+		r.Issuer, r.Expires = printable(cert.Issuer.String()), cert.NotAfter
+		for _, name := range cert.DNSNames {
+			r.Names = append(r.Names, printable(name))
+		}
 		for _, ip := range cert.IPAddresses {
 			r.Names = append(r.Names, ip.String())
 		}

@@ -50,8 +50,8 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 	c.wire.await(true)
 	c.client = imapclient.New(c.wire, nil)
 	if err := c.client.WaitGreeting(); err != nil {
-		_ = c.wire.fail(errClosed)
-		return nil, err
+		// The library's own error may quote the greeting.
+		return nil, c.wire.fail(errNotIMAP)
 	}
 	return c, nil
 }
@@ -115,7 +115,11 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 		}
 		return nil, fmt.Errorf("before the greeting: %w", err)
 	}
-	c.greeting, err = checkGreeting(line)
+	text, err := checkGreeting(line)
+	c.greeting = s.secretsOf("").show(text)
+	if errors.Is(err, errRejected) {
+		err = fmt.Errorf("%w: %s", err, c.greeting)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +175,8 @@ func readRawLine(r io.Reader) ([]byte, error) {
 	return line, errNotIMAP
 }
 
-// checkGreeting returns the human part of an OK greeting.
+// checkGreeting returns the human part of a greeting, which is to be cleaned
+// before it is shown.
 func checkGreeting(line []byte) (string, error) {
 	star, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
 	kind, text, _ := strings.Cut(rest, " ")
@@ -179,7 +184,7 @@ func checkGreeting(line []byte) (string, error) {
 	case star != "*":
 		return "", errNotIMAP
 	case strings.EqualFold(kind, "BYE"):
-		return "", fmt.Errorf("%w: %s", errRejected, printable(text))
+		return text, errRejected
 	case strings.EqualFold(kind, "PREAUTH"):
 		return "", errPreauth
 	case !strings.EqualFold(kind, "OK"):
@@ -190,7 +195,7 @@ func checkGreeting(line []byte) (string, error) {
 			text = after
 		}
 	}
-	return printable(strings.TrimSpace(text)), nil
+	return text, nil
 }
 
 // startTLS secures a greeted connection (RFC 9051, section 6.2.1). Anything
@@ -211,7 +216,9 @@ func (s *Store) startTLS(ctx context.Context, nc net.Conn) (*tls.Conn, error) {
 				status, _, _ = strings.Cut(rest, " ")
 				return strings.ToUpper(status), untagged, nil
 			}
-			untagged = append(untagged, strings.ToUpper(text))
+			if untagged = append(untagged, strings.ToUpper(text)); len(untagged) > maxLiterals {
+				return "", nil, errResponse
+			}
 		}
 	}
 	_, lines, err := exchange("CAPABILITY")

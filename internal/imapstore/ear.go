@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -35,14 +34,14 @@ type ear struct {
 	tags     int
 	caps     map[string]bool
 	ns       namespaces
+	secrets  secrets
+	came     int64 // bytes since the last command
 }
 
 const (
 	// earBuffer holds the lines that come while listening; longer ones grow
 	// for the moment.
 	earBuffer = 1 << 10
-	// earMax bounds one response with its literals.
-	earMax = 1 << 20
 	// opening is how long a server may be silent that owes an answer before
 	// anybody listens: that it is gone is to be noticed within a minute then, too,
 	// but where it lists all mailboxes.
@@ -86,7 +85,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 }
 
 func (e *ear) login(greeting []byte) error {
-	e.noteCapabilities(greeting)
+	_ = e.noteCapabilities(greeting)
 	if e.caps == nil {
 		if err := e.command("CAPABILITY", e.noteCapabilities); err != nil {
 			return err
@@ -97,6 +96,7 @@ func (e *ear) login(greeting []byte) error {
 	}
 	identity, name := e.store.identities(e.as)
 	response := base64.StdEncoding.EncodeToString([]byte(identity + "\x00" + name + "\x00" + e.store.opts.Password.Reveal()))
+	e.secrets = e.store.secretsOf(response)
 	direct := e.caps["SASL-IR"]
 	e.caps = nil
 	command, more := "AUTHENTICATE PLAIN", response
@@ -113,55 +113,63 @@ func (e *ear) login(greeting []byte) error {
 }
 
 // noteCapabilities takes them from a CAPABILITY response or response code.
-func (e *ear) noteCapabilities(line []byte) {
+func (e *ear) noteCapabilities(line []byte) error {
 	at := indexFold(line, "CAPABILITY ")
 	if at < 0 || at > 0 && line[at-1] != ' ' && line[at-1] != '[' {
-		return
+		return nil
 	}
 	list, _, _ := bytes.Cut(line[at+len("CAPABILITY "):], []byte("]"))
 	e.caps = map[string]bool{}
 	for c := range bytes.FieldsSeq(list) {
-		e.caps[strings.ToUpper(string(c))] = true
+		if name := strings.ToUpper(string(c)); isCapability(name) && len(e.caps) < maxCapabilities {
+			e.caps[name] = true
+		}
 	}
+	return nil
 }
 
 func (e *ear) askNamespaces() error {
+	seen := &kept{}
 	if !e.caps["NAMESPACE"] {
-		var answers [][]byte
-		if err := e.command(`LIST "" ""`, keep(&answers)); err != nil {
+		if err := e.command(`LIST "" ""`, seen.take); err != nil {
 			return err
 		}
-		return e.ns.scanSeparator(answers)
+		return e.ns.scanSeparator(seen.responses)
 	}
-	var answers [][]byte
-	if err := e.command("NAMESPACE", keep(&answers)); err != nil {
+	if err := e.command("NAMESPACE", seen.take); err != nil {
 		return err
 	}
-	return e.ns.scan(answers)
-}
-
-func keep(list *[][]byte) func([]byte) {
-	return func(line []byte) { *list = append(*list, bytes.Clone(line)) }
+	return e.ns.scan(seen.responses)
 }
 
 // send writes a command and returns its tag.
 func (e *ear) send(text string) (string, error) {
-	e.tags++
-	tag := "e" + strconv.Itoa(e.tags)
+	tag := e.newTag()
 	e.link.await(true)
 	_, err := e.link.Write([]byte(tag + " " + text + "\r\n"))
 	return tag, err
 }
 
+// newTag returns the tag of the next command.
+func (e *ear) newTag() string {
+	e.tags++
+	e.came = 0
+	return "e" + strconv.Itoa(e.tags)
+}
+
 // command sends a command and reads up to its answer. each gets every other
 // response; a NO is a *imap.Error.
-func (e *ear) command(text string, each func([]byte)) error { return e.dialogue(text, "", each) }
+func (e *ear) command(text string, each func([]byte) error) error { return e.dialogue(text, "", each) }
 
 // dialogue is command with a line for the server's "+"; "" where none is due.
-func (e *ear) dialogue(text, more string, each func([]byte)) error {
+func (e *ear) dialogue(text, more string, each func([]byte) error) error {
 	tag, err := e.send(text)
 	if err != nil {
 		return err
+	}
+	name, _, _ := strings.Cut(text, " ")
+	if each == nil {
+		each = func([]byte) error { return nil }
 	}
 	for {
 		line, err := e.response()
@@ -171,31 +179,32 @@ func (e *ear) dialogue(text, more string, each func([]byte)) error {
 		switch word, rest, _ := bytes.Cut(line, []byte(" ")); {
 		case string(word) == tag:
 			e.link.await(false)
-			if each != nil {
-				each(line)
+			if err := each(line); err != nil {
+				return e.link.fail(err)
 			}
-			return e.status(rest)
+			return e.status(rest, quietCommands[name])
+		case bytes.HasPrefix(line, []byte("+")) && more == "":
+			return e.link.fail(errResponse)
 		case bytes.HasPrefix(line, []byte("+")):
 			if _, err := e.link.Write([]byte(more + "\r\n")); err != nil {
 				return err
 			}
 			more = ""
 		default:
-			if each != nil {
-				each(line)
+			if err := each(line); err != nil {
+				return e.link.fail(err)
 			}
 		}
 	}
 }
 
-// status is nil for OK.
-func (e *ear) status(rest []byte) error {
-	kind, text, _ := strings.Cut(strings.TrimRight(string(rest), "\r\n"), " ")
-	answer := &imap.Error{Type: imap.StatusResponseType(strings.ToUpper(kind)), Text: text}
-	if inner, ok := strings.CutPrefix(text, "["); ok {
-		code, after, _ := strings.Cut(inner, "]")
-		word, _, _ := strings.Cut(code, " ")
-		answer.Code, answer.Text = imap.ResponseCode(strings.ToUpper(word)), strings.TrimSpace(after)
+// status is nil for OK. A quiet command's answer is left without its text.
+func (e *ear) status(rest []byte, quiet bool) error {
+	kind, args, _ := bytes.Cut(trimEnd(rest), []byte(" "))
+	said := readStatus(args)
+	answer := &imap.Error{Type: imap.StatusResponseType(strings.ToUpper(string(kind))), Code: said.refusedFor()}
+	if !quiet {
+		answer.Text = e.secrets.show(string(said.text))
 	}
 	switch answer.Type {
 	case imap.StatusResponseTypeOK:
@@ -220,8 +229,11 @@ func (e *ear) response() ([]byte, error) {
 		}
 		return nil, err
 	}
-	if cut, ok := cutPrefixFold(line, "* BYE"); ok {
-		return nil, fmt.Errorf("%w: %s", errGoodbye, printable(strings.TrimSpace(string(cut))))
+	if e.came += int64(len(line)); e.came > maxUnasked {
+		return nil, e.link.fail(beyond("answers without end", "%d MB between two commands", maxUnasked>>20))
+	}
+	if _, ok := cutPrefixFold(line, "* BYE"); ok {
+		return nil, errGoodbye
 	}
 	return line, nil
 }
@@ -241,29 +253,23 @@ func isListing(line []byte) bool {
 
 func (e *ear) longResponse(line []byte) ([]byte, error) {
 	listing := isListing(line)
-	for {
-		if len(line) > earMax {
-			return nil, e.link.fail(errResponse)
+	for literals := 0; ; {
+		if len(line) > maxLine {
+			return nil, e.link.fail(beyond("a line without end", "%d kB in one response", maxLine>>10))
 		}
-		if !bytes.HasSuffix(line, []byte("\n")) {
-			more, err := e.r.ReadSlice('\n')
-			line = append(line, more...)
-			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		if bytes.HasSuffix(line, []byte("\n")) {
+			size, ok := literalSize(trimEnd(line))
+			if !ok || !listing {
+				return line, nil
+			}
+			if literals++; literals > maxLiterals || size > maxLine-int64(len(line)) {
+				return nil, e.link.fail(beyond("a response that is too long", "%d kB and %d literals in one response", maxLine>>10, maxLiterals))
+			}
+			from := len(line)
+			line = append(line, make([]byte, size)...)
+			if _, err := io.ReadFull(e.r, line[from:]); err != nil {
 				return nil, err
 			}
-			continue
-		}
-		size, ok := literalSize(bytes.TrimRight(line, "\r\n"))
-		if !ok || !listing {
-			return line, nil
-		}
-		if size > earMax {
-			return nil, e.link.fail(errResponse)
-		}
-		from := len(line)
-		line = append(line, make([]byte, size)...)
-		if _, err := io.ReadFull(e.r, line[from:]); err != nil {
-			return nil, err
 		}
 		more, err := e.r.ReadSlice('\n')
 		line = append(line, more...)
@@ -307,14 +313,14 @@ func (e *ear) classify(op string, err error) error {
 		return answer(op, no)
 	}
 	if bad, ok := errors.AsType[*imap.Error](err); ok {
-		return fault.New(fault.Transient, op, errors.New("the server does not understand: "+printable(bad.Text)), "")
+		return fault.New(fault.Transient, op, notUnderstood(bad), "")
 	}
-	return fault.New(fault.Transient, op, err, "")
+	return transient(op, err)
 }
 
 // folders lists what matches the patterns (already quoted), with counters. by, if
 // not nil, gets every response that comes meanwhile.
-func (e *ear) folders(patterns string, by func([]byte)) ([]*found, error) {
+func (e *ear) folders(patterns string, bound listBound, by func([]byte)) ([]*found, error) {
 	items := "MESSAGES UIDNEXT UIDVALIDITY"
 	if e.caps["CONDSTORE"] {
 		items += " HIGHESTMODSEQ"
@@ -323,34 +329,26 @@ func (e *ear) folders(patterns string, by func([]byte)) ([]*found, error) {
 	if e.caps["LIST-STATUS"] {
 		command += " RETURN (STATUS (" + items + "))"
 	}
-	var answers [][]byte
-	each := func(line []byte) {
+	seen := newListing(bound)
+	each := func(line []byte) error {
 		if by != nil {
 			by(line)
 		}
-		keep(&answers)(line)
+		return seen.take(line)
 	}
 	if err := e.command(command, each); err != nil {
 		return nil, err
 	}
-	byName := map[string]*found{}
-	folders, err := gather(answers, byName)
-	if err != nil {
-		return nil, err
-	}
+	folders := seen.end()
 	for _, f := range folders {
 		if f.told || !f.selectable() {
 			continue
 		}
-		answers = answers[:0]
 		err := e.command("STATUS "+quote(f.name)+" ("+items+")", each)
 		if refusal(err) != nil {
 			f.gone = true
 			continue
 		} else if err != nil {
-			return nil, err
-		}
-		if _, err := gather(answers, byName); err != nil {
 			return nil, err
 		}
 	}

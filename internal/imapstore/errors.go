@@ -1,10 +1,11 @@
 package imapstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"strings"
+	"io"
+	"net"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -29,17 +30,24 @@ func refusal(err error) *imap.Error {
 	return nil
 }
 
-// answer classifies a NO to a command that holds nothing of a message. The text
-// is the server's own, cut short.
+// answer classifies a NO. Its text is the server's own, as the wire lets it be
+// shown, and left out where that shows none.
 func answer(op string, no *imap.Error) error {
-	text := printable(no.Text)
-	if no.Code != "" {
-		text = "[" + printable(string(no.Code)) + "] " + text
+	if no.Text == "" {
+		return withoutText(op, no)
 	}
-	cause := errors.New("the server refuses: " + strings.TrimSpace(text))
+	text := no.Text
+	if no.Code != "" {
+		text = "[" + string(no.Code) + "] " + text
+	}
+	return refusalOf(op, no, errors.New("the server refuses: "+text))
+}
+
+// refusalOf gives a NO its kind and hint.
+func refusalOf(op string, no *imap.Error, cause error) *fault.Error {
 	kind, hint := fault.Permanent, ""
 	switch {
-	case no.Code == imap.ResponseCodeOverQuota, no.Code == "" && strings.Contains(strings.ToLower(no.Text), "over quota"):
+	case no.Code == imap.ResponseCodeOverQuota:
 		kind, hint = fault.Transient, "the mailbox is full on this store; raise its quota there"
 	case passing[no.Code]:
 		kind = fault.Transient
@@ -55,16 +63,12 @@ func refused(no *imap.Error) string {
 	if no.Code == "" {
 		return "the server refuses it and gives no code; see its log"
 	}
-	return "the server refuses it: [" + printable(string(no.Code)) + "]"
+	return "the server refuses it: [" + string(no.Code) + "]"
 }
 
 // withoutText is answer for commands about messages.
 func withoutText(op string, no *imap.Error) error {
-	err := answer(op, no)
-	if f, ok := errors.AsType[*fault.Error](err); ok {
-		f.Err = errors.New(refused(no))
-	}
-	return err
+	return refusalOf(op, no, errors.New(refused(no)))
 }
 
 // earlyAnswer is the end of a session whose server answered an APPEND that could
@@ -72,17 +76,11 @@ func withoutText(op string, no *imap.Error) error {
 // wait for the rest is what the operator has to know.
 type earlyAnswer struct{ no *imap.Error }
 
-func newEarlyAnswer(kind, args []byte) earlyAnswer {
-	if !bytes.EqualFold(kind, []byte("NO")) {
+func newEarlyAnswer(kind string, said status) earlyAnswer {
+	if kind != "NO" {
 		return earlyAnswer{}
 	}
-	no := &imap.Error{Type: imap.StatusResponseTypeNo}
-	if list, ok := bytes.CutPrefix(args, []byte("[")); ok {
-		code, _, _ := bytes.Cut(list, []byte("]"))
-		code, _, _ = bytes.Cut(code, []byte(" "))
-		no.Code = imap.ResponseCode(bytes.ToUpper(code))
-	}
-	return earlyAnswer{no}
+	return earlyAnswer{&imap.Error{Type: imap.StatusResponseTypeNo, Code: said.refusedFor()}}
 }
 
 // Error implements error.
@@ -99,32 +97,27 @@ func (e earlyAnswer) hint() string {
 	if e.no == nil {
 		return ""
 	}
-	f, _ := errors.AsType[*fault.Error](answer("", e.no))
-	return f.Hint
+	return refusalOf("", e.no, nil).Hint
 }
 
-// readableCause keeps a library's dump of its own state out of an error text.
+// errUnreadable stands for whatever go-imap says of an answer: its errors may
+// quote the answer.
+var errUnreadable = errors.New("the server's answer cannot be read")
+
+// ownErrors are the errors whose text is fit to be shown.
+var ownErrors = []error{
+	errResponse, errUnknownTag, errNoFolder, errEncoding, errBodySize, io.ErrUnexpectedEOF, io.EOF, context.Canceled, context.DeadlineExceeded,
+}
+
+// readableCause keeps what a library says out of an error text, but for errors
+// that are known to hold none of the server's words.
 func readableCause(err error) error {
-	if text := err.Error(); len(text) > 300 || strings.ContainsAny(text, "\n\r") {
-		return errors.New("the server's answer cannot be read")
+	var network net.Error
+	_, bound := errors.AsType[*boundError](err)
+	if bound || errors.As(err, &network) || slices.ContainsFunc(ownErrors, func(own error) bool { return errors.Is(err, own) }) {
+		return err
 	}
-	return err
-}
-
-// printable cuts a server's text to something fit for a log line.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() > 160 {
-			b.WriteString("…")
-			break
-		}
-		if r < 0x20 || r == 0x7f {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return errUnreadable
 }
 
 // failed classifies the end of a session: whatever is not a NO.
@@ -137,18 +130,26 @@ func (s *Session) failed(op string, err error) error {
 	case errors.Is(cause, errBadCommand) && isBad:
 		// The session is over, so that this is no Permanent trouble of one
 		// folder or message, although it will hardly pass.
-		return fault.New(fault.Transient, op, errors.New("the server does not understand: "+printable(bad.Text)),
+		return fault.New(fault.Transient, op, notUnderstood(bad),
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case isEarly:
 		return fault.New(fault.Transient, op, early, early.hint())
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
 	case cause != nil && !errors.Is(cause, errClosed) && !errors.Is(cause, errAborted):
-		return fault.New(fault.Transient, op, cause, "")
+		return transient(op, cause)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, err, "")
 	}
-	return fault.New(fault.Transient, op, readableCause(err), "")
+	return transient(op, readableCause(err))
+}
+
+// notUnderstood is the error for a BAD.
+func notUnderstood(bad *imap.Error) error {
+	if bad.Text == "" {
+		return errors.New("the server does not understand a command of Mailmirror; its log says why")
+	}
+	return errors.New("the server does not understand: " + bad.Text)
 }
 
 // classify gives the result of a whole operation: nil, a NO as what it is, an

@@ -40,10 +40,13 @@ func (s *Session) UIDs(ctx context.Context) (mailbox.UIDSet, error) {
 			if err != nil {
 				return err
 			}
+			if found.Len() > maxMessages {
+				return tooManyMessages()
+			}
 			uids = found
 			state := s.client.Mailbox()
 			if state == nil {
-				return errors.New("no folder is open")
+				return errNoFolder
 			}
 			if uint32(found.Len()) == state.NumMessages {
 				return nil
@@ -67,22 +70,13 @@ func (s *Session) search(criteria *imap.SearchCriteria) (mailbox.UIDSet, error) 
 	if s.wire.has("ESEARCH") {
 		options = &imap.SearchOptions{ReturnAll: true}
 	}
-	data, err := s.client.UIDSearch(criteria, options).Wait()
+	s.wire.startSearch()
+	_, err := s.client.UIDSearch(criteria, options).Wait()
+	found := s.wire.stopSearch()
 	if err != nil {
 		return nil, err
 	}
-	set, ok := data.All.(imap.UIDSet)
-	if data.All != nil && !ok {
-		return nil, errResponse
-	}
-	out := make(mailbox.UIDSet, 0, len(set))
-	for _, r := range set {
-		if r.Start == 0 || r.Stop == 0 {
-			return nil, errResponse
-		}
-		out = append(out, mailbox.Range{First: mailbox.UID(min(r.Start, r.Stop)), Last: mailbox.UID(max(r.Start, r.Stop))})
-	}
-	return out.Union(nil), nil
+	return found, nil
 }
 
 // fewRuns is up to how many runs of UIDs are asked for one by one.
@@ -122,8 +116,8 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 		options.BodySection = []*imap.FetchItemBodySection{{Peek: true}}
 	case fetchNone:
 	}
-	s.wire.expectFetch(kind)
-	defer s.wire.expectFetch(fetchNone)
+	s.wire.expectFetch(kind, uids)
+	defer s.wire.expectFetch(fetchNone, nil)
 	cmd := s.client.Fetch(numSet(uids), options)
 	var eachErr error
 	for data := cmd.Next(); data != nil; data = cmd.Next() {
@@ -159,14 +153,19 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 		changedSince = 0
 	}
 	var messages []mailbox.Message
+	if state := s.client.Mailbox(); state != nil && changedSince == 0 {
+		messages = make([]mailbox.Message, 0, min(uids.Len(), int(state.NumMessages), maxMessages))
+	}
 	err := s.run(ctx, "read the messages' flags", func() error {
-		known := interned{}
+		known := &interned{sets: map[string]mailbox.Flags{}}
 		for _, part := range uids.Chunks(maxSetBytes) {
 			got, err := s.metadata(part, changedSince, known)
 			if err != nil {
 				return err
 			}
-			messages = append(messages, got...)
+			if messages = append(messages, got...); len(messages) > maxMessages {
+				return tooManyMessages()
+			}
 		}
 		return nil
 	})
@@ -177,15 +176,25 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 	return messages, nil
 }
 
-// interned makes equal flag sets share memory, and spares building them.
-type interned map[string]mailbox.Flags
+// errNoFolder says that a command came to a session without an open folder.
+var errNoFolder = errors.New("no folder is open")
 
-func (in interned) flags(list []imap.Flag) mailbox.Flags {
+func tooManyMessages() error {
+	return beyond("a folder with messages without end", "%d messages of a folder", maxMessages)
+}
+
+// interned makes equal flag sets share memory, and spares building them.
+type interned struct {
+	sets  map[string]mailbox.Flags
+	bytes int
+}
+
+func (in *interned) flags(list []imap.Flag) mailbox.Flags {
 	var key []byte
 	for _, f := range list {
 		key = append(append(key, f...), ' ')
 	}
-	if flags, ok := in[string(key)]; ok {
+	if flags, ok := in.sets[string(key)]; ok {
 		return flags
 	}
 	names := make([]string, 0, len(list))
@@ -193,18 +202,22 @@ func (in interned) flags(list []imap.Flag) mailbox.Flags {
 		names = append(names, unescapeFlag(string(f)))
 	}
 	flags := mailbox.NewFlags(names...)
-	in[string(key)] = flags
+	in.sets[string(key)] = flags
+	in.bytes += 2 * len(key)
 	return flags
 }
 
 // metadata fetches a part and asks again for what did not come, twice at most.
-func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known interned) ([]mailbox.Message, error) {
+func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known *interned) ([]mailbox.Message, error) {
 	var messages []mailbox.Message
 	missing := part
 	for try := 0; ; try++ {
 		var got, broken mailbox.UIDSet
 		no, err := s.fetch(missing, fetchMetadata, changedSince, func(data *imapclient.FetchMessageData) error {
 			m, whole := readMetadata(data, known)
+			if known.bytes > maxFlagSets {
+				return beyond("a folder with sets of flags without end", "%d MB of different sets of flags", maxFlagSets>>20)
+			}
 			if !whole {
 				broken.Add(m.UID)
 				return nil
@@ -266,7 +279,7 @@ func (s *Session) withheld(there mailbox.UIDSet, no error) error {
 		"the message may be damaged on the store; see the server's log")}
 }
 
-func readMetadata(data *imapclient.FetchMessageData, known interned) (mailbox.Message, bool) {
+func readMetadata(data *imapclient.FetchMessageData, known *interned) (mailbox.Message, bool) {
 	var m mailbox.Message
 	var flags, date, size bool
 	for item := data.Next(); item != nil; item = data.Next() {

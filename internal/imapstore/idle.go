@@ -59,7 +59,7 @@ func (i *idler) Close() { i.close() }
 
 // list reads all folders but the inbox; by gets what is told meanwhile.
 func (i *idler) list(by func([]byte)) ([]mailbox.Folder, error) {
-	listed, err := i.folders(quote("*"), by)
+	listed, err := i.folders(quote("*"), ofMailbox, by)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (i *idler) open() error {
 	if i.caps["CONDSTORE"] {
 		command += " (CONDSTORE)" // gives HIGHESTMODSEQ, and tells of changed flags with it (RFC 7162, section 3.1.8)
 	}
-	return i.command(command, func(line []byte) {
+	return i.command(command, func(line []byte) error {
 		line = bytes.TrimRight(line, "\r\n")
 		if n, ok := number(line, " EXISTS"); ok {
 			i.messages, i.inbox.Messages = n, n
@@ -90,6 +90,7 @@ func (i *idler) open() error {
 		i.inbox.UIDValidity = code(line, "UIDVALIDITY", i.inbox.UIDValidity)
 		i.inbox.UIDNext = code(line, "UIDNEXT", i.inbox.UIDNext)
 		i.inbox.HighestModSeq = code(line, "HIGHESTMODSEQ", i.inbox.HighestModSeq)
+		return nil
 	})
 }
 
@@ -169,7 +170,7 @@ func (i *idler) idle(report func(watch.Report), alive func()) error {
 		switch {
 		case string(word) == tag:
 			i.link.await(false)
-			return i.status(rest)
+			return i.status(rest, false)
 		case bytes.HasPrefix(line, []byte("+")):
 			i.link.await(false)
 			timer = i.probe("DONE\r\n", i.quiet())

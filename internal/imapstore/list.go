@@ -123,7 +123,7 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 		status := s.wire.has("LIST-STATUS")
 		extended := s.wire.has("LIST-EXTENDED")
 		options := s.listOptions(status, extended)
-		answers, err := s.collect(func() []waiter {
+		seen, err := s.collect(newListing(ofMailbox), func() []waiter {
 			var commands []waiter
 			if s.wire.has("NAMESPACE") {
 				s.wire.replace = "NAMESPACE"
@@ -147,15 +147,12 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 		}
 		if s.wire.has("NAMESPACE") {
 			now = &namespaces{}
-			if err := now.scan(answers); err != nil {
+			if err := now.scan(seen.others); err != nil {
 				return err
 			}
 		}
-		byName := map[string]*found{}
-		if folders, err = gather(answers, byName); err != nil {
-			return err
-		}
-		return s.missingStatus(folders, byName)
+		folders = seen.end()
+		return s.missingStatus(seen)
 	})
 	return folders, now, err
 }
@@ -216,10 +213,11 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// collect sends commands, all at once, and returns the responses that they
-// brought.
-func (s *Session) collect(send func() []waiter) ([][]byte, error) {
-	s.wire.startCollecting()
+// collect sends commands, all at once, and has a listing take the responses that
+// they bring.
+func (s *Session) collect(to *listing, send func() []waiter) (*listing, error) {
+	s.wire.collect(to)
+	defer s.wire.collect(nil)
 	s.wire.hold()
 	commands := send()
 	first := s.wire.letGo()
@@ -228,61 +226,7 @@ func (s *Session) collect(send func() []waiter) ([][]byte, error) {
 			first = err
 		}
 	}
-	return s.wire.stopCollecting(), first
-}
-
-// gather joins LIST, LSUB and STATUS responses by name; others are passed over.
-func gather(answers [][]byte, byName map[string]*found) ([]*found, error) {
-	var folders []*found
-	var subscribed []string
-	for _, a := range answers {
-		sc := &scanner{rest: a}
-		switch sc.kind() {
-		case "LIST":
-			l, ok := scanList(sc)
-			if !ok {
-				return nil, errResponse
-			}
-			key := nameKey(l.name)
-			if l.name == "" {
-				continue
-			}
-			if other := byName[key]; other != nil { // two patterns found it
-				if other.has(`\NonExistent`) && !l.has(`\NonExistent`) {
-					// The first was no answer, but told by the way, and overtaken.
-					other.listed, other.subscribed = l, l.has(`\Subscribed`)
-				}
-				continue
-			}
-			f := &found{listed: l, decoded: decodeName(l.name), subscribed: l.has(`\Subscribed`)}
-			byName[key] = f
-			folders = append(folders, f)
-		case "LSUB":
-			l, ok := scanList(sc)
-			if !ok {
-				return nil, errResponse
-			}
-			// Noselect here means that only something below is subscribed
-			// (RFC 3501, section 6.3.9).
-			if !l.has(`\Noselect`) {
-				subscribed = append(subscribed, nameKey(l.name))
-			}
-		case "STATUS":
-			name, items, ok := scanStatus(sc)
-			if !ok {
-				return nil, errResponse
-			}
-			if f := byName[nameKey(name)]; f != nil {
-				f.counters, f.told = counters(items)
-			}
-		}
-	}
-	for _, key := range subscribed {
-		if f := byName[key]; f != nil {
-			f.subscribed = true
-		}
-	}
-	return folders, nil
+	return to, first
 }
 
 // nameKey is a name for joining responses: INBOX has no case.
@@ -306,11 +250,11 @@ func counters(items map[string]uint64) (mailbox.Counters, bool) {
 // missingStatus asks for the counters that LIST did not bring, at most
 // statusAhead commands ahead of their answers. A folder whose counters the
 // server refuses keeps none.
-func (s *Session) missingStatus(folders []*found, byName map[string]*found) error {
+func (s *Session) missingStatus(seen *listing) error {
 	const statusAhead = 100
-	missing := slices.DeleteFunc(slices.Clone(folders), func(f *found) bool { return f.told || !f.selectable() })
+	missing := slices.DeleteFunc(slices.Clone(seen.folders), func(f *found) bool { return f.told || !f.selectable() })
 	for part := range slices.Chunk(missing, statusAhead) {
-		answers, err := s.collect(func() []waiter {
+		_, err := s.collect(seen, func() []waiter {
 			var commands []waiter
 			for _, f := range part {
 				commands = append(commands, statusOf{statusCommand{s.client.Status(f.decoded, s.statusOptions())}, f, s.store})
@@ -318,9 +262,6 @@ func (s *Session) missingStatus(folders []*found, byName map[string]*found) erro
 			return commands
 		})
 		if err != nil {
-			return err
-		}
-		if _, err := gather(answers, byName); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package imapstore
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -21,6 +22,7 @@ var (
 	errNoPlain     = errors.New("the server offers no way to log in with a name and password on this connection")
 	errCredentials = errors.New("the server refuses the trusted name or password")
 	errNoMailbox   = errors.New("the server has no such mailbox for the trusted account to act for")
+	errLogin       = errors.New("the server does not understand the login (BAD), or asks for something that SASL PLAIN does not have")
 	errNoRight     = errors.New("the trusted account may not act for other mailboxes")
 )
 
@@ -81,7 +83,7 @@ func (s *Store) authenticate(c *connection, login string) error {
 	}
 	c.saslIR = c.wire.has("SASL-IR") // Cyrus no longer announces it after the log-in
 	identity, name := s.identities(login)
-	c.wire.beginLogin()
+	c.wire.beginLogin(s.secretsOf(base64.StdEncoding.EncodeToString([]byte(identity + "\x00" + name + "\x00" + s.opts.Password.Reveal()))))
 	if err := c.client.Authenticate(sasl.NewPlainClient(identity, name, s.opts.Password.Reveal())); err != nil {
 		return err
 	}
@@ -98,6 +100,13 @@ func (s *Store) authenticate(c *connection, login string) error {
 	}
 	c.wire.setLoggedIn()
 	return nil
+}
+
+// secretsOf are the trusted password, and the response by which it is sent.
+func (s *Store) secretsOf(response string) secrets {
+	password := s.opts.Password.Reveal()
+	coded := base64.StdEncoding.EncodeToString([]byte(password))
+	return secrets(nil).with(password).with(strings.TrimRight(coded, "=")).with(strings.TrimRight(response, "="))
 }
 
 // identities are the authorization identity and the name to log in with, for a
@@ -190,12 +199,13 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		}
 		return fault.New(fault.Config, op, err, hint)
 	case no == nil && cause != nil:
-		return fault.New(fault.Transient, op, cause, "")
+		return transient(op, cause)
+	case errors.Is(err, errResponse):
+		return fault.New(fault.Config, op, errResponse, storeFaultHint)
 	case no == nil:
-		// BAD, or an exchange that is not SASL PLAIN.
-		return fault.New(fault.Config, op, errors.New(printable(err.Error())), "")
+		return fault.New(fault.Config, op, errLogin, "see the server's log; check that the address is that of an IMAP server with AUTH=PLAIN")
 	case passing[no.Code]:
-		return fault.New(fault.Transient, op, errors.New("the server refuses for now: "+printable(no.Text)), "")
+		return fault.New(fault.Transient, op, errors.New("the server refuses for now: ["+string(no.Code)+"]"), "")
 	case number == "":
 		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
 	case no.Code == imap.ResponseCodeAuthorizationFailed || s.actedLately():

@@ -80,21 +80,22 @@ func (s *Session) askNamespaces(ctx context.Context) (*namespaces, error) {
 	const op = "ask for the namespace"
 	n := &namespaces{}
 	err := s.run(ctx, op, func() error {
-		s.wire.startCollecting()
+		seen := &kept{}
+		s.wire.collect(seen)
 		var err error
 		if s.wire.has("NAMESPACE") {
 			_, err = s.client.Namespace().Wait()
 		} else {
 			err = s.client.List("", "", nil).Close()
 		}
-		answers := s.wire.stopCollecting()
+		s.wire.collect(nil)
 		if err != nil {
 			return err
 		}
 		if s.wire.has("NAMESPACE") {
-			err = n.scan(answers)
+			err = n.scan(seen.responses)
 		} else {
-			err = n.scanSeparator(answers)
+			err = n.scanSeparator(seen.responses)
 		}
 		if err == nil && len(n.personal) == 0 && s.number != "" {
 			// Cyrus lets a proxy log in for a mailbox that does not exist. An
@@ -115,7 +116,7 @@ func (n *namespaces) scan(answers [][]byte) error {
 		}
 		n.personal, n.others, n.shared = scanNamespaces(sc), scanNamespaces(sc), scanNamespaces(sc)
 		if sc.bad {
-			return errResponse
+			return sc.fault()
 		}
 	}
 	if len(n.personal) > 0 {
@@ -133,7 +134,7 @@ func (n *namespaces) scanSeparator(answers [][]byte) error {
 		}
 		l, _ := scanList(sc)
 		if sc.bad {
-			return errResponse
+			return sc.fault()
 		}
 		n.personal = []namespace{{separator: l.separator}}
 		n.namespace = n.personal[0]

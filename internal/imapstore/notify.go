@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +81,7 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 	}
 	if err := n.command(command, nil); err != nil {
 		if no := refusal(err); no != nil {
-			return unsupported{"the store refuses NOTIFY over its mailboxes: " + printable(no.Text)}
+			return unsupported{"the store refuses NOTIFY over its mailboxes: " + no.Text}
 		}
 		return err
 	}
@@ -112,7 +111,7 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 // since asking for some costs Dovecot a look at each of the others for every
 // line of patterns.
 func (n *notifier) list() (map[mailbox.Number][]mailbox.Folder, []*found, error) {
-	all, err := n.folders(quote(encodeUTF7(n.space.prefix)+"*"), nil)
+	all, err := n.folders(quote(encodeUTF7(n.space.prefix)+"*"), ofNamespace(len(n.owners)), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -179,8 +178,7 @@ func (n *notifier) Listen(ctx context.Context, report func(watch.Report), alive 
 
 // wait reads what comes until a NOOP, sent after a quiet time, is answered.
 func (n *notifier) wait(report func(watch.Report), alive func()) error {
-	n.tags++
-	tag := "e" + strconv.Itoa(n.tags)
+	tag := n.newTag()
 	timer := n.probe(tag+" NOOP\r\n", n.store.opts.Timeouts.Quiet)
 	defer timer.Stop()
 	for {
@@ -188,11 +186,14 @@ func (n *notifier) wait(report func(watch.Report), alive func()) error {
 		if err != nil {
 			return err
 		}
+		if most := ofNamespace(len(n.owners)).responses; len(n.last) > most {
+			return n.link.fail(beyond("changes of folders without end", "%d folders", most))
+		}
 		alive()
 		word, rest, _ := bytes.Cut(line, []byte(" "))
 		if string(word) == tag {
 			n.link.await(false)
-			return n.status(rest)
+			return n.status(rest, false)
 		}
 		if err := n.hear(line, report); err != nil {
 			return err
@@ -212,13 +213,13 @@ func (n *notifier) hear(line []byte, report func(watch.Report)) error {
 	case "STATUS":
 		name, items, ok := scanStatus(sc)
 		if !ok {
-			return errResponse
+			return sc.fault()
 		}
 		n.told(decodeName(name), items, report)
 	case "LIST":
 		l, ok := scanList(sc)
 		if !ok {
-			return errResponse
+			return sc.fault()
 		}
 		n.listed(l, report)
 	case "OK", "NO":

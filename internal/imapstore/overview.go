@@ -75,7 +75,7 @@ func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mai
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	folders, err := session.overview(ctx, ns)
+	folders, err := session.overview(ctx, ns, ofNamespace(len(numbers)))
 	if err != nil {
 		return nil, err
 	}
@@ -107,19 +107,16 @@ func (n *namespaces) ofOthers() (namespace, bool) {
 }
 
 // overview lists all that the namespace shows.
-func (s *Session) overview(ctx context.Context, ns namespace) (folders []*found, err error) {
+func (s *Session) overview(ctx context.Context, ns namespace, bound listBound) (folders []*found, err error) {
 	err = s.run(ctx, "list folders of all mailboxes", func() error {
-		answers, err := s.collect(func() []waiter {
+		seen, err := s.collect(newListing(bound), func() []waiter {
 			return []waiter{s.client.List("", ns.prefix+"*", &imap.ListOptions{ReturnStatus: s.statusOptions()})}
 		})
 		if err != nil {
 			return err
 		}
-		byName := map[string]*found{}
-		if folders, err = gather(answers, byName); err != nil {
-			return err
-		}
-		return s.missingStatus(folders, byName)
+		folders = seen.end()
+		return s.missingStatus(seen)
 	})
 	return folders, err
 }

@@ -2,6 +2,7 @@ package imapstore
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,8 +13,12 @@ import (
 // LSUB, STATUS, NAMESPACE and ID. Its methods return false at the first thing
 // that does not fit, and from then on.
 type scanner struct {
-	rest []byte
-	bad  bool
+	rest  []byte
+	bad   bool
+	depth int
+	deep  bool // the lists are nested too deeply
+	// unfinished is true where the text ends with the announcement of a literal.
+	unfinished bool
 }
 
 // kind reads "* LIST " and returns "LIST".
@@ -27,6 +32,18 @@ func (s *scanner) kind() string {
 func (s *scanner) fail() bool {
 	s.bad = true
 	return false
+}
+
+// fault says what is wrong with what was read; nil where nothing is.
+func (s *scanner) fault() error {
+	switch {
+	case s.deep:
+		return beyond("lists within lists without end", "%d levels of lists", maxNesting)
+	case s.bad:
+		return errResponse
+	default:
+		return nil
+	}
 }
 
 func (s *scanner) peek() byte {
@@ -100,6 +117,7 @@ func (s *scanner) literal() string {
 	head, rest, found := bytes.Cut(s.rest, []byte("\n"))
 	size, ok := literalSize(bytes.TrimRight(head, "\r"))
 	if !found || !ok || size > int64(len(rest)) {
+		s.unfinished = found && ok && len(rest) == 0
 		s.fail()
 		return ""
 	}
@@ -112,6 +130,11 @@ func (s *scanner) list(each func() bool) bool {
 	if !s.skip("(") {
 		return false
 	}
+	if s.depth++; s.depth > maxNesting {
+		s.deep = true
+		return s.fail()
+	}
+	defer func() { s.depth-- }()
 	for {
 		s.blanks()
 		switch s.peek() {
@@ -143,6 +166,48 @@ func (s *scanner) number() uint64 {
 	return n
 }
 
+func (s *scanner) isDigit() bool {
+	c := s.peek()
+	return c >= '0' && c <= '9'
+}
+
+// numberOrValue reads a number of so many bits; 0 stands for anything else.
+func (s *scanner) numberOrValue(bits int) uint64 {
+	if !s.isDigit() {
+		s.value()
+		return 0
+	}
+	n, err := strconv.ParseUint(s.word(), 10, bits)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// itemName reads the name of a FETCH item, such as "BODY[HEADER.FIELDS (TO)]<0>".
+func (s *scanner) itemName() string {
+	for i, c := range s.rest {
+		switch c {
+		case '[':
+			end := bytes.IndexByte(s.rest[i:], ']')
+			if end < 0 {
+				s.fail()
+				return ""
+			}
+			name := s.rest[:i+end+1]
+			s.rest = s.rest[len(name):]
+			if s.peek() == '<' {
+				return string(name) + s.word()
+			}
+			return string(name)
+		case ' ', '(', ')', '\r', '\n':
+			return s.word()
+		}
+	}
+	s.fail()
+	return ""
+}
+
 // listed is a LIST or LSUB response.
 type listed struct {
 	attributes []string
@@ -150,11 +215,16 @@ type listed struct {
 	name       string // as it came, in modified UTF-7
 }
 
-// list reads what follows "* LIST ".
+// maxAttributes bounds the attributes of a folder that are looked at.
+const maxAttributes = 50
+
+// scanList reads what follows "* LIST ".
 func scanList(s *scanner) (listed, bool) {
 	var l listed
 	s.list(func() bool {
-		l.attributes = append(l.attributes, s.word())
+		if word := s.word(); len(l.attributes) < maxAttributes {
+			l.attributes = append(l.attributes, word)
+		}
 		return !s.bad
 	})
 	s.blanks()
@@ -181,8 +251,11 @@ func (l listed) has(attribute string) bool {
 	return false
 }
 
+// statusItems are the items of a STATUS response that anybody looks at.
+var statusItems = []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "HIGHESTMODSEQ"}
+
 // scanStatus reads what follows "* STATUS ". Items that are not numbers, such
-// as NIL, are left out.
+// as NIL, and those that nobody looks at are left out.
 func scanStatus(s *scanner) (name string, items map[string]uint64, ok bool) {
 	name, _ = s.text()
 	s.blanks()
@@ -190,7 +263,7 @@ func scanStatus(s *scanner) (name string, items map[string]uint64, ok bool) {
 	s.list(func() bool {
 		key := strings.ToUpper(s.word())
 		s.blanks()
-		if c := s.peek(); c >= '0' && c <= '9' {
+		if s.isDigit() && slices.Contains(statusItems, key) {
 			items[key] = s.number()
 			return !s.bad
 		}
@@ -231,4 +304,27 @@ func scanUIDs(set []byte) ([]mailbox.UID, bool) {
 		}
 	}
 	return uids, true
+}
+
+// indexFold is bytes.Index without regard to the case of ASCII letters; mark is
+// in upper case. bytes.ToUpper would move everything behind a byte that is not
+// UTF-8.
+func indexFold(line []byte, mark string) int {
+	for i := 0; i+len(mark) <= len(line); i++ {
+		j := 0
+		for j < len(mark) {
+			c := line[i+j]
+			if c >= 'a' && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			if c != mark[j] {
+				break
+			}
+			j++
+		}
+		if j == len(mark) {
+			return i
+		}
+	}
+	return -1
 }

@@ -152,6 +152,9 @@ func (s *Session) selectFolder(ctx context.Context, name mailbox.FolderName, rea
 		if data.UIDValidity == 0 || data.UIDNext == 0 {
 			return fault.Newf(fault.Permanent, "%s: the server gives no UIDVALIDITY or UIDNEXT", op)
 		}
+		if data.NumMessages > maxMessages {
+			return fault.New(fault.Permanent, op, tooManyMessages(), "see on the store how many messages the folder holds")
+		}
 		s.open = spelled
 		counters = mailbox.Counters{
 			UIDValidity: data.UIDValidity, UIDNext: mailbox.UID(data.UIDNext),

@@ -20,13 +20,23 @@ type wire struct {
 	shown     []byte // the list of caps as go-imap was shown it last
 	told      bool   // caps came since the log-in began
 	loggedIn  bool
-	fetch     fetchKind
-	collect   bool
-	collected [][]byte
+	greeted   bool
+	secrets   secrets
+	sent      map[string]bool // tags without an answer; true where its text is not shown
+	lastTag   int
+	unasked   int64 // bytes that came since the last command and are no answer
 	permanent []string
-	awaiting  *goAhead
-	appended  map[string]appendUID // by tag
-	batch     string               // tag of the APPEND that has not ended; "" where none
+	sink      sink      // takes LIST, LSUB, STATUS, NAMESPACE and ID responses; nil while nobody asks
+	found     *searched // takes SEARCH and ESEARCH responses; nil while nobody asks
+
+	// What the UID FETCH under way asked for, and what of it came.
+	fetch       fetchKind
+	asked, came mailbox.UIDSet
+	outOfOrder  int
+
+	awaiting *goAhead
+	appended map[string]appendUID // by tag
+	batch    string               // tag of the APPEND that has not ended; "" where none
 
 	// Of the writing goroutine alone.
 	literal *literal
@@ -45,10 +55,7 @@ type appendUID struct {
 	uids     []mailbox.UID
 }
 
-// fetchKind says which FETCH responses the session waits for. All others are
-// taken out: a server may send `FETCH (UID 7 FLAGS (\Seen))` of its own accord
-// at any time, and go-imap would take it for the answer to a fetch of message 7
-// whose body it then throws away.
+// fetchKind says which FETCH responses the session waits for.
 type fetchKind int
 
 const (
@@ -58,11 +65,9 @@ const (
 	fetchBody
 )
 
-// mark is what a wanted FETCH response holds before its first literal.
-func (k fetchKind) mark() string {
+// section is the name of the item that is the message, or its header.
+func (k fetchKind) section() string {
 	switch k {
-	case fetchMetadata:
-		return "RFC822.SIZE "
 	case fetchHeader:
 		return "BODY[HEADER]"
 	case fetchBody:
@@ -72,6 +77,11 @@ func (k fetchKind) mark() string {
 	}
 }
 
+// sink takes responses for the session, within its bounds.
+type sink interface {
+	take(response []byte) error
+}
+
 // goAhead is a literal's wait for the server's "+" (RFC 9051, section 4.3).
 type goAhead struct {
 	tag string
@@ -79,7 +89,7 @@ type goAhead struct {
 }
 
 func newWire(l *link) *wire {
-	return &wire{link: l, caps: map[string]bool{}, appended: map[string]appendUID{}}
+	return &wire{link: l, caps: map[string]bool{}, sent: map[string]bool{}, appended: map[string]appendUID{}}
 }
 
 // Read hands go-imap what it may see of the server's responses.
@@ -103,12 +113,12 @@ func (w *wire) capabilities() []string {
 	return list
 }
 
-// beginLogin forgets that capabilities were told: those of before a log-in do not
-// hold after it.
-func (w *wire) beginLogin() {
+// beginLogin forgets that capabilities were told: those of before a login do not
+// hold after it. From now on no text that holds one of the secrets is shown.
+func (w *wire) beginLogin(s secrets) {
 	w.smu.Lock()
 	defer w.smu.Unlock()
-	w.told = false
+	w.told, w.secrets = false, s
 }
 
 // toldAtLogin returns what the server told of its capabilities since the log-in
@@ -126,28 +136,19 @@ func (w *wire) setLoggedIn() {
 	w.loggedIn = true
 }
 
-func (w *wire) expectFetch(kind fetchKind) {
+// expectFetch says what the next UID FETCH asks for.
+func (w *wire) expectFetch(kind fetchKind, uids mailbox.UIDSet) {
 	w.smu.Lock()
 	defer w.smu.Unlock()
-	w.fetch = kind
+	w.fetch, w.asked, w.came, w.outOfOrder = kind, uids, nil, 0
 }
 
-// startCollecting begins to keep LIST, LSUB, STATUS, NAMESPACE and ID
-// responses for the session.
-func (w *wire) startCollecting() {
+// collect gives to a sink the LIST, LSUB, STATUS, NAMESPACE and ID responses that
+// come from now on; to none with nil.
+func (w *wire) collect(to sink) {
 	w.smu.Lock()
 	defer w.smu.Unlock()
-	w.collect, w.collected = true, nil
-}
-
-// stopCollecting returns what came since startCollecting, each response whole,
-// with its literals in place.
-func (w *wire) stopCollecting() [][]byte {
-	w.smu.Lock()
-	defer w.smu.Unlock()
-	got := w.collected
-	w.collect, w.collected = false, nil
-	return got
+	w.sink = to
 }
 
 // takeAppended returns the APPENDUID of a command and forgets it; nothing where
@@ -180,6 +181,9 @@ func (w *wire) noteCapabilities(list []byte) []byte {
 	shown := []byte("LITERAL-")
 	for c := range bytes.FieldsSeq(list) {
 		name := strings.ToUpper(string(c))
+		if !isCapability(name) || len(caps) == maxCapabilities {
+			continue
+		}
 		caps[name] = true
 		if name == "IMAP4REV2" || name == "LITERAL+" || name == "LITERAL-" {
 			continue
@@ -190,4 +194,16 @@ func (w *wire) noteCapabilities(list []byte) []byte {
 	defer w.smu.Unlock()
 	w.caps, w.shown, w.told = caps, shown, true
 	return shown
+}
+
+// isCapability reports a word that may be the name of a capability. Others are
+// left out, since capabilities are shown.
+func isCapability(name string) bool {
+	for _, c := range []byte(name) {
+		letter := c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune("+-=_./:", rune(c)) {
+			return false
+		}
+	}
+	return len(name) <= maxCapability
 }

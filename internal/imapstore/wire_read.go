@@ -7,37 +7,23 @@ import (
 	"strconv"
 )
 
-// Bounds of what is held in memory of one response. A SEARCH of a million UIDs
-// is a line of 8 MB.
-const (
-	readBuffer    = 16 << 10
-	maxLine       = 32 << 20
-	maxHeldString = 1 << 20
+var (
+	errResponse   = errors.New("the server's answer breaks the protocol")
+	errUnknownTag = errors.New("the server answers a command that was not sent")
 )
 
-var errResponse = errors.New("the server's answer breaks the protocol")
-
-// action is what becomes of a response.
-type action int
-
-const (
-	pass    action = iota // go-imap gets it
-	drop                  // nobody gets it
-	collect               // the session gets it
-)
-
-// reader splits the server's bytes into responses and decides of each whether
-// go-imap sees it. It is needed because go-imap gives the connection up on
-// anything that it cannot parse: a folder name in broken modified UTF-7, a
-// keyword with a bracket, an unknown kind of response.
+// reader splits the server's bytes into responses, reads them within bounds and
+// decides of each whether go-imap gets it. What go-imap gets was written here, of
+// parts that were read and understood (wire_judge.go, wire_fetch.go): not one byte
+// of the server's own reaches it, but for the content of a message that was asked
+// for. It has no bounds of its own, ends the process on deep nesting, and gives
+// the connection up on anything that it cannot parse.
 type reader struct {
 	buf  []byte // buf[r:] is read from the link and not yet looked at
 	r    int
-	out  []byte // the part of a line that go-imap is to get next
-	lit  int64  // bytes of a literal that go-imap is to get after out
-	act  action
-	cont bool   // the next line goes on with the response after a literal
-	held []byte // a response being collected
+	out  []byte // a line that go-imap is to get next
+	lit  int64  // bytes of a message that go-imap is to get after out
+	held []byte // a response of several lines
 }
 
 func (d *reader) read(w *wire, p []byte) (int, error) {
@@ -47,22 +33,34 @@ func (d *reader) read(w *wire, p []byte) (int, error) {
 			n := copy(p, d.out)
 			d.out = d.out[n:]
 			return n, nil
-		case d.lit > 0:
-			if int64(len(p)) > d.lit {
-				p = p[:d.lit]
-			}
-			n, err := d.readSome(w, p)
+		case d.lit > 1:
+			n, err := d.readSome(w, p[:min(int64(len(p)), d.lit-1)])
 			d.lit -= int64(n)
 			return n, err
 		}
-		line, err := d.readLine(w)
-		if err != nil {
-			return 0, err
+		next := d.next
+		if d.lit == 1 {
+			next = d.lastByte
 		}
-		if err := d.take(w, line); err != nil {
+		if err := next(w); err != nil {
 			return 0, w.fail(err)
 		}
 	}
+}
+
+// next reads one response.
+func (d *reader) next(w *wire) error {
+	if err := d.peek(w, len("* ESEARCH")); err != nil {
+		return err
+	}
+	if extended, ok := isSearch(d.buf[d.r:]); ok {
+		return d.readSearch(w, extended)
+	}
+	line, err := d.readLine(w, 0)
+	if err != nil {
+		return err
+	}
+	return w.judge(d, line)
 }
 
 // readSome gives bytes of a literal: from the buffer, or straight from the
@@ -76,19 +74,34 @@ func (d *reader) readSome(w *wire, p []byte) (int, error) {
 	return w.link.Read(p)
 }
 
-// readLine returns the next line with its line end. It stays valid until the
-// next call.
-func (d *reader) readLine(w *wire) ([]byte, error) {
+// peek reads until n bytes or a line end are there.
+func (d *reader) peek(w *wire, n int) error {
+	for len(d.buf)-d.r < n && bytes.IndexByte(d.buf[d.r:], '\n') < 0 {
+		if err := d.fill(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readLine returns the next line with its line end; before bytes of the same
+// response were read already. It stays valid until the next call.
+func (d *reader) readLine(w *wire, before int) ([]byte, error) {
 	seen := 0
 	for {
-		if i := bytes.IndexByte(d.buf[d.r+seen:], '\n'); i >= 0 {
-			line := d.buf[d.r : d.r+seen+i+1]
-			d.r += len(line)
-			return line, nil
+		i := bytes.IndexByte(d.buf[d.r+seen:], '\n')
+		if i < 0 {
+			seen = len(d.buf) - d.r
+		} else {
+			seen += i + 1
 		}
-		seen = len(d.buf) - d.r
-		if seen > maxLine {
-			return nil, w.fail(errResponse)
+		if before+seen > maxLine {
+			return nil, beyond("a line without end", "%d kB in one line", maxLine>>10)
+		}
+		if i >= 0 {
+			line := d.buf[d.r : d.r+seen]
+			d.r += seen
+			return line, nil
 		}
 		if err := d.fill(w); err != nil {
 			return nil, err
@@ -115,53 +128,62 @@ func (d *reader) fill(w *wire) error {
 	return err
 }
 
-// take decides what becomes of a line and of the literal that it announces.
-func (d *reader) take(w *wire, line []byte) error {
-	text := bytes.TrimRight(line, "\r\n")
-	mayHoldLiteral := true
-	if !d.cont {
-		d.act, line, mayHoldLiteral = w.judge(text, line)
+// whole returns a response with its literals in place, given its first line.
+func (d *reader) whole(w *wire, line []byte) ([]byte, error) {
+	size, ok := literalSize(trimEnd(line))
+	if !ok {
+		return line, nil
 	}
-	size, ok := int64(0), false
-	if mayHoldLiteral {
-		size, ok = literalSize(text)
-	}
-	d.cont = ok
-	switch d.act {
-	case pass:
-		d.out, d.lit = line, size
-	case drop:
-		return d.skip(w, size)
-	case collect:
-		d.held = append(d.held, line...)
-		if int64(len(d.held))+size > maxHeldString {
-			return errResponse
+	d.held = append(d.held[:0], line...)
+	for literals := 1; ok; literals++ {
+		if literals > maxLiterals || size > maxLine-int64(len(d.held)) {
+			return nil, beyond("a response that is too long", "%d kB and %d literals in one response", maxLine>>10, maxLiterals)
 		}
+		d.held = slices.Grow(d.held, int(size))
 		for size > 0 {
-			n, err := d.readSome(w, d.grow(size))
-			d.held = d.held[:len(d.held)+n]
+			have := len(d.held)
+			n, err := d.readSome(w, d.held[have:have+int(size)])
+			d.held = d.held[:have+n]
 			size -= int64(n)
 			if err != nil {
-				return err
+				return nil, err
 			}
 		}
-		if !ok {
-			w.smu.Lock()
-			w.collected = append(w.collected, bytes.Clone(d.held))
-			w.smu.Unlock()
-			d.held = d.held[:0]
+		line, err := d.readLine(w, len(d.held))
+		if err != nil {
+			return nil, err
 		}
+		d.held = append(d.held, line...)
+		size, ok = literalSize(trimEnd(line))
 	}
-	return nil
+	held := d.held
+	if cap(held) > 4*readBuffer {
+		d.held = nil
+	}
+	return held, nil
 }
 
-// grow returns room for at most n bytes behind held.
-func (d *reader) grow(n int64) []byte {
-	have := len(d.held)
-	if int64(cap(d.held)-have) < n {
-		d.held = append(make([]byte, 0, int64(have)+n), d.held...)
+// discard reads a response that nobody asked for to its end.
+func (d *reader) discard(w *wire, line []byte) error {
+	for {
+		if err := w.unaskedFor(int64(len(line))); err != nil {
+			return err
+		}
+		size, ok := literalSize(trimEnd(line))
+		if !ok {
+			return nil
+		}
+		if err := w.unaskedFor(size); err != nil {
+			return err
+		}
+		if err := d.skip(w, size); err != nil {
+			return err
+		}
+		var err error
+		if line, err = d.readLine(w, 0); err != nil {
+			return err
+		}
 	}
-	return d.held[have : int64(have)+n]
 }
 
 func (d *reader) skip(w *wire, size int64) error {
@@ -189,155 +211,4 @@ func literalSize(text []byte) (int64, bool) {
 	return n, err == nil && n >= 0
 }
 
-// judge looks at the first line of a response and returns what becomes of it,
-// the line as go-imap shall see it, and whether the line can announce a
-// literal: human text may end in "{5}" and mean nothing by it.
-func (w *wire) judge(text, line []byte) (action, []byte, bool) {
-	tag, rest, _ := bytes.Cut(text, []byte(" "))
-	switch {
-	case len(tag) > 0 && tag[0] == '+':
-		return w.judgeContinuation(line)
-	case !bytes.Equal(tag, []byte("*")):
-		return w.judgeTagged(tag, rest, line)
-	}
-	kind, args, _ := bytes.Cut(rest, []byte(" "))
-	if len(kind) > 0 && kind[0] >= '0' && kind[0] <= '9' {
-		kind, args, _ = bytes.Cut(args, []byte(" "))
-	}
-	switch string(bytes.ToUpper(kind)) {
-	case "OK", "PREAUTH", "NO", "BYE":
-		return w.judgeStatus(args, line)
-	case "BAD":
-		w.refuseBad()
-		return pass, line, false
-	case "CAPABILITY":
-		shown := w.noteCapabilities(args)
-		return pass, append(append([]byte("* CAPABILITY "), shown...), "\r\n"...), false
-	case "EXISTS", "EXPUNGE", "SEARCH", "ESEARCH":
-		return pass, line, false
-	case "FETCH":
-		return w.judgeFetch(line)
-	case "LIST", "LSUB", "STATUS", "NAMESPACE", "ID":
-		w.smu.Lock()
-		defer w.smu.Unlock()
-		if w.collect {
-			return collect, line, true
-		}
-	}
-	return drop, line, true
-}
-
-func (w *wire) judgeContinuation(line []byte) (action, []byte, bool) {
-	w.smu.Lock()
-	defer w.smu.Unlock()
-	if !w.loggedIn {
-		return pass, line, false
-	}
-	if g := w.awaiting; g != nil {
-		w.awaiting = nil
-		g.ch <- true
-	}
-	return drop, line, false
-}
-
-func (w *wire) judgeTagged(tag, rest, line []byte) (action, []byte, bool) {
-	w.smu.Lock()
-	if g := w.awaiting; g != nil && g.tag == string(tag) {
-		w.awaiting = nil
-		g.ch <- false
-	}
-	early := w.batch != "" && w.batch == string(tag)
-	w.smu.Unlock()
-	kind, args, _ := bytes.Cut(rest, []byte(" "))
-	if early {
-		_ = w.fail(newEarlyAnswer(kind, args))
-	}
-	if bytes.EqualFold(kind, []byte("BAD")) {
-		w.refuseBad()
-	}
-	if list, ok := cutPrefixFold(args, "[APPENDUID "); ok {
-		if list, text, found := bytes.Cut(list, []byte("]")); found {
-			// go-imap knows that of a single message only.
-			w.noteAppended(string(tag), list)
-			return pass, slices.Concat(tag, []byte(" "), kind, []byte(" "), bytes.TrimLeft(text, " "), []byte(".\r\n")), false
-		}
-	}
-	if shown, told := w.toldAtLogin(); told && bytes.EqualFold(kind, []byte("OK")) && !bytes.HasPrefix(args, []byte("[")) {
-		// Told by a response of their own, which go-imap forgets with the end of
-		// the log-in, and asks again whenever it comes to it: in the middle of an
-		// APPEND, if need be.
-		return pass, slices.Concat(tag, []byte(" OK [CAPABILITY "), shown, []byte("] "), args, []byte("\r\n")), false
-	}
-	return w.judgeStatus(args, line)
-}
-
-// noteAppended keeps an APPENDUID for the session; one that cannot be read is
-// none.
-func (w *wire) noteAppended(tag string, list []byte) {
-	validity, set, _ := bytes.Cut(list, []byte(" "))
-	v, err := strconv.ParseUint(string(validity), 10, 32)
-	uids, ok := scanUIDs(set)
-	if err != nil || !ok {
-		return
-	}
-	w.smu.Lock()
-	defer w.smu.Unlock()
-	w.appended[tag] = appendUID{validity: uint32(v), uids: uids}
-}
-
-// refuseBad drops the connection at once: what the server did not understand
-// may have been an APPEND, whose message it would now read as commands.
-func (w *wire) refuseBad() {
-	w.smu.Lock()
-	loggedIn := w.loggedIn
-	w.smu.Unlock()
-	if loggedIn {
-		_ = w.fail(errBadCommand)
-	}
-}
-
-// judgeStatus looks at the response code of OK, NO, BAD, BYE or PREAUTH.
-func (w *wire) judgeStatus(args, line []byte) (action, []byte, bool) {
-	if len(args) == 0 || args[0] != '[' {
-		return pass, line, false
-	}
-	end := bytes.IndexByte(args, ']')
-	code, list, _ := bytes.Cut(args[1:max(end, 1)], []byte(" "))
-	switch {
-	case bytes.EqualFold(code, []byte("CAPABILITY")) && end > 0:
-		i := bytes.IndexByte(line, '[')
-		shown := w.noteCapabilities(list)
-		out := append([]byte(nil), line[:i]...)
-		out = append(append(out, "[CAPABILITY "...), shown...)
-		out = append(append(out, args[end:]...), "\r\n"...)
-		return pass, out, false
-	case bytes.EqualFold(code, []byte("PERMANENTFLAGS")):
-		// Read here and not by go-imap, which dies of a bracket in a keyword.
-		open, closing := bytes.IndexByte(args, '('), bytes.LastIndexByte(args, ')')
-		if open < 0 || closing < open {
-			return drop, line, false
-		}
-		flags := []string{}
-		for f := range bytes.FieldsSeq(args[open+1 : closing]) {
-			flags = append(flags, string(f))
-		}
-		w.smu.Lock()
-		w.permanent = flags
-		w.smu.Unlock()
-		return drop, line, false
-	}
-	return pass, line, false
-}
-
-func (w *wire) judgeFetch(line []byte) (action, []byte, bool) {
-	w.smu.Lock()
-	kind := w.fetch
-	w.smu.Unlock()
-	if kind == fetchNone || indexFold(line, kind.mark()) < 0 {
-		return drop, line, true
-	}
-	if kind == fetchMetadata {
-		line = mendFetch(line)
-	}
-	return pass, line, true
-}
+func trimEnd(line []byte) []byte { return bytes.TrimRight(line, "\r\n") }

@@ -36,6 +36,7 @@ const emptyAppend = "{0+}\r\n\r\n"
 
 // Write takes whole or partial command lines from go-imap.
 func (w *wire) Write(p []byte) (int, error) {
+	w.noteCommand(p)
 	switch {
 	case w.literal != nil && !w.literal.done:
 		w.text = append(w.text, p...)
@@ -62,6 +63,25 @@ func (w *wire) Write(p []byte) (int, error) {
 		}
 	}
 	return w.put(p)
+}
+
+// noteCommand notes the tag of a command that begins with p, and whether its
+// answer's text may be shown. go-imap numbers its commands from T1 on.
+func (w *wire) noteCommand(p []byte) {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	tag := "T" + strconv.Itoa(w.lastTag+1)
+	rest, ok := bytes.CutPrefix(p, []byte(tag+" "))
+	if !ok {
+		return
+	}
+	w.lastTag++
+	w.unasked = 0
+	name, _, _ := bytes.Cut(trimEnd(rest), []byte(" "))
+	if w.replace != "" && string(name) == "NOOP" {
+		name, _, _ = bytes.Cut([]byte(w.replace), []byte(" "))
+	}
+	w.sent[tag] = quietCommands[string(name)]
 }
 
 // hold keeps back the commands that follow until letGo: one packet and one turn
