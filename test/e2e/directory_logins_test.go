@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // arrives waits until a mailbox of DR holds what an account of production does.
@@ -20,7 +21,7 @@ func (r *directoryRig) arrives(what, account, number string) {
 	r.t.Helper()
 	var diffs []string
 	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		source, err := access(r.production).Read(r.t.Context(), account)
+		source, err := user.Access(r.production).Read(r.t.Context(), account)
 		must(r.t, err)
 		if diffs = reader.Diff(source, r.onDR(number)); len(diffs) == 0 {
 			return
@@ -82,10 +83,10 @@ func TestDirectoryLogins(t *testing.T) {
 	must(t, os.WriteFile(mapping, []byte("login = \"{mail}\"\n"), 0o600))
 	r.run("store", "edit", r.source, "--ldap-mapping", mapping)
 	for _, account := range accounts {
-		r.on(account, func(u *user) { u.put("INBOX", voices("of "+account, 2)...) })
+		r.on(account, func(u *user.User) { u.Put("INBOX", user.Voices("of "+account, 2)...) })
 	}
 	for _, n := range append(numbers(2001, 8), "3001") {
-		r.at(r.dr, n, func(u *user) { u.do("SELECT INBOX") }) // so that it is there to be seen
+		r.at(r.dr, n, func(u *user.User) { u.Do("SELECT INBOX") }) // so that it is there to be seen
 	}
 	r.put(r.from, addressed("2001", address("2001")), addressed("2002", address("2002")), addressed("2003", address("2003")),
 		addressed("2004", "U2004@example.com"), addressed("2005", ""), addressed("2006", "twin@example.com"), addressed("2007", "twin@example.com"))
@@ -113,7 +114,7 @@ func TestDirectoryLogins(t *testing.T) {
 	r.listened(4)
 	deposit := func(what, account, number string) {
 		t.Helper()
-		r.on(account, func(u *user) { u.put("INBOX", voices(what, 1)...) })
+		r.on(account, func(u *user.User) { u.Put("INBOX", user.Voices(what, 1)...) })
 		r.arrives(what, account, number)
 	}
 	deposit("an event", address("2002"), "2002")
@@ -136,7 +137,7 @@ func TestDirectoryLogins(t *testing.T) {
 	r.boxWhere("2003", func(m control.Mailbox) bool { return m.SourceLogin == "renamed@example.com" })
 	r.arrives("after the renaming", "renamed@example.com", "2003")
 	must(t, r.production.AddMailboxes(ctx, address("2003")))
-	r.on(address("2003"), func(u *user) { u.put("INBOX", voices("of the new subscriber", 3)...) })
+	r.on(address("2003"), func(u *user.User) { u.Put("INBOX", user.Voices("of the new subscriber", 3)...) })
 	r.arrives("the new subscriber", address("2003"), "3001")
 	r.listened(5)
 	deposit("an event under the new log-in", "renamed@example.com", "2003")
@@ -159,7 +160,7 @@ func TestDirectoryLogins(t *testing.T) {
 	before := r.onDR("2001")
 	r.boxWhere("2001", func(m control.Mailbox) bool { return strings.Contains(m.Error, "gives no log-in") })
 	r.listened(7)
-	r.on(address("2001"), func(u *user) { u.empty("INBOX") })
+	r.on(address("2001"), func(u *user.User) { u.Empty("INBOX") })
 	deposit("an event elsewhere", address("2002"), "2002")
 	if diffs := reader.Diff(before, r.onDR("2001")); len(diffs) > 0 {
 		t.Errorf("a mailbox without a log-in was changed: %v", diffs)

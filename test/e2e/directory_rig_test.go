@@ -41,7 +41,7 @@ func newDirectoryRigOn(t *testing.T, l *lane, from, to servers.DovecotOptions, p
 	t.Helper()
 	r := &directoryRig{rig: newRigOn(t, l, from, to)}
 	r.from, r.to = servers.SlapdT(t, production), servers.SlapdT(t, dr)
-	r.toFrom, r.toTo = proxy(t, r.from.Addr()), proxy(t, r.to.Addr())
+	r.toFrom, r.toTo = faults.ProxyT(t, r.from.Addr()), faults.ProxyT(t, r.to.Addr())
 	for _, s := range []struct {
 		name  string
 		slapd *servers.Slapd

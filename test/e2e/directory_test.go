@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestDirectory administers subscribers on production alone, in every way, and
@@ -36,7 +37,7 @@ func TestDirectory(t *testing.T) {
 
 	r.scene("new subscribers appear with all that is theirs", func(t *testing.T) {
 		for _, n := range []string{"2001", "2002"} {
-			r.on(n, func(u *user) { u.put("INBOX", voices("for "+n, 3)...) })
+			r.on(n, func(u *user.User) { u.Put("INBOX", user.Voices("for "+n, 3)...) })
 		}
 		run := r.mirror(0)
 		if run.Created != 30 || run.Joined != 30 || run.State != control.DirectoryDone {

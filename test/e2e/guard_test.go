@@ -18,33 +18,25 @@ import (
 	limit "mailmirror/internal/mirror"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // at lets a user of a store's mailbox do something.
-func (r *rig) at(d *servers.Dovecot, number string, do func(u *user)) {
+func (r *rig) at(d *servers.Dovecot, number string, do func(u *user.User)) {
 	r.t.Helper()
-	(&side{t: r.t, number: number, access: access(d)}).use(do)
+	user.Use(r.t, user.Access(d), number, do)
 }
 
 // on is at on production.
-func (r *rig) on(number string, do func(u *user)) {
+func (r *rig) on(number string, do func(u *user.User)) {
 	r.t.Helper()
 	r.at(r.production, number, do)
-}
-
-// empty deletes every message of a folder.
-func (u *user) empty(folder string) {
-	u.t.Helper()
-	u.do("SELECT %s", folder)
-	u.do(`STORE 1:* +FLAGS (\Deleted)`)
-	u.do("EXPUNGE")
-	u.do("UNSELECT")
 }
 
 // onDR reads a mailbox of the DR store.
 func (r *rig) onDR(number string) reader.Copy {
 	r.t.Helper()
-	c, err := access(r.dr).Read(r.t.Context(), number)
+	c, err := user.Access(r.dr).Read(r.t.Context(), number)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -151,17 +143,17 @@ func TestGuard(t *testing.T) {
 	const large, inboxes, work, old, few = 8, 40, 10, 3, 3
 	all := numbers(7001, 24)
 	r := newQuietRig(t, servers.DovecotOptions{Mailboxes: slices.Clone(all)}, servers.DovecotOptions{Mailboxes: slices.Clone(all)})
-	fill := func(i int, u *user) {
+	fill := func(i int, u *user.User) {
 		if i >= large {
-			u.put("INBOX", voices("few "+u.number, few)...)
+			u.Put("INBOX", user.Voices("few "+u.Number, few)...)
 			return
 		}
-		u.put("INBOX", voices("inbox "+u.number, inboxes)...)
-		u.put("Work", voices("work "+u.number, work)...)
-		u.put("Old", voices("old "+u.number, old)...)
+		u.Put("INBOX", user.Voices("inbox "+u.Number, inboxes)...)
+		u.Put("Work", user.Voices("work "+u.Number, work)...)
+		u.Put("Old", user.Voices("old "+u.Number, old)...)
 	}
 	for i, n := range all {
-		r.on(n, func(u *user) { fill(i, u) })
+		r.on(n, func(u *user.User) { fill(i, u) })
 	}
 	r.add(all)
 	r.startWorker()
@@ -185,14 +177,14 @@ func TestGuard(t *testing.T) {
 
 	scene("a folder is emptied, and that is approved", func() {
 		n := all[0]
-		r.on(n, func(u *user) {
-			u.empty("INBOX")
-			u.put("INBOX", voices("new", 2)...)
+		r.on(n, func(u *user.User) {
+			u.Empty("INBOX")
+			u.Put("INBOX", user.Voices("new", 2)...)
 		})
-		r.on(all[1], func(u *user) { // everyday
-			u.do("SELECT %s", "INBOX")
-			u.do(`STORE 1:2 +FLAGS (\Deleted)`)
-			u.do("EXPUNGE")
+		r.on(all[1], func(u *user.User) { // everyday
+			u.Do("SELECT %s", "INBOX")
+			u.Do(`STORE 1:2 +FLAGS (\Deleted)`)
+			u.Do("EXPUNGE")
 		})
 		r.compare(3)
 		h := r.hold(n, "INBOX", inboxes, limit.RuleFolderShare)
@@ -211,12 +203,12 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("hold %d became %d", h.ID, again.ID)
 		}
 		// More becomes due: what was shown is not what would be approved.
-		r.on(n, func(u *user) {
-			u.empty("INBOX")
-			u.put("INBOX", voices("newer", 25)...)
+		r.on(n, func(u *user.User) {
+			u.Empty("INBOX")
+			u.Put("INBOX", user.Voices("newer", 25)...)
 		})
 		r.compare(3)
-		r.on(n, func(u *user) { u.empty("INBOX") })
+		r.on(n, func(u *user.User) { u.Empty("INBOX") })
 		r.compare(3)
 		if code, _, errs := r.command(r.t.Context(), "guard", "approve", fmt.Sprint(h.ID)); code != 1 || !strings.Contains(errs, "hold") {
 			r.t.Errorf("a hold that grew was approved by its old id: exit code %d, %s", code, errs)
@@ -230,12 +222,12 @@ func TestGuard(t *testing.T) {
 
 	scene("an operator's sync is guarded, and the messages come back", func() {
 		n := all[2]
-		r.on(n, func(u *user) { u.empty("INBOX") })
+		r.on(n, func(u *user.User) { u.Empty("INBOX") })
 		if code, out, errs := r.command(r.t.Context(), "sync", r.link, n, "--wait"); code != 3 {
 			r.t.Errorf("sync ended with exit code %d, want 3\n%s%s", code, out, errs)
 		}
 		r.hold(n, "INBOX", inboxes, limit.RuleFolderShare)
-		r.on(n, func(u *user) { u.put("INBOX", voices("inbox "+n, inboxes)...) })
+		r.on(n, func(u *user.User) { u.Put("INBOX", user.Voices("inbox "+n, inboxes)...) })
 		before := uidNext(r, n)
 		r.compare(0)
 		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
@@ -248,9 +240,9 @@ func TestGuard(t *testing.T) {
 
 	scene("a folder is made anew with fewer messages, and that is refused", func() {
 		n := all[3]
-		r.on(n, func(u *user) {
-			u.do("DELETE %s", "Work")
-			u.put("Work", voices("work "+n, 4)...)
+		r.on(n, func(u *user.User) {
+			u.Do("DELETE %s", "Work")
+			u.Put("Work", user.Voices("work "+n, 4)...)
 		})
 		r.compare(3)
 		h := r.hold(n, "Work", work-4, limit.RuleRecreated)
@@ -260,21 +252,21 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("what was refused is asked about again: %+v", holds)
 		}
 		r.wantState(n, control.StateDiffering)
-		r.on(n, func(u *user) {
-			u.do("SELECT %s", "Work")
-			u.do(`STORE 1 +FLAGS (\Deleted)`)
-			u.do("EXPUNGE")
+		r.on(n, func(u *user.User) {
+			u.Do("SELECT %s", "Work")
+			u.Do(`STORE 1 +FLAGS (\Deleted)`)
+			u.Do("EXPUNGE")
 		})
 		r.compare(3)
 		if got := r.onDR(n)["Work"].Count(); got != work-1 {
 			r.t.Errorf("%d messages of the folder on DR, want %d: the refused ones and three", got, work-1)
 		}
-		r.on(n, func(u *user) { u.put("Work", voices("work "+n, work)[4:]...) })
+		r.on(n, func(u *user.User) { u.Put("Work", user.Voices("work "+n, work)[4:]...) })
 	})
 
 	scene("a folder is gone", func() {
 		n := all[4]
-		r.on(n, func(u *user) { u.do("DELETE %s", "Old") })
+		r.on(n, func(u *user.User) { u.Do("DELETE %s", "Old") })
 		r.compare(3)
 		r.hold(n, "Old", old, limit.RuleVanished)
 		if got := r.onDR(n)["Old"].Count(); got != old {
@@ -297,7 +289,7 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("held are %v, want %v", held, want)
 		}
 		before := uidNext(r, n)
-		r.on(n, func(u *user) { fill(5, u) })
+		r.on(n, func(u *user.User) { fill(5, u) })
 		r.compare(0)
 		if after := uidNext(r, n); after != before {
 			r.t.Errorf("messages that were there were copied: UIDNEXT went from %d to %d", before, after)
@@ -308,10 +300,10 @@ func TestGuard(t *testing.T) {
 		same := r.unchanged(all)
 		aside := filepath.Join(r.production.Dir(), "aside")
 		mount(r.t, r.production, func(mail string) {
-			run(r.t, "mv", mail, aside)
-			run(r.t, "install", "-d", "--mode=700", mail)
-			run(r.t, "chown", "--reference="+aside, mail)
-			run(r.t, "chmod", "--reference="+aside, mail)
+			servers.RunT(r.t, "mv", mail, aside)
+			servers.RunT(r.t, "install", "-d", "--mode=700", mail)
+			servers.RunT(r.t, "chown", "--reference="+aside, mail)
+			servers.RunT(r.t, "chmod", "--reference="+aside, mail)
 		})
 		r.compare(3)
 		same("with an empty disk")
@@ -324,7 +316,7 @@ func TestGuard(t *testing.T) {
 			if err := os.RemoveAll(mail); err != nil {
 				r.t.Fatal(err)
 			}
-			run(r.t, "mv", aside, mail)
+			servers.RunT(r.t, "mv", aside, mail)
 		})
 		r.settle(2 * time.Minute)
 		same("after the disk is back")
@@ -332,7 +324,7 @@ func TestGuard(t *testing.T) {
 
 	scene("every inbox is emptied", func() {
 		for _, n := range all[1:] { // the first is empty
-			r.on(n, func(u *user) { u.empty("INBOX") })
+			r.on(n, func(u *user.User) { u.Empty("INBOX") })
 		}
 		r.compare(3)
 		emptied := 0
@@ -350,11 +342,11 @@ func TestGuard(t *testing.T) {
 			r.t.Errorf("guard show does not tell the figures:\n%s", out)
 		}
 		for i, n := range all {
-			r.on(n, func(u *user) {
+			r.on(n, func(u *user.User) {
 				if i < large {
-					u.put("INBOX", voices("inbox "+n, inboxes)...)
+					u.Put("INBOX", user.Voices("inbox "+n, inboxes)...)
 				} else {
-					u.put("INBOX", voices("few "+n, few)...)
+					u.Put("INBOX", user.Voices("few "+n, few)...)
 				}
 			})
 		}
@@ -364,7 +356,7 @@ func TestGuard(t *testing.T) {
 		same := r.unchanged(all)
 		r.toProduction.Hide("* LIST ", "* STATUS ")
 		defer r.toProduction.Hide()
-		r.on(all[6], func(u *user) { u.put("INBOX", voices("meanwhile", 2)...) })
+		r.on(all[6], func(u *user.User) { u.Put("INBOX", user.Voices("meanwhile", 2)...) })
 		for _, how := range []string{"compare", "compare again"} {
 			r.compare(1)
 			same(how)

@@ -11,7 +11,9 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
+	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestLinkEdit changes the settings of a link while workers run, as an operator
@@ -29,18 +31,18 @@ func TestLinkEdit(t *testing.T) {
 func (r *rig) keepsDeleted() {
 	const keptIn = string(control.DefaultDeletedFolder)
 	n := "7301"
-	r.on(n, func(u *user) {
-		u.put("INBOX", voices("inbox", 6)...)
-		u.put("Work", voices("work", 3)...)
+	r.on(n, func(u *user.User) {
+		u.Put("INBOX", user.Voices("inbox", 6)...)
+		u.Put("Work", user.Voices("work", 3)...)
 	})
 	r.add([]string{n})
 	r.settle(time.Minute)
 	before := r.onDR(n)
 	remove := func(folder, which string) {
-		r.on(n, func(u *user) {
-			u.do("SELECT %s", folder)
-			u.do(`STORE ` + which + ` +FLAGS (\Deleted)`)
-			u.do("EXPUNGE")
+		r.on(n, func(u *user.User) {
+			u.Do("SELECT %s", folder)
+			u.Do(`STORE ` + which + ` +FLAGS (\Deleted)`)
+			u.Do("EXPUNGE")
 		})
 	}
 	// kept compares, and returns the folders for the deleted messages of each day;
@@ -48,13 +50,13 @@ func (r *rig) keepsDeleted() {
 	kept := func(when string, inbox, work int) (days []string) {
 		r.t.Helper()
 		r.compare(0)
-		left, err := access(r.production).Read(r.t.Context(), n)
+		left, err := user.Access(r.production).Read(r.t.Context(), n)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		mirrored, kept := apart(r.onDR(n), keptIn)
-		for name, v := range unlike(left, mirrored) {
-			r.t.Errorf("%s: folder %q differs: %+v", when, name, v)
+		mirrored, kept := r.onDR(n).Apart(keptIn)
+		for _, d := range reader.Diff(left, mirrored) {
+			r.t.Errorf("%s: %s", when, d)
 		}
 		got := map[string]int{}
 		for name, f := range kept {
@@ -66,7 +68,7 @@ func (r *rig) keepsDeleted() {
 			}
 			got[from] += f.Count()
 			for m := range f.Messages {
-				if !had(before[from], m) {
+				if !before[from].Had(m) {
 					r.t.Errorf("%s: %s holds a message that was not in %s", when, name, from)
 				}
 			}
@@ -86,9 +88,9 @@ func (r *rig) keepsDeleted() {
 	}
 	// The days go by.
 	const long = keptIn + "/2001-01-0"
-	r.at(r.dr, n, func(u *user) {
+	r.at(r.dr, n, func(u *user.User) {
 		for i, day := range days {
-			u.do("RENAME %s %s", day, long+fmt.Sprint(i+1))
+			u.Do("RENAME %s %s", day, long+fmt.Sprint(i+1))
 		}
 	})
 	kept("after its time", 0, 0)

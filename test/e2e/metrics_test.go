@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailmirror/test/corpus"
+	"mailmirror/test/user"
 )
 
 // metrics are what a worker shows, asked for as Prometheus does.
@@ -108,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		`mailmirror_listener_last_event_timestamp_seconds{link="LINK",shard="0"} `)
 
 	// A folder that is emptied: the guard holds all that was in it.
-	r.on(all[1], func(u *user) { u.empty("INBOX") })
+	r.on(all[1], func(u *user.User) { u.Empty("INBOX") })
 	r.shows(address, `mailmirror_syncs_total{link="LINK",outcome="held"} `, `mailmirror_mailboxes{link="LINK",state="held"} 1`)
 	waiting := 0
 	for _, h := range r.holds("waiting") {

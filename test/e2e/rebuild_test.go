@@ -14,8 +14,10 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/test/corpus"
+	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // rebuilt is what `ledger rebuild --wait -o json` tells.
@@ -64,7 +66,7 @@ func (r *rig) postgres(program string, args ...string) {
 	if err != nil || len(found) == 0 {
 		r.t.Fatalf("no %s: %v", program, err)
 	}
-	run(r.t, found[len(found)-1], append([]string{"--dbname", r.stack.Info().DatabaseDSN}, args...)...)
+	servers.RunT(r.t, found[len(found)-1], append([]string{"--dbname", r.stack.Info().DatabaseDSN}, args...)...)
 }
 
 // deposit puts messages in a mailbox of production.
@@ -89,7 +91,7 @@ func (r *rig) deposit(number string, deposits ...reader.Deposit) {
 // mark, but for the number of appends that are told.
 func (r *rig) wrote(mark, appends int, when string) {
 	r.t.Helper()
-	sent := writes(r.toDR.Commands()[mark:])
+	sent := faults.Changes(r.toDR.Commands()[mark:])
 	if len(sent) != appends {
 		r.t.Errorf("%s the target was sent %d commands that write, want %d: %.300q", when, len(sent), appends, sent)
 	}
@@ -142,7 +144,7 @@ func TestLedgerRebuild(t *testing.T) {
 			r.equal(all)
 			// What it made is right: a change is mirrored as what it is.
 			mark = len(r.toDR.Commands())
-			r.deposit("5001", voiceIn("INBOX", "after "+d.name))
+			r.deposit("5001", user.VoiceIn("INBOX", "after "+d.name))
 			r.run("compare", r.link, "--wait")
 			r.wrote(mark, 1, "for one message that came")
 			r.equal(all)
@@ -151,12 +153,6 @@ func TestLedgerRebuild(t *testing.T) {
 	r.t = t
 	r.neverDoubled(all)
 	r.onlyRead()
-}
-
-func voiceIn(folder, name string) reader.Deposit {
-	d := voices(name, 1)[0]
-	d.Folder = folder
-	return d
 }
 
 // TestDatabaseRestored puts an old backup of the database in place of the one
@@ -177,7 +173,7 @@ func TestDatabaseRestored(t *testing.T) {
 
 	// What the backup knows nothing of: messages that came, and one that went.
 	for i, number := range all {
-		r.deposit(number, voiceIn("INBOX", "since"+number), voiceIn("Greetings", "greeting"+number))
+		r.deposit(number, user.VoiceIn("INBOX", "since"+number), user.VoiceIn("Greetings", "greeting"+number))
 		if i%2 == 0 {
 			conn := connect(t, r.production, number)
 			for _, c := range []string{"SELECT INBOX", `STORE 2 +FLAGS (\Deleted)`, "EXPUNGE", "LOGOUT"} {
@@ -197,7 +193,7 @@ func TestDatabaseRestored(t *testing.T) {
 	r.wrote(mark, 0, "after the restore")
 	r.equal(all)
 	mark = len(r.toDR.Commands())
-	r.deposit("5101", voiceIn("INBOX", "later"))
+	r.deposit("5101", user.VoiceIn("INBOX", "later"))
 	r.settle(2 * time.Minute)
 	r.wrote(mark, 1, "for one message that came after the restore")
 	r.equal(all)
@@ -216,7 +212,7 @@ func TestRebuildWhileMirroring(t *testing.T) {
 	for round := range 5 {
 		r.run("ledger", "rebuild", r.link)
 		for _, number := range all[:5] {
-			r.deposit(number, voices(time.Now().Format("150405.000000")+number, 1)[0])
+			r.deposit(number, user.Voices(time.Now().Format("150405.000000")+number, 1)[0])
 			r.run("sync", r.link, number)
 		}
 		r.command(t.Context(), "compare", r.link, "--wait")
@@ -230,52 +226,4 @@ func TestRebuildWhileMirroring(t *testing.T) {
 	r.equal(all)
 	r.neverDoubled(all)
 	r.onlyRead()
-}
-
-// TestRebuildOfAltered: what a target stores in another form is recognised even
-// where the ledger that told of it is gone.
-func TestRebuildOfAltered(t *testing.T) {
-	t.Parallel()
-	production, cyrus := servers.DovecotT(t, servers.DovecotOptions{Name: "production"}), servers.CyrusT(t, servers.CyrusOptions{})
-	for i, d := range []struct {
-		name string
-		sql  []string
-	}{
-		{"nothing", nil},
-		{"all runs are deleted", []string{`DELETE FROM ledger_runs`}},
-		{"all folders are deleted", []string{`DELETE FROM ledger_folders`}},
-		{"all differences are deleted", []string{`DELETE FROM differences`}},
-		{"runs and differences are deleted", []string{`DELETE FROM ledger_runs`, `DELETE FROM differences`}},
-		{"pairs are shifted", []string{`UPDATE ledger_runs SET target_uid = target_uid + 1`}},
-	} {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			m := newMirror(t, mailboxNumber(400+i), production, cyrus)
-			m.source.use(func(u *user) {
-				u.put("INBOX", voices("plain", 4)...)
-				for _, o := range corpus.Oddities() {
-					if o.Dovecot == corpus.Kept {
-						u.put("INBOX", o.Deposits...)
-					}
-				}
-			})
-			m.sync()
-			before := m.judge("before the damage")
-			if n := len(before.recorded["INBOX"][copier.Altered]); n == 0 {
-				t.Error("nothing is altered: the test does not test")
-			} else {
-				t.Logf("%d altered, %d refused", n, len(before.recorded["INBOX"][copier.Refused]))
-			}
-			m.sql(d.sql...)
-			m.touchedNothing(m.force(), "the rebuild")
-			after := m.judge("after the rebuild")
-			for _, kind := range []copier.DifferenceKind{copier.Altered, copier.Refused} {
-				if a, b := len(before.recorded["INBOX"][kind]), len(after.recorded["INBOX"][kind]); a != b {
-					t.Errorf("%d messages %s before, %d after", a, kind, b)
-				}
-			}
-			m.touchedNothing(m.sync(), "the sync after the rebuild")
-			m.onlyRead()
-		})
-	}
 }

@@ -22,9 +22,8 @@ import (
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
-
-const link = "dr"
 
 // rig is the whole system as an operator has it: two real stores, each behind
 // a proxy that records and breaks, PostgreSQL, Temporal, and the programs.
@@ -71,7 +70,7 @@ func newRigOn(t *testing.T, l *lane, production, dr servers.DovecotOptions) *rig
 	}
 	production.Name, dr.Name = "production", "dr"
 	r.production, r.dr = servers.DovecotT(t, production), servers.DovecotT(t, dr)
-	r.toProduction, r.toDR = proxy(t, r.production.Addr()), proxy(t, r.dr.Addr())
+	r.toProduction, r.toDR = faults.ProxyT(t, r.production.Addr()), faults.ProxyT(t, r.dr.Addr())
 	t.Cleanup(func() {
 		if r.t = t; t.Failed() {
 			r.showLog("stack.log", 40)
@@ -135,16 +134,6 @@ func (r *rig) up() {
 	}
 }
 
-func proxy(t *testing.T, target string) *faults.Proxy {
-	t.Helper()
-	p, err := faults.NewProxy(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.Close() })
-	return p
-}
-
 // numbers names mailboxes.
 func numbers(first, n int) []string {
 	out := make([]string, n)
@@ -157,13 +146,9 @@ func numbers(first, n int) []string {
 // fill deposits voice mail on production.
 func (r *rig) fill(mailboxes []string, o corpus.Options) {
 	r.t.Helper()
-	if err := corpus.Fill(r.t.Context(), access(r.production), mailboxes, o, 4, nil); err != nil {
+	if err := corpus.Fill(r.t.Context(), user.Access(r.production), mailboxes, o, 4, nil); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-func access(d *servers.Dovecot) reader.Store {
-	return reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword()}
 }
 
 // add makes mailboxes participate.
@@ -315,7 +300,7 @@ func allEqual(status string) bool {
 // equal fails the test where the independent reader sees a difference.
 func (r *rig) equal(mailboxes []string) {
 	r.t.Helper()
-	diffs, err := reader.Compare(r.t.Context(), access(r.production), access(r.dr), mailboxes, 4)
+	diffs, err := reader.Compare(r.t.Context(), user.Access(r.production), user.Access(r.dr), mailboxes, 4)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 	"mailmirror/workflows"
 )
 
@@ -112,7 +113,7 @@ func (s *suspender) must(err error) {
 func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64, error) {
 	ctx := s.t.Context()
 	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
-	if err := corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil); err != nil {
+	if err := corpus.Fill(ctx, user.Access(s.r.production), []string{number}, o, 1, nil); err != nil {
 		return key, 0, err
 	}
 	generation, err := s.store.MarkDirty(ctx, key)
@@ -130,7 +131,7 @@ func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64
 	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
 	before, err := s.store.Mailbox(ctx, key)
 	s.must(err)
-	s.must(corpus.Fill(ctx, access(s.r.production), []string{number}, o, 1, nil))
+	s.must(corpus.Fill(ctx, user.Access(s.r.production), []string{number}, o, 1, nil))
 	deadline := time.Now().Add(90 * time.Second)
 	for {
 		now, err := s.store.Mailbox(ctx, key)

@@ -19,6 +19,7 @@ import (
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // newEventRig is a rig in which nothing but an event, or the look after an
@@ -43,7 +44,7 @@ type way struct {
 // addWay adds the same production as another store, and a link from it.
 func (r *rig) addWay(w way) {
 	r.t.Helper()
-	name := "production-" + w.events
+	name := r.source + "-" + w.events
 	r.run("store", "add", name, "--imap", r.toProduction.Addr(), "--imap-security", "none", "--login", "authzid",
 		"--trusted-name", r.production.TrustedName(), "--trusted-password-file", filepath.Join(r.dir, r.source+".password"),
 		"--events", w.events, "--poll-every", "5s")
@@ -99,7 +100,7 @@ func (r *rig) appearsBy(what string, within time.Duration, ways ...way) {
 	r.t.Helper()
 	for began, rest := time.Now(), slices.Clone(ways); ; time.Sleep(50 * time.Millisecond) {
 		rest = slices.DeleteFunc(rest, func(w way) bool {
-			diffs, err := reader.Compare(r.t.Context(), access(r.production), access(r.dr), w.all, 4)
+			diffs, err := reader.Compare(r.t.Context(), user.Access(r.production), user.Access(r.dr), w.all, 4)
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -123,7 +124,7 @@ func (r *rig) put(number, folder, name string, n int) {
 	if err := conn.EnsureFolders(folder); err != nil {
 		r.t.Fatal(err)
 	}
-	all := voices(name, n)
+	all := user.Voices(name, n)
 	for i := range all {
 		all[i].Folder = folder
 	}
@@ -148,12 +149,13 @@ func (r *rig) commands(number string, commands ...string) {
 // once: each way has a link and mailboxes of its own.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	ways := []way{{"notify", link, numbers(7001, 13)}, {"idle", "by-idle", numbers(7101, 13)}, {"poll", "by-poll", numbers(7201, 13)}}
+	ways := []way{{"notify", "", numbers(7001, 13)}, {"idle", "by-idle", numbers(7101, 13)}, {"poll", "by-poll", numbers(7201, 13)}}
 	var every []string
 	for _, w := range ways {
 		every = append(every, w.all...)
 	}
 	r := newEventRig(t, every, ways[0].events)
+	ways[0].link = r.link
 	for _, w := range ways[1:] {
 		r.addWay(w)
 	}

@@ -186,3 +186,15 @@ func OnlyReads(commands []string) []string {
 	}
 	return offending
 }
+
+// Changes leaves out of OnlyReads' list what opens a folder for writing and
+// writes nothing.
+func Changes(commands []string) []string {
+	var out []string
+	for _, c := range OnlyReads(commands) {
+		if !strings.HasPrefix(c, "SELECT ") && c != "CLOSE" {
+			out = append(out, c)
+		}
+	}
+	return out
+}

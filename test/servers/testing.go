@@ -1,6 +1,9 @@
 package servers
 
-import "context"
+import (
+	"context"
+	"os/exec"
+)
 
 // TB is the part of testing.TB that the helpers need. Naming it here keeps the
 // testing package out of binaries that start servers, such as the demo.
@@ -10,6 +13,7 @@ type TB interface {
 	Cleanup(func())
 	Failed() bool
 	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 	Errorf(format string, args ...any)
 	Logf(format string, args ...any)
 }
@@ -68,4 +72,12 @@ func stopAtEnd(t TB, s *instance) {
 			t.Errorf("stop server: %v", err)
 		}
 	})
+}
+
+// RunT runs a program, which must succeed.
+func RunT(t TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
 }

@@ -1,6 +1,6 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestFlagsWithoutRights mirrors to folders whose access list forbids most flags
@@ -29,28 +30,30 @@ plugin {
 	cyrus := servers.CyrusT(t, servers.CyrusOptions{})
 	for _, target := range []struct {
 		name   string
-		server server
+		server user.Server
 		// grant sets what the mailbox itself may do in a folder of its own.
 		grant func(m *mirror, folder, rights string)
 	}{
 		{"dovecot", dovecot, func(m *mirror, folder, rights string) {
-			m.target.use(func(u *user) { u.do("SETACL %s owner "+rights, folder) })
+			m.target.use(func(u *user.User) { u.Do("SETACL %s owner "+rights, folder) })
 		}},
 		{"cyrus", cyrus, func(m *mirror, folder, rights string) {
 			admin := &side{t: m.t, access: m.target.access} // acts for nobody but itself
-			admin.use(func(u *user) { u.do("SETACL " + reader.Quote("user/"+number+"/"+folder) + " " + number + " " + rights) })
+			admin.use(func(u *user.User) {
+				u.Do("SETACL " + reader.Quote("user/"+number+"/"+folder) + " " + number + " " + rights)
+			})
 		}},
 	} {
 		t.Run(target.name, func(t *testing.T) {
 			t.Parallel()
 			m := newMirror(t, number, servers.DovecotT(t, servers.DovecotOptions{Name: "production"}), target.server)
-			m.target.use(func(u *user) { u.do("CREATE %s", "Limited") })
+			m.target.use(func(u *user.User) { u.Do("CREATE %s", "Limited") })
 			target.grant(m, "Limited", limited)
-			m.source.use(func(u *user) {
-				u.put("INBOX", marked(voice("free", 300), `\Flagged`, "Custom"))
-				u.put("Limited", voice("plain", 300), marked(voice("read", 301), `\Seen`), marked(voice("flagged", 302), `\Seen`, `\Flagged`),
-					marked(voice("keyword", 303), "Custom"), marked(voice("all", 304), `\Answered`, `\Draft`, "Custom", "$Forwarded"))
-				u.put("Later", voice("kept", 305), marked(voice("both", 306), `\Flagged`, "Custom"), marked(voice("gone", 307), `\Flagged`))
+			m.source.use(func(u *user.User) {
+				u.Put("INBOX", marked(user.Voice("free", 300), `\Flagged`, "Custom"))
+				u.Put("Limited", user.Voice("plain", 300), marked(user.Voice("read", 301), `\Seen`), marked(user.Voice("flagged", 302), `\Seen`, `\Flagged`),
+					marked(user.Voice("keyword", 303), "Custom"), marked(user.Voice("all", 304), `\Answered`, `\Draft`, "Custom", "$Forwarded"))
+				u.Put("Later", user.Voice("kept", 305), marked(user.Voice("both", 306), `\Flagged`, "Custom"), marked(user.Voice("gone", 307), `\Flagged`))
 			})
 			if r := m.sync(); r.Outcome != copier.Differing || r.Differences != 3 || r.Messages.Appended != 9 {
 				t.Errorf("3 of 9 messages have flags that are not kept, and the sync did %+v", r)
@@ -58,12 +61,12 @@ plugin {
 			m.withoutFlags("at first", 3)
 
 			// New messages, and changes that are kept only in part.
-			m.source.use(func(u *user) {
-				u.put("Limited", marked(voice("new", 308), `\Seen`, "Custom"))
-				u.do("SELECT %s", "Limited")
-				u.do(`STORE 1 +FLAGS (\Seen \Answered)`)
-				u.do(`STORE 3 -FLAGS (\Flagged)`)
-				u.do(`STORE 5 +FLAGS (\Deleted)`)
+			m.source.use(func(u *user.User) {
+				u.Put("Limited", marked(user.Voice("new", 308), `\Seen`, "Custom"))
+				u.Do("SELECT %s", "Limited")
+				u.Do(`STORE 1 +FLAGS (\Seen \Answered)`)
+				u.Do(`STORE 3 -FLAGS (\Flagged)`)
+				u.Do(`STORE 5 +FLAGS (\Deleted)`)
 			})
 			m.sync()
 			m.withoutFlags("after changes", 4) // 1, 4, 5 and the new one
@@ -71,11 +74,11 @@ plugin {
 			// The right goes while flags are there: what both sides have is equal,
 			// what only one has stays so.
 			target.grant(m, "Later", limited)
-			m.source.use(func(u *user) {
-				u.do("SELECT %s", "Later")
-				u.do(`STORE 1 +FLAGS (\Answered \Seen)`)
-				u.do(`STORE 2 +FLAGS (\Seen)`)
-				u.do(`STORE 3 -FLAGS (\Flagged)`)
+			m.source.use(func(u *user.User) {
+				u.Do("SELECT %s", "Later")
+				u.Do(`STORE 1 +FLAGS (\Answered \Seen)`)
+				u.Do(`STORE 2 +FLAGS (\Seen)`)
+				u.Do(`STORE 3 -FLAGS (\Flagged)`)
 			})
 			m.sync()
 			m.withoutFlags("without a right that was there", 4+2)

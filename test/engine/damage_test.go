@@ -1,17 +1,17 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"mailmirror/internal/copier"
 	"mailmirror/test/corpus"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestLedgerDamage alters the ledger as no program of ours would. It is an
@@ -76,12 +76,12 @@ func TestLedgerDamage(t *testing.T) {
 
 			// Damage together with changes.
 			m.sql(d.sql...)
-			m.source.use(func(u *user) {
-				u.put("INBOX", voices("later", 2)...)
-				u.do("SELECT %s", "INBOX")
-				u.do(`STORE 3:4 +FLAGS (\Flagged $Later)`)
-				u.do(`STORE 6,9 +FLAGS (\Deleted)`)
-				u.do("EXPUNGE")
+			m.source.use(func(u *user.User) {
+				u.Put("INBOX", user.Voices("later", 2)...)
+				u.Do("SELECT %s", "INBOX")
+				u.Do(`STORE 3:4 +FLAGS (\Flagged $Later)`)
+				u.Do(`STORE 6,9 +FLAGS (\Deleted)`)
+				u.Do("EXPUNGE")
 			})
 			if r := m.sync(); !d.copies && r.Messages.Appended > 2 {
 				t.Errorf("%d messages were copied, 2 came", r.Messages.Appended)
@@ -122,14 +122,14 @@ func TestRestoredTarget(t *testing.T) {
 			}
 			m.sync()
 			old := backup(t, dr)
-			m.source.use(func(u *user) {
-				u.put("INBOX", voices("since", 5)...)
-				u.put("New", voices("new", 3)...)
-				u.do("SELECT %s", "INBOX")
-				u.do(`STORE 2:6 +FLAGS (\Flagged)`)
-				u.do(`STORE 1:* -FLAGS (\Deleted)`)
-				u.do(`STORE 8:9 +FLAGS (\Deleted)`)
-				u.do("EXPUNGE")
+			m.source.use(func(u *user.User) {
+				u.Put("INBOX", user.Voices("since", 5)...)
+				u.Put("New", user.Voices("new", 3)...)
+				u.Do("SELECT %s", "INBOX")
+				u.Do(`STORE 2:6 +FLAGS (\Flagged)`)
+				u.Do(`STORE 1:* -FLAGS (\Deleted)`)
+				u.Do(`STORE 8:9 +FLAGS (\Deleted)`)
+				u.Do("EXPUNGE")
 			})
 			m.sync()
 			m.wholly("before the restore")
@@ -144,7 +144,7 @@ func TestRestoredTarget(t *testing.T) {
 
 			// UIDs are given out again, by others too.
 			restore(t, dr, old)
-			m.target.use(func(u *user) { u.put("INBOX", voices("stranger", 3)...) })
+			m.target.use(func(u *user.User) { u.Put("INBOX", user.Voices("stranger", 3)...) })
 			m.sync()
 			m.wholly("after the target was restored and written to")
 
@@ -153,10 +153,10 @@ func TestRestoredTarget(t *testing.T) {
 			// than before a counter goes backwards; with more none does.
 			for _, after := range []int{2, 6} {
 				old = backup(t, production)
-				m.source.use(func(u *user) { u.put("INBOX", voices(fmt.Sprint("lost", after), 4)...) })
+				m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices(fmt.Sprint("lost", after), 4)...) })
 				m.sync()
 				restore(t, production, old)
-				m.source.use(func(u *user) { u.put("INBOX", voices(fmt.Sprint("after", after), after)...) })
+				m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices(fmt.Sprint("after", after), after)...) })
 				r = m.sync()
 				m.wholly("after the source was restored")
 				if r.Messages.Appended != after || r.Messages.Expunged != 4 {
@@ -166,10 +166,10 @@ func TestRestoredTarget(t *testing.T) {
 			// With as many as before every counter is the same: only a forced
 			// sync finds out.
 			old = backup(t, production)
-			m.source.use(func(u *user) { u.put("INBOX", voices("lost", 4)...) })
+			m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("lost", 4)...) })
 			m.sync()
 			restore(t, production, old)
-			m.source.use(func(u *user) { u.put("INBOX", voices("after", 4)...) })
+			m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("after", 4)...) })
 			m.force()
 			m.wholly("forced after the source was restored")
 			m.settled(true)
@@ -185,7 +185,7 @@ func backup(t *testing.T, d *servers.Dovecot) (copied string) {
 		t.Fatal(err)
 	}
 	copied = filepath.Join(t.TempDir(), "mail")
-	run(t, "cp", "-a", filepath.Join(d.Dir(), "mail"), copied)
+	servers.RunT(t, "cp", "-a", filepath.Join(d.Dir(), "mail"), copied)
 	if err := d.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -202,15 +202,8 @@ func restore(t *testing.T, d *servers.Dovecot, copied string) {
 	if err := os.RemoveAll(mail); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "cp", "-a", copied, mail)
+	servers.RunT(t, "cp", "-a", copied, mail)
 	if err := d.Restart(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", name, err, out)
 	}
 }

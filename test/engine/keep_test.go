@@ -1,6 +1,6 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	limit "mailmirror/internal/mirror"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // later is the machine's clock, so much ahead.
@@ -24,30 +25,6 @@ type later struct {
 
 func (l later) Now() time.Time { return time.Now().Add(l.ahead) }
 
-// apart splits a copy into what is mirrored and what is kept of deleted messages.
-func apart(c reader.Copy, keptIn string) (mirrored, kept reader.Copy) {
-	mirrored, kept = reader.Copy{}, reader.Copy{}
-	for name, f := range c {
-		if name == keptIn || strings.HasPrefix(name, keptIn+"/") {
-			kept[name] = f
-		} else {
-			mirrored[name] = f
-		}
-	}
-	return mirrored, kept
-}
-
-// had reports whether a message was in a folder. A server may mark what is
-// copied as it likes.
-func had(f reader.Folder, m reader.Message) bool {
-	for was := range f.Messages {
-		if was.Digest == m.Digest && was.Date == m.Date {
-			return true
-		}
-	}
-	return false
-}
-
 // TestKeepDeleted moves what is deleted into a folder that is never mirrored, on
 // every kind of target, and purges it when its time is over.
 func TestKeepDeleted(t *testing.T) {
@@ -56,23 +33,23 @@ func TestKeepDeleted(t *testing.T) {
 	bare := servers.DovecotOptions{Name: "bare", HideCapabilities: extensions}
 	for i, target := range []struct {
 		name  string
-		start func() server
+		start func() user.Server
 	}{
-		{"dovecot", func() server { return servers.DovecotT(t, servers.DovecotOptions{Name: "dr"}) }},
-		{"dovecot INBOX.", func() server {
+		{"dovecot", func() user.Server { return servers.DovecotT(t, servers.DovecotOptions{Name: "dr"}) }},
+		{"dovecot INBOX.", func() user.Server {
 			return servers.DovecotT(t, servers.DovecotOptions{Name: "dr-inbox", Separator: ".", Prefix: "INBOX."})
 		}},
-		{"bare dovecot", func() server { return servers.DovecotT(t, bare) }},
-		{"cyrus", func() server { return servers.CyrusT(t, servers.CyrusOptions{}) }},
-		{"bare cyrus", func() server { return servers.CyrusT(t, servers.CyrusOptions{HideCapabilities: extensions}) }},
+		{"bare dovecot", func() user.Server { return servers.DovecotT(t, bare) }},
+		{"cyrus", func() user.Server { return servers.CyrusT(t, servers.CyrusOptions{}) }},
+		{"bare cyrus", func() user.Server { return servers.CyrusT(t, servers.CyrusOptions{HideCapabilities: extensions}) }},
 	} {
 		t.Run(target.name, func(t *testing.T) {
 			m := newMirror(t, mailboxNumber(300+i), source, target.start())
 			const keptIn = "Mailmirror Deleted"
 			m.job.Keep = copier.Keep{For: 24 * time.Hour, Folder: keptIn}
-			m.source.use(func(u *user) {
-				u.put("INBOX", voices("keep", 6)...)
-				u.put("Work", voices("work", 3)...)
+			m.source.use(func(u *user.User) {
+				u.Put("INBOX", user.Voices("keep", 6)...)
+				u.Put("Work", user.Voices("work", 3)...)
 			})
 			m.sync()
 			gone := reader.Copy{}
@@ -84,12 +61,12 @@ func TestKeepDeleted(t *testing.T) {
 				gone = c
 			}
 			remember()
-			m.source.use(func(u *user) {
-				u.do("SELECT %s", "INBOX")
-				u.do(`STORE 2:4 +FLAGS (\Deleted)`)
-				u.do("EXPUNGE")
-				u.do("UNSELECT")
-				u.do("DELETE %s", "Work")
+			m.source.use(func(u *user.User) {
+				u.Do("SELECT %s", "INBOX")
+				u.Do(`STORE 2:4 +FLAGS (\Deleted)`)
+				u.Do("EXPUNGE")
+				u.Do("UNSELECT")
+				u.Do("DELETE %s", "Work")
 			})
 			if r := m.sync(); r.Messages.Expunged != 6 {
 				t.Errorf("%d messages were deleted, want 6", r.Messages.Expunged)
@@ -104,7 +81,7 @@ func TestKeepDeleted(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				mirrored, kept := apart(c, keptIn)
+				mirrored, kept := c.Apart(keptIn)
 				for name, v := range unlike(left, mirrored) {
 					t.Errorf("%s: folder %q differs: %+v", when, name, v)
 				}
@@ -116,7 +93,7 @@ func TestKeepDeleted(t *testing.T) {
 					}
 					for msg, count := range f.Messages {
 						n += count
-						if !had(gone[from], msg) {
+						if !gone[from].Had(msg) {
 							t.Errorf("%s: %s holds a message that was never in %s", when, name, from)
 						}
 					}
@@ -156,16 +133,16 @@ func TestGuardOnCyrus(t *testing.T) {
 	production, dr := servers.CyrusT(t, servers.CyrusOptions{}), servers.DovecotT(t, servers.DovecotOptions{Name: "dr"})
 	m := newMirror(t, mailboxNumber(310), production, dr)
 	m.job.Limits = limit.DefaultLimits()
-	m.source.use(func(u *user) {
-		u.put("INBOX", voices("cyrus", 30)...)
-		u.put("Work", voices("work", 5)...)
+	m.source.use(func(u *user.User) {
+		u.Put("INBOX", user.Voices("cyrus", 30)...)
+		u.Put("Work", user.Voices("work", 5)...)
 	})
 	m.sync()
 	m.wholly("before")
-	m.source.use(func(u *user) {
-		u.empty("INBOX")
-		u.do("DELETE %s", "Work")
-		u.put("INBOX", voice("after", 500))
+	m.source.use(func(u *user.User) {
+		u.Empty("INBOX")
+		u.Do("DELETE %s", "Work")
+		u.Put("INBOX", user.Voice("after", 500))
 	})
 	r := m.sync()
 	if r.Outcome != copier.Held || r.Held != 35 || r.Messages.Appended != 1 {

@@ -1,6 +1,6 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestBigFolder mirrors a folder of 50,000 messages, finds it unchanged without
@@ -28,7 +29,7 @@ func TestBigFolder(t *testing.T) {
 		t.Logf("%s: %.1f s", what, time.Since(begin).Seconds())
 		begin = time.Now()
 	}
-	m.source.use(func(u *user) { u.putMany("INBOX", "big", count) })
+	m.source.use(func(u *user.User) { putMany(u, "INBOX", "big", count) })
 	lap("filled")
 	if r := m.sync(); r.Messages.Appended != count {
 		t.Errorf("%d messages were copied of %d", r.Messages.Appended, count)
@@ -45,12 +46,12 @@ func TestBigFolder(t *testing.T) {
 	}
 	lap("reviewed")
 
-	m.source.use(func(u *user) {
-		u.put("INBOX", voices("later", 3)...)
-		u.do("SELECT %s", "INBOX")
-		u.do(`STORE 100:199,40000 +FLAGS (\Flagged Custom)`)
-		u.do(`STORE 7,25000:25004,50000 +FLAGS (\Deleted)`)
-		u.do("EXPUNGE")
+	m.source.use(func(u *user.User) {
+		u.Put("INBOX", user.Voices("later", 3)...)
+		u.Do("SELECT %s", "INBOX")
+		u.Do(`STORE 100:199,40000 +FLAGS (\Flagged Custom)`)
+		u.Do(`STORE 7,25000:25004,50000 +FLAGS (\Deleted)`)
+		u.Do("EXPUNGE")
 	})
 	sent = m.listen()
 	if r := m.sync(); r.Messages.Appended != 3 || r.Messages.FlagsChanged != 101 || r.Messages.Expunged != 7 {
@@ -81,20 +82,20 @@ func (m *mirror) listen() (since func() []string) {
 
 // putMany deposits small messages of many names, a thousand with each command
 // (MULTIAPPEND, RFC 3502).
-func (u *user) putMany(folder, name string, count int) {
-	u.t.Helper()
+func putMany(u *user.User, folder, name string, count int) {
+	u.T.Helper()
 	for first := 0; first < count; first += 1000 {
 		var command strings.Builder
-		command.WriteString("APPEND " + reader.Quote(u.ns.Wire(folder)))
+		command.WriteString("APPEND " + reader.Quote(u.NS.Wire(folder)))
 		for i := first; i < min(first+1000, count); i++ {
-			d := voice(fmt.Sprint(name, i), 220+i%100)
+			d := user.Voice(fmt.Sprint(name, i), 220+i%100)
 			fmt.Fprintf(&command, " \"%s\" {%d+}\r\n", d.Date.Format("02-Jan-2006 15:04:05 -0700"), d.Size)
 			if _, err := io.Copy(&command, d.Body()); err != nil {
-				u.t.Fatal(err)
+				u.T.Fatal(err)
 			}
 		}
-		if _, err := u.conn.Command(command.String()); err != nil {
-			u.t.Fatal(err)
+		if _, err := u.Conn.Command(command.String()); err != nil {
+			u.T.Fatal(err)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"errors"
@@ -15,12 +15,13 @@ import (
 	"mailmirror/test/corpus"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // store is one column of the matrix: a server and what is known of it.
 type store struct {
 	name    string
-	server  server
+	server  user.Server
 	cyrus   bool
 	noCount bool // has no mod-sequences, so that its counters prove nothing
 }
@@ -199,65 +200,65 @@ func (m *matrix) fill() []corpus.Expect {
 	}
 	oddities := corpus.Oddities()
 	fates := make([]corpus.Expect, len(oddities))
-	m.source.use(func(u *user) {
+	m.source.use(func(u *user.User) {
 		for i, o := range oddities {
 			if m.light {
 				fates[i] = corpus.Refused
 				if len(o.Deposits) < 10 {
-					_ = u.deposit("INBOX", o.Deposits)
+					_ = deposit(u, "INBOX", o.Deposits)
 				}
 				continue
 			}
-			fates[i] = u.deposit(oddFolder(i), o.Deposits)
+			fates[i] = deposit(u, oddFolder(i), o.Deposits)
 			if fates[i] == corpus.Kept && len(o.Deposits) < 10 && o.Name != "line of a megabyte" {
-				_ = u.deposit("INBOX", o.Deposits) // among others, as in life
+				_ = deposit(u, "INBOX", o.Deposits) // among others, as in life
 			}
 		}
 		for i, f := range corpus.FolderOddities() {
 			if m.light && i > 5 {
 				break
 			}
-			if strings.Contains(f.Folder, u.ns.Separator) && u.ns.Separator != "/" {
+			if strings.Contains(f.Folder, u.NS.Separator) && u.NS.Separator != "/" {
 				continue
 			}
-			if err := u.conn.EnsureFolders(f.Folder); err != nil {
+			if err := u.Conn.EnsureFolders(f.Folder); err != nil {
 				if _, no := errors.AsType[*reader.StatusError](err); !no {
 					t.Fatal(err)
 				}
 				continue
 			}
-			u.put(f.Folder, voice("in "+f.Folder, 900))
-			u.do("SUBSCRIBE %s", f.Folder)
+			u.Put(f.Folder, user.Voice("in "+f.Folder, 900))
+			u.Do("SUBSCRIBE %s", f.Folder)
 		}
 	})
 	return fates
 }
 
 // deposit puts an oddity in a folder and tells what the server made of it.
-func (u *user) deposit(folder string, deposits []reader.Deposit) corpus.Expect {
-	u.t.Helper()
-	if err := u.conn.EnsureFolders(folder); err != nil {
-		u.t.Fatal(err)
+func deposit(u *user.User, folder string, deposits []reader.Deposit) corpus.Expect {
+	u.T.Helper()
+	if err := u.Conn.EnsureFolders(folder); err != nil {
+		u.T.Fatal(err)
 	}
 	want, refused := map[reader.Message]int{}, false
 	for i := range deposits {
 		deposits[i].Folder = folder
 		message, err := deposits[i].Message()
 		if err != nil {
-			u.t.Fatal(err)
+			u.T.Fatal(err)
 		}
 		want[message]++
 	}
-	stored, err := u.conn.AppendAll(deposits)
+	stored, err := u.Conn.AppendAll(deposits)
 	if err != nil {
-		u.t.Fatal(err)
+		u.T.Fatal(err)
 	}
 	for _, s := range stored {
 		refused = refused || s.Err != nil
 	}
-	got, err := u.conn.ReadFolder(folder)
+	got, err := u.Conn.ReadFolder(folder)
 	if err != nil {
-		u.t.Fatal(err)
+		u.T.Fatal(err)
 	}
 	switch {
 	case refused:

@@ -1,12 +1,11 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,14 +21,8 @@ import (
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
-
-// server is a store under test, of any kind.
-type server interface {
-	Addr() string
-	TrustedName() string
-	TrustedPassword() string
-}
 
 // side is one store of a mirror, behind a proxy that sees every command.
 type side struct {
@@ -39,6 +32,9 @@ type side struct {
 	proxy  *faults.Proxy
 	store  *imapstore.Store
 }
+
+// link is the name of every mirror's link: each has a database of its own.
+const link = "dr"
 
 // mirror is the copy engine over two real stores and a real ledger, with one
 // mailbox to keep equal: all that a worker does, without Temporal around it.
@@ -51,7 +47,7 @@ type mirror struct {
 	job            copier.Job
 }
 
-func newMirror(t *testing.T, number string, source, target server) *mirror {
+func newMirror(t *testing.T, number string, source, target user.Server) *mirror {
 	t.Helper()
 	m := &mirror{t: t, dsn: pgtest.DSN(t)}
 	m.source, m.target = newSide(t, number, "production", source), newSide(t, number, "dr", target)
@@ -79,16 +75,16 @@ func newMirror(t *testing.T, number string, source, target server) *mirror {
 	return m
 }
 
-func newSide(t *testing.T, number, name string, s server) *side {
+func newSide(t *testing.T, number, name string, s user.Server) *side {
 	t.Helper()
-	p := proxy(t, s.Addr())
+	p := faults.ProxyT(t, s.Addr())
 	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: imapstore.SecurityNone,
 		Login: imapstore.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &side{t: t, number: number, proxy: p, store: store,
-		access: reader.Store{Addr: s.Addr(), Trusted: s.TrustedName(), Password: s.TrustedPassword()}}
+		access: user.Access(s)}
 }
 
 // wallClock is the machine's clock.
@@ -149,7 +145,7 @@ func (m *mirror) settled(counters bool) {
 	if again := m.sync(); !again.Idle() {
 		m.t.Errorf("the sync of an equal mailbox changed it: %+v", again)
 	}
-	for _, c := range writes(m.target.proxy.Commands()[before:]) {
+	for _, c := range faults.Changes(m.target.proxy.Commands()[before:]) {
 		m.t.Errorf("the sync of an equal mailbox sent %.100q", c)
 	}
 	refused := false
@@ -163,18 +159,6 @@ func (m *mirror) settled(counters bool) {
 	if !report.Idle() {
 		m.t.Errorf("the review of an equal mailbox changed it: %+v", report)
 	}
-}
-
-// writes leaves out of OnlyReads' list what opens a folder for writing and
-// writes nothing.
-func writes(commands []string) []string {
-	var out []string
-	for _, c := range faults.OnlyReads(commands) {
-		if !strings.HasPrefix(c, "SELECT ") && c != "CLOSE" {
-			out = append(out, c)
-		}
-	}
-	return out
 }
 
 // onlyRead proves that no command that could change something went to the
@@ -201,69 +185,14 @@ func (m *mirror) sql(statements ...string) {
 	}
 }
 
-// user is somebody who uses a mailbox on a store directly.
-type user struct {
-	t      *testing.T
-	number string
-	conn   *reader.Conn
-	ns     reader.Namespace
-}
-
-// use lets a user do something and log out, so that no stale session is left.
-func (s *side) use(do func(u *user)) {
+// use lets a user do something in the mailbox.
+func (s *side) use(do func(u *user.User)) {
 	s.t.Helper()
-	conn, err := s.access.Open(s.t.Context(), s.number)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	ns, err := conn.Namespace()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	do(&user{s.t, s.number, conn, ns})
-	if err := conn.Logout(); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// do sends a command; each %s in it stands for a folder by canonical name.
-func (u *user) do(command string, folders ...string) *reader.Reply {
-	u.t.Helper()
-	spelled := make([]any, len(folders))
-	for i, f := range folders {
-		spelled[i] = reader.Quote(u.ns.Wire(f))
-	}
-	command = fmt.Sprintf(command, spelled...)
-	reply, err := u.conn.Command(command)
-	if err != nil {
-		u.t.Fatalf("user: %s: %v", command, err)
-	}
-	return reply
-}
-
-// put deposits messages in a folder, which is made if need be.
-func (u *user) put(folder string, deposits ...reader.Deposit) {
-	u.t.Helper()
-	if err := u.conn.EnsureFolders(folder); err != nil {
-		u.t.Fatal(err)
-	}
-	for i := range deposits {
-		deposits[i].Folder = folder
-	}
-	stored, err := u.conn.AppendAll(deposits)
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	for _, s := range stored {
-		if s.Err != nil {
-			u.t.Fatal(s.Err)
-		}
-	}
+	user.Use(s.t, s.access, s.number, do)
 }
 
 // number names a mailbox that no other test of the run uses on the servers
 // that they share.
 func mailboxNumber(i int) string { return fmt.Sprint(9000 + i) }
 
-var _ = []server{(*servers.Dovecot)(nil), (*servers.Cyrus)(nil)}
+var _ = []user.Server{(*servers.Dovecot)(nil), (*servers.Cyrus)(nil)}

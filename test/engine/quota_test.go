@@ -1,6 +1,6 @@
 //go:build integration
 
-package e2e
+package engine
 
 import (
 	"log/slog"
@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/user"
 )
 
 // TestOverQuota: a target without room for one folder takes the others, keeps
@@ -31,23 +32,23 @@ func TestOverQuota(t *testing.T) {
 	dr := servers.DovecotT(t, o)
 	m := newMirror(t, mailboxNumber(310), production, dr)
 	m.engine = copier.NewEngine(m.ledger, wallClock{}, copier.Options{LeaseTTL: 2 * time.Second}, slog.New(slog.DiscardHandler))
-	m.source.use(func(u *user) {
-		u.put("INBOX", voice("small", 400))
-		u.put("Work", voices("work", 5)...)
-		u.put("Archive", voices("archive", 5)...)
+	m.source.use(func(u *user.User) {
+		u.Put("INBOX", user.Voice("small", 400))
+		u.Put("Work", user.Voices("work", 5)...)
+		u.Put("Archive", user.Voices("archive", 5)...)
 	})
 	m.sync()
 	m.wholly("with room")
 
 	// The folders that come after the one without room still get theirs.
-	m.source.use(func(u *user) {
-		u.put("INBOX", voice("first", 500), voice("huge", room+1000), voice("last", 600))
-		u.put("Work", voices("more work", 3)...)
-		u.put("Zoo", voices("zoo", 2)...)
-		u.do("SELECT %s", "Archive")
-		u.do(`STORE 1:2 +FLAGS (\Deleted)`)
-		u.do("EXPUNGE")
-		u.do(`STORE 1 +FLAGS (\Flagged)`)
+	m.source.use(func(u *user.User) {
+		u.Put("INBOX", user.Voice("first", 500), user.Voice("huge", room+1000), user.Voice("last", 600))
+		u.Put("Work", user.Voices("more work", 3)...)
+		u.Put("Zoo", user.Voices("zoo", 2)...)
+		u.Do("SELECT %s", "Archive")
+		u.Do(`STORE 1:2 +FLAGS (\Deleted)`)
+		u.Do("EXPUNGE")
+		u.Do(`STORE 1 +FLAGS (\Flagged)`)
 	})
 	for range 2 { // it stays as it is, and nothing is doubled by trying
 		m.full()
@@ -61,10 +62,10 @@ func TestOverQuota(t *testing.T) {
 			t.Errorf("the inbox lacks the one message that is too large, and at most the one after it, and differs so: %+v", v)
 		}
 	}
-	m.source.use(func(u *user) {
-		u.do("SELECT %s", "INBOX")
-		u.do(`STORE 3 +FLAGS (\Deleted)`)
-		u.do("EXPUNGE")
+	m.source.use(func(u *user.User) {
+		u.Do("SELECT %s", "INBOX")
+		u.Do(`STORE 3 +FLAGS (\Deleted)`)
+		u.Do("EXPUNGE")
 	})
 	if _, err := m.inTurn(); err != nil {
 		t.Fatal(err)
@@ -72,13 +73,13 @@ func TestOverQuota(t *testing.T) {
 	m.wholly("after the source made room")
 
 	// Full of what the source deletes in the same sync: room is made first.
-	m.source.use(func(u *user) { u.put("Work", voice("filler", room*3/4)) })
+	m.source.use(func(u *user.User) { u.Put("Work", user.Voice("filler", room*3/4)) })
 	m.sync()
-	m.source.use(func(u *user) {
-		u.do("SELECT %s", "Work")
-		u.do(`STORE 9 +FLAGS (\Deleted)`)
-		u.do("EXPUNGE")
-		u.put("INBOX", voice("instead", room*3/4))
+	m.source.use(func(u *user.User) {
+		u.Do("SELECT %s", "Work")
+		u.Do(`STORE 9 +FLAGS (\Deleted)`)
+		u.Do("EXPUNGE")
+		u.Put("INBOX", user.Voice("instead", room*3/4))
 	})
 	// A server that says that it has no room while a command is still open costs
 	// the connection, and what comes next is sent message by message.
@@ -93,7 +94,10 @@ func TestOverQuota(t *testing.T) {
 	m.wholly("after one large message took another's place")
 
 	// More room on the target.
-	m.source.use(func(u *user) { u.put("INBOX", voices("waiting", 4)...); u.put("INBOX", voice("larger", room/2)) })
+	m.source.use(func(u *user.User) {
+		u.Put("INBOX", user.Voices("waiting", 4)...)
+		u.Put("INBOX", user.Voice("larger", room/2))
+	})
 	m.full()
 	if err := dr.Stop(); err != nil {
 		t.Fatal(err)
