@@ -24,6 +24,12 @@ func (c *cli) guardCommand() *cobra.Command {
 accident on the source: most of a folder, a folder that is gone or was made
 anew, or much of a whole link within a short time. Copies never wait.
 
+The guard also holds every message that only the target has and that the mirror
+did not put there, from the first one on: somebody left it there while production
+was away, or the link began on a target that was not empty. No setting switches
+this rule off. Such messages stay on the target until you decide: approve deletes
+them, refuse keeps them, and a later restore brings them to production.
+
 What is held waits as long as it takes. Approve it, and it is deleted; refuse
 it, and the messages stay on the target and are not asked about again. It goes
 away by itself when the messages are back on the source.`,
@@ -100,12 +106,13 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 		return
 	}
 	t := c.newTable(">ID", "STATE", "LINK", "MAILBOX", "FOLDER", ">DELETE", ">OF", ">ON SOURCE", "SINCE", "WHY")
-	waiting, messages := 0, 0
+	waiting, messages, only := 0, 0, 0
 	for _, h := range holds {
 		t.row(h.ID, h.State, h.Link, h.Number, h.Folder, h.Messages, h.Target, h.Source, c.moment(h.Since), why(h))
 		if h.State == control.HoldWaiting {
 			waiting++
 			messages += h.Messages
+			only += h.TargetOnly
 		}
 	}
 	t.write(w)
@@ -113,7 +120,13 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 		c.say("%s in %s to be deleted from the target wait for: mailmirror guard approve ID... or guard refuse ID...",
 			counted(messages, "message"), counted(waiting, "folder"))
 	}
+	if only > 0 {
+		c.say("%s of them only the target has. %s", counted(only, "message"), untilRestored)
+	}
 }
+
+// untilRestored says what becomes of messages that only the target has.
+const untilRestored = "A later restore brings such messages to production; until then they stay on the target, unless you approve their deletion."
 
 func why(h control.Hold) string {
 	texts := make([]string, len(h.Reasons))
@@ -173,10 +186,17 @@ func (c *cli) showHold(ctx context.Context, ctl *control.Control, id int64) erro
 		}
 		pairs(w, "hold", h.ID, "state", h.State, "mailbox", string(h.Number)+" of link "+h.Link, "folder", folder,
 			"would be deleted", fmt.Sprintf("%d of %d messages on the target", h.Messages, h.Target),
-			"on the source", counted(h.Source, "message"), "why", why(h),
+			"on the source", counted(h.Source, "message"), "only on the target", onlyOnTarget(h), "why", why(h),
 			"held since", c.moment(h.Since), "in this extent since", c.moment(h.AskedAt), "decided", decided)
 		c.writeLimits(w, settings)
 	})
+}
+
+func onlyOnTarget(h control.Hold) string {
+	if h.TargetOnly == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s that the mirror did not put there. %s", counted(h.TargetOnly, "message"), untilRestored)
 }
 
 func (c *cli) writeGuard(w io.Writer, v control.GuardView) {
@@ -222,6 +242,7 @@ func (c *cli) writeLimits(w io.Writer, s control.GuardSettings) {
 		"  count of a folder", rule(s.FolderCount > 0, "more than %s", counted(s.FolderCount, "message")),
 		"  folder gone or made anew", rule(s.Gone > 0, "%s or more", counted(s.Gone, "message")),
 		"  share of the link", rule(s.LinkShare > 0, "more than %d %%, and at least %s", s.LinkShare, counted(s.LinkMinimum, "message")),
+		"  only on the target", "1 message or more, always",
 		"  inboxes emptied", rule(s.InboxShare > 0, "in more than %d %%, and at least %s", s.InboxShare, counted(s.InboxMinimum, "mailbox")),
 		"  within", span(s.Window),
 		"deleted messages", keptText(s))

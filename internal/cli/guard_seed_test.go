@@ -7,14 +7,21 @@ import (
 	"mailmirror/internal/mirror"
 )
 
+func hold(id int64, h control.Hold, rule mirror.Rule, text string) control.Hold {
+	h.ID, h.Link, h.Since, h.AskedAt, h.UpdatedAt = id, "dr", clock.Add(-time.Hour), clock.Add(-time.Hour), clock.Add(-time.Minute)
+	h.Reasons = []mirror.Reason{{Rule: rule, Text: text}}
+	return h
+}
+
+// leftover has somebody leave two messages on the target.
+func (s *system) leftover() {
+	s.repo.PutHolds(hold(19, control.Hold{State: control.HoldWaiting, Number: "1004", Folder: "INBOX", Messages: 2, Target: 9, Source: 7, TargetOnly: 2},
+		mirror.RuleTargetOnly, "2 messages that only the target has; the mirror did not put them there, as far as its ledger shows"))
+}
+
 // holds has an accident happen to the link that seed describes: an inbox was
 // emptied, a folder is gone, and one deletion was refused long ago.
 func (s *system) holds() {
-	hold := func(id int64, h control.Hold, rule mirror.Rule, text string) control.Hold {
-		h.ID, h.Link, h.Since, h.AskedAt, h.UpdatedAt = id, "dr", clock.Add(-time.Hour), clock.Add(-time.Hour), clock.Add(-time.Minute)
-		h.Reasons = []mirror.Reason{{Rule: rule, Text: text}}
-		return h
-	}
 	s.repo.PutHolds(
 		hold(17, control.Hold{State: control.HoldWaiting, Number: "1001", Folder: "INBOX", Messages: 54, Target: 54},
 			mirror.RuleFolderShare, "54 of 54 messages of the folder: more than 50 % and at least 20"),

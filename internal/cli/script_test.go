@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"code":       checkCode,
 			"seed":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).seed() },
 			"holds":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).holds() },
+			"leftover":   func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).leftover() },
 			"directory":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).directory() },
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
 			"still":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).still() },

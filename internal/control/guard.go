@@ -77,6 +77,9 @@ type Hold struct {
 	Messages int `json:"messages"`
 	Target   int `json:"target_messages"`
 	Source   int `json:"source_messages"`
+	// TargetOnly of Messages are on the target alone, and the mirror did not put
+	// them there.
+	TargetOnly int `json:"target_only"`
 	// Vanished is true where the folder itself would be deleted.
 	Vanished bool            `json:"folder_vanished"`
 	Reasons  []mirror.Reason `json:"reasons"`

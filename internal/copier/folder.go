@@ -70,6 +70,7 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) (*folderRun, 
 		return f, err
 	}
 	if r.job.Force {
+		f.lapse()
 		if err := f.pairAnew(ctx); err != nil {
 			return f, err
 		}
@@ -98,6 +99,7 @@ func (f *folderRun) finish(ctx context.Context) error {
 func (f *folderRun) settle(ctx context.Context) error {
 	r := f.run
 	for range r.opts.Looks {
+		f.lapse()
 		f.pairs = mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs)
 		if err := f.recognise(ctx); err != nil {
 			return err
@@ -113,6 +115,7 @@ func (f *folderRun) settle(ctx context.Context) error {
 				return err
 			}
 		}
+		f.lapse()
 		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target,
 			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip, NoKeywords: f.noKeywords})
 		if err != nil {
@@ -176,6 +179,7 @@ func (f *folderRun) strangers() bool {
 // wrong one is somebody's message.
 func (f *folderRun) startOver(ctx context.Context) error {
 	f.state.Recreated = true // a source that came back from a backup lacks what came since
+	f.state.Former = nil     // and nothing shows whose the messages of wrong pairs are
 	var err error
 	if f.source, err = view(ctx, f.run.source, f.source.Counters, nil); err != nil {
 		return fault.Wrap(err, "look at all of the source folder")
@@ -300,10 +304,13 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			Recreated: s.Recreated || (s.SourceValidity != 0 && s.SourceValidity != source.UIDValidity) || backwards(s.SourceAt, source)}
 		if s.TargetValidity == target.UIDValidity {
 			next.Moving = s.Moving
+			if !backwards(s.TargetAt, target) {
+				next.Former = s.own()
+			}
 		}
 		*s = next
 		f.run.pending.Drop = append(f.run.pending.Drop, f.name)
-		if s.Recreated || s.Moving != nil {
+		if s.Recreated || s.Moving != nil || len(s.Former) > 0 {
 			// Nobody could tell it from a folder that is new, later.
 			f.run.pending.Folders = append(f.run.pending.Folders, s.asUpdate())
 		}
@@ -420,6 +427,8 @@ func (f *folderRun) fetchTarget(ctx context.Context, uids mailbox.UIDSet) error 
 func (f *folderRun) record(proven bool) {
 	u := FolderUpdate{Name: f.name, SourceValidity: f.state.SourceValidity, TargetValidity: f.state.TargetValidity,
 		Recreated: f.state.Recreated}
+	f.state.Former = f.former()
+	u.Former = f.state.Former
 	if proven && !f.left && !f.sourceMoved {
 		u.SourceAt, u.TargetAt = f.source.Counters, f.target.Counters
 	}

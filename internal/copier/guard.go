@@ -13,9 +13,6 @@ import (
 // permit asks what of the messages due in a folder may go. The answer is
 // durable before anything goes: what is held is held by whoever comes next.
 func (r *run) permit(ctx context.Context, due mirror.Due) (mailbox.UIDSet, error) {
-	if r.job.Limits == (mirror.Limits{}) {
-		return due.UIDs, nil
-	}
 	d, err := r.ledger.Judge(ctx, r.lease, r.job.Limits, due)
 	if err != nil {
 		return nil, fault.Wrap(err, "ask the deletion guard")
@@ -30,12 +27,9 @@ func (r *run) permit(ctx context.Context, due mirror.Due) (mailbox.UIDSet, error
 // permitted returns what of a plan's expunges may be carried out. Asked once,
 // the guard is asked again only about messages that it has not seen.
 func (f *folderRun) permitted(ctx context.Context, due mailbox.UIDSet) (mailbox.UIDSet, error) {
-	if f.job.Limits == (mirror.Limits{}) {
-		return due, nil
-	}
 	if len(due.Minus(f.judged)) > 0 {
 		allowed, err := f.run.permit(ctx, mirror.Due{Folder: f.name, UIDs: due, TargetValidity: f.target.Counters.UIDValidity,
-			Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated})
+			Own: f.state.Former, Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated})
 		if err != nil {
 			return nil, err
 		}
@@ -55,12 +49,10 @@ func (r *run) standing() {
 	}
 }
 
-// vacate asks whether a folder that the source does not have may go with all
-// that it holds, and puts that aside where deleted messages are kept for a time.
+// vacate removes what may be deleted from a folder that the source does not have.
+// It reports whether the folder is empty then, so that it may be deleted: what
+// arrives meanwhile is not deleted with it.
 func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, err error) {
-	if r.job.Limits == (mirror.Limits{}) && r.job.Keep.For == 0 {
-		return true, nil
-	}
 	now, _, err := r.target.Select(ctx, name)
 	if err != nil {
 		return false, fault.Wrap(err, "select target folder")
@@ -72,22 +64,58 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if len(uids) == 0 {
 		return true, nil
 	}
-	allowed, err := r.permit(ctx, mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
-		Target: uids.Len(), Vanished: true})
-	if err != nil {
-		return false, err
-	}
-	goes = allowed.Len() == uids.Len()
-	if goes && r.job.Keep.For == 0 {
-		return true, nil
-	}
 	state := r.state(name)
+	var own mailbox.UIDSet
 	if state.TargetValidity != now.UIDValidity {
-		state.TargetValidity, state.Moving = now.UIDValidity, nil
+		state.TargetValidity, state.Moving, state.Former = now.UIDValidity, nil, nil
+	} else if !backwards(state.TargetAt, now) {
+		own = state.own()
+	}
+	allowed, err := r.permit(ctx, mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
+		Own: own, Target: uids.Len(), Vanished: true})
+	if err != nil || len(allowed) == 0 {
+		return false, err
 	}
 	if err := r.remove(ctx, state, allowed); err != nil {
 		return false, err
 	}
 	r.work(name).Expunged += allowed.Len()
-	return goes, nil
+	if allowed.Len() < uids.Len() {
+		return false, nil
+	}
+	uids, err = r.target.UIDs(ctx)
+	return len(uids) == 0, fault.Wrap(err, "list the target's messages again")
+}
+
+// own returns the target's messages that the mirror put there, as far as the
+// ledger shows.
+func (s *FolderState) own() mailbox.UIDSet {
+	targets := make([]mailbox.UID, 0, len(s.Pairs))
+	for _, t := range mailbox.NewUIDMap(s.Pairs).All() {
+		targets = append(targets, t)
+	}
+	return s.Former.Union(mailbox.NewUIDSet(targets...))
+}
+
+// lapse notes the messages of the target whose partner the source does not have
+// any more. It comes before their pairs are dropped.
+func (f *folderRun) lapse() {
+	var lapsed []mailbox.UID
+	for s, t := range f.pairs.All() {
+		if !f.source.UIDs.Contains(s) {
+			lapsed = append(lapsed, t)
+		}
+	}
+	f.state.Former = f.state.Former.Union(mailbox.NewUIDSet(lapsed...)).Intersect(f.target.UIDs)
+}
+
+// former returns what is in no pair now of what was in one.
+func (f *folderRun) former() mailbox.UIDSet {
+	var out mailbox.UIDSet
+	for t := range f.state.Former.All() {
+		if _, paired := f.pairs.Source(t); !paired {
+			out.Add(t)
+		}
+	}
+	return out
 }

@@ -229,5 +229,5 @@ func (r *run) purge(ctx context.Context) error {
 // both sides are equal.
 func (s *FolderState) asUpdate() FolderUpdate {
 	return FolderUpdate{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: s.TargetValidity,
-		Recreated: s.Recreated, OpenMove: s.Moving}
+		Recreated: s.Recreated, OpenMove: s.Moving, Former: s.Former}
 }

@@ -246,6 +246,10 @@ type FolderState struct {
 	// Moving is the move of deleted messages that was begun by copying and not
 	// confirmed; nil where none.
 	Moving *Moving
+	// Former are the target's messages, under TargetValidity, that were in a pair
+	// and are in none now: the mirror put them there, or both sides were equal in
+	// them. The guard holds every other message that only the target has.
+	Former mailbox.UIDSet
 }
 
 // Moving is written before deleted messages are copied to where they are kept.
@@ -341,6 +345,8 @@ type FolderUpdate struct {
 	// OpenMove replaces the folder's move; CloseMove removes it.
 	OpenMove  *Moving
 	CloseMove bool
+	// Former replaces the folder's.
+	Former mailbox.UIDSet
 }
 
 // Clock is the time as the engine sees it.

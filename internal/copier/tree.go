@@ -156,9 +156,9 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 			r.report.Folders.Renamed++
 		}
 		// The pairs are recognised anew: see mirror.PlanTree.
-		if from := r.states[rn.From]; from != nil && from.Moving != nil {
+		if from := r.states[rn.From]; from != nil {
 			to := r.state(rn.To)
-			to.TargetValidity, to.Moving = from.TargetValidity, from.Moving
+			to.TargetValidity, to.Moving, to.Former = from.TargetValidity, from.Moving, from.own()
 			r.pending.Folders = append(r.pending.Folders, to.asUpdate())
 		}
 		r.drop(rn.From)
@@ -186,12 +186,16 @@ func (r *run) create(ctx context.Context, folders []mailbox.Folder) (refused map
 
 // delete removes the folders that the source does not have.
 func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
+	above := map[mailbox.FolderName]bool{} // those above a folder that stays
 	for _, name := range plan.Delete {
 		goes, err := r.vacate(ctx, name)
 		if err != nil {
 			return fault.Wrap(err, "folder "+string(name))
 		}
-		if !goes {
+		if !goes || above[name] {
+			for p := name.Parent(); p != ""; p = p.Parent() {
+				above[p] = true
+			}
 			continue
 		}
 		err = r.write("delete target folder", func() error { return r.target.DeleteFolder(ctx, name) })
@@ -200,7 +204,7 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 			r.report.Folders.Deleted++
 			r.drop(name)
 		case fault.Is(err, fault.Permanent) && plan.Levels[name]:
-			if err := r.empty(ctx, name); err != nil {
+			if err := r.unsubscribe(ctx, name); err != nil {
 				return fault.Wrap(err, "folder "+string(name))
 			}
 			r.drop(name)
@@ -213,9 +217,9 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 	return nil
 }
 
-// empty makes a mere level of the hierarchy of a folder that has to stay because
-// of those below it.
-func (r *run) empty(ctx context.Context, name mailbox.FolderName) error {
+// unsubscribe makes a mere level of the hierarchy of an empty folder that has to
+// stay because of those below it.
+func (r *run) unsubscribe(ctx context.Context, name mailbox.FolderName) error {
 	for _, f := range r.targetList {
 		if f.Name == name && f.Subscribed {
 			if err := r.subscribeOne(ctx, name, false); err != nil {
@@ -223,17 +227,6 @@ func (r *run) empty(ctx context.Context, name mailbox.FolderName) error {
 			}
 		}
 	}
-	if _, _, err := r.target.Select(ctx, name); err != nil {
-		return fault.Wrap(err, "select target folder")
-	}
-	uids, err := r.target.UIDs(ctx)
-	if err != nil || len(uids) == 0 {
-		return fault.Wrap(err, "list the target's messages")
-	}
-	if err := r.expunge(ctx, uids); err != nil {
-		return err
-	}
-	r.work(name).Expunged += uids.Len()
 	return nil
 }
 
@@ -270,10 +263,14 @@ func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscri
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {
 	state := r.state(name)
 	refused := []Difference{{Kind: kind, Detail: err.Error()}}
+	next := FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
+	if kind == FolderKept {
+		next.TargetValidity, next.Former = state.TargetValidity, state.own()
+	}
 	remove, add := diffDifferences(state.Differences, refused)
-	*state = FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
-	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: sourceValidity,
-		RemoveDifferences: remove, AddDifferences: add})
+	*state = next
+	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: next.SourceValidity,
+		TargetValidity: next.TargetValidity, Former: next.Former, RemoveDifferences: remove, AddDifferences: add})
 }
 
 // state returns what the ledger knows of a folder, or a new state.

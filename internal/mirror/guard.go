@@ -7,8 +7,9 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// Limits say how much may go from the target without anybody being asked. The
-// zero value asks never; a single limit that is zero switches its rule off.
+// Limits say how much of what the mirror put on the target may be deleted there
+// without an approval. A limit that is zero switches its rule off. The rule for
+// messages that the mirror did not put there has no limit and is always on.
 type Limits struct {
 	// FolderShare and FolderMinimum: more than so many percent of a folder's
 	// messages, and at least so many messages, deleted within Window.
@@ -49,6 +50,9 @@ type Due struct {
 	// UIDVALIDITY that they hold for.
 	UIDs           mailbox.UIDSet
 	TargetValidity uint32
+	// Own are those of UIDs that the mirror put there, or that were once the
+	// same as a message of the source: a pair in the ledger shows it.
+	Own mailbox.UIDSet
 	// Target and Source are how many messages each side's folder holds now.
 	Target, Source int
 	// Vanished: the source does not have the folder, and the target's is to go.
@@ -58,10 +62,13 @@ type Due struct {
 	Recreated bool
 }
 
-// Empties reports whether nothing would be left of an inbox.
+// Empties reports whether the source emptied an inbox, so that nothing would be
+// left of what the mirror put into the target's.
 func (d Due) Empties() bool {
-	return d.Folder == mailbox.Inbox && d.Source == 0 && d.Target > 0 && d.UIDs.Len() == d.Target
+	return d.Folder == mailbox.Inbox && d.Source == 0 && len(d.own()) > 0 && d.UIDs.Len() == d.Target
 }
+
+func (d Due) own() mailbox.UIDSet { return d.UIDs.Intersect(d.Own) }
 
 // Standing is what was decided on a folder before. UIDs of another UIDVALIDITY
 // of the target are no part of it.
@@ -76,7 +83,8 @@ type Standing struct {
 
 // Past is what happened in the other mailboxes of the link within the window.
 type Past struct {
-	// Deleted counts messages that were let go, or held.
+	// Deleted counts messages that were let go, or held, but for those that
+	// the mirror did not put on the target.
 	Deleted int
 	// Emptied counts mailboxes whose inbox was emptied, or is held from it.
 	Emptied int
@@ -88,7 +96,7 @@ type Past struct {
 // Far reports whether, with so many messages and inboxes more, a rule over the
 // whole link may apply, so that its size has to be known.
 func (l Limits) Far(p Past, d Due) bool {
-	return (l.LinkShare > 0 && p.Deleted+d.UIDs.Len() >= l.LinkMinimum) ||
+	return (l.LinkShare > 0 && p.Deleted+d.own().Len() >= l.LinkMinimum) ||
 		(l.InboxShare > 0 && d.Empties() && p.Emptied+1 >= l.InboxMinimum)
 }
 
@@ -103,6 +111,9 @@ const (
 	RuleRecreated   Rule = "folder_recreated"
 	RuleLink        Rule = "link_messages"
 	RuleInboxes     Rule = "link_inboxes"
+	// RuleTargetOnly: only the target has the messages, and no pair of the
+	// ledger shows that the mirror put them there.
+	RuleTargetOnly Rule = "target_only"
 )
 
 // Reason is one rule with the figures that it tripped over.
@@ -120,19 +131,19 @@ type Decision struct {
 	// approved.
 	Fresh mailbox.UIDSet
 	// Asked is the part of Hold that nobody was asked about yet, and Reasons is
-	// why it is held.
+	// why it is held. The reason for TargetOnly is always among them.
 	Asked   mailbox.UIDSet
 	Reasons []Reason
+	// TargetOnly is the part of Hold that the mirror did not put on the target.
+	TargetOnly mailbox.UIDSet
 }
 
 // Decide says what of the messages that are due in a folder may go. What was
 // refused stays, what was approved goes, what waits waits: also where the limits
-// would no longer hold it, since time that goes by is no answer. Only the rest
-// is held against the limits, and all of it is held where one of them trips.
+// would no longer hold it, since time that goes by is no answer. Of the rest, the
+// guard holds every message that the mirror did not put on the target. It holds
+// the others against the limits, and holds all of them where one limit trips.
 func (l Limits) Decide(d Due, s Standing, p Past) Decision {
-	if l == (Limits{}) {
-		return Decision{Allow: d.UIDs}
-	}
 	var out Decision
 	out.Keep = d.UIDs.Intersect(s.Refused)
 	left := d.UIDs.Minus(out.Keep)
@@ -140,17 +151,35 @@ func (l Limits) Decide(d Due, s Standing, p Past) Decision {
 	left = left.Minus(out.Allow)
 	out.Hold = left.Intersect(s.Waiting)
 	left = left.Minus(out.Hold)
-	if len(left) == 0 {
-		return out
+	out.Asked = left.Minus(d.Own)
+	out.Hold = out.Hold.Union(out.Asked)
+	if left = left.Intersect(d.Own); len(left) > 0 {
+		if out.Reasons = l.trips(d, out, left, s, p); len(out.Reasons) > 0 {
+			out.Asked = out.Asked.Union(left)
+			out.Hold = out.Hold.Union(left)
+		} else {
+			out.Fresh = left
+			out.Allow = out.Allow.Union(left)
+		}
 	}
-	if out.Reasons = l.trips(d, out, left, s, p); len(out.Reasons) > 0 {
-		out.Asked = left
-		out.Hold = out.Hold.Union(left)
-		return out
+	if out.TargetOnly = out.Hold.Minus(d.Own); len(out.TargetOnly) > 0 {
+		out.Reasons = append(out.Reasons, d.targetOnly(out.TargetOnly.Len()))
 	}
-	out.Fresh = left
-	out.Allow = out.Allow.Union(left)
 	return out
+}
+
+// targetOnly says what n messages are that the mirror did not put on the target.
+func (d Due) targetOnly(n int) Reason {
+	where := ""
+	if d.Vanished {
+		where = " in a folder that only the target has"
+	}
+	them := "them"
+	if n == 1 {
+		them = "it"
+	}
+	return Reason{RuleTargetOnly, fmt.Sprintf("%s that only the target has%s; the mirror did not put %s there, as far as its ledger shows",
+		plural(n), where, them)}
 }
 
 // trips returns the rules that do not let the messages in left go.

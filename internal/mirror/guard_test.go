@@ -21,11 +21,13 @@ func due(n, target int) mirror.Due {
 	d := mirror.Due{Folder: mailbox.Inbox, TargetValidity: 1, Target: target, Source: target - n}
 	if n > 0 {
 		d.UIDs = span(1, mailbox.UID(n))
+		d.Own = d.UIDs
 	}
 	return d
 }
 
 func TestGuard(t *testing.T) {
+	left := func(d mirror.Due, own mailbox.UIDSet) mirror.Due { d.Own = own; return d }
 	vanished := func(d mirror.Due) mirror.Due { d.Folder, d.Vanished, d.Source = "Work", true, 0; return d }
 	recreated := func(d mirror.Due, source int) mirror.Due { d.Recreated, d.Source = true, source; return d }
 	link := mirror.Past{Messages: 10_000, Mailboxes: 1000}
@@ -64,6 +66,14 @@ func TestGuard(t *testing.T) {
 		{name: "four mailboxes of four", due: due(3, 3), past: mirror.Past{Emptied: 3, Mailboxes: 4, Messages: 100}},
 		{name: "a message of an inbox while others are emptied", due: due(1, 3), past: with(link, 700, 400)},
 		{name: "no guard", due: due(9999, 9999), limits: func(l *mirror.Limits) { *l = mirror.Limits{} }},
+		{name: "somebody left a message", due: left(due(1, 90), nil), want: []mirror.Rule{mirror.RuleTargetOnly}},
+		{name: "somebody left messages, and no rule is on", due: left(due(30, 30), nil),
+			limits: func(l *mirror.Limits) { *l = mirror.Limits{} }, want: []mirror.Rule{mirror.RuleTargetOnly}},
+		{name: "somebody made a folder", due: left(vanished(due(2, 2)), nil), want: []mirror.Rule{mirror.RuleTargetOnly}},
+		{name: "callers left messages in a link that others deleted from", due: left(due(30, 100), nil), past: with(link, 990, 249),
+			want: []mirror.Rule{mirror.RuleTargetOnly}},
+		{name: "a folder is gone into which somebody put a message", due: left(vanished(due(3, 3)), span(1, 2)),
+			want: []mirror.Rule{mirror.RuleVanished, mirror.RuleTargetOnly}},
 		{name: "every rule off", due: vanished(due(9999, 9999)), past: with(link, 9999, 999),
 			limits: func(l *mirror.Limits) { *l = mirror.Limits{Window: time.Hour} }},
 	} {
@@ -112,6 +122,10 @@ func TestGuardRemembers(t *testing.T) {
 			standing: mirror.Standing{Waiting: span(1, 40)}, hold: span(1, 40), allow: span(41, 41)},
 		{name: "a second accident is asked about", due: due(90, 100),
 			standing: mirror.Standing{Waiting: span(1, 40)}, hold: span(1, 90), asked: span(41, 90)},
+		{name: "an ordinary deletion goes beside what somebody left", due: mirror.Due{Folder: mailbox.Inbox, Target: 50, Source: 40,
+			UIDs: span(1, 10), Own: span(1, 7)}, allow: span(1, 7), hold: span(8, 10), asked: span(8, 10)},
+		{name: "what somebody left goes where that was approved", due: mirror.Due{Folder: mailbox.Inbox, Target: 50, Source: 40,
+			UIDs: span(1, 10)}, standing: mirror.Standing{Approved: span(1, 9)}, allow: span(1, 9), hold: span(10, 10), asked: span(10, 10)},
 		{name: "what was approved goes", due: due(600, 600),
 			standing: mirror.Standing{Approved: span(1, 600)}, allow: span(1, 600)},
 		{name: "but not what came to it since", due: due(700, 700),
@@ -150,6 +164,7 @@ func guardProperties(t *rapid.T) {
 		InboxShare: number(60, "inbox share"), InboxMinimum: number(3, "inbox minimum")}
 	all := span(1, mailbox.UID(1+number(30, "messages")))
 	there, gone := all, mailbox.UIDSet{} // gone without an approval
+	own := mailbox.NewUIDSet(rapid.SliceOfDistinct(rapid.SampledFrom(all.UIDs()), func(u mailbox.UID) mailbox.UID { return u }).Draw(t, "own")...)
 	var s mirror.Standing
 	past := mirror.Past{Messages: all.Len() + number(50, "others"), Mailboxes: 1 + number(5, "mailboxes"), Deleted: number(5, "deleted"), Emptied: number(3, "emptied")}
 	for range number(8, "syncs") {
@@ -157,7 +172,7 @@ func guardProperties(t *rapid.T) {
 			return
 		}
 		uids := mailbox.NewUIDSet(rapid.SliceOfDistinct(rapid.SampledFrom(there.UIDs()), func(u mailbox.UID) mailbox.UID { return u }).Draw(t, "due")...)
-		d := mirror.Due{Folder: mailbox.Inbox, TargetValidity: 1, UIDs: uids, Target: there.Len(), Source: number(20, "source"),
+		d := mirror.Due{Folder: mailbox.Inbox, TargetValidity: 1, UIDs: uids, Own: own, Target: there.Len(), Source: number(20, "source"),
 			Vanished: rapid.Bool().Draw(t, "vanished"), Recreated: rapid.Bool().Draw(t, "recreated")}
 		got := limits.Decide(d, s, past)
 		if together := got.Allow.Union(got.Hold).Union(got.Keep); together.String() != uids.String() ||
@@ -166,6 +181,12 @@ func guardProperties(t *rapid.T) {
 		}
 		if len(got.Allow.Intersect(s.Refused)) > 0 {
 			t.Fatalf("%s goes, and %s was refused", got.Allow, s.Refused)
+		}
+		if free := got.Allow.Minus(own).Minus(s.Approved); len(free) > 0 {
+			t.Fatalf("%s goes without an approval, and the mirror did not put it there", free)
+		}
+		if got.TargetOnly.String() != got.Hold.Minus(own).String() {
+			t.Fatalf("%s is called the target's own of %s", got.TargetOnly, got.Hold)
 		}
 		if len(got.Allow.Intersect(s.Waiting)) > 0 {
 			t.Fatalf("%s goes, and %s waits", got.Allow, s.Waiting)

@@ -138,18 +138,31 @@ func (j *judge) put(ctx context.Context, state control.HoldState, uids mailbox.U
 		TargetMessages: int64(j.due.Target), SourceMessages: int64(j.due.Source),
 		Vanished: j.due.Vanished, Empties: j.due.Empties(), Rules: listOrEmpty(old.Rules), Reasons: listOrEmpty(old.Reasons),
 		DecidedBy: old.DecidedBy, DecidedAt: old.DecidedAt}
-	if state == control.HoldWaiting && len(d.Asked) > 0 {
-		p.Fresh = was
-		for _, r := range d.Reasons {
-			// A rule that tripped again has other figures by now.
-			if i := slices.Index(p.Rules, string(r.Rule)); i >= 0 {
-				p.Reasons[i] = r.Text
-				continue
-			}
-			p.Rules, p.Reasons = append(p.Rules, string(r.Rule)), append(p.Reasons, r.Text)
-		}
+	p.TargetOnly = int64(uids.Minus(j.due.Own).Len())
+	if state == control.HoldWaiting {
+		p.Fresh = was && len(d.Asked) > 0
+		p.Rules, p.Reasons = reasoned(p.Rules, p.Reasons, d)
 	}
 	return j.q.PutHold(ctx, p)
+}
+
+// reasoned brings the reasons of a hold up to date. A rule that tripped again has
+// other numbers by now, and the messages that only the target has may have left
+// the hold.
+func reasoned(rules, reasons []string, d mirror.Decision) (nextRules, nextReasons []string) {
+	for i, rule := range rules {
+		if rule != string(mirror.RuleTargetOnly) || len(d.TargetOnly) > 0 {
+			nextRules, nextReasons = append(nextRules, rule), append(nextReasons, reasons[i])
+		}
+	}
+	for _, r := range d.Reasons {
+		if i := slices.Index(nextRules, string(r.Rule)); i >= 0 {
+			nextReasons[i] = r.Text
+			continue
+		}
+		nextRules, nextReasons = append(nextRules, string(r.Rule)), append(nextReasons, r.Text)
+	}
+	return listOrEmpty(nextRules), listOrEmpty(nextReasons)
 }
 
 func (j *judge) drop(ctx context.Context, state string) error {

@@ -22,7 +22,7 @@ func firsts(n int) mailbox.UIDSet { return mailbox.UIDSet{{First: 1, Last: mailb
 
 // dueIn is an inbox of which the first n of so many messages are to go.
 func dueIn(n, target int) mirror.Due {
-	return mirror.Due{Folder: mailbox.Inbox, TargetValidity: 7, UIDs: firsts(n), Target: target, Source: target - n}
+	return mirror.Due{Folder: mailbox.Inbox, TargetValidity: 7, UIDs: firsts(n), Own: firsts(n), Target: target, Source: target - n}
 }
 
 // judged asks the guard under a lease of its own.
@@ -96,6 +96,46 @@ func TestHoldLivesAndEnds(t *testing.T) {
 	synced(t, s, "1", 40)
 	if left := holds(t, s); len(left) > 0 || box(t, s, "1").State != control.StateEqual {
 		t.Errorf("left are %+v, and the mailbox is %s", left, box(t, s, "1").State)
+	}
+}
+
+// TestTargetOnly: what the mirror did not put on the target is held from the
+// first message on, says so, counts as no deletion of the link, and leaves the hold
+// when the source has it too.
+func TestTargetOnly(t *testing.T) {
+	t.Parallel()
+	s := seeded(t, "1")
+	synced(t, s, "1", 40)
+	left := func(n int) mirror.Due {
+		d := dueIn(n+1, 40)
+		d.Own = mailbox.UIDSet{{First: 1, Last: 1}} // an everyday deletion beside them
+		return d
+	}
+	if d := judged(t, s, "1", left(2)); d.Hold.String() != "2:3" || d.Allow.String() != "1" {
+		t.Fatalf("judged so: %+v", d)
+	}
+	first := holds(t, s)
+	if len(first) != 1 || first[0].TargetOnly != 2 || len(first[0].Reasons) != 1 || first[0].Reasons[0].Rule != mirror.RuleTargetOnly {
+		t.Fatalf("holds %+v", first)
+	}
+	if f, err := s.GuardFigures(t.Context(), link); err != nil || f.Deleted != 1 {
+		t.Errorf("%d messages are counted as deleted (%v), want 1", f.Deleted, err)
+	}
+	judged(t, s, "1", left(3))
+	grown := holds(t, s)
+	if len(grown) != 1 || grown[0].ID == first[0].ID || grown[0].TargetOnly != 3 {
+		t.Errorf("with one more left there the hold is %+v", grown)
+	}
+	judged(t, s, "1", left(1)) // the source has the others, too
+	shrunk := holds(t, s)
+	if len(shrunk) != 1 || shrunk[0].ID != grown[0].ID || shrunk[0].TargetOnly != 1 || shrunk[0].Reasons[0].Text == grown[0].Reasons[0].Text {
+		t.Errorf("with two paired the hold is %+v", shrunk)
+	}
+	if _, err := s.DecideHolds(t.Context(), []int64{shrunk[0].ID}, control.HoldApproved, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if d := judged(t, s, "1", left(3)); d.Allow.String() != "1:2" || d.Hold.String() != "3:4" {
+		t.Errorf("approved was UID 2, and %s may go", d.Allow)
 	}
 }
 

@@ -134,9 +134,11 @@ func decide(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.GuardHold, decisi
 	if err != nil {
 		return err
 	}
+	targetOnly := h.TargetOnly
 	for _, other := range there {
 		if more, err := mailbox.ParseUIDSet(other.Uids); err == nil && other.TargetValidity == h.TargetValidity {
 			uids = uids.Union(more)
+			targetOnly += other.TargetOnly
 		}
 	}
 	if err := q.DropHold(ctx, sqlcgen.DropHoldParams{Link: h.Link, Number: h.Number, Folder: h.Folder, State: h.State}); err != nil {
@@ -146,7 +148,7 @@ func decide(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.GuardHold, decisi
 	err = q.PutHold(ctx, sqlcgen.PutHoldParams{Link: h.Link, Number: h.Number, Folder: h.Folder, State: string(decision),
 		TargetValidity: h.TargetValidity, Uids: uids.String(), Messages: int64(uids.Len()), TargetMessages: h.TargetMessages,
 		SourceMessages: h.SourceMessages, Vanished: h.Vanished, Empties: h.Empties, Rules: h.Rules, Reasons: h.Reasons,
-		DecidedBy: plain(who), DecidedAt: &now, Fresh: true})
+		DecidedBy: plain(who), DecidedAt: &now, Fresh: true, TargetOnly: targetOnly})
 	if err != nil {
 		return err
 	}
@@ -169,7 +171,7 @@ func mailboxesOf(holds []control.Hold) []mailbox.Key {
 func holdOf(row sqlcgen.GuardHold) control.Hold {
 	h := control.Hold{ID: row.ID, State: control.HoldState(row.State), Link: row.Link, Number: mailbox.Number(row.Number),
 		Folder: mailbox.FolderName(row.Folder), Messages: int(row.Messages), Target: int(row.TargetMessages),
-		Source: int(row.SourceMessages), Vanished: row.Vanished, Since: row.Since, AskedAt: row.AskedAt, UpdatedAt: row.UpdatedAt,
+		Source: int(row.SourceMessages), TargetOnly: int(row.TargetOnly), Vanished: row.Vanished, Since: row.Since, AskedAt: row.AskedAt, UpdatedAt: row.UpdatedAt,
 		DecidedBy: row.DecidedBy, DecidedAt: orZero(row.DecidedAt)}
 	for i, rule := range row.Rules {
 		if i < len(row.Reasons) {
@@ -188,10 +190,13 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 		case control.HoldWaiting:
 			e.Kind = "held"
 			e.Text = fmt.Sprintf("%d messages wait to be deleted from the target", h.Messages)
-			if len(h.Reasons) > 0 {
-				e.Text += ": " + h.Reasons[0].Text
+			for i, r := range h.Reasons {
+				e.Text += [2]string{": ", "; "}[min(i, 1)] + r.Text
 			}
 			e.Hint = "see whether production is as it should be, then: mailmirror guard list, and guard approve or refuse"
+			if h.TargetOnly == h.Messages {
+				e.Hint = "they stay on the target until you decide: mailmirror guard list, and guard approve to delete them or guard refuse to keep them"
+			}
 		case control.HoldRefused:
 			e.Kind = "kept"
 			e.Text = fmt.Sprintf("%d messages stay on the target that the source does not have: their deletion was refused by %s", h.Messages, h.DecidedBy)

@@ -33,7 +33,7 @@ func (r *ledgerReader) folderRows(rows pgx.Rows) error {
 		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
 		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
 		&f.IntentUidnext, &f.IntentSources,
-		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids, &f.MoveCopied,
+		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids, &f.MoveCopied, &f.Former,
 	}, func() error {
 		r.folders = append(r.folders, f)
 		return nil
@@ -80,7 +80,7 @@ func (r *ledgerReader) states() (states []copier.FolderState, broken []mailbox.F
 			SourceAt: counters(f.SourceAtValidity, f.SourceAtUidnext, f.SourceAtMessages, f.SourceAtModseq),
 			TargetAt: counters(f.TargetAtValidity, f.TargetAtUidnext, f.TargetAtMessages, f.TargetAtModseq),
 			Pairs:    pairs, Intent: intent, Differences: r.differ[f.ID],
-			Recreated: f.Recreated, Moving: movingOf(f),
+			Recreated: f.Recreated, Moving: movingOf(f), Former: formerOf(f.Former),
 		})
 	}
 	return states, broken
@@ -143,6 +143,16 @@ func movingOf(f sqlcgen.LedgerFoldersRow) *copier.Moving {
 	}
 	return &copier.Moving{To: mailbox.FolderName(f.MoveFolder), Validity: uint32(f.MoveValidity),
 		UIDNext: mailbox.UID(f.MoveUidnext), UIDs: uids, Copied: copied}
+}
+
+// formerOf returns the empty set for one that cannot be read: the guard then
+// holds the messages.
+func formerOf(text string) mailbox.UIDSet {
+	set, err := mailbox.ParseUIDSet(text)
+	if err != nil {
+		return nil
+	}
+	return set
 }
 
 func difference(uid int64, kind, detail string) copier.Difference {

@@ -33,7 +33,7 @@ func initialCopy() copier.Update {
 			},
 		},
 		{
-			Name: "Ordner/Ünïcode 'x'", SourceValidity: 3, TargetValidity: 4,
+			Name: "Ordner/Ünïcode 'x'", SourceValidity: 3, TargetValidity: 4, Former: mailbox.NewUIDSet(4, 5, 6, 40),
 			OpenIntent: &copier.Intent{TargetUIDNext: math.MaxUint32, Sources: mailbox.NewUIDSet(1, 2, 3, 9)},
 		},
 	}}
@@ -51,7 +51,7 @@ func initialStates() []copier.FolderState {
 			},
 		},
 		{
-			Name: "Ordner/Ünïcode 'x'", SourceValidity: 3, TargetValidity: 4,
+			Name: "Ordner/Ünïcode 'x'", SourceValidity: 3, TargetValidity: 4, Former: mailbox.NewUIDSet(4, 5, 6, 40),
 			Intent: &copier.Intent{TargetUIDNext: math.MaxUint32, Sources: mailbox.NewUIDSet(1, 2, 3, 9)},
 		},
 	}

@@ -107,6 +107,7 @@ func (w *ledgerWriter) folders(ctx context.Context, updates []copier.FolderUpdat
 		up.TargetAtMessages = append(up.TargetAtMessages, int64(f.TargetAt.Messages))
 		up.TargetAtModseqs = append(up.TargetAtModseqs, int64(f.TargetAt.HighestModSeq))
 		up.Recreated = append(up.Recreated, f.Recreated)
+		up.Formers = append(up.Formers, f.Former.String())
 	}
 	w.do(w.q.DropOtherValidities(ctx, sqlcgen.DropOtherValiditiesParams{
 		Link: w.link, Number: w.number, Folders: up.Folders,

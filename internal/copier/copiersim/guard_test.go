@@ -53,6 +53,9 @@ func (l *workerLedger) Judge(ctx context.Context, lease copier.Lease, limits mir
 	d := limits.Decide(due, standing, mirror.Past{})
 	h.waiting, h.refused, h.approved = d.Hold, d.Keep, h.approved.Intersect(due.UIDs)
 	h.reserved = append(h.reserved, reservation{time.Now(), d.Fresh})
+	if len(d.TargetOnly) > 0 {
+		db.w.faults["target only"]++
+	}
 	for uid := range d.Allow.All() {
 		db.permitted[place{due.TargetValidity, uid}] = true
 	}
@@ -78,7 +81,7 @@ func (db *ledger) settle(undecided []mailbox.FolderName) {
 
 // forgetFrom forgets what was seen of UIDs that are going to be given out again.
 func (db *ledger) forgetFrom(validity uint32, next mailbox.UID) {
-	for _, seen := range []map[place]bool{db.permitted, db.copied} {
+	for _, seen := range []map[place]bool{db.permitted, db.copied, db.consented} {
 		for at := range seen {
 			if at.validity == validity && at.uid >= next {
 				delete(seen, at)
@@ -97,7 +100,7 @@ func (w *world) operatorAct() {
 		if w.chance(70) {
 			w.faults["approved"]++
 			w.tell("operator approves %v of %s", h.waiting, name)
-			h.approved, h.waiting = h.approved.Union(h.waiting), nil
+			w.approve(h)
 		} else {
 			w.faults["refused"]++
 			w.tell("operator refuses %v of %s", h.waiting, name)
@@ -109,9 +112,17 @@ func (w *world) operatorAct() {
 // approveAll lets everything go that is held or was refused.
 func (w *world) approveAll() {
 	for _, h := range w.ledger.holds {
-		h.approved = h.approved.Union(h.waiting).Union(h.refused)
-		h.waiting, h.refused = nil, nil
+		h.waiting, h.refused = h.waiting.Union(h.refused), nil
+		w.approve(h)
 	}
+}
+
+// approve lets what waits go.
+func (w *world) approve(h *hold) {
+	for uid := range h.waiting.All() {
+		w.ledger.consented[place{h.validity, uid}] = true
+	}
+	h.approved, h.waiting = h.approved.Union(h.waiting), nil
 }
 
 // syncInPeace syncs, checks that nothing but what is held keeps the stores from

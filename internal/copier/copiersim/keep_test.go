@@ -121,8 +121,12 @@ func (c *session) takeOut(f *folder, m *message) {
 // messages.
 func (c *session) mayGo(name mailbox.FolderName, f *folder, m *message) {
 	w := c.k.w
-	if w.guarded && !w.ledger.permitted[place{f.validity, m.uid}] {
+	at := place{f.validity, m.uid}
+	if !w.ledger.permitted[at] {
 		w.violate("%s: message %d %v went past the guard", name, m.uid, m)
+	}
+	if m.byUser && !w.ledger.consented[at] && !w.source.had[m.content] {
+		w.violate("%s: message %d %v, which a user of the target left there, was deleted without an approval", name, m.uid, m)
 	}
 	if !w.keeps {
 		return

@@ -21,6 +21,8 @@ type ledger struct {
 	// copied what was copied to where deleted messages are kept.
 	holds             map[mailbox.FolderName]*hold
 	permitted, copied map[place]bool
+	// consented is what the operator approved.
+	consented map[place]bool
 }
 
 // workerLedger is the ledger as one worker reaches it.
@@ -138,7 +140,7 @@ func (db *ledger) apply(u copier.FolderUpdate) {
 		s = &copier.FolderState{Name: u.Name, SourceValidity: u.SourceValidity, TargetValidity: u.TargetValidity}
 		db.folders[u.Name] = s
 	}
-	s.SourceAt, s.TargetAt, s.Recreated = u.SourceAt, u.TargetAt, u.Recreated
+	s.SourceAt, s.TargetAt, s.Recreated, s.Former = u.SourceAt, u.TargetAt, u.Recreated, u.Former
 	if u.CloseMove {
 		s.Moving = nil
 	}

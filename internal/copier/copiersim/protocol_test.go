@@ -234,6 +234,11 @@ func TestSourceRestoredFromBackup(t *testing.T) {
 		f := s.source.folders[mailbox.Inbox]
 		f.messages, f.next = f.messages[:3], 4
 		s.deposit(mailbox.Inbox, 10, 11, 12)
+		// Nothing shows any more whose the two are that the backup lacked.
+		if r := s.sync(copier.Held); r.Held != 2 || r.Messages.Appended != 3 {
+			s.Errorf("%d are held and %d copied, want 2 and 3", r.Held, r.Messages.Appended)
+		}
+		s.approveAll()
 		s.sync(copier.Equal)
 		s.equal()
 	})

@@ -54,7 +54,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d seeds, %d steps, faults %v", *seeds, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
-		"held", "approved", "refused", "cut in a move", "cut after a copy"} {
+		"held", "target only", "approved", "refused", "cut in a move", "cut after a copy"} {
 		if *seeds >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}

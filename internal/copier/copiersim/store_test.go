@@ -28,6 +28,7 @@ type message struct {
 	flags   mailbox.Flags
 	date    time.Time
 	modseq  uint64
+	byUser  bool // a user put it there, and not the mirror
 }
 
 type folder struct {
@@ -52,11 +53,13 @@ type store struct {
 	ever map[mailbox.FolderName]map[string]int
 	// touched is when users last changed how often a content is in a folder.
 	touched map[string]time.Time
+	// had are the contents that users ever put anywhere, as the target keeps them.
+	had map[string]bool
 }
 
 func newStore(w *world, name string, feat features) *store {
 	s := &store{w: w, name: name, feat: feat, folders: map[mailbox.FolderName]*folder{},
-		ever: map[mailbox.FolderName]map[string]int{}, touched: map[string]time.Time{}}
+		ever: map[mailbox.FolderName]map[string]int{}, touched: map[string]time.Time{}, had: map[string]bool{}}
 	s.create(mailbox.Inbox)
 	return s
 }
@@ -170,6 +173,8 @@ func (s *store) userPut(name mailbox.FolderName, content string, flags mailbox.F
 	content, date = s.kept(content), s.keptDate(date)
 	uid := s.put(name, content, s.keptFlags(flags), date)
 	s.touch(name, content)
+	s.folders[name].find(uid).byUser = true
+	s.had[s.w.target.kept(content)] = true
 	if s == s.w.source {
 		s.w.goesAgain(name, content)
 	}

@@ -34,7 +34,7 @@ type world struct {
 	steps      int
 	forgets    int // what makes the ledger forget which messages were altered
 	faults     map[string]int
-	guarded    bool           // the deletion guard is on
+	guarded    bool           // the deletion guard has limits
 	keeps      bool           // deleted messages are kept on the target
 	removed    map[string]int // messages that the engine deleted while they are kept
 	movesLost  bool           // the ledger was lost, and with it what was being moved
@@ -49,7 +49,7 @@ func newWorld(seed uint64) *world {
 		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50), move: w.chance(50)})
 	w.guarded, w.keeps = w.chance(60), w.chance(40)
 	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
-		permitted: map[place]bool{}, copied: map[place]bool{}}
+		permitted: map[place]bool{}, copied: map[place]bool{}, consented: map[place]bool{}}
 	return w
 }
 

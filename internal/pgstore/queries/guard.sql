@@ -25,7 +25,8 @@ SELECT uids FROM guard_reserved
 WHERE link = @link AND number = @number AND folder = @folder AND target_validity = @target_validity
     AND at > clock_timestamp() - sqlc.arg(span)::interval;
 
--- LinkPast sums up what was let go or held in a link lately. Emptied leaves the
+-- LinkPast sums up what was let go or held in a link lately. What the mirror did
+-- not put on the target is no deletion of the source's. Emptied leaves the
 -- given mailbox out.
 -- name: LinkPast :one
 SELECT (
@@ -33,7 +34,7 @@ SELECT (
             SELECT coalesce(sum(r.messages), 0) FROM guard_reserved r
             WHERE r.link = @link AND r.at > clock_timestamp() - sqlc.arg(span)::interval
         ) + (
-            SELECT coalesce(sum(h.messages), 0) FROM guard_holds h
+            SELECT coalesce(sum(h.messages - h.target_only), 0) FROM guard_holds h
             WHERE h.link = @link AND h.state = 'waiting' AND h.asked_at > clock_timestamp() - sqlc.arg(span)::interval
         )
     )::bigint AS deleted,
@@ -56,9 +57,9 @@ FROM mailboxes WHERE link = @link;
 -- there is more to ask about.
 -- name: PutHold :exec
 INSERT INTO guard_holds (link, number, folder, state, target_validity, uids, messages, target_messages, source_messages,
-    vanished, empties, rules, reasons, decided_by, decided_at)
+    vanished, empties, rules, reasons, decided_by, decided_at, target_only)
 VALUES (@link, @number, @folder, @state, @target_validity, @uids, @messages, @target_messages, @source_messages,
-    @vanished, @empties, @rules, @reasons, @decided_by, @decided_at)
+    @vanished, @empties, @rules, @reasons, @decided_by, @decided_at, @target_only)
 ON CONFLICT (link, number, folder, state) DO UPDATE
 SET id = CASE WHEN @fresh::boolean THEN nextval('guard_hold_ids') ELSE guard_holds.id END,
     asked_at = CASE WHEN @fresh::boolean THEN clock_timestamp() ELSE guard_holds.asked_at END,
@@ -66,7 +67,7 @@ SET id = CASE WHEN @fresh::boolean THEN nextval('guard_hold_ids') ELSE guard_hol
     target_validity = excluded.target_validity, uids = excluded.uids, messages = excluded.messages,
     target_messages = excluded.target_messages, source_messages = excluded.source_messages,
     vanished = excluded.vanished, empties = excluded.empties, rules = excluded.rules, reasons = excluded.reasons,
-    decided_by = excluded.decided_by, decided_at = excluded.decided_at;
+    decided_by = excluded.decided_by, decided_at = excluded.decided_at, target_only = excluded.target_only;
 
 -- name: DropHold :exec
 DELETE FROM guard_holds WHERE link = @link AND number = @number AND folder = @folder AND state = @state;

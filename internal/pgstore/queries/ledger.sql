@@ -35,7 +35,8 @@ SELECT f.id, f.folder, f.source_validity, f.target_validity,
     coalesce(m.to_validity, 0) AS move_validity,
     coalesce(m.to_uidnext, 0) AS move_uidnext,
     coalesce(m.uids, '') AS move_uids,
-    coalesce(m.copied, '') AS move_copied
+    coalesce(m.copied, '') AS move_copied,
+    f.former
 FROM ledger_folders f
 LEFT JOIN intents i ON i.folder_id = f.id
 LEFT JOIN moves m ON m.folder_id = f.id
@@ -77,20 +78,20 @@ WHERE f.link = @link AND f.number = @number AND f.folder = u.folder
 -- name: UpsertFolders :exec
 INSERT INTO ledger_folders (link, number, folder, source_validity, target_validity,
     source_at_validity, source_at_uidnext, source_at_messages, source_at_modseq,
-    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq, recreated)
+    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq, recreated, former)
 SELECT @link, @number, unnest(@folders::text[]),
     unnest(@source_validities::bigint[]), unnest(@target_validities::bigint[]),
     unnest(@source_at_validities::bigint[]), unnest(@source_at_uidnexts::bigint[]),
     unnest(@source_at_messages::bigint[]), unnest(@source_at_modseqs::bigint[]),
     unnest(@target_at_validities::bigint[]), unnest(@target_at_uidnexts::bigint[]),
     unnest(@target_at_messages::bigint[]), unnest(@target_at_modseqs::bigint[]),
-    unnest(@recreated::boolean[])
+    unnest(@recreated::boolean[]), unnest(@formers::text[])
 ON CONFLICT (link, number, folder) DO UPDATE
 SET source_at_validity = excluded.source_at_validity, source_at_uidnext = excluded.source_at_uidnext,
     source_at_messages = excluded.source_at_messages, source_at_modseq = excluded.source_at_modseq,
     target_at_validity = excluded.target_at_validity, target_at_uidnext = excluded.target_at_uidnext,
     target_at_messages = excluded.target_at_messages, target_at_modseq = excluded.target_at_modseq,
-    recreated = excluded.recreated;
+    recreated = excluded.recreated, former = excluded.former;
 
 -- name: DeleteRuns :exec
 WITH f AS MATERIALIZED (

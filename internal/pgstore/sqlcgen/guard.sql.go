@@ -69,7 +69,7 @@ func (q *Queries) DropHold(ctx context.Context, arg DropHoldParams) error {
 }
 
 const FindHold = `-- name: FindHold :many
-SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at FROM guard_holds WHERE link = $1 AND number = $2 AND folder = $3 AND state = $4
+SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at, target_only FROM guard_holds WHERE link = $1 AND number = $2 AND folder = $3 AND state = $4
 FOR UPDATE
 `
 
@@ -114,6 +114,7 @@ func (q *Queries) FindHold(ctx context.Context, arg FindHoldParams) ([]GuardHold
 			&i.UpdatedAt,
 			&i.DecidedBy,
 			&i.DecidedAt,
+			&i.TargetOnly,
 		); err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func (q *Queries) FindHold(ctx context.Context, arg FindHoldParams) ([]GuardHold
 }
 
 const FolderHolds = `-- name: FolderHolds :many
-SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at FROM guard_holds WHERE link = $1 AND number = $2 AND folder = $3
+SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at, target_only FROM guard_holds WHERE link = $1 AND number = $2 AND folder = $3
 `
 
 type FolderHoldsParams struct {
@@ -164,6 +165,7 @@ func (q *Queries) FolderHolds(ctx context.Context, arg FolderHoldsParams) ([]Gua
 			&i.UpdatedAt,
 			&i.DecidedBy,
 			&i.DecidedAt,
+			&i.TargetOnly,
 		); err != nil {
 			return nil, err
 		}
@@ -326,7 +328,7 @@ SELECT (
             SELECT coalesce(sum(r.messages), 0) FROM guard_reserved r
             WHERE r.link = $1 AND r.at > clock_timestamp() - $2::interval
         ) + (
-            SELECT coalesce(sum(h.messages), 0) FROM guard_holds h
+            SELECT coalesce(sum(h.messages - h.target_only), 0) FROM guard_holds h
             WHERE h.link = $1 AND h.state = 'waiting' AND h.asked_at > clock_timestamp() - $2::interval
         )
     )::bigint AS deleted,
@@ -353,7 +355,8 @@ type LinkPastRow struct {
 	Emptied int64
 }
 
-// LinkPast sums up what was let go or held in a link lately. Emptied leaves the
+// LinkPast sums up what was let go or held in a link lately. What the mirror did
+// not put on the target is no deletion of the source's. Emptied leaves the
 // given mailbox out.
 func (q *Queries) LinkPast(ctx context.Context, arg LinkPastParams) (LinkPastRow, error) {
 	row := q.db.QueryRow(ctx, LinkPast, arg.Link, arg.Span, arg.Number)
@@ -423,7 +426,7 @@ func (q *Queries) ListGuardDecisions(ctx context.Context, arg ListGuardDecisions
 }
 
 const ListHolds = `-- name: ListHolds :many
-SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at FROM guard_holds
+SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at, target_only FROM guard_holds
 WHERE $1::text = '' OR link = $1
 ORDER BY link, number, folder, state
 `
@@ -457,6 +460,7 @@ func (q *Queries) ListHolds(ctx context.Context, link string) ([]GuardHold, erro
 			&i.UpdatedAt,
 			&i.DecidedBy,
 			&i.DecidedAt,
+			&i.TargetOnly,
 		); err != nil {
 			return nil, err
 		}
@@ -480,7 +484,7 @@ func (q *Queries) LockGuard(ctx context.Context, link string) error {
 }
 
 const LockHolds = `-- name: LockHolds :many
-SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at FROM guard_holds WHERE id = ANY ($1::bigint[])
+SELECT link, number, folder, state, id, target_validity, uids, messages, target_messages, source_messages, vanished, empties, rules, reasons, since, asked_at, updated_at, decided_by, decided_at, target_only FROM guard_holds WHERE id = ANY ($1::bigint[])
 ORDER BY link, number, folder, state
 FOR UPDATE
 `
@@ -515,6 +519,7 @@ func (q *Queries) LockHolds(ctx context.Context, ids []int64) ([]GuardHold, erro
 			&i.UpdatedAt,
 			&i.DecidedBy,
 			&i.DecidedAt,
+			&i.TargetOnly,
 		); err != nil {
 			return nil, err
 		}
@@ -570,17 +575,17 @@ func (q *Queries) OpenMoves(ctx context.Context, arg OpenMovesParams) error {
 
 const PutHold = `-- name: PutHold :exec
 INSERT INTO guard_holds (link, number, folder, state, target_validity, uids, messages, target_messages, source_messages,
-    vanished, empties, rules, reasons, decided_by, decided_at)
+    vanished, empties, rules, reasons, decided_by, decided_at, target_only)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-    $10, $11, $12, $13, $14, $15)
+    $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (link, number, folder, state) DO UPDATE
-SET id = CASE WHEN $16::boolean THEN nextval('guard_hold_ids') ELSE guard_holds.id END,
-    asked_at = CASE WHEN $16::boolean THEN clock_timestamp() ELSE guard_holds.asked_at END,
+SET id = CASE WHEN $17::boolean THEN nextval('guard_hold_ids') ELSE guard_holds.id END,
+    asked_at = CASE WHEN $17::boolean THEN clock_timestamp() ELSE guard_holds.asked_at END,
     updated_at = clock_timestamp(),
     target_validity = excluded.target_validity, uids = excluded.uids, messages = excluded.messages,
     target_messages = excluded.target_messages, source_messages = excluded.source_messages,
     vanished = excluded.vanished, empties = excluded.empties, rules = excluded.rules, reasons = excluded.reasons,
-    decided_by = excluded.decided_by, decided_at = excluded.decided_at
+    decided_by = excluded.decided_by, decided_at = excluded.decided_at, target_only = excluded.target_only
 `
 
 type PutHoldParams struct {
@@ -599,6 +604,7 @@ type PutHoldParams struct {
 	Reasons        []string
 	DecidedBy      string
 	DecidedAt      *time.Time
+	TargetOnly     int64
 	Fresh          bool
 }
 
@@ -621,6 +627,7 @@ func (q *Queries) PutHold(ctx context.Context, arg PutHoldParams) error {
 		arg.Reasons,
 		arg.DecidedBy,
 		arg.DecidedAt,
+		arg.TargetOnly,
 		arg.Fresh,
 	)
 	return err

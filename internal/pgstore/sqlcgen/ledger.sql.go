@@ -257,7 +257,8 @@ SELECT f.id, f.folder, f.source_validity, f.target_validity,
     coalesce(m.to_validity, 0) AS move_validity,
     coalesce(m.to_uidnext, 0) AS move_uidnext,
     coalesce(m.uids, '') AS move_uids,
-    coalesce(m.copied, '') AS move_copied
+    coalesce(m.copied, '') AS move_copied,
+    f.former
 FROM ledger_folders f
 LEFT JOIN intents i ON i.folder_id = f.id
 LEFT JOIN moves m ON m.folder_id = f.id
@@ -291,6 +292,7 @@ type LedgerFoldersRow struct {
 	MoveUidnext      int64
 	MoveUids         string
 	MoveCopied       string
+	Former           string
 }
 
 func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([]LedgerFoldersRow, error) {
@@ -323,6 +325,7 @@ func (q *Queries) LedgerFolders(ctx context.Context, arg LedgerFoldersParams) ([
 			&i.MoveUidnext,
 			&i.MoveUids,
 			&i.MoveCopied,
+			&i.Former,
 		); err != nil {
 			return nil, err
 		}
@@ -499,20 +502,20 @@ func (q *Queries) UpsertDifferences(ctx context.Context, arg UpsertDifferencesPa
 const UpsertFolders = `-- name: UpsertFolders :exec
 INSERT INTO ledger_folders (link, number, folder, source_validity, target_validity,
     source_at_validity, source_at_uidnext, source_at_messages, source_at_modseq,
-    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq, recreated)
+    target_at_validity, target_at_uidnext, target_at_messages, target_at_modseq, recreated, former)
 SELECT $1, $2, unnest($3::text[]),
     unnest($4::bigint[]), unnest($5::bigint[]),
     unnest($6::bigint[]), unnest($7::bigint[]),
     unnest($8::bigint[]), unnest($9::bigint[]),
     unnest($10::bigint[]), unnest($11::bigint[]),
     unnest($12::bigint[]), unnest($13::bigint[]),
-    unnest($14::boolean[])
+    unnest($14::boolean[]), unnest($15::text[])
 ON CONFLICT (link, number, folder) DO UPDATE
 SET source_at_validity = excluded.source_at_validity, source_at_uidnext = excluded.source_at_uidnext,
     source_at_messages = excluded.source_at_messages, source_at_modseq = excluded.source_at_modseq,
     target_at_validity = excluded.target_at_validity, target_at_uidnext = excluded.target_at_uidnext,
     target_at_messages = excluded.target_at_messages, target_at_modseq = excluded.target_at_modseq,
-    recreated = excluded.recreated
+    recreated = excluded.recreated, former = excluded.former
 `
 
 type UpsertFoldersParams struct {
@@ -530,6 +533,7 @@ type UpsertFoldersParams struct {
 	TargetAtMessages   []int64
 	TargetAtModseqs    []int64
 	Recreated          []bool
+	Formers            []string
 }
 
 func (q *Queries) UpsertFolders(ctx context.Context, arg UpsertFoldersParams) error {
@@ -548,6 +552,7 @@ func (q *Queries) UpsertFolders(ctx context.Context, arg UpsertFoldersParams) er
 		arg.TargetAtMessages,
 		arg.TargetAtModseqs,
 		arg.Recreated,
+		arg.Formers,
 	)
 	return err
 }

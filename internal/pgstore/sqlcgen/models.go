@@ -279,6 +279,7 @@ type GuardHold struct {
 	UpdatedAt      time.Time
 	DecidedBy      string
 	DecidedAt      *time.Time
+	TargetOnly     int64
 }
 
 type GuardReserved struct {
@@ -431,6 +432,7 @@ type LedgerFolder struct {
 	TargetAtMessages int64
 	TargetAtModseq   int64
 	Recreated        bool
+	Former           string
 }
 
 type LedgerRun struct {
