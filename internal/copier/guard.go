@@ -79,8 +79,11 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if err := r.remove(ctx, state, allowed); err != nil {
 		return false, err
 	}
-	r.work(name).Expunged += allowed.Len()
-	if allowed.Len() < uids.Len() {
+	goes = allowed.Len() == uids.Len()
+	if !goes || r.job.Keep.For > 0 {
+		r.work(name).Expunged += allowed.Len() // what goes with its folder is counted as a folder
+	}
+	if !goes {
 		return false, nil
 	}
 	uids, err = r.target.UIDs(ctx)

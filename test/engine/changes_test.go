@@ -41,7 +41,10 @@ func (m *matrix) changes() {
 		if c.force {
 			sync = m.force
 		}
-		report := sync()
+		report := m.exact(sync)
+		if report.Held > 0 && c.target == nil && c.expunged != some {
+			m.t.Errorf("%s: the guard held %d messages that the mirror had put there", c.name, report.Held)
+		}
 		m.judgeBy(c.name, i%6 == 5 || i == len(list)-1)
 		if n := report.Messages.Appended + report.Greetings.Appended; c.appended != some && n > c.appended {
 			m.t.Errorf("%s: %d messages were copied, %d would have done", c.name, n, c.appended)
