@@ -40,8 +40,9 @@ type LinkStores struct {
 	// Admit, where not nil, waits until one connection to each store may be
 	// opened, and returns what says that they are closed.
 	Admit func(context.Context) (leave func(), err error)
-	// AdmitSource is the same for one connection to the source alone.
-	AdmitSource func(context.Context) (leave func(), err error)
+	// AdmitSource is the same for one connection to the source alone, AdmitListener
+	// for one to the source that stays open and listens.
+	AdmitSource, AdmitListener func(context.Context) (leave func(), err error)
 	// Pace, where not nil, waits until so many bytes more may be copied.
 	Pace func(ctx context.Context, bytes int) error
 	// Limits and Keep say what may be deleted from the target, and for how long

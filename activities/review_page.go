@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,7 +147,7 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 		}
 		return p.comeBack(ctx, states, fail)
 	}
-	look, err := p.overview(ctx, numbers)
+	look, err := p.overview(ctx, settled(numbers, states))
 	if err != nil {
 		return err
 	}
@@ -300,6 +301,12 @@ func (o overviews) folders(number mailbox.Number) (source, target []mailbox.Fold
 	return source, target, onSource && onTarget
 }
 
+// settled are the mailboxes that an overview may prove unchanged: those of which
+// the ledger knows something. The others are synced anyway.
+func settled(numbers []mailbox.Number, states map[mailbox.Number]control.ReviewState) []mailbox.Number {
+	return slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return len(states[n].Folders) == 0 })
+}
+
 // overview asks both stores for all mailboxes by one command each, which is
 // many times cheaper than logging in to every one. A store that cannot, or
 // fails, gives none: then each mailbox is asked by itself, and trouble that
@@ -307,20 +314,13 @@ func (o overviews) folders(number mailbox.Number) (source, target []mailbox.Fold
 func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (overviews, error) {
 	source, sourceCan := p.stores.Source.(copier.Overviewer)
 	target, targetCan := p.stores.Target.(copier.Overviewer)
-	if !sourceCan || !targetCan {
+	if !sourceCan || !targetCan || len(numbers) == 0 {
 		return overviews{}, nil
 	}
 	if err := p.enter(ctx); err != nil {
 		return overviews{}, err
 	}
 	defer p.leave()
-	if p.stores.Admit != nil {
-		leave, err := p.stores.Admit(ctx)
-		if err != nil {
-			return overviews{}, context.Cause(ctx)
-		}
-		defer leave()
-	}
 	var look overviews
 	var sourceErr, targetErr error
 	var group sync.WaitGroup

@@ -181,14 +181,20 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	shards := max(roster.Shards, 1)
 	plan := watch.Plan{
 		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery,
-		Source:    watch.Admitted(source, stores.AdmitSource),
-		IdleLimit: idleLimit(roster.Source, shards),
+		Source:    watch.Admitted(source, stores.AdmitListener, stores.AdmitSource),
+		IdleLimit: idleLimit(roster, shards),
 		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
 		Version: fmt.Sprint(roster.Source.Name, " ", roster.Source.UpdatedAt.UnixNano()),
 	}
-	if m := roster.Source.MaxConnections; m > 0 && m/2 < shards {
-		// One that stays open would leave too few to the syncs: a poll's is closed.
-		plan.Mode = watch.Poll
+	total := roster.Load.Total(roster.Source.Bounds(true))
+	switch {
+	case total == 0:
+	case total/2 < shards:
+		// A connection that stays open would leave too few to the syncs. One that
+		// reads in turn is closed again.
+		plan.Mode, plan.Why = watch.Poll, "the store allows too few connections to keep some open: "+fewConnections(roster)
+	case roster.Load.Capacity > 0:
+		plan.Why = fewConnections(roster)
 	}
 	named, byName := source.(namer)
 	for _, n := range roster.Numbers {
@@ -206,12 +212,21 @@ type namer interface {
 	Knows(n mailbox.Number) bool
 }
 
+// fewConnections says what bounds the connections to a source.
+func fewConnections(r control.WatchRoster) string {
+	if r.Load.Capacity == 0 {
+		return fmt.Sprintf("%d in all", r.Source.MaxConnections)
+	}
+	return fmt.Sprintf("the server refused a connection while %d of Mailmirror's were open, so that Mailmirror uses %d at most",
+		r.Load.Refused, r.Load.Capacity)
+}
+
 // idleLimit is how many connections a shard may hold to hear of one mailbox
 // each. Half of what the store allows in all is left to the syncs.
-func idleLimit(s control.Store, shards int) int {
-	limit := s.IdleLimit
-	if s.MaxConnections > 0 {
-		limit = min(limit, s.MaxConnections/2)
+func idleLimit(r control.WatchRoster, shards int) int {
+	limit := r.Source.IdleLimit
+	if total := r.Load.Total(r.Source.Bounds(true)); total > 0 {
+		return min(limit, total/2) / shards
 	}
 	return (limit + shards - 1) / shards
 }

@@ -196,7 +196,8 @@ func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.N
 	states := make(map[mailbox.Number]control.ReviewState)
 	for _, n := range numbers {
 		if box := w.boxes[mailbox.Key{Link: link, Number: n}]; box != nil {
-			states[n] = control.ReviewState{Generation: box.DirtyGeneration}
+			states[n] = control.ReviewState{Generation: box.DirtyGeneration,
+				Folders: []copier.FolderState{{Name: mailbox.Inbox}}}
 		}
 	}
 	return states, nil

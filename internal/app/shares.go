@@ -17,11 +17,17 @@ import (
 
 // shares keeps this process within what all processes may use together.
 type shares struct {
-	repo        *pgstore.Store
-	connections *throttle.Connections
+	repo *pgstore.Store
+	load *throttle.Load
+	log  *slog.Logger
 
 	mu       sync.Mutex
 	limiters map[string]linkLimiter
+
+	// process ends with close, which waits for group.
+	process context.Context //nolint:containedctx // of what outlives its callers
+	stop    context.CancelFunc
+	group   sync.WaitGroup
 }
 
 // linkLimiter is the limiter of a link as it was configured when it was made.
@@ -34,23 +40,18 @@ func newShares(repo *pgstore.Store, cfg config.Config, log *slog.Logger) *shares
 	// As long as a write lease may hold: by the end of it, whoever is cut off
 	// from the database has closed its connections.
 	ttl := cfg.Lease.TTL + cfg.Lease.Fence
-	return &shares{repo: repo, limiters: map[string]linkLimiter{},
-		connections: throttle.NewConnections(repo, rand.Text(), throttle.Options{TTL: ttl}, log)}
+	ctx, stop := context.WithCancel(context.Background())
+	return &shares{repo: repo, limiters: map[string]linkLimiter{}, process: ctx, stop: stop, log: log,
+		load: throttle.NewLoad(repo, rand.Text(), throttle.Options{TTL: ttl}, log)}
 }
 
-// admit returns what waits for a connection to each of the stores that bound
-// them; nil where none does.
-func (s *shares) admit(stores ...control.Store) func(context.Context) (func(), error) {
-	var bounded []string
+// admit returns what waits for one of a kind of connection to each of the stores.
+func (s *shares) admit(kind quota.Kind, stores ...control.Store) func(context.Context) (func(), error) {
+	var keys []throttle.Key
 	for _, store := range stores {
-		if store.MaxConnections > 0 {
-			bounded = append(bounded, store.Name)
-		}
+		keys = append(keys, throttle.Key{Store: store.Name, Kind: kind})
 	}
-	if len(bounded) == 0 {
-		return nil
-	}
-	return func(ctx context.Context) (func(), error) { return s.connections.Acquire(ctx, bounded...) }
+	return func(ctx context.Context) (func(), error) { return s.load.Acquire(ctx, keys...) }
 }
 
 // pace returns what waits until more bytes of a link may be copied; nil where
@@ -79,7 +80,12 @@ func (s *shares) pace(l control.Link) (func(context.Context, int) error, error) 
 	return limiter.Wait, nil
 }
 
-func (s *shares) close() { s.connections.Close() }
+// close ends what gates run in the background, and gives every share back.
+func (s *shares) close() {
+	s.stop()
+	s.group.Wait()
+	s.load.Close()
+}
 
 // zoneClock is the machine's clock, in a zone.
 type zoneClock struct {

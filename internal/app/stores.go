@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/quota"
 	"mailmirror/internal/seal"
 )
 
@@ -81,7 +82,8 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 		return activities.LinkStores{}, err
 	}
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
-		Admit: s.shares.admit(source, target), AdmitSource: s.shares.admit(source), Pace: pace}, nil
+		Admit: s.shares.admit(quota.Sessions, source, target), AdmitSource: s.shares.admit(quota.Sessions, source),
+		AdmitListener: s.shares.admit(quota.Listeners, source), Pace: pace}, nil
 }
 
 // imap returns the adapter of a store as it is configured now, with the log-ins of
@@ -96,6 +98,10 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 	if o, ok := s.open[c.Name]; ok && o.updated.Equal(c.UpdatedAt) {
 		return o.store, nil
 	}
+	source, err := s.repo.IsSource(ctx, c.Name)
+	if err != nil {
+		return nil, err
+	}
 	password, err := s.keys.Open(c.SealedPassword, control.PasswordIdentity(c.Name))
 	if err != nil {
 		return nil, err
@@ -104,7 +110,7 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 		Name: c.Name, Address: c.IMAPAddress,
 		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
 		Login: imapstore.Login(c.Login), Separator: c.Separator,
-		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log,
+		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log, Gate: newGate(s.shares, c, source),
 	})
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 	}
 	for _, l := range links {
 		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
-		for _, line := range slices.Concat(c.listening(l), c.directoryLines(l), c.comingUp(l)) {
+		for _, line := range slices.Concat(c.listening(l), l.Load, c.directoryLines(l), c.comingUp(l)) {
 			fmt.Fprintf(w, "%s  %s\n", strings.Repeat(" ", len(l.Link.Name)), line)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +32,7 @@ type storeFlags struct {
 	imap, security, caFile, login, separator string
 	trustedName, passwordFile, minimum       string
 	greetings                                []string
-	maxConnections                           int
+	loadFlags
 	eventFlags
 	ldapFlags
 }
@@ -49,7 +49,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s.StringVar(&f.passwordFile, "trusted-password-file", "", "`file` with its password; - reads standard input")
 	s.StringArrayVar(&f.greetings, "greetings", nil, "folder `pattern` of greetings, may be repeated (default \"Greetings\")")
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
-	s.IntVar(&f.maxConnections, "max-connections", 0, "`number` of connections that all workers together hold at most; 0 for no bound")
+	f.loadFlags.register(cmd)
 	f.eventFlags.register(cmd)
 	f.ldapFlags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("imap-security", fixed("none", "starttls", "tls"))
@@ -88,6 +88,7 @@ func (c *cli) storeAdd() *cobra.Command {
 			Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
 			Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
 			Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
+			MaxSessions: f.maxSessions, MaxListings: f.maxListings, MaxLogins: f.maxLogins,
 			Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
 		}, password)
 		if err != nil {
@@ -190,10 +191,8 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	if given("minimum-release") {
 		e.MinimumRelease = &f.minimum
 	}
-	if given("max-connections") {
-		e.MaxConnections = &f.maxConnections
-	}
-	f.edits(given, &e)
+	f.loadFlags.edits(given, &e)
+	f.eventFlags.edits(given, &e)
 	return e, nil
 }
 
@@ -316,18 +315,14 @@ func (c *cli) storeShow() *cobra.Command {
 				return err
 			}
 			return c.show(shown, func(w io.Writer) {
-				most := ""
-				if s.MaxConnections > 0 {
-					most = strconv.Itoa(s.MaxConnections)
-				}
-				pairs(w,
+				pairs(w, slices.Concat([]any{
 					"name", s.Name, "imap", s.IMAPAddress, "imap security", s.Security, "ca file", s.CAFile,
 					"login", s.Login, "separator", s.Separator, "trusted name", s.TrustedName,
 					"greetings", strings.Join(s.Greetings, ", "), "minimum release", s.MinimumRelease,
-					"max connections", most,
+				}, c.loadPairs(s, shown.Load), []any{
 					"events", s.Events, "max idle", s.IdleLimit, "poll every", span(s.PollEvery),
 					"added", c.moment(s.CreatedAt), "changed", c.moment(s.UpdatedAt),
-				)
+				})...)
 				if shown.Directory != nil {
 					c.writeDirectoryStore(w, *shown.Directory)
 				}

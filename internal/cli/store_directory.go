@@ -106,6 +106,8 @@ func mappingOf(ctx context.Context, ctl *control.Control, store string) (directo
 type storeShown struct {
 	control.Store
 	Directory *control.DirectoryStore `json:"directory,omitempty"`
+	// Load has the bounds of the load with their defaults.
+	Load control.StoreLoad `json:"load"`
 }
 
 func (c *cli) storeShown(ctx context.Context, ctl *control.Control, s control.Store) (storeShown, error) {
@@ -114,6 +116,10 @@ func (c *cli) storeShown(ctx context.Context, ctl *control.Control, s control.St
 	if has {
 		shown.Directory = &d
 	}
+	if err != nil {
+		return shown, err
+	}
+	shown.Load, err = ctl.StoreLoad(ctx, s)
 	return shown, err
 }
 

@@ -81,6 +81,8 @@ func (c *cli) listeningLine(h watch.Health) string {
 	switch {
 	case h.Mode == watch.Poll:
 		line = "listening by poll: " + counted(h.Polled, "mailbox") + " read in turn"
+	case h.Mode == watch.Auto && h.Why != "":
+		return "not listening: " + h.Why
 	case h.Mode == watch.Auto:
 		return "asking the source how it can be listened to"
 	case !h.ConnectedSince.IsZero():
@@ -89,9 +91,15 @@ func (c *cli) listeningLine(h watch.Health) string {
 	if h.Mode != watch.Poll {
 		line += fmt.Sprintf(", %s heard of, %d polled", counted(h.Listened, "mailbox"), h.Polled)
 	}
+	if h.Polled > 0 && h.PollEvery > 0 {
+		line += fmt.Sprintf(", every %s", span(h.PollEvery))
+	}
 	line += fmt.Sprintf("; %s in the last minute", counted(h.PerMinute, "event"))
 	if !h.LastEvent.IsZero() {
 		line += fmt.Sprintf(", the last %s (%s)", c.ago(h.LastEvent), h.LastKind)
+	}
+	if h.Mode != watch.Notify && h.Why != "" || h.Polled > 0 && h.Why != "" {
+		line += "; " + h.Why
 	}
 	return line
 }
@@ -113,6 +121,10 @@ func joined(a, b watch.Health) watch.Health {
 	a.Wanted += b.Wanted
 	a.Listened += b.Listened
 	a.Polled += b.Polled
+	a.PollEvery = max(a.PollEvery, b.PollEvery)
+	if b.Polled > 0 {
+		a.Why = b.Why
+	}
 	a.PerMinute += b.PerMinute
 	a.Events += b.Events
 	return a

@@ -17,6 +17,8 @@ type LinkOverview struct {
 	Next       Next       `json:"next"`
 	// Watchers are the listeners of the link, by shard.
 	Watchers []Watcher `json:"watchers"`
+	// Load says what bounds the load on the stores of the link below its settings.
+	Load []string `json:"load,omitempty"`
 	// Directory is how the link's directory stands; nil where it has none.
 	Directory *DirectoryOverview `json:"directory,omitempty"`
 }
@@ -88,6 +90,9 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 			if o.Next.RetryAt, err = c.nextRetry(ctx, s.Link.Name); err != nil {
 				return nil, err
 			}
+		}
+		if o.Load, err = c.loadLines(ctx, s.Link); err != nil {
+			return nil, err
 		}
 		if o.Directory, err = c.directoryOverview(ctx, s.Link); err != nil {
 			return nil, err

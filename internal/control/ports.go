@@ -6,6 +6,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/quota"
 )
 
 // Repository is what control needs of the database. Unknown names are a
@@ -19,6 +20,8 @@ type Repository interface {
 	Store(ctx context.Context, name string) (Store, error)
 	Stores(ctx context.Context) ([]Store, error)
 	RemoveStore(ctx context.Context, name string) error
+	// StoreLoad is what the processes learned of the load on a store.
+	StoreLoad(ctx context.Context, name string) (quota.Load, error)
 
 	AddLink(ctx context.Context, l Link) error
 	Link(ctx context.Context, name string) (Link, error)

@@ -33,6 +33,9 @@ type StoreEdit struct {
 	Greetings      *mailbox.Patterns
 	MinimumRelease *string
 	MaxConnections *int
+	MaxSessions    *int
+	MaxListings    *int
+	MaxLogins      *int
 	Events         *watch.Mode
 	IdleLimit      *int
 	PollEvery      *time.Duration
@@ -165,6 +168,9 @@ func (e StoreEdit) apply(s Store) Store {
 	set(&s.Greetings, e.Greetings)
 	set(&s.MinimumRelease, e.MinimumRelease)
 	set(&s.MaxConnections, e.MaxConnections)
+	set(&s.MaxSessions, e.MaxSessions)
+	set(&s.MaxListings, e.MaxListings)
+	set(&s.MaxLogins, e.MaxLogins)
 	set(&s.Events, e.Events)
 	set(&s.IdleLimit, e.IdleLimit)
 	set(&s.PollEvery, e.PollEvery)
@@ -226,6 +232,14 @@ func storeFaults(s Store) []error {
 	note(checkRelease(s.MinimumRelease))
 	if s.MaxConnections < 0 {
 		note(fmt.Errorf("max connections %d: want 0, for no bound, or more", s.MaxConnections))
+	}
+	for _, bound := range []struct {
+		name  string
+		value int
+	}{{"sessions", s.MaxSessions}, {"listings", s.MaxListings}, {"logins", s.MaxLogins}} {
+		if bound.value < 0 {
+			note(fmt.Errorf("max %s %d: want 0, for the default, or more", bound.name, bound.value))
+		}
 	}
 	return append(faults, eventFaults(s)...)
 }

@@ -46,8 +46,14 @@ type Store struct {
 	// accepts, compared by number ("2.3.19"); "" accepts every one.
 	MinimumRelease string `json:"minimum_release,omitempty"`
 	// MaxConnections is how many connections to the store all processes together
-	// hold at most; 0 is as many as they need.
+	// hold at most, those that listen included; 0 is no such bound. MaxSessions
+	// bounds those that do not listen, MaxListings lists of all mailboxes by one
+	// command at a time, MaxLogins logins per second; 0 is the default of
+	// quota.DefaultBounds.
 	MaxConnections int `json:"max_connections,omitempty"`
+	MaxSessions    int `json:"max_sessions,omitempty"`
+	MaxListings    int `json:"max_listings,omitempty"`
+	MaxLogins      int `json:"max_logins,omitempty"`
 	// Events is how the store is listened to, IdleLimit how many connections
 	// of one mailbox each that may take, and PollEvery how often is read what
 	// nobody hears of.
@@ -59,6 +65,14 @@ type Store struct {
 	// LoginsVersion is another one whenever log-ins of its mailboxes may be others:
 	// see DirectoryConfig.Logins.
 	LoginsVersion int64 `json:"-"`
+}
+
+// Bounds are the bounds of the load on the store; source is whether a link has it
+// as its source.
+func (s Store) Bounds(source bool) quota.Bounds {
+	set := quota.Bounds{Sessions: s.MaxSessions, Listings: s.MaxListings, Logins: s.MaxLogins,
+		Listeners: s.IdleLimit, Connections: s.MaxConnections}
+	return set.Or(quota.DefaultBounds(source))
 }
 
 // Link is a directed pair of stores.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/quota"
 	"mailmirror/internal/watch"
 )
 
@@ -18,6 +19,8 @@ type WatchRoster struct {
 	Numbers []mailbox.Number
 	// LastEvents tells when mailboxes last changed, of those that did.
 	LastEvents map[mailbox.Number]time.Time
+	// Load is what is known of the load that the source bears.
+	Load quota.Load
 }
 
 // Watcher is how the listeners of one shard of a link do.

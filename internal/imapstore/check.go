@@ -67,7 +67,7 @@ func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, 
 			return r, err
 		}
 	}
-	probe := &Store{opts: s.opts, tls: s.tls}
+	probe := &Store{opts: s.opts, tls: s.tls, gate: openGate{}}
 	probe.opts.Timeouts.Connect = min(s.opts.Timeouts.Connect, checkConnect)
 	if err := probe.checkSelf(ctx, &r, number == ""); err != nil {
 		return r, probe.explainCheck(ctx, err)

@@ -60,6 +60,9 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 // connect timeout. STARTTLS is done here and not by go-imap, whose TLS would
 // lie above the wire instead of below it.
 func (s *Store) reach(ctx context.Context) (*connection, error) {
+	if err := s.gate.Login(ctx); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
 	defer cancel()
@@ -74,6 +77,7 @@ func (s *Store) reach(ctx context.Context) (*connection, error) {
 	}
 	if err != nil {
 		_ = raw.Close()
+		s.noteFailure(err, nil)
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errNoGreeting) {
 			err = errors.Join(err, cause)
 		}

@@ -57,10 +57,14 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := s.rejected(number); err != nil {
+		return nil, err
+	}
 	c, err := s.reach(ctx)
 	if err != nil {
 		return nil, s.explainConnect(err)
 	}
+	began := time.Now()
 	c.link.timeouts.Read = min(c.link.timeouts.Read, opening)
 	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
 	e.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.ahead), c.link), earBuffer)
@@ -72,11 +76,11 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		if ctx.Err() != nil {
 			return nil, fault.New(fault.Transient, "log in to store "+s.opts.Name, ctx.Err(), "")
 		}
-		return nil, s.explainLogin(ctx, number, as, err, cause)
+		s.noteFailure(err, cause)
+		return nil, s.noteRejection(number, s.explainLogin(ctx, number, as, err, cause))
 	}
-	if number != "" {
-		s.noteActed()
-	}
+	e.link.onEnd(s.gate.LoggedIn(c.took + time.Since(began)))
+	s.accepted(number)
 	if err := e.askNamespaces(); err != nil {
 		e.close()
 		return nil, e.classify("ask for the namespace", err)

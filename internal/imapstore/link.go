@@ -48,6 +48,7 @@ type link struct {
 	writing time.Time   // start of the write under way; zero where none is
 	ending  *time.Timer // kills the link at the end of the lease
 	dead    chan struct{}
+	closed  func() // called once when the link ends; nil before the login
 
 	in, out atomic.Int64 // bytes, as the network carried them above TLS
 }
@@ -185,6 +186,27 @@ func (l *link) hurry() {
 	l.timeouts.Write = 50 * time.Millisecond
 }
 
+// patient sets how long the server may be silent that owes an answer.
+func (l *link) patient(silence time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timeouts.Read = silence
+	if l.err == nil {
+		l.armRead()
+	}
+}
+
+// onEnd has closed called once when the link ends.
+func (l *link) onEnd(closed func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		closed()
+		return
+	}
+	l.closed = closed
+}
+
 // fail kills the link with err, unless it is dead already, and returns the
 // error that it died of. The reset makes the kernel drop what it still holds:
 // neither the rest of a literal nor its end may reach the server any more.
@@ -204,6 +226,9 @@ func (l *link) fail(err error) error {
 	}
 	_ = l.raw.Close()
 	close(l.dead)
+	if l.closed != nil {
+		l.closed()
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,18 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 	}
 }
 
+// backgroundGate lets lists of all mailboxes go on after their callers.
+type backgroundGate struct {
+	openGate
+
+	process context.Context //nolint:containedctx // of what outlives its callers
+	group   *sync.WaitGroup
+}
+
+func (g backgroundGate) Go(_ context.Context, f func(context.Context)) {
+	g.group.Go(func() { f(g.process) })
+}
+
 // TestHalfOpenIsNoticedWithinAMinute lets a server fall silent, and nothing say
 // why, as it is when it, or the way to it, is gone. With the timeouts as they are
 // by default the listener has to know within a minute of the last sign of life,
@@ -206,6 +219,11 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 						<-over
 					})
 					store.opts.Timeouts = Timeouts{}.withDefaults()
+					process, end := context.WithCancel(t.Context())
+					var group sync.WaitGroup
+					defer group.Wait()
+					defer end()
+					store.gate = backgroundGate{process: process, group: &group}
 					err := c.listen(t.Context(), store)
 					noticed := time.Now()
 					close(over)

@@ -45,6 +45,9 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := s.rejected(number); err != nil {
+		return nil, err
+	}
 	c, err := s.connect(ctx)
 	if err != nil {
 		return nil, s.explainConnect(err)
@@ -56,12 +59,12 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 	if err := s.authenticate(c, login); err != nil {
 		cause := c.wire.cause()
 		_ = session.Close()
-		return nil, s.explainLogin(ctx, number, login, err, cause)
+		s.noteFailure(err, cause)
+		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
 	c.login = time.Since(began)
-	if number != "" {
-		s.noteActed()
-	}
+	c.link.onEnd(s.gate.LoggedIn(c.took + c.login))
+	s.accepted(number)
 	if err := session.start(ctx); err != nil {
 		_ = session.Close()
 		return nil, err
@@ -171,12 +174,6 @@ func named(number mailbox.Number, login string) string {
 	return string(number) + " (log-in " + printable(login) + ")"
 }
 
-func (s *Store) noteActed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lastActed = time.Now()
-}
-
 func (s *Store) actedLately() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,6 +210,10 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
 	}
 	self, serr := s.open(ctx, "")
+	if errors.Is(serr, errCredentials) && s.hasActed() {
+		// The trusted account acts for others and never logs in by itself.
+		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
+	}
 	if serr == nil {
 		_ = self.Close()
 		return fault.New(fault.Config, op, errNoRight,

@@ -24,6 +24,7 @@ type notifier struct {
 	owners  owners
 	// spelled is how the store spells the owner of each mailbox that is heard of.
 	spelled map[mailbox.Number]string
+	shown   int // mailboxes that the last list showed
 	// last is what was told of each folder, by its name as it is spelled: an
 	// event tells only some of the counters.
 	last  map[string]mailbox.Counters
@@ -46,14 +47,24 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 		e.close()
 		return nil, unsupported{why}
 	}
-	// A server may be long about listing everybody's mailboxes for the first time.
-	e.link.timeouts.Read = s.opts.Timeouts.Read
+	// The first list may take long, and has to come on this connection.
+	done, err := s.gate.Listing(ctx, false)
+	if err != nil {
+		e.close()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil, unsupported{err.Error()}
+		}
+		return nil, e.classify("list all mailboxes to listen by NOTIFY", err)
+	}
+	e.link.patient(listingSilence)
 	stop := e.link.bind(ctx)
 	defer stop()
 	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{},
 		spelled: map[mailbox.Number]string{}}
 	n.space, _ = e.ns.ofOthers()
-	if err := n.begin(numbers); err != nil {
+	err = n.begin(numbers)
+	done(n.shown, err == nil || e.link.cause() == nil)
+	if err != nil {
 		err = e.classify("listen by NOTIFY", err)
 		e.close()
 		return nil, err
@@ -115,6 +126,7 @@ func (n *notifier) list() (map[mailbox.Number][]mailbox.Folder, []*found, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	n.shown = countMailboxes(n.space, all)
 	for _, f := range all {
 		if owner, _, ok := n.owners.split(n.space, f.decoded); ok {
 			n.spelled[n.owners[owner]] = owner
@@ -303,9 +315,7 @@ func (n *notifier) owner(name string) (mailbox.Number, mailbox.FolderName, bool)
 func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error)) error {
 	const page = 1000
 	for part := range slices.Chunk(numbers, page) {
-		seen, err := within(ctx, pollPage, func(ctx context.Context) (map[mailbox.Number][]mailbox.Folder, error) {
-			return s.Overview(ctx, part)
-		})
+		seen, err := s.Overview(ctx, part)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			if ctx.Err() != nil || !fault.Is(err, fault.Config) {
 				return err
@@ -330,12 +340,9 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 	return nil
 }
 
-// How long reading in turn may take, for a page of mailboxes by an overview and
-// for one by itself: a connection that is half open is noticed by it.
-const (
-	pollPage = 50 * time.Second
-	pollOne  = 20 * time.Second
-)
+// pollOne is how long reading one mailbox in turn may take: a connection that is
+// half open is noticed by it.
+const pollOne = 20 * time.Second
 
 func within[T any](ctx context.Context, limit time.Duration, read func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)

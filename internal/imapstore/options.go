@@ -61,6 +61,9 @@ type Timeouts struct {
 	// minutes after which an IDLE has to be renewed (RFC 2177).
 	Quiet  time.Duration // default 25 s
 	Answer time.Duration // default 20 s
+	// Listing is how long Overview waits for a list of all mailboxes, which then
+	// goes on without it.
+	Listing time.Duration // default 20 s
 }
 
 // Options describes one store.
@@ -77,6 +80,8 @@ type Options struct {
 	Logins   Logins
 	Timeouts Timeouts
 	Logger   *slog.Logger
+	// Gate bounds the load on the store; nil bounds nothing.
+	Gate Gate
 
 	// Dial replaces net.Dialer.DialContext, for tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -87,6 +92,7 @@ type Options struct {
 type Store struct {
 	opts Options
 	tls  *tls.Config
+	gate Gate
 
 	mu sync.Mutex
 	// personal is asked once and then believed of every mailbox: asking again
@@ -97,6 +103,10 @@ type Store struct {
 	overviewLearned time.Time
 	overviewOffered bool
 	overviewSize    int
+	nextCensus      *census // that has not begun; nil if there is none
+	// self and all say until when a login is not tried that the server rejected:
+	// that of the trusted account by itself, and that for any mailbox.
+	self, all rejection
 	// lastActed is when the trusted account last acted for a mailbox.
 	lastActed time.Time
 }
@@ -123,7 +133,10 @@ func New(opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts}
+	s := &Store{opts: opts, gate: opts.Gate}
+	if s.gate == nil {
+		s.gate = openGate{}
+	}
 	if opts.Security != SecurityNone {
 		conf, err := tlsConfig(opts)
 		if err != nil {
@@ -149,6 +162,9 @@ func (t Timeouts) withDefaults() Timeouts {
 	}
 	if t.Answer == 0 {
 		t.Answer = 20 * time.Second
+	}
+	if t.Listing == 0 {
+		t.Listing = listingPatience
 	}
 	return t
 }

@@ -65,23 +65,14 @@ func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mai
 			return nil, err
 		}
 	}
+	if err := s.gate.WorthListing(ctx, len(numbers)); err != nil {
+		return nil, err
+	}
 	wanted := s.ownersOf(numbers)
-	session, err := s.open(ctx, "")
+	ns, folders, err := s.listAll(ctx, len(numbers))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = session.Close() }()
-	ns, ok := session.overviewNamespace()
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	folders, err := session.overview(ctx, ns, ofNamespace(len(numbers)))
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	s.overviewSize = countMailboxes(ns, folders)
-	s.mu.Unlock()
 	return groupByMailbox(ns, wanted, folders), nil
 }
 

@@ -10,8 +10,79 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/quota"
 	"mailmirror/internal/throttle"
 )
+
+var (
+	sessions  = throttle.Key{Store: "prod", Kind: quota.Sessions}
+	listeners = throttle.Key{Store: "prod", Kind: quota.Listeners}
+	listings  = throttle.Key{Store: "prod", Kind: quota.Listings}
+)
+
+// TestKindsOfLoad: each kind has its own bound; listeners get half of what the
+// server is known to take, and a list that nobody ended blocks the next one.
+func TestKindsOfLoad(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	claim := func(holder string, ttl time.Duration, claims ...throttle.Claim) map[throttle.Key]throttle.Grant {
+		t.Helper()
+		grants, err := s.ShareLoad(t.Context(), holder, claims, ttl)
+		must(t, err)
+		return grants
+	}
+	all := claim("a", time.Hour, throttle.Claim{Key: listings, Wanted: 3}, throttle.Claim{Key: listeners, Wanted: 4},
+		throttle.Claim{Key: sessions, Wanted: 99})
+	if all[listings].Held != 1 || all[listeners].Held != 4 || all[sessions].Held != 20 {
+		t.Errorf("got %+v", all)
+	}
+	if g := claim("b", time.Hour, throttle.Claim{Key: listings, Wanted: 1})[listings]; g.Held != 0 || g.Refused != "" {
+		t.Errorf("beside a list of another's it got %+v", g)
+	}
+	// The server refused a connection while 4 of these were open.
+	claim("a", time.Hour, throttle.Claim{Key: listeners, InUse: 4, Wanted: 4}, throttle.Claim{Key: sessions, InUse: 1, Wanted: 9, Seen: throttle.Seen{Refused: 4}})
+	load, err := s.StoreLoad(t.Context(), "prod")
+	must(t, err)
+	if load.Capacity != 2 || load.Refused != 4 {
+		t.Errorf("learned %+v", load)
+	}
+	if g := claim("a", time.Hour, throttle.Claim{Key: listeners, InUse: 1, Wanted: 4}, throttle.Claim{Key: sessions, InUse: 0, Wanted: 9}); g[listeners].Held != 1 || g[sessions].Held != 1 {
+		t.Errorf("with a capacity of 2 it got %+v", g)
+	}
+	// The process that lists dies.
+	claim("a", -time.Second, throttle.Claim{Key: listings, InUse: 1, Wanted: 1})
+	if g := claim("b", time.Hour, throttle.Claim{Key: listings, Wanted: 1})[listings]; g.Held != 0 || g.Refused == "" {
+		t.Errorf("after a list without an end it got %+v", g)
+	}
+	claim("b", time.Hour, throttle.Claim{Key: sessions, Wanted: 1, Seen: throttle.Seen{Listing: time.Second, Listed: 9}})
+	if g := claim("b", time.Hour, throttle.Claim{Key: listings, Wanted: 1})[listings]; g.Held != 1 {
+		t.Errorf("after a complete list it got %+v", g)
+	}
+	claim("b", time.Hour, throttle.Claim{Key: listings, InUse: 0, Wanted: 0, Seen: throttle.Seen{Abandoned: time.Minute}})
+	if g := claim("b", time.Hour, throttle.Claim{Key: listings, Wanted: 1})[listings]; g.Held != 0 || g.Refused == "" {
+		t.Errorf("after a list that was broken off it got %+v", g)
+	}
+	if source, err := s.IsSource(t.Context(), "prod"); err != nil || !source {
+		t.Errorf("prod is a source: %t, %v", source, err)
+	}
+}
+
+// TestReserveLogins gives the time of a store's logins away once.
+func TestReserveLogins(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	for range 3 {
+		_, err := s.ReserveLogins(t.Context(), "prod", time.Hour)
+		must(t, err)
+	}
+	wait, err := s.ReserveLogins(t.Context(), "prod", time.Hour)
+	if err != nil || wait < 2*time.Hour || wait > 3*time.Hour {
+		t.Errorf("the fourth hour begins after %s, %v", wait, err)
+	}
+	if _, err := s.ReserveLogins(t.Context(), "none", time.Hour); !fault.Is(err, fault.Config) && !fault.Is(err, fault.NotFound) {
+		t.Errorf("of a store that is none: %v", err)
+	}
+}
 
 // TestConnectionShares: processes that ask at once are never given more than the
 // bound together, and what a dead one held comes back.
@@ -35,13 +106,13 @@ func TestConnectionShares(t *testing.T) {
 			inUse := 0
 			for range 60 {
 				wanted := inUse + rng.IntN(4)
-				grants, err := s.ShareConnections(t.Context(), holder, []throttle.Claim{{Store: "prod", InUse: inUse, Wanted: wanted}}, time.Minute)
+				grants, err := s.ShareLoad(t.Context(), holder, []throttle.Claim{{Key: sessions, InUse: inUse, Wanted: wanted}}, time.Minute)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				// What it uses from now on may be what it was granted and no more.
-				inUse = rng.IntN(grants["prod"].Held + 1)
+				inUse = rng.IntN(grants[sessions].Held + 1)
 				mu.Lock()
 				held[holder] = inUse
 				sum := 0
@@ -58,15 +129,15 @@ func TestConnectionShares(t *testing.T) {
 	all.Wait()
 
 	for p := range 4 {
-		must(t, s.LeaveConnections(t.Context(), fmt.Sprint("process ", p)))
+		must(t, s.LeaveLoad(t.Context(), fmt.Sprint("process ", p)))
 	}
 	share := func(holder string, inUse, wanted int, ttl time.Duration) throttle.Grant {
 		t.Helper()
-		grants, err := s.ShareConnections(t.Context(), holder, []throttle.Claim{{Store: "prod", InUse: inUse, Wanted: wanted}}, ttl)
+		grants, err := s.ShareLoad(t.Context(), holder, []throttle.Claim{{Key: sessions, InUse: inUse, Wanted: wanted}}, ttl)
 		must(t, err)
-		return grants["prod"]
+		return grants[sessions]
 	}
-	if g := share("dead", 0, 9, time.Hour); g != (throttle.Grant{Most: most, Held: most}) {
+	if g := share("dead", 0, 9, time.Hour); g != (throttle.Grant{Held: most}) {
 		t.Errorf("alone it got %+v", g)
 	}
 	if g := share("heir", 0, 9, time.Hour); g.Held != 0 {
@@ -81,10 +152,15 @@ func TestConnectionShares(t *testing.T) {
 	}
 	store.MaxConnections = 0
 	must(t, s.UpdateStore(t.Context(), store))
-	if g := share("heir", 3, 9, time.Hour); g != (throttle.Grant{Held: 9}) {
-		t.Errorf("without a bound it got %+v", g)
+	if g := share("heir", 3, 50, time.Hour); g != (throttle.Grant{Held: 20}) {
+		t.Errorf("by the default of a source it got %+v", g)
 	}
-	grants, err := s.ShareConnections(t.Context(), "heir", []throttle.Claim{{Store: "none", Wanted: 1}}, time.Hour)
+	store.MaxSessions = 30
+	must(t, s.UpdateStore(t.Context(), store))
+	if g := share("heir", 3, 50, time.Hour); g != (throttle.Grant{Held: 30}) {
+		t.Errorf("by the store's own bound it got %+v", g)
+	}
+	grants, err := s.ShareLoad(t.Context(), "heir", []throttle.Claim{{Key: throttle.Key{Store: "none", Kind: quota.Sessions}, Wanted: 1}}, time.Hour)
 	if err != nil || len(grants) != 0 {
 		t.Errorf("of a store that is gone: %v, %v", grants, err)
 	}

@@ -25,6 +25,7 @@ func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
+		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
 		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 	})
 	if violates(err, uniqueViolation, "") {
@@ -43,6 +44,7 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
+		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
 		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 	})
 	if err == nil && n == 0 {
@@ -169,7 +171,8 @@ func storeOf(row sqlcgen.Store) control.Store {
 		Name: row.Name, IMAPAddress: row.ImapAddress, Security: control.Security(row.ImapSecurity), CAFile: row.CaFile,
 		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
 		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
-		MaxConnections: int(row.MaxConnections), Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
+		MaxConnections: int(row.MaxConnections), MaxSessions: int(row.MaxSessions), MaxListings: int(row.MaxListings), MaxLogins: int(row.MaxLogins),
+		Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, LoginsVersion: row.LoginsVersion,
 	}
 }

@@ -32,6 +32,9 @@ func (s *Store) WatchRoster(ctx context.Context, link string) (control.WatchRost
 	if r.Source, err = s.Store(ctx, r.Link.Source); err != nil {
 		return r, err
 	}
+	if r.Load, err = s.StoreLoad(ctx, r.Link.Source); err != nil {
+		return r, err
+	}
 	shards, err := s.q.WatchShards(ctx, link)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return r, classify(op, err)
@@ -141,7 +144,7 @@ func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker 
 		Connections: int64(h.Connections), Wanted: int64(h.Wanted), ConnectedSince: orNull(h.ConnectedSince),
 		Listened: int64(h.Listened), Polled: int64(h.Polled), Events: h.Events, PerMinute: int64(h.PerMinute),
 		LastEventAt: orNull(h.LastEvent), LastKind: string(h.LastKind), Unannounced: h.Unannounced,
-		Trouble: plain(h.Trouble), Hint: plain(h.Hint),
+		Trouble: plain(h.Trouble), Hint: plain(h.Hint), PollEvery: h.PollEvery,
 	}))
 }
 
@@ -156,7 +159,7 @@ func (s *Store) Watchers(ctx context.Context, link string) ([]control.Watcher, e
 				Mode: watch.Mode(row.Mode), Why: row.Why, Connections: int(row.Connections), Wanted: int(row.Wanted),
 				ConnectedSince: orZero(row.ConnectedSince), Listened: int(row.Listened), Polled: int(row.Polled),
 				Events: row.Events, PerMinute: int(row.PerMinute), LastEvent: orZero(row.LastEventAt),
-				LastKind: watch.Kind(row.LastKind), Unannounced: row.Unannounced, Trouble: row.Trouble, Hint: row.Hint,
+				LastKind: watch.Kind(row.LastKind), Unannounced: row.Unannounced, Trouble: row.Trouble, Hint: row.Hint, PollEvery: row.PollEvery,
 			},
 		}
 	}

@@ -33,10 +33,11 @@ const (
 // Limiter bounds what this process copies of a link, together with the others.
 // It is safe for concurrent use.
 type Limiter struct {
-	pace      Pace
-	clock     Clock
-	link      string
-	bandwidth quota.Bandwidth
+	pace        Pace
+	clock       Clock
+	link        string
+	bandwidth   quota.Bandwidth
+	least, most int64 // bounds of a block
 	// turn is held by whoever reserves, and guards left.
 	turn chan struct{}
 	left int64 // bytes that are reserved and not used
@@ -44,7 +45,14 @@ type Limiter struct {
 
 // NewLimiter returns the limiter of a link.
 func NewLimiter(pace Pace, clock Clock, link string, bandwidth quota.Bandwidth) *Limiter {
-	return &Limiter{pace: pace, clock: clock, link: link, bandwidth: bandwidth, turn: make(chan struct{}, 1)}
+	return &Limiter{pace: pace, clock: clock, link: link, bandwidth: bandwidth, least: leastSize, most: mostSize, turn: make(chan struct{}, 1)}
+}
+
+// NewLogins returns what bounds the logins to a store, together with the other
+// processes: Wait waits until so many logins more may begin.
+func NewLogins(pace Pace, clock Clock, store string, perSecond int) *Limiter {
+	return &Limiter{pace: pace, clock: clock, link: store, bandwidth: quota.Bandwidth{Rate: quota.Rate(perSecond)},
+		least: 1, most: max(int64(perSecond)/4, 1), turn: make(chan struct{}, 1)}
 }
 
 // Wait waits until n more bytes may be copied.
@@ -61,7 +69,7 @@ func (l *Limiter) Wait(ctx context.Context, n int) error {
 		return nil
 	}
 	for l.left < int64(n) {
-		block := min(max(rate*int64(blockTime)/int64(time.Second), leastSize), mostSize)
+		block := min(max(rate*int64(blockTime)/int64(time.Second), l.least), l.most)
 		wait, err := l.pace.ReserveBandwidth(ctx, l.link, span(block, rate))
 		if err != nil {
 			return err

@@ -8,19 +8,28 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// Admitted returns a source that opens a connection only once admit lets it, and
-// says when it is closed: listening counts among the connections that a store
-// allows, like everything else. A nil admit lets everything through.
-func Admitted(s Source, admit func(context.Context) (leave func(), err error)) Source {
-	if admit == nil {
-		return s
+// Admit waits until a connection may be opened. leave is to be called when it is
+// closed.
+type Admit func(context.Context) (leave func(), err error)
+
+// Admitted returns a source that opens a connection only if it may: listen admits
+// those that stay open, read those that read mailboxes in turn. nil lets
+// everything through.
+func Admitted(s Source, listen, read Admit) Source {
+	return admitted{s, listen.orOpen(), read.orOpen()}
+}
+
+func (a Admit) orOpen() Admit {
+	if a == nil {
+		return func(context.Context) (func(), error) { return func() {}, nil }
 	}
-	return admitted{s, admit}
+	return a
 }
 
 type admitted struct {
 	source Source
-	admit  func(context.Context) (func(), error)
+	admit  Admit
+	read   Admit
 }
 
 // Offer implements Source.
@@ -45,7 +54,7 @@ func (a admitted) Idle(ctx context.Context, number mailbox.Number, review time.D
 
 // Poll implements Source. It has one connection open at a time.
 func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error)) error {
-	leave, err := a.admit(ctx)
+	leave, err := a.read(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,8 +15,26 @@ func (w *Watcher) restart(ctx context.Context) {
 	w.stopAll()
 	w.door = newDoor()
 	if w.plan.Mode != Auto {
-		w.choose(w.plan.Mode, "as configured")
+		w.choose(w.plan.Mode, cmp.Or(w.plan.Why, "as configured"))
 		w.follow(ctx)
+		return
+	}
+	w.askOffer(ctx)
+}
+
+// noMailbox is what a shard without mailboxes waits for.
+const noMailbox = "there is no mailbox to listen for yet"
+
+// askOffer asks the store how it can be listened to. Without a mailbox nobody
+// asks: there is nothing to listen for, and a trusted account that may not log in
+// by itself could not be asked.
+func (w *Watcher) askOffer(ctx context.Context) {
+	if w.ask != nil {
+		w.ask()
+		w.ask = nil
+	}
+	if len(w.plan.Numbers) == 0 {
+		w.choose(Auto, noMailbox)
 		return
 	}
 	w.choose(Auto, "")
@@ -54,13 +73,18 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 	}
 	switch {
 	case m.offer != "":
-		w.choose(m.offer, m.why)
+		w.ask = nil
+		why := m.why
+		if w.plan.Why != "" {
+			why += "; " + w.plan.Why
+		}
+		w.choose(m.offer, why)
 		w.follow(ctx)
 	case m.none != nil && w.chosen() == Idle:
 		w.choose(Poll, "the store has no IDLE")
 		w.follow(ctx)
 	case m.none != nil && w.plan.Mode == Auto:
-		w.choose(Idle, "the store has no NOTIFY after all")
+		w.choose(Idle, "not by notify: "+m.none.Error())
 		w.stop(&w.trunk)
 		w.follow(ctx)
 	case m.none != nil:
@@ -70,6 +94,7 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 		w.arrange(ctx)
 	default:
 		w.stop(&w.old)
+		w.slow = ""
 		w.arrange(ctx)
 	}
 }
@@ -77,6 +102,9 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 // follow makes the connections those of the plan's mailboxes. One that hears of
 // all is replaced by another, which listens before the old one is dropped.
 func (w *Watcher) follow(ctx context.Context) {
+	if w.chosen() == Auto && w.ask == nil {
+		w.askOffer(ctx)
+	}
 	if w.chosen() == Notify {
 		w.stop(&w.old)
 		w.old, w.trunk = w.trunk, nil
@@ -102,13 +130,13 @@ func (w *Watcher) arrange(ctx context.Context) {
 	if mode == Notify && w.trunk != nil {
 		heard, rest, known = w.trunk.hears(rest)
 	}
-	if !known {
+	if !known && w.slow == "" {
 		// Until then nobody is listened to or read in turn by itself: that begins
 		// with a reading of everything anyway.
 		rest = nil
 	}
 	var own []mailbox.Number
-	if mode == Idle || mode == Notify && w.plan.Mode == Auto {
+	if mode == Idle || mode == Notify && w.plan.Mode == Auto && known {
 		own, rest = mostActive(rest, w.plan.LastEvents, w.plan.IdleLimit)
 	}
 	wanted := make(map[mailbox.Number]bool, len(own))
@@ -128,6 +156,24 @@ func (w *Watcher) arrange(ctx context.Context) {
 		w.poll = w.startPoll(ctx)
 	}
 	w.poll.set(rest, heard, w.plan)
+}
+
+// patience is how long nobody is read in turn while the connection of NOTIFY is
+// not open yet: the store may be listing all mailboxes.
+const patience = 40 * time.Second
+
+// lookAfterTrunk has mailboxes read in turn while the connection of NOTIFY takes
+// long to open.
+func (w *Watcher) lookAfterTrunk(ctx context.Context, now time.Time) {
+	if w.slow != "" || w.chosen() != Notify || w.trunk == nil || now.Sub(w.trunk.begun) < patience {
+		return
+	}
+	if _, _, known := w.trunk.hears(nil); known {
+		return
+	}
+	w.slow = "the store has been preparing notify since " + w.trunk.begun.UTC().Format("15:04:05 MST") +
+		" (it lists all mailboxes first); until it is ready each mailbox is read in turn"
+	w.arrange(ctx)
 }
 
 // askAgain makes the one connection anew where it does not hear of every

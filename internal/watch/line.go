@@ -17,6 +17,7 @@ import (
 // listens, and connects again, until it is cancelled.
 type line struct {
 	cancel context.CancelFunc
+	begun  time.Time
 
 	mu    sync.Mutex
 	conn  Conn // nil while there is none
@@ -35,7 +36,7 @@ const lasting = 5 * time.Second
 // start runs a line. opened is told of every attempt's end; false gives up.
 func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn, error), opened func(Conn, error) bool) *line {
 	ctx, cancel := context.WithCancel(parent)
-	l := &line{cancel: cancel}
+	l := &line{cancel: cancel, begun: time.Now()}
 	door := w.door
 	w.group.Go(func() {
 		defer cancel()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/quota"
 )
 
 // reviewEvery is how often mailboxes are read that a connection hears of, at
@@ -25,6 +26,8 @@ type poller struct {
 	fresh   map[mailbox.Number]bool // not read since they are here
 	last    time.Time               // when something was read
 	reviews time.Time               // when heard were last read
+	// took is how long the last reading of rest took, reviewTook that of heard.
+	took, reviewTook time.Duration
 }
 
 func (w *Watcher) startPoll(parent context.Context) *poller {
@@ -35,12 +38,7 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 		defer cancel()
 		for {
 			w.pollOnce(ctx, door, p)
-			p.mu.Lock()
-			every := p.plan.PollEvery
-			p.mu.Unlock()
-			if every <= 0 {
-				every = time.Minute
-			}
+			every := p.interval()
 			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every))
 			timer := time.NewTimer(every)
 			select {
@@ -73,6 +71,26 @@ func (p *poller) set(rest, heard []mailbox.Number, plan Plan) {
 	}
 }
 
+// interval is how long to wait between two readings: as configured, or longer if
+// reading would take more than a part of the time.
+func (p *poller) interval() time.Duration {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.every()
+}
+
+// every is interval with mu held.
+func (p *poller) every() time.Duration {
+	configured := p.plan.PollEvery
+	if configured <= 0 {
+		configured = time.Minute
+	}
+	return quota.PollEvery(configured, p.took)
+}
+
 func (p *poller) count() int {
 	if p == nil {
 		return 0
@@ -89,7 +107,7 @@ func (p *poller) reached(since time.Time) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.last.After(since.Add(-2 * p.plan.PollEvery))
+	return p.last.After(since.Add(-2 * p.every()))
 }
 
 // pollOnce reads what is due, once.
@@ -101,7 +119,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	}
 	plan, rest := p.plan, p.rest
 	var heard []mailbox.Number
-	if time.Since(p.reviews) >= max(reviewEvery, plan.PollEvery) {
+	if time.Since(p.reviews) >= quota.PollEvery(max(reviewEvery, plan.PollEvery), p.reviewTook) {
 		heard = p.heard
 	}
 	p.mu.Unlock()
@@ -112,9 +130,12 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	for _, n := range heard {
 		listenedTo[n] = true
 	}
+	var took time.Duration
 	for len(rest)+len(heard) > 0 && ctx.Err() == nil {
 		all := append(append([]mailbox.Number(nil), rest...), heard...)
 		_, err := door.through(ctx, func() error {
+			began := time.Now()
+			defer func() { took = time.Since(began) }()
 			return plan.Source.Poll(ctx, all, func(r Report) {
 				p.mu.Lock()
 				r.Resumed = p.fresh[r.Number]
@@ -142,8 +163,12 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	}
 	p.mu.Lock()
 	p.last = time.Now()
-	if len(heard) > 0 {
-		p.reviews = p.last
+	// What a reading of both takes is shared out by their numbers.
+	if n := len(rest) + len(heard); n > 0 {
+		p.took = took * time.Duration(len(rest)) / time.Duration(n)
+		if len(heard) > 0 {
+			p.reviews, p.reviewTook = p.last, took*time.Duration(len(heard))/time.Duration(n)
+		}
 	}
 	p.mu.Unlock()
 	if len(rest) > 0 {

@@ -44,7 +44,10 @@ type Plan struct {
 	// the link should have another number of shards.
 	Gone, Reshard bool
 
-	Mode      Mode
+	Mode Mode
+	// Why says why the store is listened to in less of a way than it offers, "" if
+	// it is not.
+	Why       string
 	IdleLimit int           // connections of Idle in this shard
 	PollEvery time.Duration // also how often what Idle does not hear is read
 	Greetings mailbox.Patterns
@@ -101,10 +104,13 @@ type Health struct {
 	ConnectedSince time.Time `json:"connected_since,omitzero"`
 	Listened       int       `json:"listened"`
 	Polled         int       `json:"polled"`
-	Events         int64     `json:"events"`
-	PerMinute      int       `json:"events_per_minute"`
-	LastEvent      time.Time `json:"last_event,omitzero"`
-	LastKind       Kind      `json:"last_kind,omitempty"`
+	// PollEvery is how often all of Polled are read: as configured, or less often if
+	// that costs too much.
+	PollEvery time.Duration `json:"poll_every_ns,omitempty"`
+	Events    int64         `json:"events"`
+	PerMinute int           `json:"events_per_minute"`
+	LastEvent time.Time     `json:"last_event,omitzero"`
+	LastKind  Kind          `json:"last_kind,omitempty"`
 	// Unannounced counts changes that were found by reading while a connection
 	// should have heard of them.
 	Unannounced int64  `json:"unannounced,omitempty"`

@@ -87,6 +87,7 @@ type Watcher struct {
 	poll  *poller
 	told  chan message
 	seen  time.Time // when something was last reached
+	slow  string    // why mailboxes are read in turn until trunk is open; "" if they are not
 	// again is when mailboxes that trunk does not hear of are asked for once
 	// more, misses how often that was in vain.
 	again  time.Time
@@ -319,6 +320,10 @@ func (w *Watcher) look(ctx context.Context) error {
 	w.mu.Lock()
 	w.state.connections(open, wanted, listened, polled, now)
 	h := w.state.health(now)
+	h.PollEvery = w.poll.interval()
+	if w.slow != "" {
+		h.Why = w.slow
+	}
 	w.mu.Unlock()
 	w.opts.Beat(h)
 	if w.state.saveDue(now, h) {
@@ -326,6 +331,7 @@ func (w *Watcher) look(ctx context.Context) error {
 			w.opts.Logger.DebugContext(ctx, "health not saved", "error", err.Error())
 		}
 	}
+	w.lookAfterTrunk(ctx, now)
 	w.askAgain(ctx, now)
 	if now.Sub(w.seen) > w.opts.Handover {
 		return fault.New(fault.Transient, "listen for changes", errors.New("the store was out of reach for "+w.opts.Handover.String()), h.Hint)

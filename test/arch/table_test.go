@@ -71,7 +71,7 @@ var table = map[string]row{
 		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
 	"internal/throttle": {layer: orchestration, inside: []string{"internal/quota"},
 		never: []string{imap, postgres, temporal}},
-	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault"},
+	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault", "internal/quota"},
 		never: []string{imap, postgres, temporal}},
 	"activities": {layer: orchestration,
 		inside:  append([]string{"internal/control", "internal/watch"}, purePackages...),

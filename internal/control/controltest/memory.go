@@ -15,6 +15,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/quota"
 )
 
 // Memory is a control.Repository. Its maps may be filled before it is used.
@@ -48,6 +49,9 @@ func NewMemory(now func() time.Time) *Memory {
 		suspension: control.Suspension{State: control.Running, Epoch: 1}, specs: map[string]control.ScheduleSpec{},
 	}
 }
+
+// StoreLoad implements control.Repository: nothing was learned.
+func (m *Memory) StoreLoad(context.Context, string) (quota.Load, error) { return quota.Load{}, nil }
 
 // PutMailbox sets the state of a mailbox.
 func (m *Memory) PutMailbox(b control.Mailbox) {

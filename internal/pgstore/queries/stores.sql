@@ -1,14 +1,15 @@
 -- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release, max_connections, events, idle_limit, poll_every)
+    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every)
 VALUES (@name, @imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
-    @greetings, @minimum_release, @max_connections, @events, @idle_limit, @poll_every);
+    @greetings, @minimum_release, @max_connections, @max_sessions, @max_listings, @max_logins, @events, @idle_limit, @poll_every);
 
 -- name: UpdateStore :execrows
 UPDATE stores
 SET imap_address = @imap_address, imap_security = @imap_security, ca_file = @ca_file, login = @login,
     separator = @separator, trusted_name = @trusted_name, sealed_password = @sealed_password,
     greetings = @greetings, minimum_release = @minimum_release, max_connections = @max_connections,
+    max_sessions = @max_sessions, max_listings = @max_listings, max_logins = @max_logins,
     events = @events, idle_limit = @idle_limit, poll_every = @poll_every, updated_at = now()
 WHERE name = @name;
 

@@ -59,9 +59,9 @@ DELETE FROM watchers w WHERE w.link = @link AND w.shard >= @shards;
 
 -- name: SaveWatcher :exec
 INSERT INTO watchers (link, shard, worker, mode, why, connections, wanted, connected_since, listened, polled, events,
-    per_minute, last_event_at, last_kind, unannounced, trouble, hint, updated_at)
+    per_minute, last_event_at, last_kind, unannounced, trouble, hint, poll_every, updated_at)
 SELECT l.name, @shard, @worker, @mode, @why, @connections, @wanted, sqlc.narg(connected_since), @listened, @polled, @events,
-    @per_minute, sqlc.narg(last_event_at), @last_kind, @unannounced, @trouble, @hint, clock_timestamp()
+    @per_minute, sqlc.narg(last_event_at), @last_kind, @unannounced, @trouble, @hint, @poll_every, clock_timestamp()
 FROM links l WHERE l.name = @link
 ON CONFLICT (link, shard) DO UPDATE
 SET worker = excluded.worker, mode = excluded.mode, why = excluded.why, connections = excluded.connections,
@@ -69,7 +69,7 @@ SET worker = excluded.worker, mode = excluded.mode, why = excluded.why, connecti
     polled = excluded.polled, events = excluded.events, per_minute = excluded.per_minute,
     last_event_at = coalesce(excluded.last_event_at, watchers.last_event_at),
     last_kind = coalesce(nullif(excluded.last_kind, ''), watchers.last_kind),
-    unannounced = excluded.unannounced, trouble = excluded.trouble, hint = excluded.hint, updated_at = excluded.updated_at;
+    unannounced = excluded.unannounced, trouble = excluded.trouble, hint = excluded.hint, poll_every = excluded.poll_every, updated_at = excluded.updated_at;
 
 -- ListWatchers gives the shards of a link, of every link where it is empty.
 -- name: ListWatchers :many

@@ -10,11 +10,88 @@ import (
 	"time"
 )
 
-const ConnectionShares = `-- name: ConnectionShares :many
-SELECT holder, held, in_use, wanted, turn FROM connection_shares WHERE store = $1
+const DropExpiredShares = `-- name: DropExpiredShares :many
+DELETE FROM load_shares WHERE store = $1 AND expires_at <= clock_timestamp() RETURNING kind, in_use, turn
 `
 
-type ConnectionSharesRow struct {
+type DropExpiredSharesRow struct {
+	Kind  string
+	InUse int64
+	Turn  time.Time
+}
+
+func (q *Queries) DropExpiredShares(ctx context.Context, store string) ([]DropExpiredSharesRow, error) {
+	rows, err := q.db.Query(ctx, DropExpiredShares, store)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DropExpiredSharesRow
+	for rows.Next() {
+		var i DropExpiredSharesRow
+		if err := rows.Scan(&i.Kind, &i.InUse, &i.Turn); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const DropLoadShare = `-- name: DropLoadShare :exec
+DELETE FROM load_shares WHERE store = $1 AND kind = $2 AND holder = $3
+`
+
+type DropLoadShareParams struct {
+	Store  string
+	Kind   string
+	Holder string
+}
+
+func (q *Queries) DropLoadShare(ctx context.Context, arg DropLoadShareParams) error {
+	_, err := q.db.Exec(ctx, DropLoadShare, arg.Store, arg.Kind, arg.Holder)
+	return err
+}
+
+const DropLoadShares = `-- name: DropLoadShares :exec
+DELETE FROM load_shares WHERE holder = $1
+`
+
+func (q *Queries) DropLoadShares(ctx context.Context, holder string) error {
+	_, err := q.db.Exec(ctx, DropLoadShares, holder)
+	return err
+}
+
+const IsSource = `-- name: IsSource :one
+SELECT EXISTS (SELECT FROM links WHERE source = $1) AS source
+`
+
+func (q *Queries) IsSource(ctx context.Context, store string) (bool, error) {
+	row := q.db.QueryRow(ctx, IsSource, store)
+	var source bool
+	err := row.Scan(&source)
+	return source, err
+}
+
+const LearnedOfStore = `-- name: LearnedOfStore :one
+SELECT learned FROM store_load WHERE store = $1
+`
+
+func (q *Queries) LearnedOfStore(ctx context.Context, store string) ([]byte, error) {
+	row := q.db.QueryRow(ctx, LearnedOfStore, store)
+	var learned []byte
+	err := row.Scan(&learned)
+	return learned, err
+}
+
+const LoadShares = `-- name: LoadShares :many
+SELECT kind, holder, held, in_use, wanted, turn FROM load_shares WHERE store = $1
+`
+
+type LoadSharesRow struct {
+	Kind   string
 	Holder string
 	Held   int64
 	InUse  int64
@@ -22,16 +99,17 @@ type ConnectionSharesRow struct {
 	Turn   time.Time
 }
 
-func (q *Queries) ConnectionShares(ctx context.Context, store string) ([]ConnectionSharesRow, error) {
-	rows, err := q.db.Query(ctx, ConnectionShares, store)
+func (q *Queries) LoadShares(ctx context.Context, store string) ([]LoadSharesRow, error) {
+	rows, err := q.db.Query(ctx, LoadShares, store)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ConnectionSharesRow
+	var items []LoadSharesRow
 	for rows.Next() {
-		var i ConnectionSharesRow
+		var i LoadSharesRow
 		if err := rows.Scan(
+			&i.Kind,
 			&i.Holder,
 			&i.Held,
 			&i.InUse,
@@ -48,61 +126,65 @@ func (q *Queries) ConnectionShares(ctx context.Context, store string) ([]Connect
 	return items, nil
 }
 
-const DropConnectionShare = `-- name: DropConnectionShare :exec
-DELETE FROM connection_shares WHERE store = $1 AND holder = $2
-`
-
-type DropConnectionShareParams struct {
-	Store  string
-	Holder string
-}
-
-func (q *Queries) DropConnectionShare(ctx context.Context, arg DropConnectionShareParams) error {
-	_, err := q.db.Exec(ctx, DropConnectionShare, arg.Store, arg.Holder)
-	return err
-}
-
-const DropConnectionShares = `-- name: DropConnectionShares :exec
-DELETE FROM connection_shares WHERE holder = $1
-`
-
-func (q *Queries) DropConnectionShares(ctx context.Context, holder string) error {
-	_, err := q.db.Exec(ctx, DropConnectionShares, holder)
-	return err
-}
-
-const DropExpiredShares = `-- name: DropExpiredShares :exec
-DELETE FROM connection_shares WHERE store = $1 AND expires_at <= clock_timestamp()
-`
-
-func (q *Queries) DropExpiredShares(ctx context.Context, store string) error {
-	_, err := q.db.Exec(ctx, DropExpiredShares, store)
-	return err
-}
-
 const LockStore = `-- name: LockStore :one
-SELECT max_connections FROM stores WHERE name = $1 FOR NO KEY UPDATE
+SELECT s.max_connections, s.max_sessions, s.max_listings, s.max_logins, s.idle_limit,
+    EXISTS (SELECT FROM links l WHERE l.source = s.name) AS source, clock_timestamp()::timestamptz AS now
+FROM stores s WHERE s.name = $1 FOR NO KEY UPDATE OF s
 `
 
-// LockStore keeps others from sharing out the connections of the store at the
-// same time.
-func (q *Queries) LockStore(ctx context.Context, store string) (int64, error) {
-	row := q.db.QueryRow(ctx, LockStore, store)
-	var max_connections int64
-	err := row.Scan(&max_connections)
-	return max_connections, err
+type LockStoreRow struct {
+	MaxConnections int64
+	MaxSessions    int64
+	MaxListings    int64
+	MaxLogins      int64
+	IdleLimit      int64
+	Source         bool
+	Now            time.Time
 }
 
-const PutConnectionShare = `-- name: PutConnectionShare :exec
-INSERT INTO connection_shares AS s (store, holder, held, in_use, wanted, turn, expires_at)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp() + $6::interval)
-ON CONFLICT (store, holder) DO UPDATE
+// LockStore keeps others from sharing out the load on the store at the same time.
+// source is whether a link has the store as its source.
+func (q *Queries) LockStore(ctx context.Context, store string) (LockStoreRow, error) {
+	row := q.db.QueryRow(ctx, LockStore, store)
+	var i LockStoreRow
+	err := row.Scan(
+		&i.MaxConnections,
+		&i.MaxSessions,
+		&i.MaxListings,
+		&i.MaxLogins,
+		&i.IdleLimit,
+		&i.Source,
+		&i.Now,
+	)
+	return i, err
+}
+
+const PutLearned = `-- name: PutLearned :exec
+INSERT INTO store_load (store, learned) VALUES ($1, $2)
+ON CONFLICT (store) DO UPDATE SET learned = excluded.learned
+`
+
+type PutLearnedParams struct {
+	Store   string
+	Learned []byte
+}
+
+func (q *Queries) PutLearned(ctx context.Context, arg PutLearnedParams) error {
+	_, err := q.db.Exec(ctx, PutLearned, arg.Store, arg.Learned)
+	return err
+}
+
+const PutLoadShare = `-- name: PutLoadShare :exec
+INSERT INTO load_shares AS s (store, kind, holder, held, in_use, wanted, turn, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp() + $7::interval)
+ON CONFLICT (store, kind, holder) DO UPDATE
 SET held = excluded.held, in_use = excluded.in_use, wanted = excluded.wanted, expires_at = excluded.expires_at,
     turn = CASE WHEN s.held = 0 AND excluded.held > 0 THEN clock_timestamp() ELSE s.turn END
 `
 
-type PutConnectionShareParams struct {
+type PutLoadShareParams struct {
 	Store  string
+	Kind   string
 	Holder string
 	Held   int64
 	InUse  int64
@@ -112,9 +194,10 @@ type PutConnectionShareParams struct {
 
 // A share that is the first, or the first after none, begins a new turn; who has
 // none begins to wait with the first claim.
-func (q *Queries) PutConnectionShare(ctx context.Context, arg PutConnectionShareParams) error {
-	_, err := q.db.Exec(ctx, PutConnectionShare,
+func (q *Queries) PutLoadShare(ctx context.Context, arg PutLoadShareParams) error {
+	_, err := q.db.Exec(ctx, PutLoadShare,
 		arg.Store,
+		arg.Kind,
 		arg.Holder,
 		arg.Held,
 		arg.InUse,
@@ -141,4 +224,33 @@ func (q *Queries) ReserveBandwidth(ctx context.Context, arg ReserveBandwidthPara
 	var wait time.Duration
 	err := row.Scan(&wait)
 	return wait, err
+}
+
+const ReserveLogins = `-- name: ReserveLogins :one
+INSERT INTO login_pace AS p (store, free_at)
+VALUES ($1, clock_timestamp() + $2::interval)
+ON CONFLICT (store) DO UPDATE SET free_at = greatest(p.free_at, clock_timestamp()) + $2::interval
+RETURNING (free_at - $2::interval - clock_timestamp())::interval AS wait
+`
+
+type ReserveLoginsParams struct {
+	Store string
+	Span  time.Duration
+}
+
+func (q *Queries) ReserveLogins(ctx context.Context, arg ReserveLoginsParams) (time.Duration, error) {
+	row := q.db.QueryRow(ctx, ReserveLogins, arg.Store, arg.Span)
+	var wait time.Duration
+	err := row.Scan(&wait)
+	return wait, err
+}
+
+const TellRoster = `-- name: TellRoster :exec
+SELECT pg_notify('mailmirror_roster', '')
+`
+
+// TellRoster tells whoever listens that how to listen may have changed.
+func (q *Queries) TellRoster(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, TellRoster)
+	return err
 }

@@ -458,10 +458,26 @@ type LinkPace struct {
 	FreeAt time.Time
 }
 
+type LoadShare struct {
+	Store     string
+	Kind      string
+	Holder    string
+	Held      int64
+	InUse     int64
+	Wanted    int64
+	Turn      time.Time
+	ExpiresAt time.Time
+}
+
 type Login struct {
 	Store  string
 	Number string
 	Login  string
+}
+
+type LoginPace struct {
+	Store  string
+	FreeAt time.Time
 }
 
 type Mailbox struct {
@@ -538,6 +554,14 @@ type Store struct {
 	PollEvery      time.Duration
 	MaxConnections int64
 	LoginsVersion  int64
+	MaxSessions    int64
+	MaxListings    int64
+	MaxLogins      int64
+}
+
+type StoreLoad struct {
+	Store   string
+	Learned []byte
 }
 
 type Suspension struct {
@@ -574,4 +598,5 @@ type Watcher struct {
 	Trouble        string
 	Hint           string
 	UpdatedAt      time.Time
+	PollEvery      time.Duration
 }

@@ -56,7 +56,7 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 }
 
 const GetStore = `-- name: GetStore :one
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version FROM stores WHERE name = $1
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, max_sessions, max_listings, max_logins FROM stores WHERE name = $1
 `
 
 func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
@@ -80,6 +80,9 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 		&i.PollEvery,
 		&i.MaxConnections,
 		&i.LoginsVersion,
+		&i.MaxSessions,
+		&i.MaxListings,
+		&i.MaxLogins,
 	)
 	return i, err
 }
@@ -114,9 +117,9 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 
 const InsertStore = `-- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release, max_connections, events, idle_limit, poll_every)
+    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13, $14)
+    $9, $10, $11, $12, $13, $14, $15, $16, $17)
 `
 
 type InsertStoreParams struct {
@@ -131,6 +134,9 @@ type InsertStoreParams struct {
 	Greetings      []string
 	MinimumRelease string
 	MaxConnections int64
+	MaxSessions    int64
+	MaxListings    int64
+	MaxLogins      int64
 	Events         string
 	IdleLimit      int64
 	PollEvery      time.Duration
@@ -149,6 +155,9 @@ func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error 
 		arg.Greetings,
 		arg.MinimumRelease,
 		arg.MaxConnections,
+		arg.MaxSessions,
+		arg.MaxListings,
+		arg.MaxLogins,
 		arg.Events,
 		arg.IdleLimit,
 		arg.PollEvery,
@@ -214,7 +223,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 }
 
 const ListStores = `-- name: ListStores :many
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version FROM stores ORDER BY name
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, max_sessions, max_listings, max_logins FROM stores ORDER BY name
 `
 
 func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
@@ -244,6 +253,9 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 			&i.PollEvery,
 			&i.MaxConnections,
 			&i.LoginsVersion,
+			&i.MaxSessions,
+			&i.MaxListings,
+			&i.MaxLogins,
 		); err != nil {
 			return nil, err
 		}
@@ -286,8 +298,9 @@ UPDATE stores
 SET imap_address = $1, imap_security = $2, ca_file = $3, login = $4,
     separator = $5, trusted_name = $6, sealed_password = $7,
     greetings = $8, minimum_release = $9, max_connections = $10,
-    events = $11, idle_limit = $12, poll_every = $13, updated_at = now()
-WHERE name = $14
+    max_sessions = $11, max_listings = $12, max_logins = $13,
+    events = $14, idle_limit = $15, poll_every = $16, updated_at = now()
+WHERE name = $17
 `
 
 type UpdateStoreParams struct {
@@ -301,6 +314,9 @@ type UpdateStoreParams struct {
 	Greetings      []string
 	MinimumRelease string
 	MaxConnections int64
+	MaxSessions    int64
+	MaxListings    int64
+	MaxLogins      int64
 	Events         string
 	IdleLimit      int64
 	PollEvery      time.Duration
@@ -319,6 +335,9 @@ func (q *Queries) UpdateStore(ctx context.Context, arg UpdateStoreParams) (int64
 		arg.Greetings,
 		arg.MinimumRelease,
 		arg.MaxConnections,
+		arg.MaxSessions,
+		arg.MaxListings,
+		arg.MaxLogins,
 		arg.Events,
 		arg.IdleLimit,
 		arg.PollEvery,

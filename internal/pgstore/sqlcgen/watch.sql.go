@@ -110,7 +110,7 @@ func (q *Queries) LastEvents(ctx context.Context, link string) ([]LastEventsRow,
 }
 
 const ListWatchers = `-- name: ListWatchers :many
-SELECT w.link, w.shard, w.worker, w.mode, w.why, w.connections, w.wanted, w.connected_since, w.listened, w.polled, w.events, w.per_minute, w.last_event_at, w.last_kind, w.unannounced, w.trouble, w.hint, w.updated_at, coalesce(s.shards, 1)::bigint AS shards
+SELECT w.link, w.shard, w.worker, w.mode, w.why, w.connections, w.wanted, w.connected_since, w.listened, w.polled, w.events, w.per_minute, w.last_event_at, w.last_kind, w.unannounced, w.trouble, w.hint, w.updated_at, w.poll_every, coalesce(s.shards, 1)::bigint AS shards
 FROM watchers w LEFT JOIN watch_shards s ON s.link = w.link
 WHERE $1::text = '' OR w.link = $1
 ORDER BY w.link, w.shard
@@ -135,6 +135,7 @@ type ListWatchersRow struct {
 	Trouble        string
 	Hint           string
 	UpdatedAt      time.Time
+	PollEvery      time.Duration
 	Shards         int64
 }
 
@@ -167,6 +168,7 @@ func (q *Queries) ListWatchers(ctx context.Context, link string) ([]ListWatchers
 			&i.Trouble,
 			&i.Hint,
 			&i.UpdatedAt,
+			&i.PollEvery,
 			&i.Shards,
 		); err != nil {
 			return nil, err
@@ -252,17 +254,17 @@ func (q *Queries) MarkEvents(ctx context.Context, arg MarkEventsParams) ([]strin
 
 const SaveWatcher = `-- name: SaveWatcher :exec
 INSERT INTO watchers (link, shard, worker, mode, why, connections, wanted, connected_since, listened, polled, events,
-    per_minute, last_event_at, last_kind, unannounced, trouble, hint, updated_at)
+    per_minute, last_event_at, last_kind, unannounced, trouble, hint, poll_every, updated_at)
 SELECT l.name, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-    $11, $12, $13, $14, $15, $16, clock_timestamp()
-FROM links l WHERE l.name = $17
+    $11, $12, $13, $14, $15, $16, $17, clock_timestamp()
+FROM links l WHERE l.name = $18
 ON CONFLICT (link, shard) DO UPDATE
 SET worker = excluded.worker, mode = excluded.mode, why = excluded.why, connections = excluded.connections,
     wanted = excluded.wanted, connected_since = excluded.connected_since, listened = excluded.listened,
     polled = excluded.polled, events = excluded.events, per_minute = excluded.per_minute,
     last_event_at = coalesce(excluded.last_event_at, watchers.last_event_at),
     last_kind = coalesce(nullif(excluded.last_kind, ''), watchers.last_kind),
-    unannounced = excluded.unannounced, trouble = excluded.trouble, hint = excluded.hint, updated_at = excluded.updated_at
+    unannounced = excluded.unannounced, trouble = excluded.trouble, hint = excluded.hint, poll_every = excluded.poll_every, updated_at = excluded.updated_at
 `
 
 type SaveWatcherParams struct {
@@ -282,6 +284,7 @@ type SaveWatcherParams struct {
 	Unannounced    int64
 	Trouble        string
 	Hint           string
+	PollEvery      time.Duration
 	Link           string
 }
 
@@ -303,6 +306,7 @@ func (q *Queries) SaveWatcher(ctx context.Context, arg SaveWatcherParams) error 
 		arg.Unannounced,
 		arg.Trouble,
 		arg.Hint,
+		arg.PollEvery,
 		arg.Link,
 	)
 	return err

@@ -16,13 +16,15 @@ import (
 
 // board is the table of a few processes in memory, by the same decision.
 type board struct {
-	mu     sync.Mutex
-	most   map[string]int
-	rows   map[string]map[string]row
-	asked  int
-	broken bool
-	open   map[string]int // what is really open, by store
-	t      *testing.T
+	mu      sync.Mutex
+	most    map[string]int
+	rows    map[string]map[string]row
+	asked   int
+	broken  bool
+	refuses bool
+	seen    []Seen
+	open    map[string]int // what is really open, by store
+	t       *testing.T
 }
 
 type row struct {
@@ -34,7 +36,7 @@ func newBoard(t *testing.T, most map[string]int) *board {
 	return &board{t: t, most: most, rows: map[string]map[string]row{}, open: map[string]int{}}
 }
 
-func (b *board) ShareConnections(_ context.Context, holder string, claims []Claim, ttl time.Duration) (map[string]Grant, error) {
+func (b *board) ShareLoad(_ context.Context, holder string, claims []Claim, ttl time.Duration) (map[Key]Grant, error) {
 	time.Sleep(2 * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,7 +44,7 @@ func (b *board) ShareConnections(_ context.Context, holder string, claims []Clai
 	if b.broken {
 		return nil, errors.New("database connection refused")
 	}
-	grants := map[string]Grant{}
+	grants := map[Key]Grant{}
 	for _, c := range claims {
 		rows := b.rows[c.Store]
 		if rows == nil {
@@ -64,21 +66,26 @@ func (b *board) ShareConnections(_ context.Context, holder string, claims []Clai
 				others = append(others, r.Claim)
 			}
 		}
-		g := Grant{Most: b.most[c.Store], Held: c.Wanted}
-		if g.Most > 0 {
-			g.Held = quota.Share(g.Most, me, others)
+		most, known := b.most[c.Store]
+		if !known {
+			continue
 		}
+		g := Grant{Held: quota.Share(most, me, others)}
+		if b.refuses {
+			g = Grant{Refused: "blocked"}
+		}
+		b.seen = append(b.seen, c.Seen)
 		if old.Held == 0 && g.Held > 0 {
 			me.Turn = time.Now()
 		}
 		me.Held = g.Held
 		rows[holder] = row{me, time.Now().Add(ttl)}
-		grants[c.Store] = g
+		grants[c.Key] = g
 	}
 	return grants, nil
 }
 
-func (b *board) LeaveConnections(_ context.Context, holder string) error {
+func (b *board) LeaveLoad(_ context.Context, holder string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rows := range b.rows {
@@ -99,8 +106,16 @@ func (b *board) count(d int, stores ...string) {
 	}
 }
 
-func process(b *board, i int) *Connections {
-	return NewConnections(b, fmt.Sprint("process ", i), Options{}, slog.New(slog.DiscardHandler))
+func sessionsOf(stores ...string) []Key {
+	var keys []Key
+	for _, s := range stores {
+		keys = append(keys, Key{s, quota.Sessions})
+	}
+	return keys
+}
+
+func process(b *board, i int) *Load {
+	return NewLoad(b, fmt.Sprint("process ", i), Options{}, slog.New(slog.DiscardHandler))
 }
 
 // TestConnections: processes that each want more than there are, of two stores
@@ -122,7 +137,7 @@ func TestConnections(t *testing.T) {
 						for range jobs {
 							stores := []string{"prod", "dr"}
 							rng.Shuffle(2, func(a, b int) { stores[a], stores[b] = stores[b], stores[a] })
-							release, err := c.Acquire(t.Context(), stores...)
+							release, err := c.Acquire(t.Context(), sessionsOf(stores...)...)
 							if err != nil {
 								t.Error(err)
 								return
@@ -156,7 +171,7 @@ func TestOneConnectionForMany(t *testing.T) {
 			all.Go(func() {
 				defer c.Close()
 				for range 20 {
-					release, err := c.Acquire(t.Context(), "prod")
+					release, err := c.Acquire(t.Context(), sessionsOf("prod")...)
 					if err != nil {
 						t.Error(err)
 						return
@@ -179,7 +194,7 @@ func TestConnectionsOfTheDead(t *testing.T) {
 		b := newBoard(t, map[string]int{"prod": 2})
 		dead := process(b, 0)
 		for range 2 {
-			if _, err := dead.Acquire(t.Context(), "prod"); err != nil {
+			if _, err := dead.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -188,7 +203,7 @@ func TestConnectionsOfTheDead(t *testing.T) {
 		begin := time.Now()
 		heir := process(b, 1)
 		defer heir.Close()
-		if _, err := heir.Acquire(t.Context(), "prod"); err != nil {
+		if _, err := heir.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 			t.Fatal(err)
 		}
 		if waited := time.Since(begin); waited < 14*time.Second || waited > 19*time.Second {
@@ -204,7 +219,7 @@ func TestConnectionsWithoutDatabase(t *testing.T) {
 		b := newBoard(t, map[string]int{"prod": 2})
 		c := process(b, 0)
 		defer c.Close()
-		hold, err := c.Acquire(t.Context(), "prod")
+		hold, err := c.Acquire(t.Context(), sessionsOf("prod")...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +228,7 @@ func TestConnectionsWithoutDatabase(t *testing.T) {
 		b.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		hold()
-		again, err := c.Acquire(t.Context(), "prod") // still its own
+		again, err := c.Acquire(t.Context(), sessionsOf("prod")...) // still its own
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,33 +236,32 @@ func TestConnectionsWithoutDatabase(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := c.Acquire(ctx, "prod"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.Acquire(ctx, sessionsOf("prod")...); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got one that may be another's: %v", err)
 		}
 		b.mu.Lock()
 		b.broken = false
 		b.mu.Unlock()
-		if _, err := c.Acquire(t.Context(), "prod"); err != nil {
+		if _, err := c.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// TestConnectionsUnbounded: a bound that was lifted, and a store that is gone,
-// hold up nobody.
+// TestConnectionsUnbounded: a store that is gone holds up nobody.
 func TestConnectionsUnbounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard(t, map[string]int{"prod": 1})
 		c := process(b, 0)
 		defer c.Close()
-		if _, err := c.Acquire(t.Context(), "prod"); err != nil {
+		if _, err := c.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 			t.Fatal(err)
 		}
 		b.mu.Lock()
-		b.most["prod"] = 0
+		delete(b.most, "prod")
 		b.mu.Unlock()
 		for range 5 {
-			if _, err := c.Acquire(t.Context(), "prod"); err != nil {
+			if _, err := c.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 				t.Fatal(err)
 			}
 		}

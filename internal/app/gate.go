@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/imapstore"
+	"mailmirror/internal/quota"
+	"mailmirror/internal/throttle"
+)
+
+// gate bounds the load on one store by the shares of this process.
+type gate struct {
+	shares *shares
+	store  string
+	logins *throttle.Limiter
+	log    *slog.Logger
+}
+
+var _ imapstore.Gate = (*gate)(nil)
+
+func newGate(s *shares, store control.Store, source bool) *gate {
+	return &gate{shares: s, store: store.Name, log: s.log,
+		logins: throttle.NewLogins(loginPace{s}, systemClock{}, store.Name, store.Bounds(source).Logins)}
+}
+
+// Login implements imapstore.Gate.
+func (g *gate) Login(ctx context.Context) error { return g.logins.Wait(ctx, 1) }
+
+// WorthListing implements imapstore.Gate.
+func (g *gate) WorthListing(ctx context.Context, mailboxes int) error {
+	load, err := g.shares.repo.StoreLoad(ctx, g.store)
+	if err != nil {
+		return err
+	}
+	if why := load.NotWorthListing(mailboxes, time.Now()); why != "" {
+		return &throttle.RefusedError{Why: why}
+	}
+	return nil
+}
+
+// Listing implements imapstore.Gate. The place of the list comes before that of
+// the session: nobody who has a session waits for the former without end.
+func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, complete bool), error) {
+	keys := []quota.Kind{quota.Listings}
+	if session {
+		keys = append(keys, quota.Sessions)
+	}
+	var leaves []func()
+	leave := func() {
+		for _, l := range leaves {
+			l()
+		}
+	}
+	for _, kind := range keys {
+		l, err := g.shares.load.Acquire(ctx, throttle.Key{Store: g.store, Kind: kind})
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		leaves = append(leaves, l)
+	}
+	began := time.Now()
+	g.log.InfoContext(ctx, "list of all mailboxes begins", "store", g.store)
+	return func(mailboxes int, complete bool) {
+		took := time.Since(began)
+		if complete && mailboxes > 0 || !complete {
+			g.shares.load.Listed(g.store, took, mailboxes, complete)
+		}
+		g.log.InfoContext(ctx, "list of all mailboxes ended", "store", g.store, "duration", took, "mailboxes", mailboxes, "complete", complete)
+		leave()
+	}, nil
+}
+
+// Go implements imapstore.Gate.
+func (g *gate) Go(_ context.Context, f func(context.Context)) {
+	g.shares.group.Go(func() { f(g.shares.process) })
+}
+
+// LoggedIn implements imapstore.Gate.
+func (g *gate) LoggedIn(took time.Duration) func() { return g.shares.load.LoggedIn(g.store, took) }
+
+// TurnedAway implements imapstore.Gate.
+func (g *gate) TurnedAway(silent bool) { g.shares.load.TurnedAway(g.store, silent) }
+
+// loginPace gives away the logins of stores. If the database does not answer,
+// this process goes on by itself, at the pace of one process.
+type loginPace struct{ shares *shares }
+
+// ReserveBandwidth implements throttle.Pace for logins.
+func (p loginPace) ReserveBandwidth(ctx context.Context, store string, span time.Duration) (time.Duration, error) {
+	wait, err := p.shares.repo.ReserveLogins(ctx, store, span)
+	if err != nil && ctx.Err() == nil {
+		return span, nil //nolint:nilerr // listeners connect again although the database is away
+	}
+	return wait, err
+}

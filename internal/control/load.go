@@ -1,0 +1,43 @@
+package control
+
+import (
+	"context"
+	"slices"
+
+	"mailmirror/internal/quota"
+)
+
+// StoreLoad is the load that a store may bear, and what was learned of it.
+type StoreLoad struct {
+	quota.Bounds
+	// Source is whether a link has the store as its source: its defaults are lower.
+	Source  bool       `json:"source"`
+	Learned quota.Load `json:"learned"`
+}
+
+// StoreLoad returns the bounds of the load on a store, with the defaults in place
+// of what the operator did not set.
+func (c *Control) StoreLoad(ctx context.Context, s Store) (StoreLoad, error) {
+	links, err := c.repo.Links(ctx)
+	if err != nil {
+		return StoreLoad{}, err
+	}
+	source := slices.ContainsFunc(links, func(l Link) bool { return l.Source == s.Name })
+	learned, err := c.repo.StoreLoad(ctx, s.Name)
+	return StoreLoad{Bounds: s.Bounds(source), Source: source, Learned: learned}, err
+}
+
+// loadLines say what bounds the load on the stores of a link below its settings.
+func (c *Control) loadLines(ctx context.Context, l Link) ([]string, error) {
+	var lines []string
+	for _, name := range []string{l.Source, l.Target} {
+		learned, err := c.repo.StoreLoad(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, line := range learned.Lines(c.options.Now()) {
+			lines = append(lines, "store "+name+": "+line)
+		}
+	}
+	return lines, nil
+}

@@ -1,0 +1,108 @@
+package imapstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mailmirror/internal/fault"
+)
+
+// listingSilence is how long a server may be silent that lists all mailboxes. It
+// may have to read the index of each of them first, and goes on with that if the
+// connection ends: a list that is repeated makes it slower.
+const listingSilence = 15 * time.Minute
+
+// listingPatience is how long Overview waits for a list until each mailbox is
+// read by itself. The list goes on meanwhile, and whoever comes later profits.
+const listingPatience = 20 * time.Second
+
+// errStillListing says that a list takes long.
+var errStillListing = slowListing{}
+
+type slowListing struct{}
+
+func (slowListing) Error() string        { return "the server is still listing all mailboxes" }
+func (slowListing) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// census is one list of all mailboxes, for everybody who asked before it began.
+type census struct {
+	asked   int // of how many mailboxes somebody asks
+	done    chan struct{}
+	ns      namespace
+	folders []*found
+	err     error
+}
+
+// listAll returns what one list of all mailboxes shows that begins after the
+// call. Callers that come together share one list.
+func (s *Store) listAll(ctx context.Context, asked int) (namespace, []*found, error) {
+	s.mu.Lock()
+	l := s.nextCensus
+	if l != nil {
+		l.asked = max(l.asked, asked)
+	}
+	if l == nil {
+		l = &census{asked: asked, done: make(chan struct{})}
+		s.nextCensus = l
+		s.mu.Unlock()
+		s.gate.Go(ctx, func(ctx context.Context) { s.runCensus(ctx, l) })
+	} else {
+		s.mu.Unlock()
+	}
+	patience := time.NewTimer(s.opts.Timeouts.Listing)
+	defer patience.Stop()
+	select {
+	case <-l.done:
+		return l.ns, l.folders, l.err
+	case <-patience.C:
+		return namespace{}, nil, errStillListing
+	case <-ctx.Done():
+		return namespace{}, nil, fault.New(fault.Transient, "store "+s.opts.Name+": list folders of all mailboxes", context.Cause(ctx), "")
+	}
+}
+
+func (s *Store) runCensus(ctx context.Context, l *census) {
+	defer close(l.done)
+	begun := false
+	begin := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !begun && s.nextCensus == l {
+			s.nextCensus = nil
+		}
+		begun = true
+	}
+	defer begin()
+	done, err := s.gate.Listing(ctx, true)
+	if err != nil {
+		l.err = err
+		return
+	}
+	session, err := s.open(ctx, "")
+	if err != nil {
+		done(0, true)
+		l.err = err
+		return
+	}
+	defer func() { _ = session.Close() }()
+	ns, ok := session.overviewNamespace()
+	if !ok {
+		done(0, true)
+		l.err = errors.ErrUnsupported
+		return
+	}
+	begin()
+	session.wire.patient(listingSilence)
+	l.ns = ns
+	l.folders, l.err = session.overview(ctx, ns, ofNamespace(l.asked))
+	mailboxes := countMailboxes(ns, l.folders)
+	// A NO is an end as well: the server does not go on with the list.
+	ended := l.err == nil || session.wire.cause() == nil
+	done(mailboxes, ended)
+	if l.err == nil {
+		s.mu.Lock()
+		s.overviewSize = mailboxes
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,91 @@
+package imapstore
+
+import (
+	"errors"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+)
+
+// How long a login is not repeated that the server rejected: firstRejected after
+// the first time, twice as long each time, at most longestRejected. A server may
+// lock an account, or a firewall an address, that fails every few seconds.
+const (
+	firstRejected   = 5 * time.Second
+	longestRejected = 10 * time.Minute
+)
+
+// suspicious is how many mailboxes in a row have to be rejected until no mailbox
+// is tried for a while: one may be rejected by its own fault.
+const suspicious = 3
+
+// rejection is what is known of a login that the server rejected.
+type rejection struct {
+	err     error
+	times   int
+	until   time.Time
+	numbers map[mailbox.Number]bool // since the last success
+}
+
+func (r *rejection) add(err error, now time.Time) {
+	wait := firstRejected
+	for range min(r.times, 10) {
+		wait = min(2*wait, longestRejected)
+	}
+	r.err, r.times, r.until = err, r.times+1, now.Add(wait)
+}
+
+// rejected returns the error of a login that the server rejected a short time ago,
+// nil if the login is to be tried. number "" is the trusted account by itself.
+func (s *Store) rejected(number mailbox.Number) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &s.all
+	if number == "" {
+		r = &s.self
+	}
+	if time.Now().Before(r.until) {
+		return r.err
+	}
+	return nil
+}
+
+// noteRejection notes that a login failed with err, and returns err.
+func (s *Store) noteRejection(number mailbox.Number, err error) error {
+	if !errors.Is(err, errCredentials) || !fault.Is(err, fault.Config) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number == "" {
+		s.self.add(err, time.Now())
+		return err
+	}
+	if s.all.numbers == nil {
+		s.all.numbers = map[mailbox.Number]bool{}
+	}
+	if s.all.numbers[number] = true; len(s.all.numbers) >= suspicious {
+		s.all.add(err, time.Now())
+	}
+	return err
+}
+
+// accepted notes that a login succeeded.
+func (s *Store) accepted(number mailbox.Number) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number == "" {
+		s.self = rejection{}
+		return
+	}
+	s.all = rejection{}
+	s.lastActed = time.Now()
+}
+
+// hasActed reports whether the trusted account ever acted for a mailbox.
+func (s *Store) hasActed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.lastActed.IsZero()
+}

@@ -1,0 +1,309 @@
+package quota
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind is a kind of load on a store that all processes share out.
+type Kind string
+
+// The kinds of load.
+const (
+	// Sessions are connections that do work: syncs, reviews, reading in turn.
+	Sessions Kind = "sessions"
+	// Listeners are connections that stay open and wait for changes.
+	Listeners Kind = "listeners"
+	// Listings are lists of everybody's mailboxes by one command.
+	Listings Kind = "listings"
+)
+
+// Bounds limit the load on one store, over all processes together.
+type Bounds struct {
+	Sessions  int `json:"max_sessions"` // at a time, besides the listeners
+	Listings  int `json:"max_listings"` // at a time
+	Logins    int `json:"max_logins"`   // per second
+	Listeners int `json:"max_idle"`     // at a time; 0 is none but those of NOTIFY
+	// Connections bounds sessions and listeners together; 0 is no such bound.
+	Connections int `json:"max_connections"`
+}
+
+// DefaultBounds are those of a store for which the operator sets none. A source
+// has users of its own, so that its bounds are low.
+func DefaultBounds(source bool) Bounds {
+	if source {
+		return Bounds{Sessions: 20, Listings: 1, Logins: 100}
+	}
+	return Bounds{Sessions: 40, Listings: 1, Logins: 200}
+}
+
+// Or returns the bounds with the defaults in place of what is 0.
+func (b Bounds) Or(defaults Bounds) Bounds {
+	if b.Sessions == 0 {
+		b.Sessions = defaults.Sessions
+	}
+	if b.Listings == 0 {
+		b.Listings = defaults.Listings
+	}
+	if b.Logins == 0 {
+		b.Logins = defaults.Logins
+	}
+	return b
+}
+
+// trunks is how many listeners a store allows besides those of one mailbox each:
+// a connection of NOTIFY listens to about a thousand mailboxes.
+const trunks = 32
+
+// Most is how many of a kind all processes together may have now. held is how
+// many of each kind the processes hold.
+//
+// If the total is bounded, listeners get at most half of it, and sessions get
+// everything that listeners do not hold: syncs come before listeners.
+func Most(kind Kind, b Bounds, l Load, held map[Kind]int, now time.Time) int {
+	total := l.Total(b)
+	switch kind {
+	case Sessions:
+		most := b.Sessions
+		if l.Pace > 0 {
+			most = min(most, l.Pace)
+		}
+		if total > 0 {
+			most = min(most, total-held[Listeners])
+		}
+		return max(most, 1)
+	case Listeners:
+		most := b.Listeners + trunks
+		if total > 0 {
+			most = min(most, total/2, total-held[Sessions])
+		}
+		return max(most, 0)
+	case Listings:
+		if now.Before(l.ListingFree) {
+			return 0
+		}
+		return max(b.Listings, 1)
+	}
+	return 0
+}
+
+// Load is what the processes have learned of one store. It is kept beside their
+// shares. Every method returns what is known afterwards.
+type Load struct {
+	// Capacity is how many connections Mailmirror uses at most because the server
+	// refused one, 0 if the server refused none. Refused is how many were open
+	// then, RefusedAt when that was.
+	Capacity   int       `json:"capacity,omitempty"`
+	Refused    int       `json:"refused,omitempty"`
+	RefusedAt  time.Time `json:"refused_at,omitzero"`
+	CapacityAt time.Time `json:"capacity_at,omitzero"` // of the last change
+
+	// Pace is how many sessions Mailmirror opens at most because the server
+	// answers slowly; 0 is as many as the bounds allow. Login is how long a login
+	// takes, Best the shortest that this was.
+	Pace   int           `json:"pace,omitempty"`
+	PaceAt time.Time     `json:"pace_at,omitzero"`
+	Login  time.Duration `json:"login_ns,omitempty"`
+	Best   time.Duration `json:"best_login_ns,omitempty"`
+
+	// Listing is how long the last complete list of all mailboxes took, Listed
+	// how many mailboxes it showed, ListedAt when it ended.
+	Listing  time.Duration `json:"listing_ns,omitempty"`
+	Listed   int           `json:"listed,omitempty"`
+	ListedAt time.Time     `json:"listed_at,omitzero"`
+	// Abandoned is how many lists in a row had no end. The server may still work
+	// on the last one: Mailmirror starts no other before ListingFree.
+	Abandoned   int       `json:"abandoned,omitempty"`
+	ListingFree time.Time `json:"listing_free,omitzero"`
+}
+
+// Total is how many connections of all kinds there may be, 0 if that is not
+// bounded.
+func (l Load) Total(b Bounds) int {
+	switch {
+	case l.Capacity == 0:
+		return b.Connections
+	case b.Connections == 0:
+		return l.Capacity
+	default:
+		return min(l.Capacity, b.Connections)
+	}
+}
+
+const (
+	// settle is how long a change of a bound has to show its effect.
+	settle = 10 * time.Second
+	// regain is how long after a refusal one connection more is tried, forget
+	// after how long nothing is known of the server's capacity.
+	regain = time.Hour
+	forget = 24 * time.Hour
+)
+
+// OnRefusal notes that the server refused a connection while so many of
+// Mailmirror's were open and stayed open. Half of them is left to the users of the
+// server.
+func (l Load) OnRefusal(open int, now time.Time) Load {
+	if open < 1 || now.Sub(l.CapacityAt) < settle {
+		return l
+	}
+	capacity := max(open/2, 1)
+	if l.Capacity > 0 {
+		capacity = min(capacity, l.Capacity)
+	}
+	l.Refused, l.RefusedAt = open, now
+	l.Capacity, l.CapacityAt = capacity, now
+	return l
+}
+
+// OnTime lets a learned capacity grow again: by one connection an hour, to less
+// than the server refused, and without a bound after a day.
+func (l Load) OnTime(now time.Time) Load {
+	switch {
+	case l.Capacity == 0:
+	case now.Sub(l.RefusedAt) >= forget:
+		l.Capacity, l.Refused, l.RefusedAt, l.CapacityAt = 0, 0, time.Time{}, time.Time{}
+	case now.Sub(l.CapacityAt) >= regain && l.Capacity < l.Refused-1:
+		l.Capacity, l.CapacityAt = l.Capacity+1, now
+	}
+	return l
+}
+
+// slow is up to how long a login never counts as slow, slower how many times the
+// best login it has to take, and far too slow how long always counts.
+const (
+	slow       = time.Second
+	slower     = 4
+	farTooSlow = 20 * time.Second
+)
+
+// OnLogins notes how long some logins took on average, and how many had no
+// answer. If they are slow, half as many sessions are allowed; if they are not,
+// one more.
+func (l Load) OnLogins(logins int, mean time.Duration, timeouts, most int, now time.Time) Load {
+	if logins+timeouts == 0 {
+		return l
+	}
+	if logins > 0 {
+		if l.Login == 0 {
+			l.Login = mean
+		}
+		l.Login = (3*l.Login + mean) / 4
+		// The best is forgotten slowly: a server may be replaced by a slower one.
+		l.Best += l.Best / 200
+		if l.Best == 0 || mean < l.Best {
+			l.Best = mean
+		}
+	}
+	isSlow := timeouts > 0 || mean > farTooSlow || mean > max(slow, slower*l.Best)
+	switch {
+	case now.Sub(l.PaceAt) < settle:
+	case isSlow:
+		from := most
+		if l.Pace > 0 {
+			from = min(l.Pace, most)
+		}
+		l.Pace, l.PaceAt = max(from/2, 1), now
+	case l.Pace > 0:
+		l.Pace, l.PaceAt = l.Pace+1, now
+		if l.Pace >= most {
+			l.Pace = 0
+		}
+	}
+	return l
+}
+
+// Until another list is started after one that had no end: at least
+// leastAbandoned and twice as long as the list ran, twice as long each time.
+const (
+	leastAbandoned   = 2 * time.Minute
+	longestAbandoned = 6 * time.Hour
+)
+
+// OnListingAbandoned notes that a list was broken off after some time. The
+// server may go on with it for much longer.
+func (l Load) OnListingAbandoned(after time.Duration, now time.Time) Load {
+	wait := max(2*after, leastAbandoned)
+	for range l.Abandoned {
+		wait = min(2*wait, longestAbandoned)
+	}
+	l.Abandoned++
+	if free := now.Add(min(wait, longestAbandoned)); free.After(l.ListingFree) {
+		l.ListingFree = free
+	}
+	return l
+}
+
+// OnListing notes that a list is complete.
+func (l Load) OnListing(took time.Duration, mailboxes int, now time.Time) Load {
+	l.Listing, l.Listed, l.ListedAt = took, mailboxes, now
+	l.Abandoned, l.ListingFree = 0, time.Time{}
+	return l
+}
+
+const (
+	// assumedLogin is what reading one mailbox by a login is believed to cost
+	// before that was measured.
+	assumedLogin = 10 * time.Millisecond
+	// measured is how long the cost of a list is believed: a list that was
+	// expensive when the server's caches were empty may be cheap later.
+	measured = 6 * time.Hour
+)
+
+// NotWorthListing says why a list of all mailboxes is not worth its cost for
+// some mailboxes, "" if it is worth it or if its cost is not known.
+func (l Load) NotWorthListing(mailboxes int, now time.Time) string {
+	if now.Before(l.ListingFree) {
+		return fmt.Sprintf("the list of all mailboxes did not end on the server; Mailmirror does not repeat it before %s", clock(l.ListingFree))
+	}
+	if l.ListedAt.IsZero() || now.Sub(l.ListedAt) > measured {
+		return ""
+	}
+	login := l.Login
+	if login == 0 {
+		login = assumedLogin
+	}
+	if single := time.Duration(mailboxes) * login; l.Listing > single {
+		return fmt.Sprintf("the list of all mailboxes takes %s, which is more than the %s for a login to each of %d",
+			short(l.Listing), short(single), mailboxes)
+	}
+	return ""
+}
+
+// Lines say what bounds the load below its settings, and why; none if nothing
+// does.
+func (l Load) Lines(now time.Time) []string {
+	var lines []string
+	if l.Capacity > 0 {
+		lines = append(lines, fmt.Sprintf("the server refused a connection at %s while %d of Mailmirror's were open: Mailmirror uses %d at most, the rest is for its users",
+			clock(l.RefusedAt), l.Refused, l.Capacity))
+	}
+	if l.Pace > 0 {
+		lines = append(lines, fmt.Sprintf("the server answers slowly (a login took %s, at best %s): Mailmirror opens %d sessions at most",
+			short(l.Login), short(l.Best), l.Pace))
+	}
+	if now.Before(l.ListingFree) {
+		lines = append(lines, fmt.Sprintf("the list of all mailboxes did not end on the server: Mailmirror reads each mailbox by itself, and lists again after %s",
+			clock(l.ListingFree)))
+	}
+	return lines
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04 MST") }
+
+// short is a duration for people.
+func short(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// pollShare is what part of the time reading in turn may take at most.
+const pollShare = 20
+
+// PollEvery is how long to wait between two readings of mailboxes in turn: as
+// configured, and long enough that reading takes no more than a twentieth of the
+// time. took is how long the last reading took.
+func PollEvery(configured, took time.Duration) time.Duration {
+	return max(configured, took*(pollShare-1))
+}
