@@ -3,8 +3,10 @@ package activities
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
+	"mailmirror/internal/blame"
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
@@ -118,7 +120,11 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 }
 
 func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryChange) error {
-	for _, c := range changes {
+	for i, c := range changes {
+		p.rest = len(changes) - i - 1
+		if len(changes) == p.in.Limit {
+			p.rest++ // there may be another page
+		}
 		switch {
 		case c.Via != "" && p.state == control.ChangeDone:
 			p.result.Last = c.Seq // it was on its way; its second change tells
@@ -126,21 +132,53 @@ func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryCha
 		case p.ahead[c.Seq]:
 			continue
 		}
-		done, err := p.one(ctx, c)
-		if err != nil {
+		if stop, err := p.try(ctx, c); err != nil || stop {
 			return err
 		}
-		if stop, err := p.note(ctx, done); err != nil || stop {
-			return err
-		}
-		p.looked.Store(done.Seq)
-		if len(p.unsaved) >= saveEvery || time.Since(p.saved) > saveWithin {
-			if err := p.save(ctx); err != nil {
+		if len(p.lostInRow) >= blame.Doubt(true, "") {
+			// Find out whether the entries are the reason before others are tried.
+			if stop, err := p.tryAside(ctx); err != nil || stop {
 				return err
 			}
 		}
 	}
-	return nil
+	_, err := p.tryAside(ctx)
+	return err
+}
+
+// try carries one change out and records what became of it.
+func (p *directoryPage) try(ctx context.Context, c control.DirectoryChange) (stop bool, err error) {
+	done, err := p.one(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	if stop, err := p.note(ctx, done); err != nil || stop {
+		return stop, err
+	}
+	p.looked.Store(done.Seq)
+	if len(p.unsaved) >= saveEvery || time.Since(p.saved) > saveWithin {
+		return false, p.save(ctx)
+	}
+	return false, nil
+}
+
+// tryAside tries the changes again at which the connection was lost, each alone and
+// on new connections, until it is known what that belongs to.
+func (p *directoryPage) tryAside(ctx context.Context) (stop bool, err error) {
+	for len(p.aside) > 0 {
+		c := p.aside[0]
+		p.aside = p.aside[1:]
+		if p.unsure {
+			// What was sent may be carried out yet.
+			if err := pauseFor(ctx, p.a.lease.Fence); err != nil {
+				return false, err
+			}
+		}
+		if stop, err := p.try(ctx, c); err != nil || stop {
+			return stop, err
+		}
+	}
+	return false, nil
 }
 
 func (p *directoryPage) save(ctx context.Context) error {
@@ -154,8 +192,8 @@ func (p *directoryPage) save(ctx context.Context) error {
 }
 
 const (
-	// entryTries is how often a change is planned anew since something was not as
-	// it was read, the connection broke, or the server was busy.
+	// entryTries is how often a change is planned anew because something was not as
+	// it was read, no connection could be made, or the server was busy.
 	entryTries = 5
 	// busyPause is how long to wait for a busy server the first time; each time
 	// after that it is twice as long.
@@ -166,12 +204,13 @@ const (
 	entryWrites = 4
 )
 
-// one carries a change out and tells what became of it. An error is one of
-// everything: the connection, the lease, the database.
+// one carries a change out and returns what became of it. An error is one of
+// everything: no connection can be made, the lease is lost, the database fails.
 func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (control.DirectoryChange, error) {
 	var last error
 	writes, change := 0, c.Change
 	for try := range entryTries {
+		p.unopened = nil
 		look, wrote, err := p.step(ctx, change, &writes)
 		for err == nil && wrote {
 			look, wrote, err = p.step(ctx, change, &writes)
@@ -187,31 +226,40 @@ func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (con
 			return c, context.Cause(ctx)
 		case p.barred != nil:
 			return c, p.barred
-		case busy(err):
-			if try+1 == entryTries {
-				break
-			}
-			if err := pauseFor(ctx, busyPause<<try); err != nil {
-				return c, err
-			}
-		case fault.Is(err, fault.Transient):
-			p.source.drop()
-			p.target.drop()
-			if p.unsure {
-				// What was sent may be carried out yet.
-				if err := pauseFor(ctx, p.a.lease.Fence); err != nil {
-					return c, err
-				}
-			}
-		case !fault.Is(err, fault.Conflict):
-			return p.failed(c, err), nil
 		}
 		last = err
+		// A connection that still works stays: the server answered on it.
+		if fault.Is(err, fault.Transient) && !busy(err) || fault.Is(err, fault.Config) {
+			p.source.drop()
+			p.target.drop()
+		}
+		switch {
+		case p.unopened != nil:
+		case fault.Lost(err), silent(err):
+			return p.failed(c, err), nil
+		case !fault.Is(err, fault.Transient) && !fault.Is(err, fault.Conflict):
+			return p.failed(c, err), nil
+		}
+		if fault.Is(err, fault.Transient) && try+1 < entryTries {
+			pause := busyPause << try
+			if p.unsure && !busy(err) {
+				pause = p.a.lease.Fence // what was sent may be carried out yet
+			}
+			if err := pauseFor(ctx, pause); err != nil {
+				return c, err
+			}
+		}
 	}
-	if fault.Is(last, fault.Transient) && !busy(last) {
+	if p.unopened != nil {
 		return c, last
 	}
 	return p.failed(c, last), nil
+}
+
+// silent reports that the server did not answer in time. It may still be working on
+// the request, so that this is not sent again at once.
+func silent(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // busy reports a server that answered that it cannot carry an operation out now.
@@ -245,6 +293,7 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 	case err == nil:
 		*writes++
 		p.accepted++
+		p.lostInRow = nil
 	case fault.Is(err, fault.Transient) && !busy(err):
 		p.unsure = true
 	}
@@ -254,6 +303,7 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 // notOpen is for the error of a connection. One that another try cannot mend, a
 // refused bind for instance, is of everything and no entry's own.
 func (p *directoryPage) notOpen(err error) error {
+	p.unopened = err
 	if !fault.Is(err, fault.Transient) {
 		p.barred = err
 	}
@@ -281,7 +331,14 @@ func (p *directoryPage) settled(c control.DirectoryChange, look control.Director
 
 func (p *directoryPage) failed(c control.DirectoryChange, err error) control.DirectoryChange {
 	p.kind, c.Error, c.Hint = describe(err)
-	c.State, c.OfServer = control.ChangeFailed, ofServer(p.kind)
+	p.lost, p.silent = fault.Lost(err), silent(err)
+	if p.lost {
+		p.loses(c.Seq)
+		c.Hint = lostHint
+	}
+	// A run tries again what may be the server's trouble. What ends the connection
+	// is recorded only if it is the entry.
+	c.State, c.OfServer = control.ChangeFailed, !p.lost && blame.OfServer(p.kind)
 	return c
 }
 

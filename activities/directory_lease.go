@@ -24,18 +24,29 @@ type directoryPage struct {
 	looked         atomic.Int64
 	// unsure is true once the outcome of a write was not known.
 	unsure bool
-	// barred is why no connection can be had, where trying again is in vain.
-	barred error
+	// barred is why no connection can be made although trying again would be in
+	// vain, unopened why none could be made the last time.
+	barred, unopened error
 	// unsaved are results that are not recorded yet.
 	unsaved []control.DirectoryChange
 	saved   time.Time
-	// row are the refusals in a row that say the same, of the kind rowKind; kind
-	// is that of the last.
+	// row are the failures in a row that say the same, of the kind rowKind. kind is
+	// that of the last; it was lost if the server ended the connection, and silent if
+	// the server did not answer in time. rest is how many other changes of the run
+	// were not tried yet, as far as the page knows.
 	row           []control.DirectoryChange
 	kind, rowKind fault.Kind
-	// accepted counts the writes that the target took. own are the refusals that
-	// turned out to be the entries' own affair, by what they say, and ahead what was
-	// carried out before its turn to find that out.
+	lost, silent  bool
+	rest          int
+	// losses are the changes at which connections ended, lostInRow those of them since
+	// the target last accepted a write, and aside those that are tried again when all
+	// others are done.
+	losses    map[int64]*loss
+	lostInRow map[int64]bool
+	aside     []control.DirectoryChange
+	// accepted counts the writes that the target accepted. own are the failures that
+	// turned out to be the entries' own, by what they say, and ahead what was carried
+	// out before its turn to find that out.
 	accepted int
 	own      map[string]bool
 	ahead    map[int64]bool

@@ -5,29 +5,44 @@ import (
 	"fmt"
 	"slices"
 
+	"mailmirror/internal/blame"
 	"mailmirror/internal/control"
-	"mailmirror/internal/fault"
 )
 
-const (
-	// doubtAfterConfig is after how many refusals in a row that say the same, and
-	// may concern the whole server (read-only, full, no rights, busy), it is doubted
-	// that the target takes any write.
-	doubtAfterConfig = 5
-	// doubtAfterPermanent is the same for refusals that concern an entry.
-	doubtAfterPermanent = 50
-	// doubtSample is how many other changes, from all over the rest of the run, are
-	// then tried at the most.
-	doubtSample = 50
-)
+// lostHint is for an entry at which the server ends the connection.
+const lostHint = "see the server's log: the entry may be larger than the server accepts (OpenLDAP: olcSockbufMaxIncomingAuth; 389: nsslapd-maxbersize)"
+
+// loss is what is known of a change at which the server ended the connection.
+type loss struct {
+	times    int // in a row
+	accepted int // how many writes the target had accepted when it happened first
+}
+
+// loses counts a connection that ended at a change.
+func (p *directoryPage) loses(seq int64) {
+	if p.losses == nil {
+		p.losses = map[int64]*loss{}
+	}
+	if p.lostInRow == nil {
+		p.lostInRow = map[int64]bool{}
+	}
+	l := p.losses[seq]
+	if l == nil {
+		l = &loss{accepted: p.accepted}
+		p.losses[seq] = l
+	}
+	l.times++
+	p.lostInRow[seq] = true
+}
 
 // note counts what became of a change and reports whether the run is to stop.
-// Refusals in a row that say the same are not written down against entries until
-// it is known whose they are: no entry is given up for a server that is full.
+// Failures in a row that say the same are not written down against entries until
+// it is known what they belong to: no entry is blamed for a server that is full.
 func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (stop bool, err error) {
 	if c.State != control.ChangeFailed {
+		delete(p.losses, c.Seq)
 		p.settleRow()
-		p.result.Last = c.Seq
+		p.result.Last = max(p.result.Last, c.Seq)
 		p.count(c)
 		return false, nil
 	}
@@ -35,62 +50,99 @@ func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (st
 		p.settleRow()
 	}
 	p.row, p.rowKind = append(p.row, c), p.kind
-	most := doubtAfterPermanent
-	if ofServer(p.kind) {
-		most = doubtAfterConfig
-	}
-	switch {
-	case p.own[c.Error]:
-		p.settleRow()
-		return false, nil
-	case len(p.row) < most:
-		return false, nil
-	case !slices.ContainsFunc(p.row, func(c control.DirectoryChange) bool { return c.Failures == 0 }):
-		// What a run before this one recorded of entries is no news of the server.
-		p.settleRow()
-		return false, nil
-	}
-	others, all, err := p.refusesAll(ctx)
-	switch {
-	case err != nil:
+	e, err := p.evidence(ctx, c)
+	if err != nil {
 		return false, err
-	case !all:
-		if p.own == nil {
-			p.own = map[string]bool{}
+	}
+	verdict := blame.Decide(e)
+	others := 0
+	if verdict.Next == blame.Sample {
+		if others, err = p.sample(ctx, &e); err != nil {
+			return false, err
 		}
-		p.own[c.Error] = true
+		verdict = blame.Decide(e)
+	}
+	switch verdict.Next {
+	case blame.Again:
+		p.row = p.row[:len(p.row)-1]
+		c.State, c.Error, c.Hint, c.OfServer = p.state, "", "", false
+		p.aside = append(p.aside, c)
+	case blame.Stop:
+		p.stopped(e, c, others)
+		return true, nil
+	case blame.Record:
+		if e.After > 0 && !e.Lost {
+			if p.own == nil {
+				p.own = map[string]bool{}
+			}
+			p.own[c.Error] = true
+		}
 		p.settleRow()
-		return false, nil
+	case blame.GoOn, blame.Halve, blame.Sample:
 	}
-	p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row: %s", len(p.row), c.Error)
-	if others > 0 {
-		p.result.Stopped = fmt.Sprintf("the target refused %d changes in a row, and %d of the rest of the run: %s", len(p.row), others, c.Error)
-	}
-	p.result.Hint, p.row = c.Hint, nil
-	return true, nil
+	return false, nil
 }
 
-// ofServer reports a refusal that may concern the whole server.
-func ofServer(kind fault.Kind) bool { return kind == fault.Config || kind == fault.Transient }
+// evidence is what the run knows about the failure of a change, the last of the row.
+func (p *directoryPage) evidence(ctx context.Context, c control.DirectoryChange) (blame.Evidence, error) {
+	e := blame.Evidence{
+		Item: blame.Entry, Kind: p.kind, Times: 1, Before: p.accepted, Row: len(p.row), Rest: p.rest,
+		Known: !slices.ContainsFunc(p.row, func(c control.DirectoryChange) bool { return c.Failures == 0 }),
+	}
+	if l := p.losses[c.Seq]; p.lost && l != nil {
+		// Whoever lost a connection made another one: the server answered the bind.
+		e.Lost, e.Reached, e.Times, e.After, e.Row = true, true, l.times, p.accepted-l.accepted, len(p.lostInRow)
+	}
+	if p.own[c.Error] {
+		e.After++
+	}
+	if p.silent && e.Row >= blame.Doubt(e.Lost, e.Kind) {
+		// Each further try would take the whole time for an answer.
+		e.Sampled = blame.SampleSize
+	}
+	if e.Before > 0 || e.Rest > 0 && e.Row < blame.Doubt(e.Lost, e.Kind) {
+		return e, nil
+	}
+	// The pages before this one, and attempts before this one, count as well.
+	run, err := p.a.ports.Directory.DirectoryRun(ctx, p.in.RunID)
+	e.Before = run.Created + run.Altered + run.Renumbers + run.Removed
+	return e, err
+}
 
-// refusesAll tells the target that takes no write at all from the one that refuses
-// a part of the entries, which may lie side by side: others are tried that have
-// nothing in common with them, before their turn. It returns how many of those
-// were refused, whatever in: it begins with what was to be done. Only what was
+// stopped says why nothing more can be carried out.
+func (p *directoryPage) stopped(e blame.Evidence, c control.DirectoryChange, others int) {
+	did := "refused"
+	switch {
+	case e.Lost:
+		did = "ended the connection at"
+	case p.silent:
+		did = "did not answer to"
+	}
+	p.result.Stopped = fmt.Sprintf("the target %s %d changes in a row: %s", did, e.Row, c.Error)
+	if others > 0 {
+		p.result.Stopped = fmt.Sprintf("the target %s %d changes in a row, and %d of the rest of the run: %s", did, e.Row, others, c.Error)
+	}
+	p.result.Hint, p.row, p.aside = c.Hint, nil, nil
+}
+
+// sample tells the target that accepts no write at all from the one that rejects a
+// part of the entries, which may lie side by side: others are tried that have
+// nothing in common with them, before their turn. It adds to the evidence, and
+// returns how many of them were rejected, for whatever reason. Only what was
 // carried out is recorded; all else is left to its turn, so that whoever repeats
 // the page begins as this one did.
-func (p *directoryPage) refusesAll(ctx context.Context) (refused int, all bool, err error) {
+func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected int, err error) {
 	last := p.row[len(p.row)-1]
-	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, doubtSample, p.state)
+	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, blame.SampleSize, p.state)
 	if err != nil {
-		return 0, false, err
+		return 0, err
 	}
 	for _, c := range others {
 		before := p.accepted
 		done, err := p.one(ctx, c)
 		switch {
 		case err != nil:
-			return 0, false, err
+			return 0, err
 		case p.accepted > before:
 			if done.State == control.ChangeDone && p.state != control.ChangeDone {
 				if p.ahead == nil {
@@ -99,20 +151,20 @@ func (p *directoryPage) refusesAll(ctx context.Context) (refused int, all bool, 
 				p.ahead[done.Seq] = true
 				p.count(done)
 			}
-			return refused, false, nil
+			e.After++
+			return rejected, nil
 		case done.State == control.ChangeFailed:
-			refused++
+			rejected++
+			e.Sampled++
 		}
 	}
-	if len(others) == doubtSample || p.result.Done > 0 {
-		return refused, len(others) == doubtSample, nil
+	if e.Rest = 0; len(others) == blame.SampleSize {
+		e.Sampled = blame.SampleSize
 	}
-	// Too few are left to tell, unless the run has seen nothing but this.
-	run, err := p.a.ports.Directory.DirectoryRun(ctx, p.in.RunID)
-	return refused, run.Created+run.Altered+run.Renumbers+run.Removed == 0, err
+	return rejected, nil
 }
 
-// count takes down a change that was not refused.
+// count takes down a change that was not rejected.
 func (p *directoryPage) count(c control.DirectoryChange) {
 	if c.State != p.state {
 		p.unsaved = append(p.unsaved, c)
@@ -124,11 +176,11 @@ func (p *directoryPage) count(c control.DirectoryChange) {
 	}
 }
 
-// settleRow writes refusals down against their entries.
+// settleRow writes failures down against their entries.
 func (p *directoryPage) settleRow() {
 	for _, c := range p.row {
 		p.unsaved = append(p.unsaved, c)
-		p.result.Last = c.Seq
+		p.result.Last = max(p.result.Last, c.Seq)
 		p.result.Failed++
 	}
 	p.row = nil

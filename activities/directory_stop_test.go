@@ -193,9 +193,15 @@ func TestApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
 		refuse, writes, dead := m.refuse(fault.Config, 1002, block), 0, true
 		m.runs.Target.OnWrite = func(op directory.Operation) error {
 			if writes++; dead && writes > at {
-				return fault.Newf(fault.Transient, "the connection was lost")
+				return lost()
 			}
 			return refuse(op)
+		}
+		m.runs.Target.OnOpen = func() error {
+			if dead && writes > at {
+				return fault.Newf(fault.Transient, "connect: nothing listens")
+			}
+			return nil
 		}
 		m.compare(control.DirectoryOperator)
 		if _, err := m.apply(100); err == nil {

@@ -6,4 +6,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// What starts the servers of integration tests lives as long as the process.
+		goleak.IgnoreAnyFunction("mailmirror/test/servers.startAll"))
+}

@@ -17,6 +17,10 @@ import (
 // package directory make them.
 type Directory struct {
 	Mapping directory.Mapping
+	// OnOpen is asked before a connection is made; an error refuses it.
+	OnOpen func() error
+	// OnRead is asked before the entry of a DN is read; an error ends the read.
+	OnRead func(dn string) error
 	// OnWrite is asked before an operation is carried out; an error refuses it.
 	OnWrite func(op directory.Operation) error
 	// AfterWrite is asked when it is carried out; an error loses the answer.
@@ -111,6 +115,11 @@ func (d *Directory) entry(dn string, e *stored) directory.Entry {
 }
 
 func (d *Directory) open(context.Context) (control.DirectorySession, error) {
+	if d.OnOpen != nil {
+		if err := d.OnOpen(); err != nil {
+			return nil, err
+		}
+	}
 	return directorySession{d}, nil
 }
 
@@ -141,6 +150,11 @@ func (s directorySession) Extract(_ context.Context, digest func(directory.Colum
 }
 
 func (s directorySession) Read(_ context.Context, ref directory.Ref) (directory.Entry, error) {
+	if s.d.OnRead != nil {
+		if err := s.d.OnRead(ref.DN); err != nil {
+			return directory.Entry{}, err
+		}
+	}
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	for dn, e := range s.d.entries {

@@ -143,15 +143,15 @@ func Decide(e Evidence) Verdict {
 // Doubt returns how many different items in a row have to fail alike until the
 // run stops believing that the items are the reason.
 func Doubt(lost bool, kind fault.Kind) int {
-	if lost || ofServer(kind) {
+	if lost || OfServer(kind) {
 		return rowOfServer
 	}
 	return rowOfItem
 }
 
-// ofServer reports a code that may concern the whole server: read-only, full, no
+// OfServer reports a code that may concern the whole server: read-only, full, no
 // rights, busy.
-func ofServer(kind fault.Kind) bool { return kind == fault.Config || kind == fault.Transient }
+func OfServer(kind fault.Kind) bool { return kind == fault.Config || kind == fault.Transient }
 
 func provenLoss(e Evidence) bool {
 	return e.Times >= losses || (e.Times == losses-1 && e.After > 0)

@@ -134,7 +134,13 @@ func (s *Session) bind(ctx context.Context) error {
 // ask runs one exchange with the server: nothing is sent at or after the
 // deadline of ctx, and the end of ctx closes the connection.
 func (s *Session) ask(ctx context.Context, exchange func(*ldap.Conn) error) error {
-	return s.exchange(ctx, nil, exchange)
+	return s.exchange(ctx, nil, false, exchange)
+}
+
+// askPatiently is ask for a write: once the request is sent whole, the deadline of
+// ctx does not end the wait for the answer. The deadline is about what is sent.
+func (s *Session) askPatiently(ctx context.Context, exchange func(*ldap.Conn) error) error {
+	return s.exchange(ctx, nil, true, exchange)
 }
 
 // find runs a search. The server may send that many entries and some references,
@@ -143,7 +149,7 @@ func (s *Session) ask(ctx context.Context, exchange func(*ldap.Conn) error) erro
 // The server's refusal is the library's own error.
 func (s *Session) find(ctx context.Context, request *ldap.SearchRequest, most int, each func(*ldap.Entry)) (controls []ldap.Control, references int, err error) {
 	expect := &expected{most: most + maxReferences, entry: each}
-	err = s.exchange(ctx, expect, func(c *ldap.Conn) error {
+	err = s.exchange(ctx, expect, false, func(c *ldap.Conn) error {
 		found, err := c.Search(request)
 		if err == nil {
 			controls = found.Controls
@@ -156,7 +162,7 @@ func (s *Session) find(ctx context.Context, request *ldap.SearchRequest, most in
 // maxReferences is how many references to other servers an answer may hold.
 const maxReferences = 100
 
-func (s *Session) exchange(ctx context.Context, expect *expected, exchange func(*ldap.Conn) error) error {
+func (s *Session) exchange(ctx context.Context, expect *expected, patient bool, exchange func(*ldap.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -164,7 +170,11 @@ func (s *Session) exchange(ctx context.Context, expect *expected, exchange func(
 	if err := s.link.begin(until, expect); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.link.fail(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); !patient || !errors.Is(cause, context.DeadlineExceeded) || !s.link.sent() {
+			_ = s.link.fail(cause)
+		}
+	})
 	err := exchange(s.conn)
 	s.link.end()
 	if !stop() {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -104,8 +105,12 @@ func (s *Session) lost(what string, err error) error {
 		return fault.New(fault.Config, s.op(what), cause, "the server is at fault, or holds values that large: make them smaller there")
 	case errors.Is(cause, errMalformed):
 		return fault.New(fault.Transient, s.op(what), cause, "the server is at fault, or something between: see the server's log")
-	case cause != nil && !errors.Is(cause, errClosed):
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		return fault.New(fault.Transient, s.op(what), cause, "is the server overloaded? see its log")
+	case errors.Is(cause, errTooLate):
 		return fault.New(fault.Transient, s.op(what), cause, "")
+	case cause != nil && !errors.Is(cause, errClosed):
+		return &fault.Error{Kind: fault.Transient, Op: s.op(what), Err: cause, Hint: "see the server's log", Lost: true}
 	}
 	return fault.New(fault.Transient, s.op(what), errors.New("the server's answer cannot be read"), "see the server's log")
 }

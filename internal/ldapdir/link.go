@@ -13,12 +13,12 @@ import (
 // Why a link died, where it was not the network's own error.
 var (
 	errServerClosed = errors.New("the server closed the connection")
-	errReadTimeout  = errors.New("the server owes an answer and is silent")
-	errWriteTimeout = errors.New("the server takes no more data")
+	errReadTimeout  = &plainError{"the server owes an answer and is silent", os.ErrDeadlineExceeded}
+	errWriteTimeout = &plainError{"the server takes no more data", os.ErrDeadlineExceeded}
 	errTooLate      = errors.New("the time for writing is over")
 	errClosed       = errors.New("the session is closed")
 	errUnasked      = fmt.Errorf("%w: it answers what was not asked", errMalformed)
-	errSlow         = errors.New("the server sends its answer too slowly")
+	errSlow         = &plainError{"the server sends its answer too slowly", os.ErrDeadlineExceeded}
 )
 
 // slowest is how many bytes of a message a server has to send in a second, beside
@@ -52,6 +52,7 @@ type link struct {
 	// the message that ends its answer, and expect what may come before that.
 	asked  int64
 	ends   byte
+	whole  bool // the request was sent whole
 	expect *expected
 }
 
@@ -64,7 +65,7 @@ func newLink(raw, nc net.Conn, timeouts Timeouts) *link {
 func (l *link) begin(until time.Time, expect *expected) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.owed, l.until, l.expect = true, until, expect
+	l.owed, l.until, l.whole, l.expect = true, until, false, expect
 	l.armRead()
 	return l.err
 }
@@ -73,7 +74,7 @@ func (l *link) begin(until time.Time, expect *expected) error {
 func (l *link) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.owed, l.asked, l.expect = false, 0, nil
+	l.owed, l.asked, l.whole, l.expect = false, 0, false, nil
 	l.armRead()
 }
 
@@ -238,6 +239,9 @@ func (l *link) Write(p []byte) (int, error) {
 	n, err := l.nc.Write(p)
 	switch {
 	case err == nil:
+		l.mu.Lock()
+		l.whole = true
+		l.mu.Unlock()
 		return n, nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, l.fail(errWriteTimeout)
@@ -259,7 +263,7 @@ func (l *link) ask(p []byte) error {
 	ends, has := answerTag(m.tag)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.asked, l.ends = 0, 0
+	l.asked, l.ends, l.whole = 0, 0, false
 	if has {
 		l.asked, l.ends = m.id, ends
 	}
@@ -279,6 +283,13 @@ func (l *link) fail(why error) error {
 	}
 	_ = l.raw.Close()
 	return why
+}
+
+// sent reports whether a request was sent whole and waits for its answer.
+func (l *link) sent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whole
 }
 
 // cause is why the link died, nil while it lives.

@@ -151,7 +151,7 @@ func (w *write) guard(ctx context.Context, ref directory.Ref) ([]ldap.Control, e
 }
 
 func (w *write) send(ctx context.Context, exchange func(*ldap.Conn) error) error {
-	err := w.session.ask(ctx, exchange)
+	err := w.session.askPatiently(ctx, exchange)
 	if err == nil {
 		return nil
 	}

@@ -23,6 +23,9 @@ type DS389Options struct {
 
 	SizeLimit int  // entries that a search returns at most, whole pages together; 0 is no limit
 	ReadOnly  bool // of the mailboxes
+	// MaxRequest is how many bytes a request has at most: the server ends the
+	// connection at a larger one. 0 is the server's own limit.
+	MaxRequest int
 	// Access is put into aci attributes of the top: `(targetattr="Password")
 	// (version 3.0; acl "x"; deny (read) userdn="ldap:///cn=trusted,dc=example";)`.
 	Access   []string

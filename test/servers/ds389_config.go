@@ -75,6 +75,9 @@ func (d *DS389) adapt(entry string) string {
 	case "dn: cn=config":
 		lines = append(lines, "nsslapd-listenhost: 127.0.0.1", "nsslapd-sizelimit: "+limit, "nsslapd-pagedsizelimit: "+limit,
 			"nsslapd-accesslog-logging-enabled: off", "nsslapd-syntaxcheck: on", "nsslapd-minssf: 0")
+		if d.opts.MaxRequest > 0 {
+			lines = append(lines, fmt.Sprintf("nsslapd-maxbersize: %d", d.opts.MaxRequest))
+		}
 	case "dn: cn=config,cn=ldbm database,cn=plugins,cn=config":
 		lines = append(lines, "nsslapd-lookthroughlimit: -1", "nsslapd-idlistscanlimit: 2147483646", "nsslapd-cache-autosize: 0",
 			"nsslapd-import-cache-autosize: 0", "nsslapd-import-cachesize: 33554432")

@@ -42,6 +42,9 @@ type SlapdOptions struct {
 	MaxSize int64
 	// Sync makes every write reach the disk before it is answered.
 	Sync bool
+	// MaxRequest is how many bytes a request of somebody bound has at most: the server
+	// ends the connection at a larger one. 0 is the server's own limit.
+	MaxRequest int
 	// Extra are attributes of the database's configuration, as they are.
 	Extra []string
 	// Debug says what is logged, slapd(8); default "none", which are the messages

@@ -45,6 +45,9 @@ func (s *Slapd) config() string {
 
 	line("dn: cn=config\nobjectClass: olcGlobal\ncn: config\nolcThreads: 8")
 	line("olcPidFile: %s\nolcArgsFile: %s", filepath.Join(s.opts.Dir, "slapd.pid"), filepath.Join(s.opts.Dir, "slapd.args"))
+	if s.opts.MaxRequest > 0 {
+		line("olcSockbufMaxIncomingAuth: %d", s.opts.MaxRequest)
+	}
 	if s.opts.TLS != nil && s.opts.TLS.Mode != TLSNone {
 		dir := filepath.Join(s.opts.Dir, "tls")
 		line("olcTLSCertificateFile: %s\nolcTLSCertificateKeyFile: %s", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))

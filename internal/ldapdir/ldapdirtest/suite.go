@@ -26,7 +26,10 @@ type Wish struct {
 	ReadOnly  bool
 	NoSchema  bool
 	MaxSize   int64 // of the database
-	LDIF      string
+	// MaxRequest is how many bytes a request has at most: the server ends the
+	// connection at a larger one.
+	MaxRequest int
+	LDIF       string
 }
 
 // Kind is one kind of server.
@@ -46,7 +49,7 @@ type Kind struct {
 // Slapd is OpenLDAP.
 func Slapd() Kind {
 	return Kind{Name: "slapd", Assertion: true, ID: "entryUUID", Version: "entryCSN", Start: func(t *testing.T, w Wish) servers.Directory {
-		o := servers.SlapdOptions{TLS: w.TLS, SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, MaxSize: w.MaxSize}
+		o := servers.SlapdOptions{TLS: w.TLS, SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, MaxSize: w.MaxSize, MaxRequest: w.MaxRequest}
 		const trusted = `dn.exact="cn=trusted,dc=example"`
 		if w.PageLimit > 0 {
 			o.Limits = append(o.Limits, fmt.Sprintf(`%s size.pr=%d size.prtotal=unlimited`, trusted, w.PageLimit))
@@ -78,7 +81,7 @@ func DS389() Kind {
 		case w.PageLimit != 0:
 			t.Skip("389 Directory Server has no limit of one page; it is tried on slapd")
 		}
-		o := servers.DS389Options{SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, LDIF: w.LDIF}
+		o := servers.DS389Options{SizeLimit: w.SizeLimit, ReadOnly: w.ReadOnly, NoSchema: w.NoSchema, MaxRequest: w.MaxRequest, LDIF: w.LDIF}
 		deny := func(target, rights string) {
 			o.Access = append(o.Access, fmt.Sprintf(`%s(version 3.0; acl "deny"; deny (%s) userdn="ldap:///cn=trusted,dc=example";)`, target, rights))
 		}

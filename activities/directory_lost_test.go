@@ -1,0 +1,185 @@
+package activities_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/fault"
+)
+
+// lost is the end of a connection without an answer.
+func lost() error {
+	return &fault.Error{Kind: fault.Transient, Op: "write: the server closed the connection", Lost: true}
+}
+
+// quiet is a server that does not answer in time.
+func quiet() error {
+	return fault.New(fault.Transient, "write", os.ErrDeadlineExceeded, "is the server overloaded?")
+}
+
+func numbered(m *mirrorer, entries int) {
+	for i := range entries {
+		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
+	}
+}
+
+// states counts the changes of a run by what became of them.
+func states(m *mirrorer) map[control.ChangeState]int {
+	n := map[control.ChangeState]int{}
+	for _, c := range m.runs.Changes() {
+		n[c.State]++
+	}
+	return n
+}
+
+// A server that ends the connection at some entries, or does not answer, whether
+// they are written or read, costs only those: they are recorded, each run anew, and
+// all others are carried out in the same run.
+func TestApplyDirectoryIsolatesEntries(t *testing.T) {
+	fails := func(number string) bool { return number == "1003" || number == "1004" || number == "1011" }
+	for what, test := range map[string]struct {
+		prepare func(m *mirrorer, trouble func() error, tries map[string]int)
+		err     func() error
+		most    int // tries of an entry
+		hint    string
+	}{
+		"lost at a write": {onWrite(fails), lost, 3, "nsslapd-maxbersize"},
+		"lost at a read":  {onRead(fails), lost, 3, "nsslapd-maxbersize"},
+		"no answer":       {onWrite(fails), quiet, 1, "overloaded"},
+		"no answer, read": {onRead(fails), quiet, 1, "overloaded"},
+		"time limit":      {onWrite(fails), func() error { return fault.New(fault.Transient, "write: time limit", nil, "raise it") }, 5, "raise it"},
+	} {
+		m := newMirrorer(t, nil)
+		numbered(m, 20)
+		tries := map[string]int{}
+		test.prepare(m, test.err, tries)
+		for run := range 2 {
+			clear(tries)
+			m.compare(control.DirectoryOperator)
+			result, err := m.apply(100)
+			if n := states(m); err != nil || result.Stopped != "" || result.Failed != 3 || n[control.ChangeFailed] != 3 || run == 0 && result.Done != 17 {
+				t.Fatalf("%s, run %d: %+v, %v, %v", what, run, result, n, err)
+			}
+			for _, c := range m.runs.Changes() {
+				if c.State == control.ChangeFailed && (!fails(c.Number) || !strings.Contains(c.Hint, test.hint)) {
+					t.Errorf("%s, run %d: %+v", what, run, c)
+				}
+			}
+			for number, n := range tries {
+				if n > test.most {
+					t.Errorf("%s, run %d: %s was tried %d times", what, run, number, n)
+				}
+			}
+		}
+		m.runs.Target.OnWrite, m.runs.Source.OnRead = nil, nil
+		m.compare(control.DirectoryOperator)
+		if result, err := m.apply(100); err != nil || result.Done != 3 {
+			t.Errorf("%s, at last: %+v, %v", what, result, err)
+		}
+		m.equal()
+	}
+}
+
+func onWrite(fails func(string) bool) func(*mirrorer, func() error, map[string]int) {
+	return func(m *mirrorer, trouble func() error, tries map[string]int) {
+		m.runs.Target.OnWrite = func(op directory.Operation) error {
+			if number := m.added(op); fails(number) {
+				tries[number]++
+				return trouble()
+			}
+			return nil
+		}
+	}
+}
+
+func onRead(fails func(string) bool) func(*mirrorer, func() error, map[string]int) {
+	return func(m *mirrorer, trouble func() error, tries map[string]int) {
+		m.runs.Source.OnRead = func(dn string) error {
+			rdn, _, _ := strings.Cut(dn, ",")
+			if number := strings.TrimPrefix(rdn, m.runs.Source.Mapping.RDN+"="); fails(number) {
+				tries[number]++
+				return trouble()
+			}
+			return nil
+		}
+	}
+}
+
+// The only entry of a run is to blame as well, as others were carried out before.
+func TestApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
+	m := newMirrorer(t, nil)
+	numbered(m, 1)
+	m.runs.Target.OnWrite = func(directory.Operation) error { return lost() }
+	m.compare(control.DirectoryOperator)
+	if result, err := m.apply(100); err != nil || result.Stopped != "" || result.Failed != 1 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// A server that fails alike at everything stops the run, and no entry is to blame:
+// neither before anything was carried out nor half-way.
+func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
+	for what, test := range map[string]struct {
+		err   func() error
+		after int
+		most  int // writes that are tried in vain
+		said  string
+	}{
+		"lost":                 {lost, 0, 70, "ended the connection at 5"},
+		"lost, half-way":       {lost, 30, 70, "ended the connection at 5"},
+		"no answer":            {quiet, 0, 5, "did not answer to 5"},
+		"no answer any longer": {quiet, 30, 5, "did not answer to 5"},
+	} {
+		m := newMirrorer(t, nil)
+		numbered(m, 100)
+		writes := 0
+		m.runs.Target.OnWrite = func(directory.Operation) error {
+			if writes++; writes > test.after {
+				return test.err()
+			}
+			return nil
+		}
+		m.compare(control.DirectoryOperator)
+		result, err := m.apply(500)
+		if n := states(m); err != nil || !strings.Contains(result.Stopped, test.said) || n[control.ChangeFailed] > 0 || n[control.ChangeDone] != test.after {
+			t.Errorf("%s: %+v, %v, %v", what, result, n, err)
+		}
+		if vain := writes - test.after; vain > test.most || m.runs.Held() {
+			t.Errorf("%s: %d writes in vain; lease held: %v", what, vain, m.runs.Held())
+		}
+	}
+}
+
+// A server that cannot be reached since is no entry's affair: the page is tried
+// again later.
+func TestApplyDirectoryWaitsForAServerThatIsAway(t *testing.T) {
+	m := newMirrorer(t, nil)
+	numbered(m, 20)
+	away, writes := false, 0
+	m.runs.Target.OnWrite = func(directory.Operation) error {
+		if writes++; writes == 8 {
+			away = true
+			return lost()
+		}
+		return nil
+	}
+	m.runs.Target.OnOpen = func() error {
+		if away {
+			return fault.Newf(fault.Transient, "connect: nothing listens")
+		}
+		return nil
+	}
+	m.compare(control.DirectoryOperator)
+	if result, err := m.apply(100); err == nil || states(m)[control.ChangeFailed] > 0 || m.runs.Held() {
+		t.Errorf("%+v, %v, %v", result, states(m), err)
+	}
+	away = false
+	if result, err := m.apply(100); err != nil || result.Done+result.Moot != 13 {
+		t.Errorf("when it is back: %+v, %v, %v", result, states(m), err)
+	}
+	m.equal()
+}

@@ -1,0 +1,115 @@
+//go:build integration
+
+package activities_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/testsuite"
+
+	"mailmirror/activities"
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/ldapdir"
+	"mailmirror/internal/ldapdir/ldapdirtest"
+	"mailmirror/internal/seal"
+	"mailmirror/test/servers"
+)
+
+// onServers are two directories, of which those that are set are real.
+type onServers struct {
+	*activitytest.Runs
+	source, target *control.Directory
+}
+
+// Directories implements control.Directories.
+func (d onServers) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
+	both, err := d.Runs.Directories(ctx, link)
+	if d.source != nil {
+		both.Source = *d.source
+	}
+	if d.target != nil {
+		both.Target = *d.target
+	}
+	return both, err
+}
+
+// serverDirectory reaches a server as the trusted server.
+func serverDirectory(t *testing.T, d servers.Directory) *control.Directory {
+	t.Helper()
+	m := directory.DefaultMapping()
+	m.BaseDN = d.Base()
+	store, err := ldapdir.New(ldapdir.Options{Name: "test", Address: d.Addr(), Security: ldapdir.SecurityNone,
+		BindDN: d.TrustedDN(), Password: seal.NewSecret(d.TrustedPassword()), Mapping: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &control.Directory{Store: "test", Mapping: m, Digest: func(_ directory.Column, v []byte) []byte { return v },
+		Open: func(ctx context.Context) (control.DirectorySession, error) {
+			s, err := store.Open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}}
+}
+
+// newMirrorerOf is a mirrorer of which some directories are real ones; nil is one in
+// memory.
+func newMirrorerOf(t *testing.T, source, target *control.Directory) *mirrorer {
+	t.Helper()
+	m := newMirrorer(t, nil)
+	ports := activitytest.New().Ports(nil)
+	ports.Directories, ports.Directory = onServers{m.runs, source, target}, m.runs
+	var suite testsuite.WorkflowTestSuite
+	m.env = suite.NewTestActivityEnvironment()
+	m.env.SetTestTimeout(2 * time.Minute)
+	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
+		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+	return m
+}
+
+// A target that ends the connection at one entry, as its recorded name is too large,
+// takes all others in the same run. The entry is recorded, with what to do, and is
+// mirrored once the target accepts it.
+func TestApplyDirectoryPassesAnEntryThatEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []ldapdirtest.Kind{ldapdirtest.Slapd(), ldapdirtest.DS389()} {
+		t.Run(kind.Name, func(t *testing.T) {
+			t.Parallel()
+			box := func(number string) string {
+				return "dn: MailboxNumber=" + number + ",ou=mailboxes,dc=example\nobjectClass: umMailbox\nMailboxNumber: " + number + "\ncn: Box\nPassword: 1\n\n"
+			}
+			server := kind.Start(t, ldapdirtest.Wish{MaxRequest: 262144, LDIF: box("1001") + box("1002")})
+			m := newMirrorerOf(t, nil, serverDirectory(t, server))
+			put := func(number, pin string, name int) {
+				m.runs.Source.Put(number, map[directory.Column]string{directory.CommonName: "Box", directory.Password: pin, directory.RecordedName: strings.Repeat("x", name)})
+			}
+			put("1001", "1", 300<<10)
+			put("1002", "2", 10)
+			put("1003", "3", 10)
+			for run := range 2 {
+				m.compare(control.DirectoryOperator)
+				result, err := m.apply(100)
+				if err != nil || result.Stopped != "" || result.Failed != 1 || run == 0 && result.Done != 2 {
+					t.Fatalf("run %d: %+v, %v", run, result, err)
+				}
+				for _, c := range m.runs.Changes() {
+					if failed := c.State == control.ChangeFailed; failed != (c.Number == "1001") || failed && (!strings.Contains(c.Hint, "maxbersize") || strings.Contains(c.Error, "xxx")) {
+						t.Errorf("run %d: %s is %s: %s (%s)", run, c.Number, c.State, c.Error, c.Hint)
+					}
+				}
+				must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+			}
+			put("1001", "1", 200<<10)
+			m.compare(control.DirectoryOperator)
+			if result, err := m.apply(100); err != nil || result.Done != 1 {
+				t.Errorf("a smaller name: %+v, %v", result, err)
+			}
+		})
+	}
+}
