@@ -114,7 +114,7 @@ func (e *Engine) Unchanged(job Job, source, target []mailbox.Folder, known []Fol
 }
 
 func (e *Engine) provenUnchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
-	return !job.Force && mirror.Unchanged(treeInput(job, source, target, known)) &&
+	return !job.Force && mirror.Unchanged(treeInput(job, e.clock.Now(), source, target, known)) &&
 		len(job.Keep.overdue(target, e.clock.Now())) == 0
 }
 
@@ -129,7 +129,7 @@ func (e *Engine) Summary(job Job, source []mailbox.Folder, known []FolderState) 
 		Started: now, Finished: now, Outcome: Equal}
 	countSource(&r, job, source)
 	for _, k := range known {
-		r.Differences += len(k.Differences)
+		r.Differences += k.lasting()
 	}
 	if r.Differences > 0 {
 		r.Outcome = Differing
@@ -202,6 +202,10 @@ type run struct {
 	left map[mailbox.FolderName]mirror.Decision
 	// made are the folders for deleted messages that are known to be there.
 	made map[mailbox.FolderName]bool
+	// subscriptions are those that were changed, and as the source has them;
+	// undoable is true where the target may undo what was done to its folders.
+	subscriptions map[mailbox.FolderName]bool
+	undoable      bool
 	// suspended is why the lease was not renewed, where that is since the
 	// mirror is being suspended. The renewing goroutine sets it before it ends.
 	suspended *SuspendedError
@@ -209,6 +213,7 @@ type run struct {
 
 func newRun(e *Engine, job Job) *run {
 	return &run{Engine: e, job: job, left: map[mailbox.FolderName]mirror.Decision{}, made: map[mailbox.FolderName]bool{},
+		subscriptions: map[mailbox.FolderName]bool{},
 		report: Report{
 			Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
 		}}
@@ -405,7 +410,7 @@ func (r *run) work(name mailbox.FolderName) *Work {
 func (r *run) countDifferences() int {
 	n := 0
 	for _, s := range r.states {
-		n += len(s.Differences)
+		n += s.lasting()
 	}
 	for _, d := range r.left {
 		if len(d.Keep) > 0 {
@@ -428,17 +433,21 @@ func countSource(report *Report, job Job, source []mailbox.Folder) {
 	}
 }
 
-func treeInput(job Job, source, target []mailbox.Folder, known []FolderState) mirror.TreeInput {
-	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.excluded(), Force: job.Force || job.Retry}
+func treeInput(job Job, now time.Time, source, target []mailbox.Folder, known []FolderState) mirror.TreeInput {
+	in := mirror.TreeInput{Source: source, Target: target, Exclude: job.excluded(), Force: job.Force || job.Retry, Resubscribe: job.asked()}
 	for _, s := range known {
 		k := mirror.Known{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: s.TargetValidity,
 			SourceAt: s.SourceAt, TargetAt: s.TargetAt, Open: s.Intent != nil}
 		for _, d := range s.Differences {
 			k.Refused = k.Refused || d.Kind == FolderRefused
-			k.Kept = k.Kept || d.Kind == FolderKept
+			k.Kept = k.Kept || (d.Kind == FolderKept && !job.asked() && !(in.Force && s.undone(0).due(now)))
+			k.Unsubscribable = k.Unsubscribable || d.Kind == SubscriptionKept
 			if job.Retry && (d.Kind == Refused || d.Kind == Unreadable) {
 				k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}
 			}
+		}
+		if s.lossesDue(now) {
+			k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}
 		}
 		in.Known = append(in.Known, k)
 	}

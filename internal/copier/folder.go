@@ -35,6 +35,10 @@ type folderRun struct {
 	// alone are messages that the target refused together with others, and
 	// refusedWithOthers those of them that are to be appended again.
 	alone, refusedWithOthers mailbox.UIDSet
+	// losses counts how often the target lost messages; losesOften is true in a
+	// folder in which it lost one too often.
+	losses     map[mailbox.UID]undone
+	losesOften bool
 	// noKeywords are messages whose keywords the target refused.
 	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
@@ -281,17 +285,6 @@ func youngest(runs []mailbox.Run) []mailbox.UID {
 	return uids
 }
 
-// retryChangedKeywords gives messages whose keywords were refused another try
-// once the source has changed them.
-func (f *folderRun) retryChangedKeywords() {
-	for d := range f.differences {
-		if _, changed := f.source.Messages[d.SourceUID]; changed && d.Kind == KeywordsRefused {
-			delete(f.differences, d)
-			f.noKeywords = f.noKeywords.Minus(mailbox.UIDSet{{First: d.SourceUID, Last: d.SourceUID}})
-		}
-	}
-}
-
 // takeOver keeps the ledger's pairs and differences where both UIDVALIDITYs
 // are the same and no counter went backwards, which a folder that was
 // re-created within a second or restored from a backup would show.
@@ -322,6 +315,9 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	var skip, noKeywords []mailbox.UID
 	for _, d := range s.Differences {
 		switch {
+		case d.Kind == Undone || d.Kind == Lost: // see takeOverLosses
+		case d.Kind == SubscriptionKept:
+			f.differences[d] = true
 		case d.SourceUID == 0 || (f.job.Force && d.Kind == KeywordsRefused):
 		case d.Kind == Refused || d.Kind == Unreadable:
 			f.notThere = append(f.notThere, d.SourceUID)
@@ -340,6 +336,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			f.differences[d] = true
 		}
 	}
+	skip = append(skip, f.takeOverLosses()...)
 	f.skip, f.noKeywords = mailbox.NewUIDSet(skip...), mailbox.NewUIDSet(noKeywords...)
 }
 
@@ -455,36 +452,12 @@ func (f *folderRun) lasting() []Difference {
 	var out []Difference
 	for d := range f.differences {
 		_, paired := f.pairs.Target(d.SourceUID)
-		if f.source.UIDs.Contains(d.SourceUID) && !(paired && d.Kind == Suspect) {
+		ofFolder := d.SourceUID == 0
+		if ofFolder || (f.source.UIDs.Contains(d.SourceUID) && !(paired && d.Kind == Suspect)) {
 			out = append(out, d)
 		}
 	}
+	out = append(out, f.lossesLeft()...)
 	sortDifferences(out)
 	return out
-}
-
-// withoutKeywords gives up on the keywords of a message. It reports false where
-// there are none to give up.
-func (f *folderRun) withoutKeywords(uid mailbox.UID, cause error) bool {
-	flags, _ := f.permanent.Storable(f.source.Messages[uid].Flags)
-	if f.noKeywords.Contains(uid) || flags == flags.System() {
-		return false
-	}
-	f.noKeywords = f.noKeywords.Union(mailbox.UIDSet{{First: uid, Last: uid}})
-	f.differences[Difference{Kind: KeywordsRefused, SourceUID: uid, Detail: cause.Error()}] = true
-	return true
-}
-
-// noteRefusedFlags brings the list of refused flags up to date for every
-// message whose flags were compared.
-func (f *folderRun) noteRefusedFlags(plan mirror.FolderPlan) {
-	for d := range f.differences {
-		if _, compared := f.source.Messages[d.SourceUID]; compared && d.Kind == FlagsRefused {
-			delete(f.differences, d)
-		}
-	}
-	for _, r := range plan.Refused {
-		f.differences[Difference{Kind: FlagsRefused, SourceUID: r.Source,
-			Detail: "the target's folder does not keep " + plural(len(r.Flags.List()), "flag")}] = true
-	}
 }

@@ -100,13 +100,17 @@ func (s *FolderState) own() mailbox.UIDSet {
 	return s.Former.Union(mailbox.NewUIDSet(targets...))
 }
 
-// lapse notes the messages of the target whose partner the source does not have
-// any more. It comes before their pairs are dropped.
+// lapse notes what becomes of pairs of which one message is gone, before they
+// are dropped: the mirror put the target's message there that the source does not
+// have any more, and the target lost the other one.
 func (f *folderRun) lapse() {
 	var lapsed []mailbox.UID
 	for s, t := range f.pairs.All() {
-		if !f.source.UIDs.Contains(s) {
+		switch there := f.target.UIDs.Contains(t); {
+		case !f.source.UIDs.Contains(s):
 			lapsed = append(lapsed, t)
+		case !there:
+			f.lost(s)
 		}
 	}
 	f.state.Former = f.state.Former.Union(mailbox.NewUIDSet(lapsed...)).Intersect(f.target.UIDs)

@@ -304,6 +304,15 @@ const (
 	// FolderKept: the target would not delete a folder that the source does
 	// not have (SourceUID is 0).
 	FolderKept DifferenceKind = "folder_kept"
+	// Lost: the mirror put the message on the target, again and again, and the
+	// target lost it by itself.
+	Lost DifferenceKind = "lost"
+	// SubscriptionKept: the target does not keep a subscription as the source has
+	// it (SourceUID is 0).
+	SubscriptionKept DifferenceKind = "subscription_kept"
+	// Undone is no lasting difference by itself: it counts how often in a row the
+	// target undid work on a message, or on the folder (SourceUID is 0).
+	Undone DifferenceKind = "undone"
 )
 
 // Difference is one lasting difference, kept with the folder.

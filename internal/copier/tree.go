@@ -11,7 +11,7 @@ import (
 
 // mailbox carries out the tree plan and with it the plan of every folder.
 func (r *run) mailbox(ctx context.Context) error {
-	in := treeInput(r.job, r.sourceList, r.targetList, r.stateList())
+	in := treeInput(r.job, r.clock.Now(), r.sourceList, r.targetList, r.stateList())
 	plan, err := mirror.PlanTree(in)
 	if err != nil {
 		return err
@@ -44,6 +44,9 @@ func (r *run) mailbox(ctx context.Context) error {
 		return err
 	}
 	if err := r.purge(ctx); err != nil {
+		return err
+	}
+	if err := r.checkUndone(ctx); err != nil {
 		return err
 	}
 	r.dropStates()
@@ -146,7 +149,7 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 				if err := r.list(ctx); err != nil {
 					return plan, err
 				}
-				in = treeInput(r.job, r.sourceList, r.targetList, r.stateList())
+				in = treeInput(r.job, r.clock.Now(), r.sourceList, r.targetList, r.stateList())
 				in.NoRename = true
 				return mirror.PlanTree(in)
 			}
@@ -189,8 +192,15 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 	above := map[mailbox.FolderName]bool{} // those above a folder that stays
 	for _, name := range plan.Delete {
 		goes, err := r.vacate(ctx, name)
-		if err != nil {
+		if fault.Is(err, fault.Permanent) {
+			goes = false
+			r.refuseFolder(name, 0, FolderKept, err)
+		} else if err != nil {
 			return fault.Wrap(err, "folder "+string(name))
+		}
+		if goes && !above[name] && r.comesBack(name) {
+			r.refuseFolder(name, 0, FolderKept, errComesBack)
+			goes = false
 		}
 		if !goes || above[name] {
 			for p := name.Parent(); p != ""; p = p.Parent() {
@@ -202,7 +212,7 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 		switch {
 		case err == nil:
 			r.report.Folders.Deleted++
-			r.drop(name)
+			r.deleted(name)
 		case fault.Is(err, fault.Permanent) && plan.Levels[name]:
 			if err := r.unsubscribe(ctx, name); err != nil {
 				return fault.Wrap(err, "folder "+string(name))
@@ -251,6 +261,7 @@ func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[m
 
 func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscribed bool) error {
 	err := r.write("subscribe target folder", func() error { return r.target.Subscribe(ctx, name, subscribed) })
+	r.subscriptions[name], r.undoable = subscribed, true
 	if err == nil {
 		r.report.Folders.Subscribed++
 	}
@@ -263,6 +274,13 @@ func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscri
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {
 	state := r.state(name)
 	refused := []Difference{{Kind: kind, Detail: err.Error()}}
+	if kind == FolderKept {
+		again := state.undone(0).again(r.clock.Now())
+		if errors.Is(err, errComesBack) {
+			again.times = max(again.times, undoneInRow)
+		}
+		refused = append(refused, Difference{Kind: Undone, Detail: again.String()})
+	}
 	next := FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
 	if kind == FolderKept {
 		next.TargetValidity, next.Former = state.TargetValidity, state.own()
@@ -299,7 +317,8 @@ func (r *run) drop(name mailbox.FolderName) {
 	}
 }
 
-// dropStates forgets the folders that neither side has any more.
+// dropStates forgets the folders that neither side has any more, but for those
+// that were deleted lately.
 func (r *run) dropStates() {
 	there := map[mailbox.FolderName]bool{}
 	for _, list := range [][]mailbox.Folder{r.sourceList, r.targetList} {
@@ -307,8 +326,9 @@ func (r *run) dropStates() {
 			there[f.Name] = true
 		}
 	}
-	for name := range r.states {
-		if !there[name] {
+	for name, s := range r.states {
+		u := s.undone(0)
+		if !there[name] && (u.times == 0 || s.lasting() > 0 || r.clock.Now().Sub(u.at) > undoneMemory) {
 			r.drop(name)
 		}
 	}

@@ -20,8 +20,11 @@ type Known struct {
 	// Open is true while an append was begun and not confirmed.
 	Open bool
 	// Refused is true where the target could not hold the folder, Kept where
-	// it would not delete it.
+	// it would not delete it, or created it again, and it is not to be tried now.
 	Refused, Kept bool
+	// Unsubscribable is true where the target did not keep a subscription as the
+	// source has it.
+	Unsubscribable bool
 }
 
 // proven reports whether the folder's counters on both sides are still those
@@ -39,8 +42,9 @@ type TreeInput struct {
 	// NoRename plans a renamed folder as created and deleted, for a target
 	// that refused to rename.
 	NoRename bool
-	// Force plans again what the target refused.
-	Force bool
+	// Force plans again what the target refused, Resubscribe the subscriptions
+	// that it did not keep.
+	Force, Resubscribe bool
 }
 
 // Rename is one folder to be renamed on the target.
@@ -127,11 +131,14 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 		if !there || !t.Selectable {
 			plan.Create = append(plan.Create, s)
 		}
-		switch {
-		case s.Subscribed && !t.Subscribed:
-			plan.Subscribe = append(plan.Subscribe, name)
-		case !s.Subscribed && t.Subscribed:
-			plan.Unsubscribe = append(plan.Unsubscribe, name)
+		// A difference that the target does not let go is left alone. Once there is
+		// none, the same is asked for again, so that it is seen to be over.
+		if (s.Subscribed != t.Subscribed) != (k.Unsubscribable && !in.Resubscribe) {
+			if s.Subscribed {
+				plan.Subscribe = append(plan.Subscribe, name)
+			} else {
+				plan.Unsubscribe = append(plan.Unsubscribe, name)
+			}
 		}
 		plan.Pairs = append(plan.Pairs, Pair{Name: name, Source: s, Unchanged: k.proven(s.Counters, t.Counters)})
 	}
@@ -139,10 +146,10 @@ func PlanTree(in TreeInput) (TreePlan, error) {
 	for _, name := range sortedNames(target) {
 		t := target[name]
 		switch {
-		case known[name].Kept && !in.Force:
+		case known[name].Kept && t.Counters.Messages == 0:
 		case !t.Selectable || t.Unreadable || source[name].Selectable || name == mailbox.Inbox:
 		case plan.Levels[name] && known[name].SourceValidity == 0 && Bare(t):
-			if t.Subscribed {
+			if t.Subscribed && (!known[name].Unsubscribable || in.Resubscribe) {
 				plan.Unsubscribe = append(plan.Unsubscribe, name)
 			}
 		default:

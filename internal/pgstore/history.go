@@ -102,14 +102,19 @@ func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, 
 	// Both lists are in order; they are merged like two runs of a sort.
 	entries := make([]control.ErrorEntry, 0, len(failures)+len(differences))
 	i := 0
+	var lost lostMessages
 	for _, d := range differences {
 		for ; i < len(failures) && notAfter(failures[i], d); i++ {
 			entries = append(entries, failureOf(failures[i]))
 		}
-		entries = append(entries, control.ErrorEntry{
+		e := control.ErrorEntry{
 			Link: d.Link, Number: mailbox.Number(d.Number), Folder: mailbox.FolderName(d.Folder),
-			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Since: d.Since,
-		})
+			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Hint: undoneHint(copier.DifferenceKind(d.Kind)), Since: d.Since,
+		}
+		if copier.DifferenceKind(d.Kind) != copier.Lost || lost.first(e, len(entries)) {
+			entries = append(entries, e)
+		}
+		lost.tell(entries)
 	}
 	for ; i < len(failures); i++ {
 		entries = append(entries, failureOf(failures[i]))

@@ -34,6 +34,10 @@ type balky struct {
 	mute    bool // the connection breaks when messages are asked for
 	// cutAfterCopy loses the connection once a COPY is carried out.
 	cutAfterCopy bool
+	// creates makes a folder again once it is deleted, subscribes a folder again
+	// once it is unsubscribed; expires keeps only so many messages of the inbox.
+	creates, subscribes bool
+	expires             int
 	// miscounts makes every message one byte larger than it is, until it is read.
 	miscounts bool
 }

@@ -235,7 +235,7 @@ func (w *world) compare() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		s, t := w.source.folders[name], w.target.folders[name]
-		if s == nil && len(t.messages) == 0 && w.source.levels()[name] {
+		if s == nil && len(t.messages) == 0 && (w.source.levels()[name] || w.wouldNotGo(name)) {
 			continue // what a name that folders stand below is by itself differs
 		}
 		if s == nil || t == nil {

@@ -40,11 +40,12 @@ FROM mailboxes
 WHERE failures > 0 AND (@link::text = '' OR link = @link)
 ORDER BY link, number;
 
+-- ListDifferences leaves out what is only counted; see copier.Undone.
 -- name: ListDifferences :many
 SELECT f.link, f.number, f.folder, d.source_uid, d.kind, d.detail, d.since
 FROM differences d
 JOIN ledger_folders f ON f.id = d.folder_id
-WHERE @link::text = '' OR f.link = @link
+WHERE (@link::text = '' OR f.link = @link) AND d.kind <> 'undone'
 ORDER BY f.link, f.number, f.folder, d.source_uid, d.kind;
 
 -- LinkStatus gives one row for each link; link '' means every one.

@@ -303,7 +303,7 @@ const ListDifferences = `-- name: ListDifferences :many
 SELECT f.link, f.number, f.folder, d.source_uid, d.kind, d.detail, d.since
 FROM differences d
 JOIN ledger_folders f ON f.id = d.folder_id
-WHERE $1::text = '' OR f.link = $1
+WHERE ($1::text = '' OR f.link = $1) AND d.kind <> 'undone'
 ORDER BY f.link, f.number, f.folder, d.source_uid, d.kind
 `
 
@@ -317,6 +317,7 @@ type ListDifferencesRow struct {
 	Since     time.Time
 }
 
+// ListDifferences leaves out what is only counted; see copier.Undone.
 func (q *Queries) ListDifferences(ctx context.Context, link string) ([]ListDifferencesRow, error) {
 	rows, err := q.db.Query(ctx, ListDifferences, link)
 	if err != nil {
