@@ -19,7 +19,7 @@ BENCH   ?=
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-copy bench-latency bench-directory clean
+.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-copy bench-latency bench-directory bench-scale clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -82,6 +82,9 @@ bench-latency: $(BIN)/mailmirror-bench ## from deposit and announcement to reada
 
 bench-directory: $(BIN)/mailmirror-bench ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
 	$(BIN)/mailmirror-bench directory $(BENCH)
+
+bench-scale: $(BIN)/mailmirror-bench ## the load on a production of 5,000 mailboxes, beside the bare protocol: a quarter of an hour (BENCH='-mailboxes 300' for less)
+	$(BIN)/mailmirror-bench scale $(BENCH)
 
 clean: ## the programs; the demo's data stays
 	rm -rf $(BIN)

@@ -28,6 +28,7 @@ func (slowListing) Is(target error) bool { return target == errors.ErrUnsupporte
 // census is one list of all mailboxes, for everybody who asked before it began.
 type census struct {
 	asked   int // of how many mailboxes somebody asks
+	waiting int // callers
 	done    chan struct{}
 	ns      namespace
 	folders []*found
@@ -41,15 +42,21 @@ func (s *Store) listAll(ctx context.Context, asked int) (namespace, []*found, er
 	l := s.nextCensus
 	if l != nil {
 		l.asked = max(l.asked, asked)
+		l.waiting++
 	}
 	if l == nil {
-		l = &census{asked: asked, done: make(chan struct{})}
+		l = &census{asked: asked, waiting: 1, done: make(chan struct{})}
 		s.nextCensus = l
 		s.mu.Unlock()
 		s.gate.Go(ctx, func(ctx context.Context) { s.runCensus(ctx, l) })
 	} else {
 		s.mu.Unlock()
 	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		l.waiting--
+	}()
 	patience := time.NewTimer(s.opts.Timeouts.Listing)
 	defer patience.Stop()
 	select {
@@ -79,6 +86,11 @@ func (s *Store) runCensus(ctx context.Context, l *census) {
 		l.err = err
 		return
 	}
+	if s.nobodyWaits(l) {
+		done(0, true)
+		l.err = errStillListing
+		return
+	}
 	session, err := s.open(ctx, "")
 	if err != nil {
 		done(0, true)
@@ -105,4 +117,18 @@ func (s *Store) runCensus(ctx context.Context, l *census) {
 		s.overviewSize = mailboxes
 		s.mu.Unlock()
 	}
+}
+
+// nobodyWaits reports whether everybody who asked for a list has gone on without
+// it; it then never begins, and whoever comes later asks for another.
+func (s *Store) nobodyWaits(l *census) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.waiting > 0 {
+		return false
+	}
+	if s.nextCensus == l {
+		s.nextCensus = nil
+	}
+	return true
 }

@@ -210,7 +210,7 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
 	}
 	self, serr := s.open(ctx, "")
-	if errors.Is(serr, errCredentials) && s.hasActed() {
+	if errors.Is(serr, errCredentials) && s.alone(number) {
 		// The trusted account acts for others and never logs in by itself.
 		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
 	}
@@ -221,7 +221,8 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 				"check whether the server wants authzid or separator")
 	}
 	if errors.Is(serr, errCredentials) {
-		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
+		return fault.New(fault.Config, op, errCredentials,
+			"check the trusted name and the password file; if the trusted account never logs in by itself, see also whether the mailbox exists")
 	}
 	return serr
 }

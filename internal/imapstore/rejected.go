@@ -83,9 +83,14 @@ func (s *Store) accepted(number mailbox.Number) {
 	s.lastActed = time.Now()
 }
 
-// hasActed reports whether the trusted account ever acted for a mailbox.
-func (s *Store) hasActed() bool {
+// alone reports whether the rejection of a mailbox's login is that mailbox's own
+// trouble: the trusted account acted for others, and no others were rejected since.
+func (s *Store) alone(number mailbox.Number) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.lastActed.IsZero()
+	if s.all.numbers == nil {
+		s.all.numbers = map[mailbox.Number]bool{}
+	}
+	s.all.numbers[number] = true
+	return !s.lastActed.IsZero() && len(s.all.numbers) < suspicious
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"mailmirror/internal/mailbox"
@@ -40,12 +41,14 @@ func (w *Watcher) askOffer(ctx context.Context) {
 	w.choose(Auto, "")
 	asking, cancel := context.WithCancel(ctx)
 	w.ask = cancel
-	plan, sample, door := w.plan, w.sample(), w.door
+	plan, door := w.plan, w.door
+	samples := slices.Sorted(slices.Values(plan.Numbers))
 	w.group.Go(func() {
-		for asking.Err() == nil {
+		for try := 0; asking.Err() == nil; try++ {
 			var m message
+			// Another mailbox each time: one may have trouble of its own.
 			_, err := door.through(asking, func() (err error) {
-				m.offer, m.why, err = plan.Source.Offer(asking, sample)
+				m.offer, m.why, err = plan.Source.Offer(asking, samples[try%len(samples)])
 				return err
 			})
 			if err != nil {

@@ -34,6 +34,10 @@ type store struct {
 	woken     []mailbox.Number
 	health    Health
 	mute      bool // connections show no sign of life
+
+	samples     []mailbox.Number // that Offer was asked with
+	bad         mailbox.Number   // Offer fails with this one
+	slow, reads time.Duration    // how long Notify and Poll take
 }
 
 type conn struct {
@@ -110,13 +114,20 @@ func (s *store) open(what string, numbers []mailbox.Number) (Conn, error) {
 	return k, nil
 }
 
-func (s *store) Offer(context.Context, mailbox.Number) (Mode, string, error) {
+func (s *store) Offer(_ context.Context, sample mailbox.Number) (Mode, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.samples = append(s.samples, sample)
+	if s.bad == sample && sample != "" {
+		return "", "", errors.New("no such mailbox")
+	}
 	return s.modes, "test", s.down
 }
 
-func (s *store) Notify(_ context.Context, numbers []mailbox.Number) (Conn, error) {
+func (s *store) Notify(ctx context.Context, numbers []mailbox.Number) (Conn, error) {
+	if err := sleep(ctx, s.slow); err != nil {
+		return nil, err
+	}
 	if s.modes != Notify {
 		return nil, errors.ErrUnsupported
 	}
@@ -142,6 +153,7 @@ func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Re
 	if err != nil {
 		return err
 	}
+	time.Sleep(s.reads)
 	for _, n := range numbers {
 		report(s.read(n, false))
 	}

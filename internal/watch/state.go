@@ -110,7 +110,7 @@ func (s *state) health(now time.Time) Health {
 // minute, and at once where something is new in it.
 func (s *state) saveDue(now time.Time, h Health) bool {
 	b := s.before
-	news := h.Mode != b.Mode || h.Connections != b.Connections || h.Listened != b.Listened || h.Polled != b.Polled ||
+	news := h.Mode != b.Mode || h.Why != b.Why || h.Connections != b.Connections || h.Listened != b.Listened || h.Polled != b.Polled ||
 		h.Trouble != b.Trouble || h.Events != b.Events && now.Sub(s.saved) >= 5*time.Second
 	if !news && now.Sub(s.saved) < 10*time.Second {
 		return false

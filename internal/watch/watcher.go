@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -362,12 +361,4 @@ func (w *Watcher) choose(mode Mode, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state.mode, w.state.why = mode, why
-}
-
-// sample is a mailbox of the shard, "" where it has none.
-func (w *Watcher) sample() mailbox.Number {
-	if len(w.plan.Numbers) == 0 {
-		return ""
-	}
-	return slices.Min(w.plan.Numbers)
 }

@@ -29,7 +29,7 @@ func main() {
 		}
 		return
 	}
-	if len(os.Args) > 1 && (os.Args[1] == latencyCommand || os.Args[1] == directoryCommand) {
+	if len(os.Args) > 1 && (os.Args[1] == latencyCommand || os.Args[1] == directoryCommand || os.Args[1] == scaleCommand) {
 		if err := other(ctx, os.Args[1], os.Args[2:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "bench", os.Args[1]+":", err)
 			os.Exit(1)
@@ -58,6 +58,13 @@ func other(ctx context.Context, command string, args []string) error {
 			return err
 		}
 		return runDirectory(ctx, o, os.Stdout, os.Stderr)
+	}
+	if command == scaleCommand {
+		o, err := parseScale(args, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return runScale(ctx, o, os.Stdout, os.Stderr)
 	}
 	o, err := parseLatency(args, os.Stderr)
 	if err != nil {
