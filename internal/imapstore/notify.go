@@ -65,7 +65,9 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 	err = n.begin(numbers)
 	done(n.shown, err == nil || e.link.cause() == nil)
 	if err != nil {
-		err = e.classify("listen by NOTIFY", err)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			err = e.classify("listen by NOTIFY", err)
+		}
 		e.close()
 		return nil, err
 	}
