@@ -55,7 +55,14 @@ func (c *cli) linkAdd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			unsure, err := ctl.Undetermined(ctx, added)
+			if err != nil {
+				return err
+			}
 			return c.show(added, func(io.Writer) {
+				if unsure != "" {
+					c.say("%s; Mailmirror compares each account before it writes to it, where the servers report ids of accounts", unsure)
+				}
 				if g.Directory != nil && g.Directory.Participate != control.ParticipateManual {
 					c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
 					return

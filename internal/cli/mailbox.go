@@ -33,12 +33,17 @@ type mailboxAdded struct {
 
 func (c *cli) mailboxAdd() *cobra.Command {
 	var file string
+	var reverse bool
 	cmd := &cobra.Command{
 		Use:   "add LINK NUMBER... | --file FILE",
 		Short: "Make mailboxes take part in a link",
 		Long: `Makes mailboxes take part in a link: all that are given, or none where one of
 them cannot. A file holds one number a line; a # begins a comment. Mailboxes
-that take part already are left as they are.`,
+that take part already are left as they are.
+
+An account has one writer: a mailbox that another link mirrors to the same server,
+also by another name of the server or another spelling of the number, is rejected.
+So is a mailbox that would be mirrored back to the store where it came from.`,
 		Args:              takes(1, -1),
 		ValidArgsFunction: c.linkNames(0),
 		PreRunE: func(cmd *cobra.Command, args []string) error {
@@ -55,7 +60,11 @@ that take part already are left as they are.`,
 					return err
 				}
 			}
-			added, err := ctl.AddMailboxes(ctx, args[0], numbers)
+			add := ctl.AddMailboxes
+			if reverse {
+				add = ctl.ReverseMailboxes
+			}
+			added, err := add(ctx, args[0], numbers)
 			if err != nil {
 				return err
 			}
@@ -67,6 +76,7 @@ that take part already are left as they are.`,
 			})
 		}),
 	}
+	cmd.Flags().BoolVar(&reverse, "reverse", false, "mirror back to the store where an earlier link read these mailboxes")
 	cmd.Flags().StringVar(&file, "file", "", "`file` with one number a line; - reads standard input")
 	_ = cmd.MarkFlagFilename("file")
 	return cmd

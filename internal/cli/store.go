@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type storeFlags struct {
 	trustedName, passwordFile, minimum       string
 	greetings                                []string
 	loadFlags
+	loginCase, serverID string
 	eventFlags
 	ldapFlags
 }
@@ -50,6 +52,8 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s.StringArrayVar(&f.greetings, "greetings", nil, "folder `pattern` of greetings, may be repeated (default \"Greetings\")")
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
 	f.loadFlags.register(cmd)
+	s.Var(choice(&f.loginCase, "", "fold", "exact"), "login-case", "whether logins that differ only in their case are one account (fold, the default) or two (exact)")
+	s.StringVar(&f.serverID, "server-id", "", "`id` of the server; stores with different ids are different servers, stores with the same id are one")
 	f.eventFlags.register(cmd)
 	f.ldapFlags.register(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("imap-security", fixed("none", "starttls", "tls"))
@@ -62,7 +66,7 @@ func (c *cli) storeAdd() *cobra.Command {
 	var f storeFlags
 	cmd := &cobra.Command{
 		Use:   "add NAME --imap HOST:PORT --imap-security none|starttls|tls --login authzid|separator --trusted-name NAME --trusted-password-file FILE",
-		Short: "Tell Mailmirror of a message store; nothing is connected to yet",
+		Short: "Register a message store (does not connect yet)",
 		Example: `  mailmirror store add prod --imap mail.example.org:993 --imap-security tls \
       --login authzid --trusted-name mirror --trusted-password-file /run/secrets/prod`,
 		Args:              takes(1, 1),
@@ -89,6 +93,7 @@ func (c *cli) storeAdd() *cobra.Command {
 			Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
 			Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
 			MaxSessions: f.maxSessions, MaxListings: f.maxListings, MaxLogins: f.maxLogins,
+			LoginCase: control.LoginCase(f.loginCase), ServerID: f.serverID,
 			Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
 		}, password)
 		if err != nil {
@@ -193,6 +198,12 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	}
 	f.loadFlags.edits(given, &e)
 	f.eventFlags.edits(given, &e)
+	if given("login-case") {
+		e.LoginCase = new(control.LoginCase(f.loginCase))
+	}
+	if given("server-id") {
+		e.ServerID = &f.serverID
+	}
 	return e, nil
 }
 
@@ -264,6 +275,9 @@ func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
 		"mailbox", holds,
 		"capabilities", strings.Join(r.Capabilities, " "),
 	)
+	for _, u := range r.Undetermined {
+		fmt.Fprintln(w, clean(u))
+	}
 	for _, a := range r.Advice {
 		fmt.Fprintf(w, "without %s: %s\n", clean(a.Missing), clean(a.Effect))
 	}
@@ -317,7 +331,8 @@ func (c *cli) storeShow() *cobra.Command {
 			return c.show(shown, func(w io.Writer) {
 				pairs(w, slices.Concat([]any{
 					"name", s.Name, "imap", s.IMAPAddress, "imap security", s.Security, "ca file", s.CAFile,
-					"login", s.Login, "separator", s.Separator, "trusted name", s.TrustedName,
+					"login", s.Login, "separator", s.Separator, "trusted name", s.TrustedName, "login case", s.LoginCase,
+					"server id", cmp.Or(s.ServerID, s.ReportedID), "server addresses", strings.Join(s.Addresses, ", "),
 					"greetings", strings.Join(s.Greetings, ", "), "minimum release", s.MinimumRelease,
 				}, c.loadPairs(s, shown.Load), []any{
 					"events", s.Events, "max idle", s.IdleLimit, "poll every", span(s.PollEvery),

@@ -42,10 +42,13 @@ type StoreReport struct {
 	EventsWhy string     `json:"events_why,omitempty"`
 	// Mailbox is the mailbox that was acted for, with what it holds; "" where
 	// none was named.
-	Mailbox   mailbox.Number `json:"mailbox,omitempty"`
-	Folders   int            `json:"folders"`
-	Messages  int64          `json:"messages"`
-	Greetings int64          `json:"greetings"`
+	Mailbox mailbox.Number `json:"mailbox,omitempty"`
+	// Undetermined says of the other stores of its links what is not known of
+	// whether they are the same server.
+	Undetermined []string `json:"undetermined,omitempty"`
+	Folders      int      `json:"folders"`
+	Messages     int64    `json:"messages"`
+	Greetings    int64    `json:"greetings"`
 	// Advice is what is missing and what it costs, worst first.
 	Advice []Advice `json:"advice"`
 	// Directory is what was found of the store's directory; nil where it has none.

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"time"
 
 	"mailmirror/internal/mailbox"
@@ -23,6 +24,12 @@ type Checker interface {
 	CheckStore(ctx context.Context, s Store, number mailbox.Number) (StoreReport, error)
 }
 
+// Resolver finds the addresses of hosts.
+type Resolver interface {
+	// Resolve returns every address of a host, in any order.
+	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
+}
+
 // Verifier compares the stores themselves, never the ledger.
 type Verifier interface {
 	// Verify looks at every given mailbox and calls each once for each of
@@ -39,6 +46,8 @@ type Ports struct {
 	Checker    Checker
 	Verifier   Verifier
 	Sealer     Sealer
+	// Resolver, where not nil, finds the addresses of stores.
+	Resolver Resolver
 	// Records, Directories and DirectoryChecker are for what is mirrored of
 	// directories.
 	Records          DirectoryRepository
@@ -60,6 +69,7 @@ type Control struct {
 	checker  Checker
 	verifier Verifier
 	sealer   Sealer
+	resolver Resolver
 	options  Options
 
 	records          DirectoryRepository
@@ -75,7 +85,7 @@ func New(p Ports, o Options) *Control {
 	}
 	return &Control{
 		repo: p.Repository, runner: p.Runner, checker: p.Checker,
-		verifier: p.Verifier, sealer: p.Sealer, options: o,
+		verifier: p.Verifier, sealer: p.Sealer, resolver: p.Resolver, options: o,
 		records: p.Records, directories: p.Directories, directoryChecker: p.DirectoryChecker,
 	}
 }

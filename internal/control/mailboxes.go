@@ -11,9 +11,21 @@ import (
 // AddMailboxes makes mailboxes take part in a link, all of them or none, and
 // returns how many did not already. They are due at once.
 //
-// What CheckWriters refuses is refused, also where somebody else is adding at
-// the same moment.
+// A mailbox that would get a second writer, or would be mirrored back to where it
+// comes from, is rejected: see Repository.AddMailboxes.
 func (c *Control) AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
+	return c.addMailboxes(ctx, link, numbers, c.repo.AddMailboxes)
+}
+
+// ReverseMailboxes does the same for mailboxes that were mirrored in the other
+// direction before, and no longer are.
+func (c *Control) ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
+	return c.addMailboxes(ctx, link, numbers, c.repo.ReverseMailboxes)
+}
+
+func (c *Control) addMailboxes(ctx context.Context, link string, numbers []mailbox.Number,
+	add func(context.Context, string, []mailbox.Number) (int, error),
+) (int, error) {
 	op := "add mailboxes to link " + link
 	if len(numbers) == 0 {
 		return 0, malformed(op, []error{errors.New("no mailbox number is given")})
@@ -21,7 +33,7 @@ func (c *Control) AddMailboxes(ctx context.Context, link string, numbers []mailb
 	if err := checkNumbers(op, numbers); err != nil {
 		return 0, err
 	}
-	return c.repo.AddMailboxes(ctx, link, numbers)
+	return add(ctx, link, numbers)
 }
 
 // RemoveMailboxes ends the mirroring of mailboxes and returns how many took

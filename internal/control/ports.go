@@ -16,6 +16,8 @@ type Repository interface {
 	GuardRepository
 
 	AddStore(ctx context.Context, s Store) error
+	// UpdateStore rejects, as a Conflict, what would make the two stores of a link
+	// one server, or would give a mailbox a second writer.
 	UpdateStore(ctx context.Context, s Store) error
 	Store(ctx context.Context, name string) (Store, error)
 	Stores(ctx context.Context) ([]Store, error)
@@ -23,6 +25,7 @@ type Repository interface {
 	// StoreLoad is what the processes learned of the load on a store.
 	StoreLoad(ctx context.Context, name string) (quota.Load, error)
 
+	// AddLink rejects, as a Config fault, two stores that are one server.
 	AddLink(ctx context.Context, l Link) error
 	Link(ctx context.Context, name string) (Link, error)
 	Links(ctx context.Context) ([]Link, error)
@@ -33,10 +36,14 @@ type Repository interface {
 	RemoveLink(ctx context.Context, name string) error
 
 	// AddMailboxes makes mailboxes participate, dirty from the start; those
-	// that do already are left as they are. It returns how many are new. What
-	// CheckWriters refuses is refused, and then none is added; from that check
-	// until they are added nobody adds others.
+	// that do already are left as they are. It returns how many are new. An account
+	// has one writer at most and is never its own source, over any number of links
+	// and by whatever names of its server: what would break that is a Conflict, and
+	// then none is added.
 	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
+	// ReverseMailboxes does the same, and forgets first from where the mailboxes were
+	// mirrored before: they may be mirrored back to there.
+	ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 	RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 	Mailbox(ctx context.Context, key mailbox.Key) (Mailbox, error)
 	// Mailboxes lists by ascending number, those after `after` ("" from the

@@ -39,9 +39,11 @@ type StoreEdit struct {
 	Events         *watch.Mode
 	IdleLimit      *int
 	PollEvery      *time.Duration
+	LoginCase      *LoginCase
+	ServerID       *string
 }
 
-// AddStore records a store; nothing is connected to. Empty fields of s get
+// AddStore records a store and resolves its address; nothing is connected to. Empty fields of s get
 // their defaults, and the store is returned as it was recorded.
 func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (Store, error) {
 	op := "add store " + s.Name
@@ -60,14 +62,15 @@ func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (
 	if s.SealedPassword, err = c.sealer.Seal(password, PasswordIdentity(s.Name)); err != nil {
 		return Store{}, fault.Wrap(err, op)
 	}
+	s.Addresses = c.addresses(ctx, s.IMAPAddress)
 	if err := c.repo.AddStore(ctx, s); err != nil {
 		return Store{}, err
 	}
 	return c.repo.Store(ctx, s.Name)
 }
 
-// EditStore changes a store and returns it as it is now. A change of address
-// that would make a link's two ends one server is refused.
+// EditStore changes a store and returns it as it is now. A change that would make a
+// link's two ends one server, or give a mailbox a second writer, is rejected.
 func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Store, error) {
 	op := "edit store " + name
 	s, err := c.repo.Store(ctx, name)
@@ -82,11 +85,7 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Stor
 	if err := malformed(op, faults); err != nil {
 		return Store{}, err
 	}
-	if e.IMAPAddress != nil {
-		if err := c.checkEnds(ctx, s); err != nil {
-			return Store{}, fault.Wrap(err, op)
-		}
-	}
+	s.Addresses = c.addresses(ctx, s.IMAPAddress)
 	if e.Password != nil {
 		if s.SealedPassword, err = c.sealer.Seal(*e.Password, PasswordIdentity(s.Name)); err != nil {
 			return Store{}, fault.Wrap(err, op)
@@ -134,6 +133,9 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	if err := errors.Join(err, directoryErr); err != nil {
 		return report, err
 	}
+	if report.Undetermined, err = c.undetermined(ctx, name); err != nil {
+		return report, err
+	}
 	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease
 	if s.MinimumRelease != "" {
 		if err := checkMinimum(report, s.MinimumRelease); err != nil {
@@ -174,6 +176,8 @@ func (e StoreEdit) apply(s Store) Store {
 	set(&s.Events, e.Events)
 	set(&s.IdleLimit, e.IdleLimit)
 	set(&s.PollEvery, e.PollEvery)
+	set(&s.LoginCase, e.LoginCase)
+	set(&s.ServerID, e.ServerID)
 	return s
 }
 
@@ -190,6 +194,7 @@ func withDefaults(s Store) Store {
 	if s.Login == LoginSeparator && s.Separator == "" {
 		s.Separator = DefaultSeparator
 	}
+	s.LoginCase = cmp.Or(s.LoginCase, LoginFold)
 	s.Events = cmp.Or(s.Events, watch.Auto)
 	s.IdleLimit = cmp.Or(s.IdleLimit, DefaultIdleLimit)
 	s.PollEvery = cmp.Or(s.PollEvery, DefaultPollEvery)
@@ -228,6 +233,10 @@ func storeFaults(s Store) []error {
 	default:
 		note(fmt.Errorf("login %q: want authzid or separator", s.Login))
 	}
+	if s.LoginCase != LoginFold && s.LoginCase != LoginExact {
+		note(fmt.Errorf("login case %q: must be fold or exact", s.LoginCase))
+	}
+	note(checkServerID(s.ServerID))
 	note(s.Greetings.Validate())
 	note(checkRelease(s.MinimumRelease))
 	if s.MaxConnections < 0 {
@@ -242,18 +251,6 @@ func storeFaults(s Store) []error {
 		}
 	}
 	return append(faults, eventFaults(s)...)
-}
-
-// checkEnds refuses an address that the other end of one of the store's links
-// has already.
-func (c *Control) checkEnds(ctx context.Context, s Store) error {
-	return c.eachOtherEnd(ctx, s.Name, func(link, other string) error {
-		o, err := c.repo.Store(ctx, other)
-		if err != nil {
-			return err
-		}
-		return fault.Wrap(differentServers(s, o), "link "+link)
-	})
 }
 
 // eachOtherEnd calls check with every link that a store is an end of and with the
@@ -273,16 +270,6 @@ func (c *Control) eachOtherEnd(ctx context.Context, store string, check func(lin
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// differentServers refuses two stores that are one server: mirroring a mailbox
-// onto itself would take its own copies for its source.
-func differentServers(a, b Store) error {
-	if strings.EqualFold(a.IMAPAddress, b.IMAPAddress) {
-		return fault.New(fault.Config, fmt.Sprintf("stores %s and %s are the same server (%s)", a.Name, b.Name, a.IMAPAddress), nil,
-			"source and target must be two servers")
 	}
 	return nil
 }

@@ -29,6 +29,17 @@ const (
 	LoginSeparator Login = "separator"
 )
 
+// LoginCase says whether a store tells apart logins that differ only in their case.
+type LoginCase string
+
+const (
+	// LoginFold takes such logins for one account. It is the default, because to
+	// take one account for two duplicates its messages.
+	LoginFold LoginCase = "fold"
+	// LoginExact takes them for two accounts.
+	LoginExact LoginCase = "exact"
+)
+
 // Store is one message store as the operator configured it.
 type Store struct {
 	Name        string   `json:"name"`
@@ -62,6 +73,16 @@ type Store struct {
 	PollEvery time.Duration `json:"poll_every_ns"`
 	CreatedAt time.Time     `json:"created_at"`
 	UpdatedAt time.Time     `json:"updated_at"`
+	// LoginCase says whether two spellings of a mailbox number are one account.
+	LoginCase LoginCase `json:"login_case"`
+	// ServerID is the id that the operator gave the server, ReportedID the one that
+	// the server reports about itself (ID, RFC 2971); "" where there is none. Stores
+	// with different ids are different servers, stores with the same id are one.
+	ServerID   string `json:"server_id,omitempty"`
+	ReportedID string `json:"reported_server_id,omitempty"`
+	// Addresses are those at which the server was found: see ServerAddresses. Nil
+	// leaves what is recorded as it is.
+	Addresses []string `json:"server_addresses,omitempty"`
 	// LoginsVersion is another one whenever log-ins of its mailboxes may be others:
 	// see DirectoryConfig.Logins.
 	LoginsVersion int64 `json:"-"`

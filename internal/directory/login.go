@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
 )
 
 // LoginIsNumber reports whether the IMAP log-in of every entry is its number.
@@ -45,7 +46,7 @@ func NewLogins(rule string, of map[string]string) *Logins {
 		}
 		// Many servers tell upper from lower case, and many do not: two of which one
 		// might be the other are both nobody's.
-		key := strings.ToLower(login)
+		key := mailbox.FoldLogin(login)
 		other, met := first[key]
 		if !met {
 			first[key] = number
@@ -77,7 +78,7 @@ func (l *Logins) Login(number string) (string, error) {
 		return "", fault.New(fault.Permanent, "its entry gives no log-in by the rule "+l.rule, nil,
 			"give the entry exactly one value of each attribute of the rule, then: mailmirror directory sync LINK")
 	}
-	if others := l.shared[strings.ToLower(login)]; len(others) > 0 {
+	if others := l.shared[mailbox.FoldLogin(login)]; len(others) > 0 {
 		return "", fault.New(fault.Permanent, fmt.Sprintf("its log-in %s is that of several mailboxes: %s", printable(login), fewOf(others)), nil,
 			"give each entry a log-in of its own, then: mailmirror directory sync LINK")
 	}

@@ -17,6 +17,18 @@ const (
 	checkViolation      = "23514"
 	leaseLost           = "ML001" // raised by our own function ledger_lease
 	mirrorSuspended     = "ML002" // raised by our own trigger on leases
+	secondWriter        = "ML003" // raised by our own trigger on mailboxes
+	oneServer           = "ML004" // raised by our own trigger on links
+	mustNotWrite        = "ML005" // raised by our own trigger on leases, and by claim_accounts
+)
+
+// What an operator can do about mailboxes and stores that are one.
+const (
+	writerHint = "nothing was added; remove the mailbox from the other link first. If the logins differ only in their case and both stores tell " +
+		"them apart: mailmirror store edit STORE --login-case exact. If the mailbox shall be mirrored back to where it came from: mailbox add --reverse"
+	serverHint = "source and target must be two servers; if they are, give each an id of its own: mailmirror store edit STORE --server-id ID"
+	parkedHint = "Mailmirror writes nothing to this mailbox. Remove one of the mailboxes from its link, or correct the address of the store. If the " +
+		"accounts are different ones on different servers, give each server an id of its own: mailmirror store edit STORE --server-id ID"
 )
 
 const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
@@ -51,6 +63,12 @@ func classify(op string, err error) error {
 		return fault.New(fault.Conflict, op+": the write lease was lost to another sync", nil, "")
 	case pg.Code == mirrorSuspended:
 		return fault.New(fault.Conflict, op, &copier.SuspendedError{}, "mailmirror resume")
+	case pg.Code == secondWriter:
+		return fault.New(fault.Conflict, op, errors.New(pg.Message), writerHint)
+	case pg.Code == oneServer:
+		return fault.New(fault.Config, op, errors.New(pg.Message), serverHint)
+	case pg.Code == mustNotWrite:
+		return fault.New(fault.Config, op, errors.New(pg.Message), parkedHint)
 	case pg.Code == uniqueViolation:
 		return fault.New(fault.Conflict, op, cause, "")
 	case pg.Code == foreignKeyViolation:

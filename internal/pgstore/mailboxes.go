@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,9 +14,23 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// AddMailboxes implements control.Repository. Adding again changes nothing.
+// AddMailboxes implements control.Repository. Adding again changes nothing. A trigger
+// of the schema decides who may write to whom.
 func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
+	return s.addMailboxes(ctx, link, list, false)
+}
+
+// ReverseMailboxes implements control.Repository.
+func (s *Store) ReverseMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
+	return s.addMailboxes(ctx, link, list, true)
+}
+
+func (s *Store) addMailboxes(ctx context.Context, link string, list []mailbox.Number, reverse bool) (int, error) {
 	op := "add mailboxes to link " + link
+	accounts := make([]string, len(list))
+	for i, n := range list {
+		accounts[i] = mailbox.FoldLogin(string(n))
+	}
 	var added int64
 	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		// From here on nobody else adds mailboxes, and what others added before
@@ -25,44 +38,21 @@ func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Nu
 		if err := q.LockLinks(ctx); err != nil {
 			return err
 		}
-		if err := checkWriters(ctx, q, link, list); err != nil {
+		if _, err := q.GetLink(ctx, link); errors.Is(err, pgx.ErrNoRows) {
+			return unknownLink(link)
+		} else if err != nil {
 			return err
 		}
+		if reverse {
+			if err := q.ForgetFormer(ctx, accounts); err != nil {
+				return err
+			}
+		}
 		var err error
-		added, err = q.InsertMailboxes(ctx, sqlcgen.InsertMailboxesParams{Link: link, Numbers: strs(list)})
+		added, err = q.InsertMailboxes(ctx, sqlcgen.InsertMailboxesParams{Link: link, Numbers: strs(list), Accounts: accounts})
 		return err
 	})
 	return int(added), err
-}
-
-// checkWriters asks control.CheckWriters about mailboxes that are to be added.
-func checkWriters(ctx context.Context, q *sqlcgen.Queries, name string, list []mailbox.Number) error {
-	rows, err := q.ListLinks(ctx)
-	if err != nil {
-		return err
-	}
-	links := linksOf(rows)
-	i := slices.IndexFunc(links, func(l control.Link) bool { return l.Name == name })
-	if i < 0 {
-		return unknownLink(name)
-	}
-	rivals := control.Rivals(links[i], links)
-	if len(rivals) == 0 {
-		return nil
-	}
-	names := make([]string, len(rivals))
-	for i, l := range rivals {
-		names[i] = l.Name
-	}
-	found, err := q.MailboxesAmong(ctx, sqlcgen.MailboxesAmongParams{Links: names, Numbers: strs(list)})
-	if err != nil {
-		return err
-	}
-	members := make(map[mailbox.Key]bool, len(found))
-	for _, m := range found {
-		members[mailbox.Key{Link: m.Link, Number: mailbox.Number(m.Number)}] = true
-	}
-	return control.CheckWriters(links[i], list, rivals, func(key mailbox.Key) bool { return members[key] })
 }
 
 // RemoveMailboxes implements control.Repository and returns how many there

@@ -67,6 +67,7 @@ func storeNamed(name string) control.Store {
 		Login: control.LoginSeparator, Separator: "*", TrustedName: "trusted", SealedPassword: []byte{1, 0, 255},
 		Greetings: mailbox.Patterns{"Greetings", "Gr*"}, MinimumRelease: "2.3.19",
 		Events: watch.Idle, IdleLimit: 70, PollEvery: 90 * time.Second,
+		LoginCase: control.LoginFold,
 	}
 }
 

@@ -20,13 +20,26 @@ import (
 // database sets them.
 func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 	op := "add store " + store.Name
-	err := s.q.InsertStore(ctx, sqlcgen.InsertStoreParams{
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		if err := insertStore(ctx, q, op, store); err != nil {
+			return err
+		}
+		return setAddresses(ctx, q, store)
+	})
+}
+
+func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store control.Store) error {
+	err := q.InsertStore(ctx, sqlcgen.InsertStoreParams{
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
 		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
+		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, control.LoginFold)),
 	})
 	if violates(err, uniqueViolation, "") {
 		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
@@ -39,13 +52,28 @@ func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 // replaced.
 func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 	op := "change store " + store.Name
-	n, err := s.q.UpdateStore(ctx, sqlcgen.UpdateStoreParams{
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		return s.withoutNewConflicts(ctx, q, op, func() error {
+			if err := updateStore(ctx, q, op, store); err != nil {
+				return err
+			}
+			return setAddresses(ctx, q, store)
+		})
+	})
+}
+
+func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store control.Store) error {
+	n, err := q.UpdateStore(ctx, sqlcgen.UpdateStoreParams{
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
 		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
+		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, control.LoginFold)),
 	})
 	if err == nil && n == 0 {
 		return unknownStore(store.Name)
@@ -57,19 +85,25 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 // configuration's fault and not the data's.
 func storeValues(op string, err error) error {
 	if violates(err, checkViolation, "") {
-		return fault.New(fault.Config, op+": unknown kind of security, log-in or events", nil,
-			"security is none, starttls or tls; log-in is authzid or separator; events is auto, notify, idle or poll")
+		return fault.New(fault.Config, op+": unknown kind of security, login, login case or events", nil,
+			"security is none, starttls or tls; login is authzid or separator; login case is fold or exact; events is auto, notify, idle or poll")
 	}
 	return classify(op, err)
 }
 
 // Store implements control.Repository.
 func (s *Store) Store(ctx context.Context, name string) (control.Store, error) {
+	op := "read store " + name
 	row, err := s.q.GetStore(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return control.Store{}, unknownStore(name)
 	}
-	return storeOf(row), classify("read store "+name, err)
+	if err != nil {
+		return control.Store{}, classify(op, err)
+	}
+	store := storeOf(row)
+	store.Addresses, err = s.q.StoreAddresses(ctx, name)
+	return store, classify(op, err)
 }
 
 // Stores implements control.Repository; they come by name.
@@ -174,6 +208,7 @@ func storeOf(row sqlcgen.Store) control.Store {
 		MaxConnections: int(row.MaxConnections), MaxSessions: int(row.MaxSessions), MaxListings: int(row.MaxListings), MaxLogins: int(row.MaxLogins),
 		Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, LoginsVersion: row.LoginsVersion,
+		ServerID: row.ServerID, ReportedID: row.ReportedID, LoginCase: control.LoginCase(row.LoginCase),
 	}
 }
 

@@ -37,7 +37,7 @@ func TestStores(t *testing.T) {
 
 	// Everything but the name and the times is replaced, also by empty values.
 	changed := control.Store{Name: "prod", IMAPAddress: "[::1]:993", Security: control.SecurityNone, Login: control.LoginAuthzid,
-		TrustedName: "other", Events: watch.Auto}
+		TrustedName: "other", Events: watch.Auto, LoginCase: control.LoginFold}
 	must(t, s.UpdateStore(ctx, changed))
 	after, err := s.Store(ctx, "prod")
 	must(t, err)

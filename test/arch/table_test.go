@@ -59,7 +59,7 @@ var table = map[string]row{
 		inside: []string{"internal/mailbox", "internal/mirror", "internal/fault", "internal/blame"},
 		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
 	"internal/quota":     {layer: pure},
-	"internal/directory": {layer: pure, inside: []string{"internal/fault"}},
+	"internal/directory": {layer: pure, inside: []string{"internal/fault", "internal/mailbox"}},
 	"internal/alert":     {layer: pure},
 
 	"internal/seal":      {layer: support},

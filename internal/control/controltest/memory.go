@@ -133,6 +133,13 @@ func (m *Memory) UpdateStore(_ context.Context, s control.Store) error {
 	if !ok {
 		return unknown("store", s.Name)
 	}
+	for _, l := range m.links {
+		if other := map[string]string{l.Source: l.Target, l.Target: l.Source}[s.Name]; other != "" {
+			if err := sameServer(s, m.stores[other]); err != nil {
+				return fault.Wrap(err, "link "+l.Name)
+			}
+		}
+	}
 	s.CreatedAt, s.UpdatedAt = old.CreatedAt, m.Now()
 	m.stores[s.Name] = s
 	return nil
@@ -178,6 +185,14 @@ func (m *Memory) AddLink(_ context.Context, l control.Link) error {
 	defer m.mu.Unlock()
 	if _, ok := m.links[l.Name]; ok {
 		return fault.Newf(fault.Conflict, "add link %s: a link of this name exists", l.Name)
+	}
+	if err := sameServer(m.stores[l.Source], m.stores[l.Target]); err != nil {
+		return err
+	}
+	for _, name := range []string{l.Source, l.Target} {
+		if _, ok := m.stores[name]; !ok {
+			return unknown("store", name)
+		}
 	}
 	l.CreatedAt = m.Now()
 	m.links[l.Name] = l
@@ -240,7 +255,7 @@ func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.
 		return 0, unknown("link", link)
 	}
 	member := func(key mailbox.Key) bool { _, ok := m.mailboxes[key]; return ok }
-	if err := control.CheckWriters(l, numbers, control.Rivals(l, m.sortedLinks()), member); err != nil {
+	if err := checkWriters(l, numbers, rivalsOf(l, m.sortedLinks()), member); err != nil {
 		return 0, err
 	}
 	added := 0
@@ -255,6 +270,11 @@ func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.
 		}
 	}
 	return added, nil
+}
+
+// ReverseMailboxes implements control.Repository; nothing of before is remembered.
+func (m *Memory) ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
+	return m.AddMailboxes(ctx, link, numbers)
 }
 
 // RemoveMailboxes implements control.Repository.

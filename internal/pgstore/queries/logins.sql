@@ -66,7 +66,7 @@ SELECT logins_changed(@store);
 -- looked at.
 -- name: DueByLogin :exec
 WITH locked AS MATERIALIZED (
-    SELECT m.link, m.number
+    SELECT m.link, m.number, l.source = @store AS of_source, l.target = @store AS of_target
     FROM links l
     JOIN mailboxes m ON m.link = l.name
     WHERE (l.source = @store OR l.target = @store) AND m.number = ANY (@numbers::text[])
@@ -74,7 +74,9 @@ WITH locked AS MATERIALIZED (
     FOR UPDATE OF m
 )
 UPDATE mailboxes m
-SET dirty_generation = m.dirty_generation + 1,
+SET source_account = CASE WHEN k.of_source THEN '' ELSE m.source_account END,
+    target_account = CASE WHEN k.of_target THEN '' ELSE m.target_account END,
+    dirty_generation = m.dirty_generation + 1,
     dirty_since = CASE WHEN m.dirty_generation > m.clean_generation THEN m.dirty_since ELSE clock_timestamp() END,
     next_attempt_at = CASE
         WHEN m.dirty_generation > m.clean_generation THEN least(m.next_attempt_at, clock_timestamp())

@@ -4,14 +4,10 @@
 -- name: LockLinks :exec
 LOCK TABLE links IN SHARE ROW EXCLUSIVE MODE;
 
--- name: MailboxesAmong :many
-SELECT link, number FROM mailboxes
-WHERE link = ANY (@links::text[]) AND number = ANY (@numbers::text[]);
-
 -- name: InsertMailboxes :one
 WITH added AS (
-    INSERT INTO mailboxes (link, number)
-    SELECT @link, unnest(@numbers::text[])
+    INSERT INTO mailboxes (link, number, account)
+    SELECT @link, unnest(@numbers::text[]), unnest(@accounts::text[])
     ON CONFLICT (link, number) DO NOTHING
     RETURNING link, number
 ), leased AS (
@@ -19,6 +15,22 @@ WITH added AS (
     SELECT link, number, nextval('lease_epochs'), now(), true FROM added
 )
 SELECT count(*) FROM added;
+
+-- ForgetFormer forgets where mailboxes came from.
+-- name: ForgetFormer :exec
+DELETE FROM former_mailboxes f
+WHERE f.account IN (SELECT composed(account) FROM unnest(@accounts::text[]) AS account);
+
+-- WriterConflicts are the mailboxes that must not be written to.
+-- name: WriterConflicts :many
+SELECT c.link, c.number, c.conflict::text AS conflict
+FROM (SELECT m.link, m.number, writer_conflict(m.link, m.number) AS conflict FROM mailboxes m) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.link, c.number;
+
+-- ClaimAccounts records which accounts a sync opened.
+-- name: ClaimAccounts :one
+SELECT claim_accounts(@link, @number, @source, @target);
 
 -- LiveLeases locks the leases of mailboxes that are to go (all of the link
 -- where every_number is true), in the order in which a sync locks too: lease

@@ -1,8 +1,10 @@
 -- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every)
+    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every,
+    server_id, login_case)
 VALUES (@name, @imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
-    @greetings, @minimum_release, @max_connections, @max_sessions, @max_listings, @max_logins, @events, @idle_limit, @poll_every);
+    @greetings, @minimum_release, @max_connections, @max_sessions, @max_listings, @max_logins, @events, @idle_limit, @poll_every,
+    @server_id, @login_case);
 
 -- name: UpdateStore :execrows
 UPDATE stores
@@ -10,7 +12,8 @@ SET imap_address = @imap_address, imap_security = @imap_security, ca_file = @ca_
     separator = @separator, trusted_name = @trusted_name, sealed_password = @sealed_password,
     greetings = @greetings, minimum_release = @minimum_release, max_connections = @max_connections,
     max_sessions = @max_sessions, max_listings = @max_listings, max_logins = @max_logins,
-    events = @events, idle_limit = @idle_limit, poll_every = @poll_every, updated_at = now()
+    events = @events, idle_limit = @idle_limit, poll_every = @poll_every,
+    server_id = @server_id, login_case = @login_case, updated_at = now()
 WHERE name = @name;
 
 -- name: GetStore :one
@@ -42,3 +45,28 @@ SELECT * FROM links ORDER BY name;
 
 -- name: DeleteLink :execrows
 DELETE FROM links WHERE name = @name;
+
+-- DropAddresses drops the addresses of a store that are not among those given.
+-- name: DropAddresses :execrows
+DELETE FROM store_addresses WHERE store = @store AND address <> ALL (@addresses::text[]);
+
+-- name: AddAddresses :execrows
+INSERT INTO store_addresses (store, address)
+SELECT @store, unnest(@addresses::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: StoreAddresses :many
+SELECT address FROM store_addresses WHERE store = @store ORDER BY address;
+
+-- name: ReportServer :exec
+UPDATE stores SET reported_id = @reported_id WHERE name = @name AND reported_id <> @reported_id;
+
+-- name: ServersOfStores :many
+SELECT name, server, login_case FROM stores ORDER BY name;
+
+-- LinkConflicts are the links whose two stores are one server.
+-- name: LinkConflicts :many
+SELECT c.name, c.conflict::text AS conflict
+FROM (SELECT l.name, link_conflict(l.source, l.target) AS conflict FROM links l) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.name;

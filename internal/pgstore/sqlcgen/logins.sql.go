@@ -46,7 +46,7 @@ func (q *Queries) DropLogins(ctx context.Context, arg DropLoginsParams) ([]strin
 
 const DueByLogin = `-- name: DueByLogin :exec
 WITH locked AS MATERIALIZED (
-    SELECT m.link, m.number
+    SELECT m.link, m.number, l.source = $1 AS of_source, l.target = $1 AS of_target
     FROM links l
     JOIN mailboxes m ON m.link = l.name
     WHERE (l.source = $1 OR l.target = $1) AND m.number = ANY ($2::text[])
@@ -54,7 +54,9 @@ WITH locked AS MATERIALIZED (
     FOR UPDATE OF m
 )
 UPDATE mailboxes m
-SET dirty_generation = m.dirty_generation + 1,
+SET source_account = CASE WHEN k.of_source THEN '' ELSE m.source_account END,
+    target_account = CASE WHEN k.of_target THEN '' ELSE m.target_account END,
+    dirty_generation = m.dirty_generation + 1,
     dirty_since = CASE WHEN m.dirty_generation > m.clean_generation THEN m.dirty_since ELSE clock_timestamp() END,
     next_attempt_at = CASE
         WHEN m.dirty_generation > m.clean_generation THEN least(m.next_attempt_at, clock_timestamp())

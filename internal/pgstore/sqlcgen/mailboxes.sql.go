@@ -10,6 +10,30 @@ import (
 	"time"
 )
 
+const ClaimAccounts = `-- name: ClaimAccounts :one
+SELECT claim_accounts($1, $2, $3, $4)
+`
+
+type ClaimAccountsParams struct {
+	Link   string
+	Number string
+	Source string
+	Target string
+}
+
+// ClaimAccounts records which accounts a sync opened.
+func (q *Queries) ClaimAccounts(ctx context.Context, arg ClaimAccountsParams) (bool, error) {
+	row := q.db.QueryRow(ctx, ClaimAccounts,
+		arg.Link,
+		arg.Number,
+		arg.Source,
+		arg.Target,
+	)
+	var claim_accounts bool
+	err := row.Scan(&claim_accounts)
+	return claim_accounts, err
+}
+
 const CountMailboxes = `-- name: CountMailboxes :one
 SELECT count(*) FROM mailboxes WHERE link = $1
 `
@@ -93,8 +117,19 @@ func (q *Queries) DueMailboxes(ctx context.Context, arg DueMailboxesParams) ([]D
 	return items, nil
 }
 
+const ForgetFormer = `-- name: ForgetFormer :exec
+DELETE FROM former_mailboxes f
+WHERE f.account IN (SELECT composed(account) FROM unnest($1::text[]) AS account)
+`
+
+// ForgetFormer forgets where mailboxes came from.
+func (q *Queries) ForgetFormer(ctx context.Context, accounts []string) error {
+	_, err := q.db.Exec(ctx, ForgetFormer, accounts)
+	return err
+}
+
 const GetMailbox = `-- name: GetMailbox :one
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state FROM mailboxes WHERE link = $1 AND number = $2
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account FROM mailboxes WHERE link = $1 AND number = $2
 `
 
 type GetMailboxParams struct {
@@ -126,14 +161,17 @@ func (q *Queries) GetMailbox(ctx context.Context, arg GetMailboxParams) (Mailbox
 		&i.CreatedAt,
 		&i.Held,
 		&i.State,
+		&i.Account,
+		&i.SourceAccount,
+		&i.TargetAccount,
 	)
 	return i, err
 }
 
 const InsertMailboxes = `-- name: InsertMailboxes :one
 WITH added AS (
-    INSERT INTO mailboxes (link, number)
-    SELECT $1, unnest($2::text[])
+    INSERT INTO mailboxes (link, number, account)
+    SELECT $1, unnest($2::text[]), unnest($3::text[])
     ON CONFLICT (link, number) DO NOTHING
     RETURNING link, number
 ), leased AS (
@@ -144,19 +182,20 @@ SELECT count(*) FROM added
 `
 
 type InsertMailboxesParams struct {
-	Link    string
-	Numbers []string
+	Link     string
+	Numbers  []string
+	Accounts []string
 }
 
 func (q *Queries) InsertMailboxes(ctx context.Context, arg InsertMailboxesParams) (int64, error) {
-	row := q.db.QueryRow(ctx, InsertMailboxes, arg.Link, arg.Numbers)
+	row := q.db.QueryRow(ctx, InsertMailboxes, arg.Link, arg.Numbers, arg.Accounts)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
 }
 
 const ListMailboxes = `-- name: ListMailboxes :many
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state FROM mailboxes
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account FROM mailboxes
 WHERE link = $1 AND number > $2
 ORDER BY number
 LIMIT nullif($3::bigint, 0)
@@ -199,6 +238,9 @@ func (q *Queries) ListMailboxes(ctx context.Context, arg ListMailboxesParams) ([
 			&i.CreatedAt,
 			&i.Held,
 			&i.State,
+			&i.Account,
+			&i.SourceAccount,
+			&i.TargetAccount,
 		); err != nil {
 			return nil, err
 		}
@@ -268,41 +310,6 @@ LOCK TABLE links IN SHARE ROW EXCLUSIVE MODE
 func (q *Queries) LockLinks(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, LockLinks)
 	return err
-}
-
-const MailboxesAmong = `-- name: MailboxesAmong :many
-SELECT link, number FROM mailboxes
-WHERE link = ANY ($1::text[]) AND number = ANY ($2::text[])
-`
-
-type MailboxesAmongParams struct {
-	Links   []string
-	Numbers []string
-}
-
-type MailboxesAmongRow struct {
-	Link   string
-	Number string
-}
-
-func (q *Queries) MailboxesAmong(ctx context.Context, arg MailboxesAmongParams) ([]MailboxesAmongRow, error) {
-	rows, err := q.db.Query(ctx, MailboxesAmong, arg.Links, arg.Numbers)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []MailboxesAmongRow
-	for rows.Next() {
-		var i MailboxesAmongRow
-		if err := rows.Scan(&i.Link, &i.Number); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const MarkDirty = `-- name: MarkDirty :one
@@ -646,6 +653,40 @@ func (q *Queries) ReviewFolders(ctx context.Context, arg ReviewFoldersParams) ([
 			&i.IntentUidnext,
 			&i.IntentSources,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const WriterConflicts = `-- name: WriterConflicts :many
+SELECT c.link, c.number, c.conflict::text AS conflict
+FROM (SELECT m.link, m.number, writer_conflict(m.link, m.number) AS conflict FROM mailboxes m) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.link, c.number
+`
+
+type WriterConflictsRow struct {
+	Link     string
+	Number   string
+	Conflict string
+}
+
+// WriterConflicts are the mailboxes that must not be written to.
+func (q *Queries) WriterConflicts(ctx context.Context) ([]WriterConflictsRow, error) {
+	rows, err := q.db.Query(ctx, WriterConflicts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WriterConflictsRow
+	for rows.Next() {
+		var i WriterConflictsRow
+		if err := rows.Scan(&i.Link, &i.Number, &i.Conflict); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -246,6 +246,32 @@ type DirectoryStore struct {
 	UpdatedAt      time.Time
 }
 
+type Flow struct {
+	Link          string
+	Number        string
+	Account       string
+	Source        string
+	Target        string
+	SourceServer  string
+	TargetServer  string
+	SourceAccount string
+	TargetAccount string
+	SourceID      string
+	TargetID      string
+	SourceCase    string
+	TargetCase    string
+}
+
+type FormerMailbox struct {
+	Link          string
+	Source        string
+	Target        string
+	Account       string
+	SourceAccount string
+	TargetAccount string
+	EndedAt       time.Time
+}
+
 type GuardDecision struct {
 	ID       int64
 	At       time.Time
@@ -501,6 +527,9 @@ type Mailbox struct {
 	CreatedAt       time.Time
 	Held            int64
 	State           string
+	Account         string
+	SourceAccount   string
+	TargetAccount   string
 }
 
 type MailboxEvent struct {
@@ -554,9 +583,18 @@ type Store struct {
 	PollEvery      time.Duration
 	MaxConnections int64
 	LoginsVersion  int64
+	Server         string
+	ServerID       string
+	ReportedID     string
+	LoginCase      string
 	MaxSessions    int64
 	MaxListings    int64
 	MaxLogins      int64
+}
+
+type StoreAddress struct {
+	Store   string
+	Address string
 }
 
 type StoreLoad struct {

@@ -11,6 +11,25 @@ import (
 	"time"
 )
 
+const AddAddresses = `-- name: AddAddresses :execrows
+INSERT INTO store_addresses (store, address)
+SELECT $1, unnest($2::text[])
+ON CONFLICT DO NOTHING
+`
+
+type AddAddressesParams struct {
+	Store     string
+	Addresses []string
+}
+
+func (q *Queries) AddAddresses(ctx context.Context, arg AddAddressesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, AddAddresses, arg.Store, arg.Addresses)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteLink = `-- name: DeleteLink :execrows
 DELETE FROM links WHERE name = $1
 `
@@ -29,6 +48,24 @@ DELETE FROM stores WHERE name = $1
 
 func (q *Queries) DeleteStore(ctx context.Context, name string) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteStore, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const DropAddresses = `-- name: DropAddresses :execrows
+DELETE FROM store_addresses WHERE store = $1 AND address <> ALL ($2::text[])
+`
+
+type DropAddressesParams struct {
+	Store     string
+	Addresses []string
+}
+
+// DropAddresses drops the addresses of a store that are not among those given.
+func (q *Queries) DropAddresses(ctx context.Context, arg DropAddressesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DropAddresses, arg.Store, arg.Addresses)
 	if err != nil {
 		return 0, err
 	}
@@ -56,7 +93,7 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 }
 
 const GetStore = `-- name: GetStore :one
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, max_sessions, max_listings, max_logins FROM stores WHERE name = $1
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, server, server_id, reported_id, login_case, max_sessions, max_listings, max_logins FROM stores WHERE name = $1
 `
 
 func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
@@ -80,6 +117,10 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 		&i.PollEvery,
 		&i.MaxConnections,
 		&i.LoginsVersion,
+		&i.Server,
+		&i.ServerID,
+		&i.ReportedID,
+		&i.LoginCase,
 		&i.MaxSessions,
 		&i.MaxListings,
 		&i.MaxLogins,
@@ -117,9 +158,11 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 
 const InsertStore = `-- name: InsertStore :exec
 INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
-    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every)
+    greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every,
+    server_id, login_case)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    $9, $10, $11, $12, $13, $14, $15, $16, $17,
+    $18, $19)
 `
 
 type InsertStoreParams struct {
@@ -140,6 +183,8 @@ type InsertStoreParams struct {
 	Events         string
 	IdleLimit      int64
 	PollEvery      time.Duration
+	ServerID       string
+	LoginCase      string
 }
 
 func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error {
@@ -161,8 +206,43 @@ func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error 
 		arg.Events,
 		arg.IdleLimit,
 		arg.PollEvery,
+		arg.ServerID,
+		arg.LoginCase,
 	)
 	return err
+}
+
+const LinkConflicts = `-- name: LinkConflicts :many
+SELECT c.name, c.conflict::text AS conflict
+FROM (SELECT l.name, link_conflict(l.source, l.target) AS conflict FROM links l) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.name
+`
+
+type LinkConflictsRow struct {
+	Name     string
+	Conflict string
+}
+
+// LinkConflicts are the links whose two stores are one server.
+func (q *Queries) LinkConflicts(ctx context.Context) ([]LinkConflictsRow, error) {
+	rows, err := q.db.Query(ctx, LinkConflicts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LinkConflictsRow
+	for rows.Next() {
+		var i LinkConflictsRow
+		if err := rows.Scan(&i.Name, &i.Conflict); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const LinksOfStore = `-- name: LinksOfStore :many
@@ -223,7 +303,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 }
 
 const ListStores = `-- name: ListStores :many
-SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, max_sessions, max_listings, max_logins FROM stores ORDER BY name
+SELECT name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release, created_at, updated_at, events, idle_limit, poll_every, max_connections, logins_version, server, server_id, reported_id, login_case, max_sessions, max_listings, max_logins FROM stores ORDER BY name
 `
 
 func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
@@ -253,10 +333,58 @@ func (q *Queries) ListStores(ctx context.Context) ([]Store, error) {
 			&i.PollEvery,
 			&i.MaxConnections,
 			&i.LoginsVersion,
+			&i.Server,
+			&i.ServerID,
+			&i.ReportedID,
+			&i.LoginCase,
 			&i.MaxSessions,
 			&i.MaxListings,
 			&i.MaxLogins,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ReportServer = `-- name: ReportServer :exec
+UPDATE stores SET reported_id = $1 WHERE name = $2 AND reported_id <> $1
+`
+
+type ReportServerParams struct {
+	ReportedID string
+	Name       string
+}
+
+func (q *Queries) ReportServer(ctx context.Context, arg ReportServerParams) error {
+	_, err := q.db.Exec(ctx, ReportServer, arg.ReportedID, arg.Name)
+	return err
+}
+
+const ServersOfStores = `-- name: ServersOfStores :many
+SELECT name, server, login_case FROM stores ORDER BY name
+`
+
+type ServersOfStoresRow struct {
+	Name      string
+	Server    string
+	LoginCase string
+}
+
+func (q *Queries) ServersOfStores(ctx context.Context) ([]ServersOfStoresRow, error) {
+	rows, err := q.db.Query(ctx, ServersOfStores)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ServersOfStoresRow
+	for rows.Next() {
+		var i ServersOfStoresRow
+		if err := rows.Scan(&i.Name, &i.Server, &i.LoginCase); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -293,14 +421,39 @@ func (q *Queries) SetBandwidth(ctx context.Context, arg SetBandwidthParams) (int
 	return result.RowsAffected(), nil
 }
 
+const StoreAddresses = `-- name: StoreAddresses :many
+SELECT address FROM store_addresses WHERE store = $1 ORDER BY address
+`
+
+func (q *Queries) StoreAddresses(ctx context.Context, store string) ([]string, error) {
+	rows, err := q.db.Query(ctx, StoreAddresses, store)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var address string
+		if err := rows.Scan(&address); err != nil {
+			return nil, err
+		}
+		items = append(items, address)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const UpdateStore = `-- name: UpdateStore :execrows
 UPDATE stores
 SET imap_address = $1, imap_security = $2, ca_file = $3, login = $4,
     separator = $5, trusted_name = $6, sealed_password = $7,
     greetings = $8, minimum_release = $9, max_connections = $10,
     max_sessions = $11, max_listings = $12, max_logins = $13,
-    events = $14, idle_limit = $15, poll_every = $16, updated_at = now()
-WHERE name = $17
+    events = $14, idle_limit = $15, poll_every = $16,
+    server_id = $17, login_case = $18, updated_at = now()
+WHERE name = $19
 `
 
 type UpdateStoreParams struct {
@@ -320,6 +473,8 @@ type UpdateStoreParams struct {
 	Events         string
 	IdleLimit      int64
 	PollEvery      time.Duration
+	ServerID       string
+	LoginCase      string
 	Name           string
 }
 
@@ -341,6 +496,8 @@ func (q *Queries) UpdateStore(ctx context.Context, arg UpdateStoreParams) (int64
 		arg.Events,
 		arg.IdleLimit,
 		arg.PollEvery,
+		arg.ServerID,
+		arg.LoginCase,
 		arg.Name,
 	)
 	if err != nil {

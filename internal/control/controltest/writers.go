@@ -1,30 +1,29 @@
-package control
+package controltest
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 
+	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
-// CheckWriters refuses numbers that would get a second writer on the target of
+// checkWriters keeps the database's rule in its simplest form: by the names of stores
+// and the spelling of numbers. It rejects numbers that would get a second writer on the target of
 // l, or run in a circle. A mailbox has one writer at most on every store, and
 // is never its own source, not even over several links.
 //
-// rivals are the Rivals of l, and member tells whether a number takes part in
+// rivals are the rivalsOf l, and member tells whether a number takes part in
 // one of them. The answer holds as long as no mailbox is added to a rival, so
 // it is asked for where none can be until the numbers are added.
-func CheckWriters(l Link, numbers []mailbox.Number, rivals []Link, member func(mailbox.Key) bool) error {
+func checkWriters(l control.Link, numbers []mailbox.Number, rivals []control.Link, member func(mailbox.Key) bool) error {
 	var faults []error
 	for _, n := range numbers {
 		if err := checkDirection(l, n, rivals, member); err != nil {
 			faults = append(faults, err)
 		}
-	}
-	if extra := len(faults) - maxListedFaults; extra > 0 {
-		faults = append(faults[:maxListedFaults], fmt.Errorf("and %d more", extra))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fault.New(fault.Conflict, "add mailboxes to link "+l.Name, err,
@@ -33,10 +32,10 @@ func CheckWriters(l Link, numbers []mailbox.Number, rivals []Link, member func(m
 	return nil
 }
 
-// Rivals lists those of all links that could share a writer or a circle with
+// rivalsOf lists those of all links that could share a writer or a circle with
 // l. Most installations have none, and then no other mailbox is looked at.
-func Rivals(l Link, links []Link) []Link {
-	var rivals []Link
+func rivalsOf(l control.Link, links []control.Link) []control.Link {
+	var rivals []control.Link
 	for _, o := range links {
 		if o.Name != l.Name && connected(l, o, links) {
 			rivals = append(rivals, o)
@@ -45,7 +44,7 @@ func Rivals(l Link, links []Link) []Link {
 	return rivals
 }
 
-func connected(l, o Link, links []Link) bool {
+func connected(l, o control.Link, links []control.Link) bool {
 	if o.Target == l.Target {
 		return true
 	}
@@ -53,7 +52,7 @@ func connected(l, o Link, links []Link) bool {
 	return reaches(l.Target, l.Source, links) && reaches(o.Target, l.Source, links)
 }
 
-func reaches(from, to string, links []Link) bool {
+func reaches(from, to string, links []control.Link) bool {
 	seen := map[string]bool{}
 	queue := []string{from}
 	for len(queue) > 0 {
@@ -77,7 +76,7 @@ func reaches(from, to string, links []Link) bool {
 
 // checkDirection walks upstream from the link's source: since a mailbox has
 // one writer per store, there is one way up at most.
-func checkDirection(l Link, n mailbox.Number, rivals []Link, member func(mailbox.Key) bool) error {
+func checkDirection(l control.Link, n mailbox.Number, rivals []control.Link, member func(mailbox.Key) bool) error {
 	for _, o := range rivals {
 		if o.Target == l.Target && member(mailbox.Key{Link: o.Name, Number: n}) {
 			return fmt.Errorf("mailbox %s is mirrored to store %s by link %s already", n, l.Target, o.Name)
@@ -85,13 +84,23 @@ func checkDirection(l Link, n mailbox.Number, rivals []Link, member func(mailbox
 	}
 	store, path := l.Source, ""
 	for range rivals {
-		i := slices.IndexFunc(rivals, func(o Link) bool { return o.Target == store && member(mailbox.Key{Link: o.Name, Number: n}) })
+		i := slices.IndexFunc(rivals, func(o control.Link) bool { return o.Target == store && member(mailbox.Key{Link: o.Name, Number: n}) })
 		if i < 0 {
 			return nil
 		}
 		path = rivals[i].Name
 		if store = rivals[i].Source; store == l.Target {
 			return fmt.Errorf("mailbox %s is mirrored from store %s by link %s: it would be mirrored back to where it comes from", n, l.Target, path)
+		}
+	}
+	return nil
+}
+
+// sameServer rejects two stores that have an address in common.
+func sameServer(a, b control.Store) error {
+	for _, address := range a.Addresses {
+		if slices.Contains(b.Addresses, address) {
+			return fault.Newf(fault.Config, "stores %s and %s are the same server: both have the address %s", a.Name, b.Name, address)
 		}
 	}
 	return nil
