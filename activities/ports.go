@@ -43,6 +43,8 @@ type LinkStores struct {
 	// AdmitSource is the same for one connection to the source alone, AdmitListener
 	// for one to the source that stays open and listens.
 	AdmitSource, AdmitListener func(context.Context) (leave func(), err error)
+	// Claim, where not nil, checks that a mailbox may be written to: see copier.Job.
+	Claim func(ctx context.Context, key mailbox.Key, source, target string) error
 	// Pace, where not nil, waits until so many bytes more may be copied.
 	Pace func(ctx context.Context, bytes int) error
 	// Limits and Keep say what may be deleted from the target, and for how long

@@ -227,11 +227,15 @@ func due(box control.Mailbox) bool {
 
 // newJob puts together what the engine needs to know.
 func newJob(stores LinkStores, key mailbox.Key, generation int64, trigger, runID string) copier.Job {
-	return copier.Job{
+	job := copier.Job{
 		Key: key, Source: stores.Source, Target: stores.Target, Greetings: stores.Greetings, Exclude: stores.Exclude,
 		Limits: stores.Limits, Keep: stores.Keep,
 		Generation: generation, Trigger: trigger, RunID: runID, Admit: stores.Admit, Pace: stores.Pace,
 	}
+	if stores.Claim != nil {
+		job.Claim = func(ctx context.Context, source, target string) error { return stores.Claim(ctx, key, source, target) }
+	}
+	return job
 }
 
 // blankReport is what is known of a job before, or without, the engine's own.

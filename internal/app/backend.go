@@ -118,6 +118,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 		Checker:    &checker{p.stores},
 		Verifier:   &verifier{stores: p.stores, atOnce: cfg.Worker.Mailboxes},
 		Sealer:     p.keys,
+		Resolver:   resolver{},
 		Records:    p.repo, Directories: p.directories, DirectoryChecker: p.directories,
 	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
 }

@@ -19,6 +19,9 @@ func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbo
 		return control.StoreReport{}, err
 	}
 	found, err := store.Check(ctx, number)
+	if err == nil {
+		err = c.stores.foundServer(ctx, s, found.ServerID)
+	}
 	r := storeReport(s, found)
 	if err != nil {
 		return r, err

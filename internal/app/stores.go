@@ -82,6 +82,7 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 		return activities.LinkStores{}, err
 	}
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
+		Claim: s.repo.ClaimAccounts,
 		Admit: s.shares.admit(quota.Sessions, source, target), AdmitSource: s.shares.admit(quota.Sessions, source),
 		AdmitListener: s.shares.admit(quota.Listeners, source), Pace: pace}, nil
 }
@@ -106,11 +107,13 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 	if err != nil {
 		return nil, err
 	}
+	server := newServer(s.repo, c, s.log)
 	store, err := imapstore.New(imapstore.Options{
 		Name: c.Name, Address: c.IMAPAddress,
 		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
 		Login: imapstore.Login(c.Login), Separator: c.Separator,
 		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log, Gate: newGate(s.shares, c, source),
+		Dial: server.dial, Reported: server.reported,
 	})
 	if err != nil {
 		return nil, err

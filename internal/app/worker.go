@@ -55,6 +55,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.ensureSchedules(ctx); err != nil {
 		return nil, err
 	}
+	p.stores.findServers(ctx)
 	if err := p.runner.EnsureControl(ctx); err != nil {
 		return nil, err
 	}

@@ -85,6 +85,10 @@ type Job struct {
 	// Admit, where not nil, waits until one connection to each store may be
 	// opened, and returns what says that they are closed.
 	Admit func(context.Context) (leave func(), err error)
+	// Claim, where not nil, is called under the lease, before anything is written,
+	// with the ids of the accounts that the job opened ("" where a store tells none).
+	// An error, such as that another mailbox writes to the target's account, ends it.
+	Claim func(ctx context.Context, source, target string) error
 	// Pace, where not nil, waits until so many bytes more may be copied.
 	Pace func(ctx context.Context, bytes int) error
 	// Progress, where not nil, is called from the job's own goroutine with
@@ -305,6 +309,9 @@ func (r *run) underLease(ctx context.Context) error {
 	r.target.SetWriteDeadline(r.lease.Deadline)
 	stop := r.keepLease(ctx)
 	defer stop()
+	if err := r.claim(ctx); err != nil {
+		return err
+	}
 	if err := r.list(ctx); err != nil {
 		return err
 	}
@@ -329,6 +336,35 @@ func (r *run) underLease(ctx context.Context) error {
 	countSource(&r.report, r.job, r.sourceList)
 	r.pending.Done = &r.report
 	return r.save(ctx)
+}
+
+// claim has it checked that the target's account is this mailbox's alone, and not the
+// source's own.
+func (r *run) claim(ctx context.Context) error {
+	if r.job.Claim == nil {
+		return nil
+	}
+	var source, target string
+	err := r.both(
+		func() (err error) {
+			source, err = accountOf(ctx, r.source)
+			return fault.Wrap(err, "identify the source's account")
+		},
+		func() (err error) {
+			target, err = accountOf(ctx, r.target)
+			return fault.Wrap(err, "identify the target's account")
+		})
+	if err != nil {
+		return err
+	}
+	return r.job.Claim(ctx, source, target)
+}
+
+func accountOf(ctx context.Context, r Reader) (string, error) {
+	if i, ok := r.(Identified); ok {
+		return i.Account(ctx)
+	}
+	return "", nil
 }
 
 // keepLease renews the lease at a third of its time until stop is called. A

@@ -70,6 +70,13 @@ type Reader interface {
 	Close() error
 }
 
+// Identified is a Reader that can tell which account it opened.
+type Identified interface {
+	// Account returns an id that no other account of any server has, unless its disk
+	// was copied; "" where the server tells none. No folder is open then.
+	Account(ctx context.Context) (string, error)
+}
+
 // WithheldError says that a store has messages that it will not hand over:
 // they are damaged there. It leaves the session usable.
 type WithheldError struct {

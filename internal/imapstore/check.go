@@ -22,6 +22,8 @@ type CheckReport struct {
 	// ServerName and Release are as the server names itself (ID, RFC 2971, or
 	// its greeting); "" where it does not tell.
 	ServerName, Release string
+	// ServerID tells the server from every other, as it reports it; "" for none.
+	ServerID string
 	// TLS is nil on a plain connection.
 	TLS          *TLSReport
 	Capabilities []string // after the log-in, sorted
@@ -137,18 +139,8 @@ func (s *Session) check(ctx context.Context, r *CheckReport) error {
 	}
 	slices.Sort(r.Capabilities)
 	return s.run(ctx, "ask the server for its name", func() error {
-		if s.wire.has("ID") {
-			seen := &kept{}
-			s.wire.collect(seen)
-			_, err := s.client.ID(&imap.IDData{Name: "mailmirror"}).Wait()
-			s.wire.collect(nil)
-			if err != nil && refusal(err) == nil {
-				return err
-			}
-			for _, a := range seen.responses {
-				scanID(&scanner{rest: a}, r)
-			}
-			r.ServerName, r.Release = s.wire.shows([]byte(r.ServerName)), s.wire.shows([]byte(r.Release))
+		if err := s.askID(r); err != nil {
+			return err
 		}
 		var times []time.Duration
 		for range 7 {
@@ -162,6 +154,25 @@ func (s *Session) check(ctx context.Context, r *CheckReport) error {
 		r.RoundTrip = times[len(times)/2]
 		return nil
 	})
+}
+
+// askID asks the server for what it says of itself (ID, RFC 2971).
+func (s *Session) askID(r *CheckReport) error {
+	if !s.wire.has("ID") {
+		return nil
+	}
+	seen := &kept{}
+	s.wire.collect(seen)
+	_, err := s.client.ID(&imap.IDData{Name: "mailmirror"}).Wait()
+	s.wire.collect(nil)
+	if err != nil && refusal(err) == nil {
+		return err
+	}
+	for _, a := range seen.responses {
+		scanID(&scanner{rest: a}, r)
+	}
+	r.ServerName, r.Release, r.ServerID = s.wire.shows([]byte(r.ServerName)), s.wire.shows([]byte(r.Release)), s.wire.shows([]byte(r.ServerID))
+	return nil
 }
 
 // scanID reads "* ID (key value …)" or "* ID NIL".
@@ -188,6 +199,10 @@ func scanID(s *scanner, r *CheckReport) {
 			r.ServerName = printable(text)
 		case "version":
 			r.Release = printable(text)
+		case "server-id", "x-server-id", "server-guid", "guid", "uuid":
+			// No field of RFC 2971 is for this. Those are what administrators call
+			// it who set one (Dovecot's imap_id_send).
+			r.ServerID = printable(text)
 		}
 		key = ""
 		return !s.bad

@@ -83,7 +83,10 @@ type Options struct {
 	// Gate bounds the load on the store; nil bounds nothing.
 	Gate Gate
 
-	// Dial replaces net.Dialer.DialContext, for tests.
+	// Reported, where not nil, is called with the id that the server reports about
+	// itself, before an account's id is asked for. An error ends the session.
+	Reported func(ctx context.Context, serverID string) error
+	// Dial replaces net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -107,6 +110,8 @@ type Store struct {
 	// self and all say until when a login is not tried that the server rejected:
 	// that of the trusted account by itself, and that for any mailbox.
 	self, all rejection
+	// accounts is how the store is asked for the id of an account.
+	accounts accountItem
 	// lastActed is when the trusted account last acted for a mailbox.
 	lastActed time.Time
 }

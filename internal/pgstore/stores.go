@@ -108,12 +108,25 @@ func (s *Store) Store(ctx context.Context, name string) (control.Store, error) {
 
 // Stores implements control.Repository; they come by name.
 func (s *Store) Stores(ctx context.Context) ([]control.Store, error) {
+	op := "list stores"
 	rows, err := s.q.ListStores(ctx)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	addresses, err := s.q.AllAddresses(ctx)
+	if err != nil {
+		return nil, classify(op, err)
+	}
+	of := map[string][]string{}
+	for _, a := range addresses {
+		of[a.Store] = append(of[a.Store], a.Address)
+	}
 	stores := make([]control.Store, len(rows))
 	for i, row := range rows {
 		stores[i] = storeOf(row)
+		stores[i].Addresses = of[row.Name]
 	}
-	return stores, classify("list stores", err)
+	return stores, nil
 }
 
 // RemoveStore implements control.Repository. A store that a link uses is a

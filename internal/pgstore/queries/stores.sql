@@ -58,6 +58,9 @@ ON CONFLICT DO NOTHING;
 -- name: StoreAddresses :many
 SELECT address FROM store_addresses WHERE store = @store ORDER BY address;
 
+-- name: AllAddresses :many
+SELECT store, address FROM store_addresses ORDER BY store, address;
+
 -- name: ReportServer :exec
 UPDATE stores SET reported_id = @reported_id WHERE name = @name AND reported_id <> @reported_id;
 

@@ -30,6 +30,30 @@ func (q *Queries) AddAddresses(ctx context.Context, arg AddAddressesParams) (int
 	return result.RowsAffected(), nil
 }
 
+const AllAddresses = `-- name: AllAddresses :many
+SELECT store, address FROM store_addresses ORDER BY store, address
+`
+
+func (q *Queries) AllAddresses(ctx context.Context) ([]StoreAddress, error) {
+	rows, err := q.db.Query(ctx, AllAddresses)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StoreAddress
+	for rows.Next() {
+		var i StoreAddress
+		if err := rows.Scan(&i.Store, &i.Address); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const DeleteLink = `-- name: DeleteLink :execrows
 DELETE FROM links WHERE name = $1
 `
