@@ -187,9 +187,10 @@ func (r *Runs) change(number string, source, target *directory.Record, s control
 	default:
 		c.Kind, c.Source, c.Target = directory.Alter, source.Ref, target.Ref
 		for _, a := range directory.Attributes() {
-			if !slices.Equal(source.Texts[a.Column], target.Texts[a.Column]) || !slices.Equal(source.Digests[a.Column], target.Digests[a.Column]) {
+			if !slices.Equal(source.Texts[a.Column], target.Texts[a.Column]) || !slices.Equal(source.Digests[a.Column], target.Digests[a.Column]) ||
+				!slices.Equal(source.Tags[a.Column], target.Tags[a.Column]) {
 				c.Columns = append(c.Columns, a.Column)
-				if len(source.Texts[a.Column]) == 0 && len(source.Digests[a.Column]) == 0 {
+				if len(source.Texts[a.Column]) == 0 && len(source.Digests[a.Column]) == 0 && len(source.Tags[a.Column]) == 0 {
 					c.Blank = append(c.Blank, a.Column)
 				}
 			}

@@ -108,22 +108,34 @@ func dns(entries []directory.Entry) []string {
 // columnViews compares the columns that both sides mirror; of several entries
 // with one number the first is shown.
 func columnViews(sides DirectorySides, source, target []directory.Entry) []DirectoryColumnView {
-	values := func(entries []directory.Entry, c directory.Column) [][]byte {
+	first := func(entries []directory.Entry) *directory.Entry {
 		if len(entries) == 0 {
-			return nil
+			return &directory.Entry{}
 		}
-		return slices.SortedFunc(slices.Values(entries[0].Values[c]), bytes.Compare)
+		return &entries[0]
 	}
 	views := []DirectoryColumnView{}
 	for _, a := range sides.TargetMapping.Mirrored(sides.SourceMapping) {
-		s, t := values(source, a.Column), values(target, a.Column)
-		views = append(views, DirectoryColumnView{Column: a.Column, Source: shownValues(a.Nature, s), Target: shownValues(a.Nature, t),
-			Equal: slices.EqualFunc(s, t, bytes.Equal)})
+		s, t := first(source), first(target)
+		views = append(views, DirectoryColumnView{Column: a.Column, Source: shownColumn(a, s), Target: shownColumn(a, t), Equal: s.Same(t, a.Column)})
 	}
 	return views
 }
 
-func shownValues(n directory.Nature, values [][]byte) string {
+// shownColumn shows the values of a column, those with options behind the others,
+// each behind its options.
+func shownColumn(a directory.Attribute, e *directory.Entry) string {
+	texts := shownValues(a.Nature, e.Values[a.Column])
+	for _, options := range e.Tagged(a.Column) {
+		for _, text := range shownValues(a.Nature, e.Tags[a.Column][options]) {
+			texts = append(texts, ";"+options+": "+text)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+func shownValues(n directory.Nature, values [][]byte) []string {
+	values = slices.SortedFunc(slices.Values(values), bytes.Compare)
 	texts := make([]string, len(values))
 	for i, v := range values {
 		switch {
@@ -137,5 +149,5 @@ func shownValues(n directory.Nature, values [][]byte) string {
 			texts[i] = string(v)
 		}
 	}
-	return strings.Join(texts, "; ")
+	return texts
 }

@@ -33,6 +33,8 @@ type Entry struct {
 	// Values are those of each mapped column that the entry has, in any order. A
 	// column that is absent has no value; an empty value is a value.
 	Values map[Column][][]byte
+	// Tags are the values with further options, for instance sn;lang-de.
+	Tags map[Column]Tags
 }
 
 // Record is an entry as it is kept for the compare: without what is secret or
@@ -46,6 +48,9 @@ type Record struct {
 	Texts map[Column][]string
 	// Digests are those of Binary and Secret columns: see Digester.
 	Digests map[Column][]byte
+	// Tags are digests of all values that a column has with further options, the
+	// options included; none of a column that has no such value.
+	Tags map[Column][]byte
 }
 
 // Extracted is what a complete extract tells of itself.

@@ -24,9 +24,8 @@ type LDIFOptions struct {
 func WriteLDIF(w io.Writer, m Mapping, operations []Operation, o LDIFOptions) error {
 	l := ldif{o: o, natures: map[string]Nature{"userpassword": Secret}}
 	for column, name := range m.Names {
-		if nature := natureOf(column); nature != Text {
-			l.natures[strings.ToLower(name)] = nature
-		}
+		base := baseName(name)
+		l.natures[base] = max(l.natures[base], natureOf(column))
 	}
 	if o.Header {
 		l.line("version", []byte("1"))
@@ -42,7 +41,13 @@ func WriteLDIF(w io.Writer, m Mapping, operations []Operation, o LDIFOptions) er
 type ldif struct {
 	b       strings.Builder
 	o       LDIFOptions
-	natures map[string]Nature
+	natures map[string]Nature // by the name of the attribute in lower case, without options
+}
+
+// baseName is the name of an attribute in lower case, without options.
+func baseName(description string) string {
+	name, _ := SplitDescription(description)
+	return strings.ToLower(name)
 }
 
 func (l *ldif) operation(op Operation) {
@@ -88,8 +93,7 @@ func (l *ldif) begin(dn, change string) {
 
 // hides reports whether values of an attribute are not written.
 func (l *ldif) hides(name string) bool {
-	base, _, _ := strings.Cut(name, ";")
-	return !l.o.Secrets && (l.natures[strings.ToLower(base)] != Text || l.natures[strings.ToLower(name)] != Text)
+	return !l.o.Secrets && l.natures[baseName(name)] != Text
 }
 
 func (l *ldif) values(name string, values [][]byte) {
@@ -106,7 +110,7 @@ func (l *ldif) values(name string, values [][]byte) {
 // no secret.
 func (l *ldif) hidden(before, name string, values [][]byte) {
 	for _, v := range values {
-		if l.natures[strings.ToLower(name)] == Binary {
+		if l.natures[baseName(name)] == Binary {
 			fmt.Fprintf(&l.b, "# %s%s: %d bytes\n", before, name, len(v))
 		} else {
 			fmt.Fprintf(&l.b, "# %s%s: not shown\n", before, name)

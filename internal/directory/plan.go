@@ -13,7 +13,7 @@ import (
 func (m Mapping) Differ(source, target *Entry, of Mapping) []Column {
 	var columns []Column
 	for _, a := range m.Mirrored(of) {
-		if !sameSet(source.Values[a.Column], target.Values[a.Column]) {
+		if !source.Same(target, a.Column) {
 			columns = append(columns, a.Column)
 		}
 	}
@@ -59,9 +59,10 @@ func (m Mapping) Plan(c Change, source, target *Entry, of Mapping) ([]Operation,
 	case c.Via != "" && target.Number == c.Number:
 		return nil, nil // the second half is made already
 	case c.Via != "":
-		return m.write(target, map[Column][][]byte{MailboxNumber: {[]byte(c.Via)}})
+		return m.write(target, map[Column][][]byte{MailboxNumber: {[]byte(c.Via)}}, nil)
 	}
-	return m.write(target, m.due(c, source, target, of))
+	due, tags := m.due(c, source, target, of)
+	return m.write(target, due, tags)
 }
 
 func planRemoval(c Change, source, target *Entry) ([]Operation, error) {
@@ -76,25 +77,31 @@ func planRemoval(c Change, source, target *Entry) ([]Operation, error) {
 	return []Operation{{Delete: &Delete{target.Ref}}}, nil
 }
 
-// due is what each column is to have that the change is about and that differs.
-// A column is emptied only if the compare saw that the source had none, too.
-func (m Mapping) due(c Change, source, target *Entry, of Mapping) map[Column][][]byte {
-	due := map[Column][][]byte{}
+// due is what each column is to have that the change is about and that differs, and
+// what each description with further options is to have, by its whole text. A column
+// is emptied only if the compare saw that the source had none, too.
+func (m Mapping) due(c Change, source, target *Entry, of Mapping) (due map[Column][][]byte, tags map[string][][]byte) {
+	due, tags = map[Column][][]byte{}, map[string][][]byte{}
 	for _, column := range m.Differ(source, target, of) {
 		about := c.Kind == Create || slices.Contains(c.Columns, column) || column == MailboxNumber && c.Kind == Renumber
-		blank := len(source.Values[column]) == 0
-		if about && (!blank || slices.Contains(c.Blank, column)) {
+		if !about || !source.has(column) && !slices.Contains(c.Blank, column) {
+			continue
+		}
+		if !sameSet(source.Values[column], target.Values[column]) {
 			due[column] = source.Values[column]
 		}
+		for _, options := range source.differingTags(target, column) {
+			tags[withOptions(m.Names[column], options)] = source.Tags[column][options]
+		}
 	}
-	return due
+	return due, tags
 }
 
 // write gives columns of an entry their values: a new name first, where the
 // values in it change, and all else by one Modify. That names an attribute of the
 // name only where it has values besides, and never without the one in the name.
-func (m Mapping) write(target *Entry, due map[Column][][]byte) ([]Operation, error) {
-	if len(due) == 0 {
+func (m Mapping) write(target *Entry, due map[Column][][]byte, tags map[string][][]byte) ([]Operation, error) {
+	if len(due)+len(tags) == 0 {
 		return nil, nil
 	}
 	parts, parent, err := ParseRDN(target.DN)
@@ -131,8 +138,11 @@ func (m Mapping) write(target *Entry, due map[Column][][]byte) ([]Operation, err
 			ref.DN += "," + parent
 		}
 	}
-	if len(due) > 0 {
+	if len(due)+len(tags) > 0 {
 		modify := Modify{Ref: ref, Replace: map[string][][]byte{}}
+		for description, values := range tags {
+			modify.Replace[description] = sorted(values)
+		}
 		for column, values := range due {
 			modify.Replace[m.Names[column]] = sorted(values)
 		}
@@ -177,6 +187,9 @@ func (m Mapping) create(source *Entry, of Mapping) ([]Operation, error) {
 	}
 	for _, a := range m.Mirrored(of) {
 		name, values := m.Names[a.Column], source.Values[a.Column]
+		for _, options := range source.Tagged(a.Column) {
+			add.Attributes[withOptions(name, options)] = sorted(source.Tags[a.Column][options])
+		}
 		if len(values) == 0 {
 			continue
 		}

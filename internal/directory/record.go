@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 )
 
@@ -62,5 +63,31 @@ func NewRecord(e Entry, digest func(Column, []byte) []byte) Record {
 			r.Digests[column] = digest(column, bytes.Join(sorted(all), nil))
 		}
 	}
+	for column := range e.Tags {
+		if names := e.Tagged(column); len(names) > 0 {
+			if r.Tags == nil {
+				r.Tags = map[Column][]byte{}
+			}
+			r.Tags[column] = tagDigest(column, names, e.Tags[column], digest)
+		}
+	}
 	return r
+}
+
+// tagDigest is one digest of all values with options.
+func tagDigest(column Column, names []string, tags Tags, digest func(Column, []byte) []byte) []byte {
+	plain := sha256.New()
+	for _, options := range names {
+		_, _ = fmt.Fprintf(plain, "%d %s", len(options), options) // a hash takes everything
+		for _, value := range sorted(tags[options]) {
+			one := value
+			if natureOf(column) != Text {
+				one = digest(column, value)
+			}
+			_, _ = fmt.Fprintf(plain, " %d ", len(one))
+			_, _ = plain.Write(one)
+		}
+		_, _ = plain.Write([]byte{'\n'})
+	}
+	return plain.Sum(nil)
 }

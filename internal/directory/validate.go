@@ -65,7 +65,8 @@ func (m Mapping) nameFaults() []error {
 			wrong("names %s: %q is no name of an attribute", a.Column, name)
 			continue
 		}
-		lower := strings.ToLower(name)
+		base, options := SplitDescription(name)
+		lower := strings.Join(append([]string{strings.ToLower(base)}, options...), ";")
 		if other, twice := used[lower]; twice {
 			wrong("names %s: %s is that of %s, too", a.Column, name, other)
 		}

@@ -54,10 +54,27 @@ func sizeOf(e *ldap.Entry) int {
 // entry translates an entry. Protected tells only of its number here.
 func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 	m := s.opts.Mapping
+	entry := directory.Entry{Values: map[directory.Column][][]byte{}}
 	all := make(map[attributeKey][][]byte, len(e.Attributes))
 	for _, a := range e.Attributes {
+		if len(a.ByteValues) == 0 {
+			continue
+		}
 		key := v.key(a.Name)
 		all[key] = append(all[key], a.ByteValues...)
+		switch column, options := v.place(m, a.Name); {
+		case column == "":
+		case options == "":
+			entry.Values[column] = append(entry.Values[column], a.ByteValues...)
+		default:
+			if entry.Tags == nil {
+				entry.Tags = map[directory.Column]directory.Tags{}
+			}
+			if entry.Tags[column] == nil {
+				entry.Tags[column] = directory.Tags{}
+			}
+			entry.Tags[column][options] = append(entry.Tags[column][options], a.ByteValues...)
+		}
 	}
 	values := func(name string) [][]byte {
 		if name == "" {
@@ -71,15 +88,7 @@ func (s *Store) entry(v *server, e *ldap.Entry) directory.Entry {
 		}
 		return ""
 	}
-	entry := directory.Entry{
-		Ref:    directory.Ref{ID: first(v.id), DN: e.DN, Version: first(v.version)},
-		Values: map[directory.Column][][]byte{},
-	}
-	for _, c := range mapped(m) {
-		if found := values(m.Names[c]); len(found) > 0 {
-			entry.Values[c] = found
-		}
-	}
+	entry.Ref = directory.Ref{ID: first(v.id), DN: e.DN, Version: first(v.version)}
 	entry.Number = s.number(v, e.DN, entry.Values[directory.MailboxNumber])
 	entry.Login = login(m.Login, func(name string) string {
 		found := values(name)

@@ -56,8 +56,10 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 		if entry.Login != "" {
 			found.Logins++
 		}
-		for column := range entry.Values {
-			found.Having[column]++
+		for column := range found.Having {
+			if len(entry.Values[column]) > 0 || len(entry.Tagged(column)) > 0 {
+				found.Having[column]++
+			}
 		}
 		return each(directory.NewRecord(entry, digest))
 	})

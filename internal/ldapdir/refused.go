@@ -64,7 +64,7 @@ func refusal(code uint16) (kind fault.Kind, hint string) {
 	case ldap.LDAPResultUnavailableCriticalExtension:
 		return fault.Config, "the server announces the assertion control and refuses it; see its log"
 	case ldap.LDAPResultUndefinedAttributeType:
-		return fault.Permanent, "the schema lacks an attribute; see store check"
+		return fault.Permanent, "the server's schema lacks an attribute, or the server does not know an option of one (OpenLDAP: olcAttributeOptions); see store check"
 	case ldap.LDAPResultInvalidAttributeSyntax, ldap.LDAPResultConstraintViolation:
 		return fault.Permanent, "the server does not take a value; correct it on the source, or the rule on the target"
 	case ldap.LDAPResultObjectClassViolation:
@@ -78,11 +78,11 @@ func refusal(code uint16) (kind fault.Kind, hint string) {
 // mentioned lists which of the operation's attributes a text is about.
 func (w *write) mentioned(text string) []string {
 	words := strings.FieldsFunc(text, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == ';')
 	})
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(w.values)) {
-		if slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(word, name) }) {
+		if slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(strings.Trim(word, ";"), name) }) {
 			names = append(names, name)
 		}
 	}

@@ -67,8 +67,9 @@ func (s *schema) class(name string) (*objectClass, bool) {
 
 // attributeKey is the same for all names of one attribute.
 type attributeKey struct {
-	known *attributeType
-	name  string // in lower case, of one that is not known
+	known   *attributeType
+	name    string // in lower case, of one that is not known
+	options string // in an order of their own
 }
 
 func (s *schema) key(name string) attributeKey {
@@ -77,10 +78,11 @@ func (s *schema) key(name string) attributeKey {
 			return attributeKey{known: a}
 		}
 	}
+	name, _, _ = strings.Cut(name, ";")
 	return attributeKey{name: strings.ToLower(name)}
 }
 
-// same reports whether two names are of one attribute.
+// same reports whether two names are of one attribute, whatever their options.
 func (s *schema) same(a, b string) bool { return s.key(a) == s.key(b) }
 
 // contents lists what entries of the classes must and may have, those of the

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 )
 
@@ -32,21 +33,64 @@ type server struct {
 	// id and version are the attributes that name an entry for its life, and
 	// that change with it; "" where there are none.
 	id, version string
-	// keys remembers those of names: an extract asks for the same few of every entry.
-	keys map[string]attributeKey
+	// keys and places remember what was found out about names: an extract asks for
+	// the same few of every entry.
+	keys   map[string]attributeKey
+	places map[string]place
 }
 
+// maxKnown bounds the names that are remembered.
+const maxKnown = 1000
+
+// key is the same for all names of an attribute with the same options.
 func (v *server) key(name string) attributeKey {
 	key, known := v.keys[name]
 	if known {
 		return key
 	}
+	key = v.schema.key(name)
+	_, options := directory.SplitDescription(name)
+	key.options = strings.Join(options, ";")
 	if v.keys == nil {
 		v.keys = map[string]attributeKey{}
 	}
-	key = v.schema.key(name)
-	v.keys[name] = key
+	if len(v.keys) < maxKnown {
+		v.keys[name] = key
+	}
 	return key
+}
+
+// place is where the values of an attribute description belong.
+type place struct {
+	column  directory.Column
+	options string
+}
+
+// place returns the column of an attribute description, and the options that it has
+// beside those of the column's own name; "" if no column has it. If several columns
+// have the attribute, the one with the most of the options has it.
+func (v *server) place(m directory.Mapping, name string) (column directory.Column, options string) {
+	if known, found := v.places[name]; found {
+		return known.column, known.options
+	}
+	_, given := directory.SplitDescription(name)
+	most := -1
+	for _, c := range mapped(m) {
+		_, own := directory.SplitDescription(m.Names[c])
+		lacks := func(o string) bool { return !slices.Contains(given, o) }
+		if len(own) <= most || slices.ContainsFunc(own, lacks) || !v.schema.same(name, m.Names[c]) {
+			continue
+		}
+		most, column = len(own), c
+		options = strings.Join(slices.DeleteFunc(slices.Clone(given), func(o string) bool { return slices.Contains(own, o) }), ";")
+	}
+	if v.places == nil {
+		v.places = map[string]place{}
+	}
+	if len(v.places) < maxKnown {
+		v.places[name] = place{column, options}
+	}
+	return column, options
 }
 
 func (v *server) has(control string) bool { return slices.Contains(v.controls, control) }

@@ -107,6 +107,10 @@ func cells(r directory.Record, columns []bool) [][]byte {
 		} else if digest := r.Digests[a.Column]; len(digest) > 0 {
 			out[i] = append([]byte{digestCell}, digest...)
 		}
+		if tags := r.Tags[a.Column]; len(tags) > 0 {
+			sum := sha256.Sum256(slices.Concat(tags, out[i]))
+			out[i] = append([]byte{taggedCell}, sum[:]...)
+		}
 	}
 	return out
 }
@@ -116,6 +120,7 @@ const (
 	wholeCell  = 't' // the values, each behind its length
 	hashedCell = 'h' // the SHA-256 of that
 	digestCell = 'd' // a digest that the record had
+	taggedCell = 'o' // the SHA-256 of the values with options, and of the cell without them
 )
 
 // maxWhole is how long a cell may be that is kept whole.

@@ -103,6 +103,7 @@ func Run(t *testing.T, k Kind) {
 	for name, test := range map[string]func(*testing.T, Kind){
 		"Attributes":     attributes,
 		"Names":          names,
+		"Options":        described,
 		"BinaryName":     binaryName,
 		"CaseOnly":       caseOnly,
 		"Protected":      protected,
