@@ -21,6 +21,8 @@ type Ports struct {
 	Keeper  Keeper
 	Watch   WatchRecords
 	Waker   Waker
+	// Signs may be nil; no sign of life is left then.
+	Signs Signs
 	// Schedules may be nil where nothing is suspended.
 	Schedules Schedules
 	// Meter may be nil; nothing is counted then.

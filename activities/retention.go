@@ -22,7 +22,9 @@ func (a *Activities) PurgeRecords(ctx context.Context) (control.Retained, error)
 	defer cancel()
 	stop := a.beat(beats, func() any { return nil })
 	defer stop()
+	ended := a.looping(ctx, control.LoopRetention)
 	done, err := a.ports.Keeper.Retain(ctx, time.Now(), a.keep)
+	ended(err)
 	if err != nil {
 		return done, pageError(ctx, err)
 	}

@@ -43,37 +43,49 @@ func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, 
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	if err := a.mustRun(ctx); suspended(ctx, err) {
-		return SweepResult{}, nil // what is due is started by the sweep after the resumption
-	} else if err != nil {
-		return SweepResult{}, pageError(ctx, err)
+	ended := a.looping(ctx, control.LoopSweep)
+	d := &dueStarts{Activities: a}
+	stop := a.beat(beats, func() any { return d.result() })
+	defer stop()
+	result, err := d.sweep(ctx, in)
+	if suspended(ctx, err) {
+		result, err = SweepResult{}, nil // what is due is started by the sweep after the resumption
 	}
-	keys, err := a.ports.Records.DueMailboxes(ctx, in.Limit)
+	ended(err)
 	if err != nil {
 		return SweepResult{}, pageError(ctx, err)
 	}
-	d := &dueStarts{Activities: a}
-	stop := a.beat(beats, func() any { return d.result(len(keys)) })
-	defer stop()
-	err = d.start(ctx, keys, max(in.Window, 1))
-	if ctx.Err() != nil {
-		return SweepResult{}, pageError(ctx, ctx.Err())
-	}
-	directories, approvedErr := a.startApproved(ctx)
-	if err := errors.Join(err, approvedErr); err != nil {
-		return SweepResult{}, pageError(ctx, err)
-	}
-	result := d.result(len(keys))
-	result.Directories = directories
 	return result, nil
+}
+
+func (d *dueStarts) sweep(ctx context.Context, in SweepInput) (SweepResult, error) {
+	if err := d.mustRun(ctx); err != nil {
+		return SweepResult{}, err
+	}
+	keys, err := d.ports.Records.DueMailboxes(ctx, in.Limit)
+	if err != nil {
+		return SweepResult{}, err
+	}
+	d.mu.Lock()
+	d.due = len(keys)
+	d.mu.Unlock()
+	startErr := d.start(ctx, keys, max(in.Window, 1))
+	if err := context.Cause(ctx); err != nil {
+		return SweepResult{}, err
+	}
+	// What fails for mailboxes keeps no directory from its run.
+	directories, approvedErr := d.startApproved(ctx)
+	result := d.result()
+	result.Directories = directories
+	return result, errors.Join(startErr, approvedErr)
 }
 
 // dueStarts is one sweep's starting of workflows.
 type dueStarts struct {
 	*Activities
-	mu               sync.Mutex
-	started, running int
-	failed           []failedStart
+	mu                    sync.Mutex
+	due, started, running int
+	failed                []failedStart
 }
 
 type failedStart struct {
@@ -81,10 +93,10 @@ type failedStart struct {
 	err error
 }
 
-func (d *dueStarts) result(due int) SweepResult {
+func (d *dueStarts) result() SweepResult {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return SweepResult{Due: due, Started: d.started, Running: d.running, Failed: len(d.failed)}
+	return SweepResult{Due: d.due, Started: d.started, Running: d.running, Failed: len(d.failed)}
 }
 
 // hopeless is how many mailboxes are tried although nothing could be started yet.

@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/supervise"
 	"mailmirror/internal/temporalclient"
 	"mailmirror/internal/temporalrunner"
 )
@@ -25,6 +26,10 @@ type Worker struct {
 	metrics  *metrics
 	fatal    chan error
 	stopOnce sync.Once
+	// supervision looks after the background work until stopLooking is called.
+	supervision sync.WaitGroup
+	supervisor  *supervise.Supervisor
+	stopLooking context.CancelFunc
 }
 
 // NewWorker connects to everything, makes Temporal fit for the workflows,
@@ -52,7 +57,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.runner.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.ensureSchedules(ctx); err != nil {
+	if err := p.ensureSchedules(ctx, log); err != nil {
 		return nil, err
 	}
 	p.stores.findServers(ctx)
@@ -62,14 +67,15 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
-			Watch: p.repo, Waker: p.runner, Schedules: p.runner, Meter: figures.meter(),
+			Watch: p.repo, Waker: p.runner, Signs: p.repo, Schedules: p.runner, Meter: figures.meter(),
 			Directories: p.directories, Directory: p.repo, Approved: p.runner},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Lease:     activities.LeaseTimes{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
-	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1)}
+	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
+		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Log: log})}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
 		select {
 		case w.fatal <- err:
@@ -88,8 +94,10 @@ func identity() string {
 	return fmt.Sprintf("%d@%s", os.Getpid(), host)
 }
 
-// ensureSchedules makes the schedules what the configuration says.
-func (p *parts) ensureSchedules(ctx context.Context) error {
+// ensureSchedules makes the schedules what the configuration says. A link for which
+// that fails keeps no other from being mirrored: the supervision tries it again, and
+// shows what is wrong.
+func (p *parts) ensureSchedules(ctx context.Context, log *slog.Logger) error {
 	if err := p.runner.EnsureCommonSchedules(ctx); err != nil {
 		return err
 	}
@@ -98,8 +106,13 @@ func (p *parts) ensureSchedules(ctx context.Context) error {
 		return err
 	}
 	for _, l := range links {
-		if err := p.runner.EnsureSchedules(ctx, l.Name); err != nil {
+		err := p.runner.EnsureSchedules(ctx, l.Name)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, fault.Is(err, fault.Transient):
 			return err
+		default:
+			log.WarnContext(ctx, "the schedules of a link are not as they should be", "link", l.Name, "error", err.Error())
 		}
 	}
 	return nil
@@ -107,7 +120,13 @@ func (p *parts) ensureSchedules(ctx context.Context) error {
 
 // Start begins to take work.
 func (w *Worker) Start() error {
-	return fault.Wrap(w.worker.Start(), "start worker")
+	if err := w.worker.Start(); err != nil {
+		return fault.Wrap(err, "start worker")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stopLooking = cancel
+	w.supervision.Go(func() { w.supervisor.Run(ctx) })
+	return nil
 }
 
 // Fatal yields an error after which the worker takes no more work.
@@ -117,6 +136,10 @@ func (w *Worker) Fatal() <-chan error { return w.fatal }
 // every connection. Further calls do nothing.
 func (w *Worker) Stop() {
 	w.stopOnce.Do(func() {
+		if w.stopLooking != nil {
+			w.stopLooking()
+			w.supervision.Wait()
+		}
 		w.worker.Stop()
 		w.metrics.close()
 		w.parts.close()

@@ -18,7 +18,9 @@ func (c *cli) statusCommand() *cobra.Command {
 		Use:   "status [LINK]",
 		Short: "How the links stand and what will happen next",
 		Long: `Shows, per link, the mailboxes by state, what the source holds, and the lag: the
-age of the oldest change that was seen and is not mirrored yet.`,
+age of the oldest change that was seen and is not mirrored yet. Where nobody listens
+for changes the lag is unknown, and "4?" equal means that 4 mailboxes were equal when
+they were last compared.`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
@@ -58,8 +60,8 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 	}
 	t := c.newTable("LINK", "FROM", "TO", ">MAILBOXES", ">EQUAL", ">DIFFERING", ">HELD", ">DIRTY", ">PARKED", ">NEW", ">MESSAGES", ">GREETINGS", ">LAG")
 	for _, l := range links {
-		t.row(l.Link.Name, l.Link.Source, l.Link.Target, l.Mailboxes, l.States.Equal, l.States.Differing,
-			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, span(l.Lag))
+		t.row(l.Link.Name, l.Link.Source, l.Link.Target, l.Mailboxes, equalText(l), l.States.Differing,
+			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, lagText(l))
 	}
 	t.write(w)
 	if s := links[0].Suspension; s.Still() {
@@ -67,10 +69,43 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 	}
 	for _, l := range links {
 		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
-		for _, line := range slices.Concat(c.listening(l), l.Load, c.directoryLines(l), c.comingUp(l)) {
+		for _, line := range slices.Concat(background(l), c.listening(l), l.Load, c.directoryLines(l), c.comingUp(l)) {
 			fmt.Fprintf(w, "%s  %s\n", strings.Repeat(" ", len(l.Link.Name)), line)
 		}
 	}
+}
+
+// equalText is how many mailboxes are equal. Where changes may go unnoticed that is
+// how many were when they were last compared, and no more is known.
+func equalText(l control.LinkOverview) string {
+	if l.Listening.Blind {
+		return fmt.Sprintf("%d?", l.States.Equal)
+	}
+	return fmt.Sprint(l.States.Equal)
+}
+
+func lagText(l control.LinkOverview) string {
+	switch {
+	case l.Lag == nil && l.LinkStatus.Lag > 0:
+		return span(l.LinkStatus.Lag) + " or more"
+	case l.Lag == nil:
+		return "unknown"
+	}
+	return span(*l.Lag)
+}
+
+// background tells what is wrong with the work in the background, and what had to be
+// started again.
+func background(l control.LinkOverview) []string {
+	var lines []string
+	for _, f := range l.Background {
+		line := f.Text
+		if f.Hint != "" {
+			line += "; " + f.Hint
+		}
+		lines = append(lines, clean(line))
+	}
+	return append(lines, l.Restarted...)
 }
 
 func (c *cli) lastCompare(l control.LinkOverview) string {

@@ -49,7 +49,7 @@ func eventsLine(mode watch.Mode, why string) string {
 // listening, and one for each trouble.
 func (c *cli) listening(l control.LinkOverview) []string {
 	if len(l.Watchers) == 0 {
-		return []string{"nobody listens for changes: a worker that starts does"}
+		return []string{"not listening yet; a running worker starts listening within a minute"}
 	}
 	var lines []string
 	var total watch.Health
@@ -57,7 +57,7 @@ func (c *cli) listening(l control.LinkOverview) []string {
 	for _, w := range l.Watchers {
 		silence := c.env.Now().Sub(w.UpdatedAt)
 		if silence > control.WatcherSilence {
-			lines = append(lines, fmt.Sprintf("no news of the listeners of shard %d for %s; is a worker running?", w.Shard, span(silence)))
+			lines = append(lines, c.stopped(l, w, silence))
 			continue
 		}
 		total = joined(total, w.Health)
@@ -74,6 +74,24 @@ func (c *cli) listening(l control.LinkOverview) []string {
 		return lines
 	}
 	return append([]string{c.listeningLine(total)}, lines...)
+}
+
+// stopped tells that a shard is silent, and what that means.
+func (c *cli) stopped(l control.LinkOverview, w control.Watcher, silence time.Duration) string {
+	line := fmt.Sprintf("LISTENING STOPPED %s ago", span(silence))
+	if w.Shards > 1 {
+		line = fmt.Sprintf("LISTENING of shard %d STOPPED %s ago", w.Shard, span(silence))
+	}
+	switch line += ": changes wait for the "; {
+	case l.Suspension.Still():
+		line += "compare after the resumption"
+	default:
+		line += "next compare"
+	}
+	if !l.Next.CompareBy.IsZero() && !l.Suspension.Still() {
+		line += " (" + c.moment(l.Next.CompareBy) + ")"
+	}
+	return line + ". Mailmirror starts it again within two minutes where a worker runs; if it stays so, see the worker's log"
 }
 
 func (c *cli) listeningLine(h watch.Health) string {

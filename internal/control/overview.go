@@ -19,6 +19,15 @@ type LinkOverview struct {
 	Watchers []Watcher `json:"watchers"`
 	// Load says what bounds the load on the stores of the link below its settings.
 	Load []string `json:"load,omitempty"`
+	// Listening says whether changes of the source are noticed.
+	Listening Listening `json:"listening"`
+	// Lag is how far the target is behind: LinkStatus.Lag, or nil where changes may
+	// have gone unnoticed, so that it is not known.
+	Lag *time.Duration `json:"lag_ns"`
+	// Background lists what is wrong with the work in the background, of this link
+	// and of what serves all; Restarted what had to be started again lately.
+	Background []Finding `json:"background,omitempty"`
+	Restarted  []string  `json:"restarted,omitempty"`
 	// Directory is how the link's directory stands; nil where it has none.
 	Directory *DirectoryOverview `json:"directory,omitempty"`
 }
@@ -65,6 +74,11 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
+	background, err := c.repo.Background(ctx)
+	if err != nil {
+		return nil, err
+	}
+	findings := background.Judge(suspension.Still())
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	schedules := scheduleReader{runner: c.runner}
@@ -81,6 +95,7 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 				o.Watchers = append(o.Watchers, w)
 			}
 		}
+		o.judge(background, findings)
 		for _, m := range missed {
 			if m.Link == "" || m.Link == s.Link.Name {
 				o.Next.Missed = append(o.Next.Missed, m)
@@ -100,6 +115,59 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 		overviews = append(overviews, o)
 	}
 	return overviews, nil
+}
+
+// judge adds what the signs of life of the background work tell of the link.
+func (o *LinkOverview) judge(b Background, findings []Finding) {
+	link := o.Link.Name
+	o.Listening = ListeningOf(b.Now, o.LinkStatus, o.Watchers)
+	if !o.Listening.Blind {
+		o.Lag = &o.LinkStatus.Lag
+	}
+	for _, f := range findings {
+		if f.Link == "" || f.Link == link {
+			o.Background = append(o.Background, f)
+		}
+	}
+	o.Restarted = b.Restarted(link)
+}
+
+// backgroundErrors are the findings as errors: what concerns all links first, then
+// what concerns the given ones. Where no worker runs, that is the only one.
+func (c *Control) backgroundErrors(ctx context.Context, link string) ([]ErrorEntry, error) {
+	background, err := c.repo.Background(ctx)
+	if err != nil {
+		return nil, err
+	}
+	suspension, err := c.repo.Suspension(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := background.Judge(suspension.Still())
+	statuses, err := c.repo.Status(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	if len(statuses) == 0 {
+		return nil, nil // there is nothing to be mirrored
+	}
+	if len(found) != 1 || found[0].Loop != LoopSupervision {
+		watchers, err := c.repo.Watchers(ctx, link)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range statuses {
+			of := slices.DeleteFunc(slices.Clone(watchers), func(w Watcher) bool { return w.Link != s.Link.Name })
+			found = append(found, ListeningOf(background.Now, s, of).finding(s.Link.Name)...)
+		}
+	}
+	var entries []ErrorEntry
+	for _, f := range found {
+		if f.Link == "" || link == "" || f.Link == link {
+			entries = append(entries, ErrorEntry{Link: f.Link, Kind: f.Kind, Text: f.Text, Hint: f.Hint, Since: f.Since})
+		}
+	}
+	return entries, nil
 }
 
 func (c *Control) next(s LinkStatus, schedule Schedule, unknown error) Next {
@@ -195,8 +263,8 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 	return entries, nil
 }
 
-// Errors lists what is not as it should be now, of mailboxes and then of
-// directories; "" means every link.
+// Errors lists what is not as it should be now, of the work in the background, of
+// mailboxes and then of directories; "" means every link.
 func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error) {
 	var links []Link
 	if link == "" {
@@ -212,10 +280,15 @@ func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error)
 		}
 		links = []Link{l}
 	}
-	entries, err := c.repo.Errors(ctx, link)
+	entries, err := c.backgroundErrors(ctx, link)
 	if err != nil {
 		return nil, err
 	}
+	ofMailboxes, err := c.repo.Errors(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, ofMailboxes...)
 	for _, l := range links {
 		ofDirectory, err := c.directoryErrors(ctx, l)
 		if err != nil {

@@ -66,6 +66,7 @@ type Repository interface {
 
 	SuspensionRecords
 	ScheduleRecords
+	BackgroundRecords
 }
 
 // Runner is what control needs of Temporal.
@@ -122,7 +123,7 @@ type LinkStatus struct {
 	Messages  int64       `json:"messages"`
 	Greetings int64       `json:"greetings"`
 	// Lag is now minus the oldest change that was seen and is not mirrored.
-	Lag         time.Duration `json:"lag_ns"`
+	Lag         time.Duration `json:"-"`
 	LastCompare *CompareRun   `json:"last_compare,omitempty"`
 	// LastRebuild is the last rebuild of the link's ledger.
 	LastRebuild *CompareRun `json:"last_rebuild,omitempty"`

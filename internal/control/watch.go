@@ -30,6 +30,8 @@ type Watcher struct {
 	// Worker names the process that it runs in.
 	Worker    string    `json:"worker"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// Shards is into how many the link is cut.
+	Shards int `json:"-"`
 	watch.Health
 }
 

@@ -154,7 +154,7 @@ func (s *Store) Watchers(ctx context.Context, link string) ([]control.Watcher, e
 	list := make([]control.Watcher, len(rows))
 	for i, row := range rows {
 		list[i] = control.Watcher{
-			Link: row.Link, Shard: int(row.Shard), Worker: row.Worker, UpdatedAt: row.UpdatedAt,
+			Link: row.Link, Shard: int(row.Shard), Worker: row.Worker, UpdatedAt: row.UpdatedAt, Shards: int(row.Shards),
 			Health: watch.Health{
 				Mode: watch.Mode(row.Mode), Why: row.Why, Connections: int(row.Connections), Wanted: int(row.Wanted),
 				ConnectedSince: orZero(row.ConnectedSince), Listened: int(row.Listened), Polled: int(row.Polled),

@@ -3,7 +3,6 @@ package temporalrunner
 import (
 	"context"
 
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/internal/control"
@@ -12,10 +11,15 @@ import (
 
 // EnsureControl starts MirrorControl unless it runs.
 func (r *Runner) EnsureControl(ctx context.Context) error {
-	options := r.controlOptions()
-	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
-	_, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeMirrorControl, workflows.ControlState{})
-	return classify("start "+workflows.ControlID, err)
+	_, err := r.ReviveControl(ctx)
+	return err
+}
+
+// ReviveControl implements supervise.Runner: it is EnsureControl, and reports
+// whether MirrorControl did not run.
+func (r *Runner) ReviveControl(ctx context.Context) (started bool, err error) {
+	started, err = r.startUnlessRunning(ctx, r.controlOptions(), workflows.TypeMirrorControl, workflows.ControlState{})
+	return started, classify("start "+workflows.ControlID, err)
 }
 
 // AskSuspend implements control.SuspensionRunner.

@@ -34,6 +34,14 @@ func bySuspension(state client.ScheduleState) bool {
 	return state.Paused && strings.HasPrefix(state.Note, suspensionMark)
 }
 
+// pauseMark begins the note of a schedule that a command of Mailmirror paused.
+const pauseMark = "paused"
+
+// PauseReasoned implements supervise.Runner.
+func (r *Runner) PauseReasoned(note string) bool {
+	return strings.HasPrefix(note, pauseMark) || strings.HasPrefix(note, suspensionMark)
+}
+
 // stateUnder is what becomes of a schedule's state by the mirror's.
 func stateUnder(state client.ScheduleState, s control.Suspension) client.ScheduleState {
 	switch {

@@ -73,6 +73,8 @@ var table = map[string]row{
 		never: []string{imap, postgres, temporal}},
 	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault", "internal/quota"},
 		never: []string{imap, postgres, temporal}},
+	"internal/supervise": {layer: orchestration, inside: []string{"internal/control", "internal/fault"},
+		never: []string{imap, ldap, postgres, temporal}},
 	"activities": {layer: orchestration,
 		inside:  append([]string{"internal/control", "internal/watch"}, purePackages...),
 		outside: []string{"go.temporal.io/sdk/activity", "go.temporal.io/sdk/temporal", "go.temporal.io/sdk/worker"},

@@ -33,6 +33,7 @@ type Memory struct {
 	lag       map[string]time.Duration
 	guard     guard
 	watchers  []control.Watcher
+	signs     []control.Sign
 
 	suspension control.Suspension
 	events     []control.Event
@@ -100,6 +101,37 @@ func (m *Memory) PutWatchers(watchers ...control.Watcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.watchers = watchers
+}
+
+// PutSigns sets the signs of life of the background work beside that of a worker,
+// which is always there.
+func (m *Memory) PutSigns(signs ...control.Sign) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signs = signs
+}
+
+// Background implements control.BackgroundRecords. A worker lives unless PutSigns
+// says otherwise.
+func (m *Memory) Background(context.Context) (control.Background, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := control.Background{Now: m.Now(), Signs: slices.Clone(m.signs)}
+	if !slices.ContainsFunc(b.Signs, func(s control.Sign) bool { return s.Loop == control.LoopSupervision }) {
+		b.Signs = append(b.Signs, control.Sign{Loop: control.LoopSupervision, Worker: "1@one", StartedAt: m.Now(), OKAt: m.Now()})
+	}
+	return b, nil
+}
+
+// BeginLoop implements control.BackgroundRecords.
+func (m *Memory) BeginLoop(context.Context, control.Sign) error { return nil }
+
+// EndLoop implements control.BackgroundRecords.
+func (m *Memory) EndLoop(_ context.Context, s control.Sign) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.signs = append(slices.DeleteFunc(m.signs, func(o control.Sign) bool { return o.Loop == s.Loop && o.Item == s.Item }), s)
+	return nil
 }
 
 // Watchers implements control.Repository.

@@ -8,6 +8,23 @@ import (
 	"time"
 )
 
+type Background struct {
+	Loop        string
+	Item        string
+	Link        string
+	Worker      string
+	StartedAt   *time.Time
+	OkAt        *time.Time
+	FailedAt    *time.Time
+	ErrorKind   string
+	Error       string
+	Hint        string
+	DueAt       *time.Time
+	Spec        string
+	Restarts    int64
+	RestartedAt *time.Time
+}
+
 type ComparePage struct {
 	RunID                 string
 	Page                  int64

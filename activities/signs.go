@@ -1,0 +1,46 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"mailmirror/internal/control"
+)
+
+// Signs is where the loops that are activities leave their signs of life.
+type Signs interface {
+	// BeginLoop and EndLoop are control.BackgroundRecords'.
+	BeginLoop(ctx context.Context, s control.Sign) error
+	EndLoop(ctx context.Context, s control.Sign) error
+}
+
+// signLimit bounds writing a sign down.
+const signLimit = 5 * time.Second
+
+// looping notes that a loop begins, and returns what notes how it ended. What cannot
+// be written down is no failure of the loop: that the sign is old is shown then.
+func (a *Activities) looping(ctx context.Context, loop control.Loop) (ended func(error)) {
+	if a.ports.Signs == nil {
+		return func(error) {}
+	}
+	sign := control.Sign{Loop: loop, Worker: a.identity}
+	a.sign(ctx, sign, a.ports.Signs.BeginLoop)
+	return func(err error) {
+		if err != nil && ctx.Err() != nil {
+			return // it was broken off, and goes on elsewhere
+		}
+		if err != nil {
+			kind, text, hint := describe(err)
+			sign.ErrorKind, sign.Error, sign.Hint = string(kind), text, hint
+		}
+		a.sign(ctx, sign, a.ports.Signs.EndLoop)
+	}
+}
+
+func (a *Activities) sign(ctx context.Context, sign control.Sign, write func(context.Context, control.Sign) error) {
+	writing, cancel := context.WithTimeout(ctx, signLimit)
+	defer cancel()
+	if err := write(writing, sign); err != nil && a.log != nil {
+		a.log.WarnContext(ctx, "no sign of life can be recorded", "loop", string(sign.Loop), "error", err.Error())
+	}
+}

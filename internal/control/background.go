@@ -1,0 +1,254 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"mailmirror/internal/watch"
+)
+
+// Loop names a kind of work that Mailmirror does in the background.
+type Loop string
+
+// The loops.
+const (
+	// LoopSupervision looks after the others; one worker at a time does it.
+	LoopSupervision Loop = "supervision"
+	// LoopSweep starts what is due.
+	LoopSweep Loop = "sweep"
+	// LoopRetention archives and drops old records.
+	LoopRetention Loop = "retention"
+	// LoopListening is the WatchEvents of a link.
+	LoopListening Loop = "listening"
+	// LoopControl is MirrorControl.
+	LoopControl Loop = "suspension control"
+	// LoopSchedule is a schedule in Temporal.
+	LoopSchedule Loop = "schedule"
+)
+
+// Sign is the sign of life of one loop.
+type Sign struct {
+	Loop Loop
+	// Item is the link or the schedule that the loop is of; "" where there is one
+	// for all. Link is whose it is; "" for all.
+	Item, Link string
+	Worker     string
+	// StartedAt is when it last began, OKAt when it last ended well, FailedAt since
+	// when it fails; zero where it never did.
+	StartedAt, OKAt, FailedAt time.Time
+	ErrorKind, Error, Hint    string
+	// DueAt is when a schedule has to start its next run.
+	DueAt time.Time
+	// Restarts counts how often the supervision found that it had ended, and started
+	// it again; RestartedAt is the last time.
+	Restarts    int
+	RestartedAt time.Time
+}
+
+// Background is what the loops told of themselves, by the clock of the database.
+type Background struct {
+	Now   time.Time
+	Signs []Sign
+}
+
+// BackgroundRecords is where the loops leave their signs of life.
+type BackgroundRecords interface {
+	Background(ctx context.Context) (Background, error)
+	// BeginLoop notes that a loop begins. Of s only what names it counts.
+	BeginLoop(ctx context.Context, s Sign) error
+	// EndLoop notes how it ended: badly where s has an error.
+	EndLoop(ctx context.Context, s Sign) error
+}
+
+// Finding is something in the background that is not as it should be.
+type Finding struct {
+	Loop Loop `json:"loop"`
+	// Link is whose it is; "" where it concerns all links.
+	Link string `json:"link,omitempty"`
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+	Hint string `json:"hint,omitempty"`
+	// Since is zero where it is not known.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// findingKind is the kind of a finding that no error of its own has caused.
+const findingKind = "background"
+
+const (
+	// supervisionSilence is how long the supervision may be silent: it begins every
+	// minute, and another worker takes it over within twenty seconds.
+	supervisionSilence = 100 * time.Second
+	// startSlack is how late a run may begin.
+	startSlack = 75 * time.Second
+	// restartShown is how long a restart is shown.
+	restartShown = 24 * time.Hour
+)
+
+// Judge tells what is wrong in the background, of all loops but the listening of
+// each link: see ListeningOf. Where no worker runs nothing else is worth telling.
+func (b Background) Judge(suspended bool) []Finding {
+	supervision, known := b.sign(LoopSupervision, "")
+	switch {
+	case !known || supervision.StartedAt.IsZero():
+		return []Finding{{Loop: LoopSupervision, Kind: findingKind, Text: "no worker has run yet: nothing is mirrored",
+			Hint: "start Mailmirror with mailmirror up, or start mailmirror-worker"}}
+	case b.Now.Sub(supervision.StartedAt) > supervisionSilence:
+		return []Finding{{Loop: LoopSupervision, Kind: findingKind, Since: supervision.StartedAt,
+			Text: fmt.Sprintf("NO WORKER has reported for %s: nothing is mirrored (the last one was %s)", age(b.Now, supervision.StartedAt), supervision.Worker),
+			Hint: "start Mailmirror with mailmirror up, or start mailmirror-worker; if it runs, its log says what it waits for"}}
+	}
+	var found []Finding
+	for _, s := range b.Signs {
+		switch {
+		case s.Error != "":
+			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: cmp.Or(s.ErrorKind, findingKind), Since: s.FailedAt,
+				Text: failing(s), Hint: cmp.Or(s.Hint, "Mailmirror tries again every minute; the worker's log says more")})
+		case s.Loop == LoopSchedule && !suspended && b.late(s):
+			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: findingKind, Since: s.DueAt,
+				Text: fmt.Sprintf("schedule %s had to start a run %s ago and has not", s.Item, age(b.Now, s.DueAt)),
+				Hint: "check that Temporal runs; mailmirror schedule list shows the schedules, mailmirror schedule run-now starts one"})
+		}
+	}
+	if idle, since := b.sweepWaits(); idle && !suspended {
+		found = append(found, Finding{Loop: LoopSweep, Kind: findingKind, Since: since,
+			Text: fmt.Sprintf("a sweep waits for a worker since %s ago: what is due is not started", age(b.Now, since)),
+			Hint: "no worker takes work from Temporal: restart the worker, and look into its log"})
+	}
+	return found
+}
+
+func (b Background) sign(loop Loop, item string) (Sign, bool) {
+	i := slices.IndexFunc(b.Signs, func(s Sign) bool { return s.Loop == loop && s.Item == item })
+	if i < 0 {
+		return Sign{}, false
+	}
+	return b.Signs[i], true
+}
+
+func (b Background) late(s Sign) bool {
+	return !s.DueAt.IsZero() && s.StartedAt.Before(s.DueAt) && b.Now.Sub(s.DueAt) > startSlack
+}
+
+// sweepWaits reports whether Temporal has started a sweep that no worker has begun.
+func (b Background) sweepWaits() (waits bool, since time.Time) {
+	schedule, known := b.sign(LoopSchedule, sweepSchedule)
+	if !known || schedule.StartedAt.IsZero() || b.Now.Sub(schedule.StartedAt) < startSlack {
+		return false, time.Time{}
+	}
+	// A sweep begins by asking for the time of the same database.
+	sweep, _ := b.sign(LoopSweep, "")
+	return schedule.StartedAt.Sub(sweep.StartedAt) > startSlack, schedule.StartedAt
+}
+
+// sweepSchedule is the name of the sweep's schedule.
+const sweepSchedule = "sweep"
+
+func failing(s Sign) string {
+	switch s.Loop {
+	case LoopSupervision:
+		return "the check of the background work fails: " + s.Error
+	case LoopSweep:
+		return "the sweep fails, so that what is due is not started: " + s.Error
+	case LoopRetention:
+		return "old records are not removed: " + s.Error
+	case LoopListening:
+		return "listening of link " + s.Link + " cannot be started: " + s.Error
+	case LoopControl:
+		return "the workflow that suspends and resumes cannot be started: " + s.Error
+	case LoopSchedule:
+		return "schedule " + s.Item + ": " + s.Error
+	}
+	return string(s.Loop) + " fails: " + s.Error
+}
+
+// Restarted tells what the supervision had to start again within the last day, of a
+// link and of what serves all.
+func (b Background) Restarted(link string) []string {
+	var lines []string
+	for _, s := range b.Signs {
+		if s.RestartedAt.IsZero() || b.Now.Sub(s.RestartedAt) > restartShown || s.Link != "" && s.Link != link {
+			continue
+		}
+		what := string(s.Loop)
+		if s.Loop == LoopSchedule {
+			what += " " + s.Item
+		}
+		line := fmt.Sprintf("%s had ended and was started again %s ago", what, age(b.Now, s.RestartedAt))
+		if s.Restarts > 1 {
+			line += fmt.Sprintf(", %d times so far", s.Restarts)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// Listening tells whether changes of a link's source are noticed.
+type Listening struct {
+	// Blind is true where changes may go unnoticed until the next compare. How far
+	// the target is behind is not known then.
+	Blind bool `json:"blind"`
+	// Since is when the listeners were last heard of; zero where they never were.
+	Since time.Time `json:"since,omitzero"`
+	// Why says it in words; "" where it is not blind.
+	Why string `json:"why,omitempty"`
+	// Starting is true for a link so new that its listening may not have begun.
+	Starting bool `json:"-"`
+}
+
+// ListeningOf judges how the listeners of a link do. shards is into how many the
+// link is cut.
+func ListeningOf(now time.Time, l LinkStatus, watchers []Watcher) Listening {
+	if l.Mailboxes == 0 {
+		return Listening{}
+	}
+	if len(watchers) == 0 {
+		return Listening{Blind: true, Why: "not listening yet: a running worker starts listening within a minute",
+			Starting: now.Sub(l.Link.CreatedAt) < startSlack}
+	}
+	silent := Listening{}
+	for _, w := range watchers {
+		if now.Sub(w.UpdatedAt) > WatcherSilence && (silent.Since.IsZero() || w.UpdatedAt.Before(silent.Since)) {
+			silent = Listening{Blind: true, Since: w.UpdatedAt, Why: "LISTENING STOPPED " + age(now, w.UpdatedAt) + " ago"}
+		}
+	}
+	if silent.Blind {
+		return silent
+	}
+	if shards := watchers[0].Shards; len(watchers) < shards {
+		return Listening{Blind: true, Why: fmt.Sprintf("only %d of %d shards listen", len(watchers), shards), Starting: true}
+	}
+	for _, w := range watchers {
+		switch {
+		case w.Trouble != "" && (w.Mode == "" || w.Mode == watch.Auto || w.Connections == 0 && w.Listened+w.Polled == 0):
+			return Listening{Blind: true, Since: w.UpdatedAt, Why: "LISTENING DOES NOT WORK: " + w.Trouble}
+		case w.Mode == "" || w.Mode == watch.Auto:
+			return Listening{Blind: true, Since: w.UpdatedAt, Why: "not listening yet: Mailmirror asks the source how it can listen", Starting: true}
+		}
+	}
+	return Listening{}
+}
+
+// finding is what there is to be told of the listening of a link, nil where all is
+// well or where it may only be starting.
+func (l Listening) finding(link string) []Finding {
+	if !l.Blind || l.Starting {
+		return nil
+	}
+	return []Finding{{Loop: LoopListening, Link: link, Kind: findingKind, Since: l.Since,
+		Text: l.Why + ": changes wait for the next compare",
+		Hint: "Mailmirror starts listening again within two minutes where a worker runs; if it stays so, see the worker's log, and run mailmirror compare " + link}}
+}
+
+func age(now, then time.Time) string {
+	d := now.Sub(then)
+	if d < time.Minute {
+		return d.Round(time.Second).String()
+	}
+	d = d.Round(time.Minute)
+	s := d.String() // 1h2m0s
+	return s[:len(s)-len("0s")]
+}

@@ -1,0 +1,84 @@
+package control_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/watch"
+)
+
+func TestJudge(t *testing.T) {
+	now := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	lives := control.Sign{Loop: control.LoopSupervision, Worker: "1@one", StartedAt: ago(time.Minute)}
+	sweeps := control.Sign{Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(50 * time.Second), DueAt: now.Add(10 * time.Second)}
+	swept := control.Sign{Loop: control.LoopSweep, StartedAt: ago(49 * time.Second)}
+	for name, c := range map[string]struct {
+		signs     []control.Sign
+		suspended bool
+		want      []string // a part of each finding's text
+	}{
+		"nothing is known":    {want: []string{"no worker has run yet"}},
+		"all is well":         {signs: []control.Sign{lives, sweeps, swept}},
+		"the worker is gone":  {signs: []control.Sign{{Loop: control.LoopSupervision, Worker: "1@one", StartedAt: ago(12 * time.Minute)}, sweeps}, want: []string{"NO WORKER has reported for 12m"}},
+		"within two minutes":  {signs: []control.Sign{{Loop: control.LoopSupervision, StartedAt: ago(2 * time.Minute)}}, want: []string{"NO WORKER"}},
+		"Temporal is away":    {signs: []control.Sign{{Loop: control.LoopSupervision, StartedAt: ago(time.Second), FailedAt: ago(time.Minute), Error: "unavailable"}}, want: []string{"fails: unavailable"}},
+		"the sweep fails":     {signs: []control.Sign{lives, sweeps, {Loop: control.LoopSweep, StartedAt: now, FailedAt: ago(time.Minute), Error: "list due mailboxes"}}, want: []string{"the sweep fails"}},
+		"a sweep is late":     {signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(3 * time.Minute), DueAt: ago(2 * time.Minute)}}, want: []string{"schedule sweep had to start a run 2m ago"}},
+		"late, but suspended": {suspended: true, signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", DueAt: ago(2 * time.Hour)}}},
+		"nobody takes it up": {signs: []control.Sign{lives, {Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(2 * time.Minute)}, {Loop: control.LoopSweep, StartedAt: ago(9 * time.Minute)}},
+			want: []string{"a sweep waits for a worker"}},
+		"several": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopListening, Item: "dr", Link: "dr", Error: "x"}, {Loop: control.LoopControl, Error: "y"}, {Loop: control.LoopRetention, Error: "z"}},
+			want: []string{"listening of link dr cannot be started: x", "suspends and resumes cannot be started: y", "old records are not removed: z"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := control.Background{Now: now, Signs: c.signs}.Judge(c.suspended)
+			if len(found) != len(c.want) {
+				t.Fatalf("found %+v", found)
+			}
+			for i, f := range found {
+				if !strings.Contains(f.Text, c.want[i]) || f.Hint == "" || f.Kind == "" {
+					t.Errorf("found %+v, want %q", f, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestListeningOf(t *testing.T) {
+	now := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
+	of := func(age time.Duration, h watch.Health) control.Watcher {
+		return control.Watcher{Link: "dr", UpdatedAt: now.Add(-age), Shards: 1, Health: h}
+	}
+	well := watch.Health{Mode: watch.Notify, Connections: 1, Wanted: 1, Listened: 4}
+	old := control.Link{Name: "dr", CreatedAt: now.Add(-time.Hour)}
+	two := of(time.Second, well)
+	two.Shards = 2
+	for name, c := range map[string]struct {
+		mailboxes       int
+		link            control.Link
+		watchers        []control.Watcher
+		blind, starting bool
+	}{
+		"nothing to hear":    {link: old},
+		"well":               {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, well)}},
+		"by poll":            {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Poll, Polled: 4})}},
+		"nobody ever":        {mailboxes: 4, link: old, blind: true},
+		"a new link":         {mailboxes: 4, link: control.Link{CreatedAt: now}, blind: true, starting: true},
+		"silent":             {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, well), of(time.Minute, well)}, blind: true},
+		"a shard is missing": {mailboxes: 4, link: old, watchers: []control.Watcher{two}, blind: true, starting: true},
+		"asks":               {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Auto})}, blind: true, starting: true},
+		"the source is away": {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Notify, Wanted: 1, Trouble: "refused"})}, blind: true},
+		"some are not heard": {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Idle, Wanted: 4, Connections: 3, Listened: 3, Trouble: "refused"})}},
+		"some are read":      {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Notify, Wanted: 1, Polled: 4, Trouble: "refused"})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := control.ListeningOf(now, control.LinkStatus{Link: c.link, Mailboxes: c.mailboxes}, c.watchers)
+			if got.Blind != c.blind || got.Starting != c.starting || (got.Why != "") != c.blind {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}

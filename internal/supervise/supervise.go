@@ -1,0 +1,227 @@
+// Package supervise looks after what has to run in the background: it starts what
+// has ended, records what it finds, and leaves the workers' sign of life.
+//
+// Nothing here depends on the sweep, on a schedule or on a workflow: those are what
+// it looks after. Each worker runs it, and one of them at a time does the work. The
+// package must not know of SQL or Temporal.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+)
+
+// Records is what the supervision needs of the database.
+type Records interface {
+	// ClaimSupervision reports whether this worker is to look after everything now:
+	// the first one that asks after the interval is over.
+	ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error)
+	EndLoop(ctx context.Context, s control.Sign) error
+	NoteRestart(ctx context.Context, s control.Sign) error
+	NoteSchedule(ctx context.Context, info control.ScheduleInfo, due time.Time) error
+	Links(ctx context.Context) ([]control.Link, error)
+	Suspension(ctx context.Context) (control.Suspension, error)
+	RecordEvent(ctx context.Context, e control.Event) error
+}
+
+// Runner is what it needs of Temporal.
+type Runner interface {
+	// ReviveControl starts MirrorControl unless it runs, ReviveWatch the WatchEvents of
+	// a link; true where it did not run.
+	ReviveControl(ctx context.Context) (started bool, err error)
+	ReviveWatch(ctx context.Context, link string) (started bool, err error)
+	// Schedules lists the schedules that all links and the given ones have to have.
+	Schedules(ctx context.Context, links []string) ([]control.ScheduleInfo, error)
+	// ApplySchedule makes a schedule, or brings it to what is configured.
+	ApplySchedule(ctx context.Context, name string, links []string) error
+	// PauseReasoned reports whether a note on a paused schedule is Mailmirror's own.
+	PauseReasoned(note string) bool
+}
+
+// Options are the times. Zero values take the defaults.
+type Options struct {
+	// Worker names this process.
+	Worker string
+	// Every is how often everything is looked at, by all workers together; default
+	// and at most a minute.
+	Every time.Duration
+	// Log gets a line for each thing that was started again or fails; nil discards.
+	Log *slog.Logger
+}
+
+// Supervisor looks after the background work.
+type Supervisor struct {
+	records Records
+	runner  Runner
+	opts    Options
+}
+
+// longest is how often everything is looked at, at the least: what has ended is
+// shown, and started again, within two minutes.
+const longest = time.Minute
+
+// New returns a supervisor that has not begun.
+func New(records Records, runner Runner, opts Options) *Supervisor {
+	if opts.Every <= 0 || opts.Every > longest {
+		opts.Every = longest
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Supervisor{records: records, runner: runner, opts: opts}
+}
+
+// Run looks after everything until ctx ends.
+func (s *Supervisor) Run(ctx context.Context) {
+	// Other workers ask as well: one that dies is replaced after a third of the
+	// interval.
+	tick := time.NewTicker(s.opts.Every / 3)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := s.Look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			s.opts.Log.WarnContext(ctx, "the background work cannot be looked after", "error", err.Error())
+		}
+		failing = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Look does one round, unless another worker did within the interval. What fails for
+// one link or schedule keeps no other from its turn; only where Temporal cannot be
+// asked at all the round ends, and says so.
+func (s *Supervisor) Look(ctx context.Context) error {
+	claimed, err := s.records.ClaimSupervision(ctx, s.opts.Worker, s.opts.Every-s.opts.Every/10)
+	if err != nil || !claimed {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
+	defer cancel()
+	lookErr := s.round(ctx)
+	// The end is written down although the round's time is over.
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer done()
+	return errors.Join(lookErr, s.end(ending, control.Sign{Loop: control.LoopSupervision}, lookErr))
+}
+
+func (s *Supervisor) round(ctx context.Context) error {
+	links, err := s.records.Links(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.revive(ctx, control.Sign{Loop: control.LoopControl}, func() (bool, error) { return s.runner.ReviveControl(ctx) })
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(links))
+	for i, l := range links {
+		names[i] = l.Name
+		err := s.revive(ctx, control.Sign{Loop: control.LoopListening, Item: l.Name, Link: l.Name},
+			func() (bool, error) { return s.runner.ReviveWatch(ctx, l.Name) })
+		if err != nil {
+			return err
+		}
+	}
+	return s.schedules(ctx, names)
+}
+
+// revive starts a loop that does not run and records that. The error is one after
+// which there is no use in going on: Temporal, or the database, is away.
+func (s *Supervisor) revive(ctx context.Context, sign control.Sign, start func() (bool, error)) error {
+	started, err := start()
+	if fault.Is(err, fault.Transient) {
+		return err
+	}
+	if started {
+		err = s.restarted(ctx, sign)
+	}
+	return errors.Join(s.end(ctx, sign, err), databaseOnly(err))
+}
+
+// restarted records that something had ended and was started again.
+func (s *Supervisor) restarted(ctx context.Context, sign control.Sign) error {
+	subject := string(sign.Loop)
+	if sign.Item != "" {
+		subject += " " + sign.Item
+	}
+	s.opts.Log.WarnContext(ctx, "started what did not run", "loop", string(sign.Loop), "item", sign.Item)
+	return errors.Join(s.records.NoteRestart(ctx, sign), s.records.RecordEvent(ctx,
+		control.Event{Event: "restarted", Subject: subject, Who: s.opts.Worker, Reason: "it did not run"}))
+}
+
+func (s *Supervisor) schedules(ctx context.Context, links []string) error {
+	all, err := s.runner.Schedules(ctx, links)
+	if err != nil {
+		return err
+	}
+	suspension, err := s.records.Suspension(ctx)
+	if err != nil {
+		return err
+	}
+	for _, info := range all {
+		sign := control.Sign{Loop: control.LoopSchedule, Item: info.Name, Link: info.Link}
+		var trouble error
+		// One that a suspension paused, and that nobody let go on after it, is brought
+		// to what the mirror does now.
+		if forgotten := info.Suspended && !suspension.Still(); !info.Exists || forgotten {
+			if trouble = s.runner.ApplySchedule(ctx, info.Name, links); fault.Is(trouble, fault.Transient) {
+				return trouble
+			}
+			if trouble == nil && !forgotten {
+				trouble = s.restarted(ctx, sign)
+			}
+		}
+		if trouble == nil && info.Paused && !info.Suspended && (info.Name == sweep || !s.runner.PauseReasoned(info.Note)) {
+			trouble = fault.New(fault.Config, "it is paused", reason(info.Note), "mailmirror schedule resume "+info.Name+" lets it run again")
+		}
+		due := time.Time{}
+		if len(info.Next) > 0 && !info.Running {
+			due = slices.MinFunc(info.Next, time.Time.Compare)
+		}
+		if err := errors.Join(s.records.NoteSchedule(ctx, info, due), s.end(ctx, sign, trouble)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep is the schedule without which nothing that is due is started.
+const sweep = "sweep"
+
+func reason(note string) error {
+	if note == "" {
+		return nil
+	}
+	return errors.New(note)
+}
+
+// end records how a loop does, and returns what the database says to that.
+func (s *Supervisor) end(ctx context.Context, sign control.Sign, trouble error) error {
+	sign.Worker = s.opts.Worker
+	if trouble != nil {
+		sign.ErrorKind, sign.Error, sign.Hint = string(fault.KindOf(trouble)), trouble.Error(), fault.HintOf(trouble)
+	}
+	return s.records.EndLoop(ctx, sign)
+}
+
+// databaseOnly is err where the database caused it, and nil otherwise.
+func databaseOnly(err error) error {
+	if errors.Is(err, fault.ErrDatabase) {
+		return err
+	}
+	return nil
+}
