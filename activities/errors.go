@@ -23,14 +23,14 @@ const maxErrorText = 500
 // describe returns what may be told of an error. The text of an error that no
 // adapter classified is left out: nobody vouches that it holds no content.
 func describe(err error) (kind fault.Kind, text, hint string) {
-	kind, hint = fault.KindOf(err), fault.HintOf(err)
+	kind, hint = fault.KindOf(err), fault.Plain(fault.HintOf(err))
 	_, classified := errors.AsType[*fault.Error](err)
 	held, busy := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
 	case busy:
 		return fault.Conflict, held.Error(), hint
 	case classified:
-		text = err.Error()
+		text = fault.Plain(err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		text = "timed out"
 	default:

@@ -9,6 +9,8 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Kind says what kind of trouble an error is, and with it what to do next.
@@ -127,4 +129,16 @@ func Wrap(err error, op string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// Plain returns a text with a blank in the place of each character that is not
+// printed, such as control characters, line ends and changes of direction: names
+// that others chose must not steer a terminal or begin a line of a log.
+func Plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }

@@ -133,3 +133,16 @@ func TestLost(t *testing.T) {
 		t.Error("an answer is a loss")
 	}
 }
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                     "",
+		"Grüße, 日本":                            "Grüße, 日本",
+		"a\r\nb\x00c\x1b[31m":                  "a  b c [31m",
+		"turn\u202eround \u2066x\u0085y\u009b": "turn round  x y ",
+	} {
+		if got := fault.Plain(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}

@@ -34,9 +34,6 @@ const (
 	// different sets of flags of a folder, in bytes.
 	maxMessageFlags = 16 << 10
 	maxFlagSets     = 8 << 20
-	// maxCapabilities bounds the capabilities, maxCapability each of them in bytes.
-	maxCapabilities = 500
-	maxCapability   = 64
 )
 
 // listBound bounds the answer to a question for folders.

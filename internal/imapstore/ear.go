@@ -125,7 +125,7 @@ func (e *ear) noteCapabilities(line []byte) error {
 	list, _, _ := bytes.Cut(line[at+len("CAPABILITY "):], []byte("]"))
 	e.caps = map[string]bool{}
 	for c := range bytes.FieldsSeq(list) {
-		if name := strings.ToUpper(string(c)); isCapability(name) && len(e.caps) < maxCapabilities {
+		if name := strings.ToUpper(string(c)); isCapability(name) {
 			e.caps[name] = true
 		}
 	}

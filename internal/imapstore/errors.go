@@ -127,10 +127,13 @@ func (s *Session) failed(op string, err error) error {
 	bad, isBad := errors.AsType[*imap.Error](err)
 	early, isEarly := errors.AsType[earlyAnswer](cause)
 	switch {
-	case errors.Is(cause, errBadCommand) && isBad:
+	case errors.Is(cause, errBadCommand):
 		// The session is over, so that this is no Permanent trouble of one
 		// folder or message, although it will hardly pass.
-		return fault.New(fault.Transient, op, notUnderstood(bad),
+		if isBad {
+			cause = notUnderstood(bad)
+		}
+		return fault.New(fault.Transient, op, cause,
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case isEarly:
 		return fault.New(fault.Transient, op, early, early.hint())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
@@ -104,11 +105,20 @@ func (f *found) folder(ns namespace) mailbox.Folder {
 	return folder
 }
 
+// decodeName returns a name in UTF-8. One that is not modified UTF-7, or that holds
+// what no command and no database carries, is made fit to be shown and marked as
+// unreadable.
 func decodeName(name string) string {
-	if decoded, ok := decodeUTF7(name); ok {
+	if decoded, ok := decodeUTF7(name); ok && !strings.ContainsAny(decoded, "\x00\r\n") {
 		return decoded
 	}
-	return strings.ToValidUTF8(name, unreadable) + unreadable
+	shown := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(name, unreadable))
+	return shown + unreadable
 }
 
 // list asks for the folders that match the patterns (in UTF-8, wildcards

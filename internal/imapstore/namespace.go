@@ -160,13 +160,13 @@ func scanNamespaces(s *scanner) []namespace {
 				text, _ := s.text()
 				decoded, ok := decodeUTF7(text)
 				ns.prefix = decoded
-				return ok && !s.bad
+				return ok && isPlainText(decoded) && !s.bad
 			case 1:
 				text, quoted := s.text()
 				if quoted && text != "" {
 					ns.separator = []rune(text)[0]
 				}
-				return !s.bad
+				return isPlainText(text) && !s.bad
 			default:
 				return s.value()
 			}

@@ -3,9 +3,10 @@ package imapstore
 import (
 	"bytes"
 	"strings"
-	"unicode"
 
 	"github.com/emersion/go-imap/v2"
+
+	"mailmirror/internal/fault"
 )
 
 // What a server says in its own words is shown only where the command held
@@ -74,21 +75,12 @@ func (s status) refusedFor() imap.ResponseCode {
 const shownMax = 160
 
 // printable makes a text of others fit for a line of a log or terminal: it cuts
-// it, and puts a blank in place of whatever is not printed, such as control
-// characters, line ends and changes of direction.
+// it, and leaves only what is printed.
 func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() > shownMax {
-			b.WriteString("…")
-			break
-		}
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			r = ' '
-		}
-		b.WriteRune(r)
+	if len(s) <= shownMax {
+		return fault.Plain(s)
 	}
-	return b.String()
+	return fault.Plain(strings.ToValidUTF8(s[:shownMax], "")) + "…"
 }
 
 // secrets are texts that nobody may be shown, in pieces of which one is enough to

@@ -63,6 +63,8 @@ func validateName(name mailbox.FolderName, wire string) error {
 	case slices.Contains(name.Components(), ""):
 		// Cyrus takes "INBOX." and "INBOX.." for the inbox itself.
 		bad = "it is empty, or one of its levels is"
+	case slices.ContainsFunc(name.Components(), func(c string) bool { return c == "." || c == ".." }):
+		bad = "one of its levels is a dot or two, which some servers take for another folder of their disk"
 	case len(wire) > maxName:
 		bad = "it is too long"
 	case !utf8.ValidString(wire):

@@ -181,7 +181,7 @@ func (w *wire) noteCapabilities(list []byte) []byte {
 	shown := []byte("LITERAL-")
 	for c := range bytes.FieldsSeq(list) {
 		name := strings.ToUpper(string(c))
-		if !isCapability(name) || len(caps) == maxCapabilities {
+		if !isCapability(name) || caps[name] {
 			continue
 		}
 		caps[name] = true
@@ -196,14 +196,25 @@ func (w *wire) noteCapabilities(list []byte) []byte {
 	return shown
 }
 
-// isCapability reports a word that may be the name of a capability. Others are
-// left out, since capabilities are shown.
-func isCapability(name string) bool {
-	for _, c := range []byte(name) {
-		letter := c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !letter && !strings.ContainsRune("+-=_./:", rune(c)) {
-			return false
-		}
+// isCapability reports the name of a capability that is known. Others are left out,
+// since capabilities are shown.
+func isCapability(name string) bool { return knownCapabilities[name] }
+
+// knownCapabilities are those of the registry of IANA, and those that servers
+// announced before they were in it.
+var knownCapabilities = func() map[string]bool {
+	known := map[string]bool{}
+	for name := range strings.FieldsSeq(`IMAP4 IMAP4REV1 IMAP4REV2 ACL ANNOTATE-EXPERIMENT-1 APPENDLIMIT BINARY CATENATE CHILDREN
+		COMPRESS=DEFLATE CONDSTORE CONTEXT=SEARCH CONTEXT=SORT CONVERT CREATE-SPECIAL-USE ENABLE ESEARCH ESORT FILTERS I18NLEVEL=1
+		I18NLEVEL=2 ID IDLE INPROGRESS JMAPACCESS LANGUAGE LIST-EXTENDED LIST-METADATA LIST-MYRIGHTS LIST-STATUS LITERAL+ LITERAL-
+		LOGIN-REFERRALS LOGINDISABLED MAILBOX-REFERRALS MESSAGELIMIT METADATA METADATA-SERVER MOVE MULTIAPPEND MULTISEARCH NAMESPACE
+		NOTIFY OBJECTID OBJECTIDBIS PARTIAL PREVIEW PREVIEW=FUZZY QRESYNC QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE
+		QUOTA=RES-MAILBOX QUOTASET REPLACE SASL-IR SAVEDATE SAVELIMIT SEARCH=FUZZY SEARCHRES SNIPPET=FUZZY SORT SORT=DISPLAY SORT=MODSEQ
+		SPECIAL-USE STARTTLS STATUS=SIZE THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS UIDBATCHES UIDONLY UIDPLUS UNAUTHENTICATE
+		UNSELECT URL-PARTIAL URLAUTH UTF8=ACCEPT UTF8=ONLY WITHIN XAPPLEPUSHSERVICE XLIST XMOVE X-GM-EXT-1 X-QUOTA=STORAGE
+		AUTH=PLAIN AUTH=LOGIN AUTH=EXTERNAL AUTH=ANONYMOUS AUTH=CRAM-MD5 AUTH=DIGEST-MD5 AUTH=NTLM AUTH=GSSAPI AUTH=GS2-KRB5
+		AUTH=SCRAM-SHA-1 AUTH=SCRAM-SHA-1-PLUS AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS AUTH=OAUTHBEARER AUTH=XOAUTH2`) {
+		known[name] = true
 	}
-	return len(name) <= maxCapability
-}
+	return known
+}()

@@ -32,7 +32,7 @@ func (w *wire) judge(d *reader, line []byte) error {
 		return w.judgeStatus(d, word, args, line)
 	case "CAPABILITY":
 		d.out = fmt.Appendf(d.out[:0], "* CAPABILITY %s\r\n", w.noteCapabilities(args))
-		return w.unaskedFor(int64(len(line)))
+		return w.unaskedFor(int64(len(line)) + dear)
 	case "EXISTS", "EXPUNGE":
 		n, err := strconv.ParseUint(string(number), 10, 32)
 		if err != nil || n == 0 && word == "EXPUNGE" {
@@ -58,11 +58,18 @@ func (w *wire) judge(d *reader, line []byte) error {
 	return d.discard(w, line)
 }
 
-// unaskedFor counts bytes that are no answer.
+// What a response counts beside its bytes, in bytes: reading a small one takes time
+// as well, and one of capabilities more of it.
+const (
+	cheap = 16
+	dear  = 4 << 10
+)
+
+// unaskedFor counts the bytes of something that is no answer.
 func (w *wire) unaskedFor(n int64) error {
 	w.smu.Lock()
 	defer w.smu.Unlock()
-	if w.unasked += n; n > maxUnasked || w.unasked > maxUnasked {
+	if w.unasked += n + cheap; n > maxUnasked || w.unasked > maxUnasked {
 		return beyond("data without end that nobody asked for", "%d MB of it between two commands", maxUnasked>>20)
 	}
 	return nil

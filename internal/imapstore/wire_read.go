@@ -186,14 +186,17 @@ func (d *reader) discard(w *wire, line []byte) error {
 	}
 }
 
+// skip reads so many bytes of a literal and keeps none of them.
 func (d *reader) skip(w *wire, size int64) error {
-	var scratch [4096]byte
 	for size > 0 {
-		n, err := d.readSome(w, scratch[:min(size, int64(len(scratch)))])
-		size -= int64(n)
-		if err != nil {
-			return err
+		if d.r == len(d.buf) {
+			if err := d.fill(w); err != nil {
+				return err
+			}
 		}
+		n := min(size, int64(len(d.buf)-d.r))
+		d.r += int(n)
+		size -= n
 	}
 	return nil
 }

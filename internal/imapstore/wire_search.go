@@ -7,6 +7,9 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
+// maxWord is how much of a word between lists of UIDs is looked at, in bytes.
+const maxWord = 16
+
 // searched collects the UIDs of SEARCH and ESEARCH responses, which may be lines
 // of many megabytes: it reads them byte by byte and keeps runs of UIDs alone.
 type searched struct {
@@ -134,7 +137,7 @@ func (d *reader) readSearch(w *wire, extended bool) error {
 				list = &numberList{to: to, separator: ','}
 			}
 			word = word[:0]
-		case len(word) < maxCapability:
+		case len(word) < maxWord:
 			word = append(word, c)
 		}
 		if c == '\n' {

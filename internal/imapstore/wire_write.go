@@ -219,7 +219,7 @@ func (w *wire) putBody(lit *literal) error {
 		}
 		n, err := io.ReadFull(lit.body, w.buf[w.used:min(int64(len(w.buf)), int64(w.used)+left)])
 		if err != nil {
-			lit.err = fmt.Errorf("%w: %w", errBodySize, err)
+			lit.err = fmt.Errorf("%w: reading it from the other store failed: %w", errBodySize, err)
 			return w.fail(lit.err)
 		}
 		left -= int64(n)

@@ -152,6 +152,7 @@ var table = map[string]row{
 	"test/user":    {layer: helper, inside: []string{"test/reader"}},
 	"test/engine":  {layer: helper, anything: true},
 	"test/e2e":     {layer: helper, anything: true},
+	"test/hostile": {layer: helper, anything: true},
 	"test/browser": {layer: helper, anything: true},
 	"test/replay":  {layer: helper, anything: true},
 	"test/scripts": {layer: helper, anything: true},
