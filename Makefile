@@ -13,13 +13,14 @@ DATA    ?= /var/tmp/mailmirror-demo
 DEMO    ?=
 SEEDS   ?= 2000
 BENCH   ?=
+SOAK    ?= -rounds 1
 
 # Temporal's server is a module of its own: 1.5 GB of downloads and minutes of
 # compiling the first time, so only what needs it builds it.
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check lint generate bench bench-copy bench-latency bench-directory bench-scale clean
+.PHONY: build demo test test-unit test-simulation test-integration check soak lint generate bench bench-copy bench-latency bench-directory bench-scale clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -36,7 +37,7 @@ demo: ## see it work: two stores, 50 mailboxes, until Ctrl-C (DEMO=once ends aft
 	@$(GO) build -o $(BIN)/mailmirror-demo ./test/demo
 	@exec $(BIN)/mailmirror-demo -bin $(BIN) -dir $(DATA) $(if $(filter once,$(DEMO)),-once)
 
-test: ## everything: unit, race, simulation, conformance, integration, replay
+test: ## everything, each test once: unit with the race detector, simulation, real servers, replay
 	@test/scripts/install-servers.sh bench
 	@$(MAKE) --no-print-directory build test-unit test-simulation test-integration
 
@@ -47,11 +48,15 @@ test-unit: ## needs no server
 test-simulation: ## the copy engine over simulated stores; SEEDS=20000 for more
 	$(GO) test ./internal/copier/copiersim -count=1 -seeds $(SEEDS)
 
-test-integration: build ## on real Dovecot, Cyrus, PostgreSQL and Temporal
-	$(GO) test -tags integration -shuffle=on -timeout 60m -p 2 ./...
+test-integration: build ## on real Dovecot, Cyrus, PostgreSQL and Temporal; test-unit has run the others
+	test/scripts/integration-tests.sh | xargs -d '\n' $(GO) test -tags integration -shuffle=on -timeout 60m -p 2
 	cd $(TEMPORAL_DIR) && $(GO) vet ./... && $(GO) test ./...
 
 check: lint test ## what a change must pass
+
+soak: build ## tests again and again, and a table of what they found (SOAK='-for 1h', '-rounds 5', '-run PATTERN')
+	@test/scripts/install-servers.sh bench
+	$(GO) run ./test/soak $(SOAK)
 
 lint: ## format, generated code, linters, workflow determinism
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w"; exit 1; }

@@ -168,7 +168,6 @@ func TestPoorServer(t *testing.T) {
 		}
 		s.send(tag + " OK in")
 		s.capabilities = few
-		s.answer("NOOP")
 		s.answer(`LIST "" ""`, `* LIST (\Noselect) "." ""`)
 
 		s.answer(`LIST "" "*"`, `* LIST () "." INBOX`, `* LIST () "." a.b`)

@@ -99,6 +99,12 @@ func (s *script) command(text string) (tag string) {
 		s.send(s.capabilities, tag+" OK done")
 		return s.command(text)
 	}
+	if rest == "NOOP" && s.capabilities != "" && text != rest {
+		// After the login it has the library read the answer to the end. If the
+		// capabilities came before, there is no NOOP.
+		s.send(tag + " OK done")
+		return s.command(text)
+	}
 	if rest == "NAMESPACE" && text != rest {
 		// It comes with every list; what was told at the log-in still holds.
 		s.send(s.namespace, tag+" OK done")
