@@ -149,6 +149,7 @@ var table = map[string]row{
 	"test/bench":   {layer: helper, inside: []string{"test"}},
 	"test/demo":    {layer: helper, inside: []string{"test"}},
 	"test/arch":    {layer: helper},
+	"test/repeat":  {layer: helper},
 	"test/user":    {layer: helper, inside: []string{"test/reader"}},
 	"test/engine":  {layer: helper, anything: true},
 	"test/e2e":     {layer: helper, anything: true},

@@ -13,12 +13,13 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 	"mailmirror/workflows"
 )
 
 // TestDaily lets the two daily schedules run now, as Temporal starts them, and
-// sees what they did by the operator's commands; and has a run missed.
+// sees what they did by the operator's commands; in make soak it has a run missed.
 func TestDaily(t *testing.T) {
 	t.Parallel()
 	r := newRigOn(t, &shared.database, servers.DovecotOptions{}, servers.DovecotOptions{})
@@ -72,7 +73,9 @@ func TestDaily(t *testing.T) {
 	before := count()
 	trigger(workflows.RetentionID)
 	r.until("the purge", func() bool { return count() == before/3 && count("--archive") == before/3*2 })
-	r.missesRun()
+	if repeat.Times(0, 1) > 0 {
+		r.missesRun()
+	}
 }
 
 // missesRun keeps Temporal from starting a sweep until it is too late for it,

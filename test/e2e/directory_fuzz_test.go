@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 )
 
@@ -16,7 +17,7 @@ import (
 // are equal, after a second there was nothing to do. It speaks TLS to both.
 func TestDirectoryFuzz(t *testing.T) {
 	t.Parallel()
-	const rounds = 6
+	rounds := repeat.Times(2, 6)
 	r := newSecureRig(t)
 	r.run("guard", "set", r.link, "--directory-remove-count", "0", "--directory-remove-share", "0", "--directory-change-count", "0",
 		"--directory-change-share", "0", "--directory-shrink-share", "0")

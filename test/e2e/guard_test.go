@@ -157,13 +157,13 @@ func TestGuard(t *testing.T) {
 	}
 	r.add(all)
 	r.startWorker()
-	r.settle(2 * time.Minute)
+	r.compareUntilEqual(2 * time.Minute)
 	r.equal(all)
 	scene := func(name string, play func()) {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			play()
-			r.settle(2 * time.Minute)
+			r.compareUntilEqual(2 * time.Minute)
 			r.equal(all)
 			if left := append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...); len(left) > 0 {
 				t.Errorf("something is held at the end: %+v", left)
@@ -318,7 +318,7 @@ func TestGuard(t *testing.T) {
 			}
 			servers.RunT(r.t, "mv", aside, mail)
 		})
-		r.settle(2 * time.Minute)
+		r.compareUntilEqual(2 * time.Minute)
 		same("after the disk is back")
 	})
 

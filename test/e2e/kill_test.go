@@ -11,14 +11,15 @@ import (
 
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 )
 
 // TestKillWorker kills the worker without notice at random moments of an
-// initial copy, twenty-four times, and then lets it finish.
+// initial copy, and then lets it finish.
 func TestKillWorker(t *testing.T) {
 	t.Parallel()
-	const kills, perKill = 24, 4
+	kills, perKill := repeat.Times(4, 24), 4
 	r := newRigOn(t, &shared.kills, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(3001, kills*perKill)
 	r.fill(all, corpus.Options{Seed: 2, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})

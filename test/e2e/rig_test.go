@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -263,9 +265,49 @@ func (r *rig) appended(more int64) {
 	}
 }
 
-// settle waits until every mailbox is equal, by what `mailmirror status` says;
-// compares are asked for meanwhile, as the schedule would.
-func (r *rig) settle(within time.Duration) {
+// settle waits until every mailbox is equal, by the database and then by the
+// independent reader; if mailboxes are given, the reader looks at those alone.
+// It asks for nothing: only the mirror's own events, sweeps and schedules bring
+// that about.
+func (r *rig) settle(within time.Duration, mailboxes ...string) {
+	r.t.Helper()
+	conn, err := pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	var last string
+	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
+		if conn.IsClosed() { // the test kills PostgreSQL
+			if again, err := pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN); err == nil {
+				conn = again
+			}
+		}
+		var equal []string
+		var others int
+		err := conn.QueryRow(r.t.Context(), `SELECT coalesce(array_agg(number) FILTER (WHERE state = 'equal'), '{}'),
+			count(*) FILTER (WHERE state <> 'equal') FROM mailboxes WHERE link = $1`, r.link).Scan(&equal, &others)
+		if last = fmt.Sprintf("%d mailboxes are equal, %d are not, %v", len(equal), others, err); err == nil && others == 0 && len(equal) > 0 {
+			if len(mailboxes) > 0 {
+				equal = mailboxes
+			}
+			diffs, err := reader.Compare(r.t.Context(), user.Access(r.production), user.Access(r.dr), equal, 4)
+			if err == nil && len(diffs) == 0 {
+				return
+			}
+			last = fmt.Sprintf("all %d mailboxes are equal, and the reader sees %d differences: %.300s, %v", len(equal), len(diffs), fmt.Sprint(diffs), err)
+		}
+		if time.Now().After(deadline) {
+			_, status, _ := r.command(r.t.Context(), "status", r.link)
+			_, list, _ := r.command(r.t.Context(), "errors", r.link)
+			r.t.Fatalf("not settled within %s: %s\n%s\n%s", within, last, status, list)
+		}
+	}
+}
+
+// compareUntilEqual asks for compares until every mailbox is equal. It is for
+// tests of the compare: it hides events and sweeps that do nothing.
+func (r *rig) compareUntilEqual(within time.Duration) {
 	r.t.Helper()
 	deadline := time.Now().Add(within)
 	for {
@@ -278,7 +320,7 @@ func (r *rig) settle(within time.Duration) {
 		}
 		if time.Now().After(deadline) {
 			_, list, _ := r.command(r.t.Context(), "errors", r.link)
-			r.t.Fatalf("not settled within %s: compare exit code %d\n%s%s\n%s\n%s", within, code, out, errs, status, list)
+			r.t.Fatalf("not equal within %s: compare exit code %d\n%s%s\n%s\n%s", within, code, out, errs, status, list)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}

@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -26,12 +25,11 @@ import (
 	"mailmirror/internal/temporalrunner"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 	"mailmirror/workflows"
 )
-
-var suspends = flag.Int("suspends", 12, "how many suspensions TestSuspend tries")
 
 // TestSuspend suspends the mirror at random moments under full load, with one of
 // two workers being killed, in each of the ways there are. After each
@@ -41,7 +39,8 @@ var suspends = flag.Int("suspends", 12, "how many suspensions TestSuspend tries"
 func TestSuspend(t *testing.T) {
 	t.Parallel()
 	s := newSuspender(t)
-	for i := range *suspends {
+	suspensions := repeat.Times(3, 12)
+	for i := range suspensions {
 		s.round(i)
 		if (i+1)%10 == 0 {
 			t.Logf("after %d: %d commands that write, %d bytes of messages", i+1, s.writes, s.bytes)
@@ -55,7 +54,7 @@ func TestSuspend(t *testing.T) {
 	slices.Sort(s.took)
 	t.Logf("%d suspensions tried, %d with a worker killed in the midst, %d more with one killed while suspended; "+
 		"after acknowledgement: %d commands that write, %d bytes of messages; acknowledged after %s (median), %s (most)",
-		*suspends, s.killedBefore, s.killedAfter, s.writes, s.bytes, s.took[len(s.took)/2].Round(10*time.Millisecond), s.took[len(s.took)-1].Round(10*time.Millisecond))
+		suspensions, s.killedBefore, s.killedAfter, s.writes, s.bytes, s.took[len(s.took)/2].Round(10*time.Millisecond), s.took[len(s.took)-1].Round(10*time.Millisecond))
 }
 
 type suspender struct {
@@ -183,7 +182,7 @@ func (s *suspender) round(i int) {
 	// The moment: so many bytes of messages have gone to the target.
 	s.r.appended(int64(s.rng.IntN(600_000)))
 
-	kill := s.rng.IntN(4) == 0
+	kill := i == 1 || i > 2 && s.rng.IntN(4) == 0
 	moment := time.Duration(s.rng.IntN(1000)) * time.Millisecond
 	acknowledged := make(chan error, 1)
 	begin := time.Now()
@@ -213,7 +212,7 @@ func (s *suspender) round(i int) {
 	if code, _, errs := s.r.command(s.t.Context(), "sync", s.r.link, s.probes[0]); code != 1 || !strings.Contains(errs, "suspended") {
 		s.t.Errorf("sync while suspended: exit code %d, %s", code, errs)
 	}
-	if s.rng.IntN(5) == 0 {
+	if i == 2 || i > 2 && s.rng.IntN(5) == 0 {
 		s.killedAfter++
 		s.r.killWorker()
 		s.r.startWorker()

@@ -18,6 +18,7 @@ import (
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 )
@@ -236,24 +237,26 @@ func (r *rig) syncs(link, number string) int {
 // mirrored after it is back.
 func (r *rig) outages(ways []way) {
 	r.t.Helper()
-	for i, outage := range []struct {
+	type outage struct {
 		name     string
 		down, up func() error
-	}{
-		{"worker stopped", func() error { r.stopWorker(); return nil }, func() error { r.startWorker(); return nil }},
+	}
+	for i, outage := range repeat.Some(5, []outage{
 		{"worker killed", func() error { r.killWorker(); return nil }, func() error { r.startWorker(); return nil }},
+		{"production killed", func() error { return killAndRestart(r.t, r.production) }, nil},
+		{"production stalled", func() error { r.toProduction.CutAll(faults.Stall); return nil }, nil},
+		{"PostgreSQL held down", func() error { return r.holdDown("postgres") }, func() error { return r.letGo("postgres") }},
+		{"Temporal held down", func() error { return r.holdDown("temporal") }, func() error { return r.letGo("temporal") }},
+		// Those that follow are only in make soak.
+		{"worker stopped", func() error { r.stopWorker(); return nil }, func() error { r.startWorker(); return nil }},
 		{"production out of reach", func() error {
 			err := r.toProduction.Refuse(true)
 			r.toProduction.CutAll(faults.RST)
 			return err
 		}, func() error { return r.toProduction.Refuse(false) }},
-		{"production killed", func() error { return killAndRestart(r.t, r.production) }, nil},
-		{"production stalled", func() error { r.toProduction.CutAll(faults.Stall); return nil }, nil},
 		{"PostgreSQL killed", func() error { return syscall.Kill(r.child("postgres"), syscall.SIGKILL) }, nil},
 		{"Temporal killed", func() error { return syscall.Kill(r.child("temporal"), syscall.SIGKILL) }, nil},
-		{"PostgreSQL held down", func() error { return r.holdDown("postgres") }, func() error { return r.letGo("postgres") }},
-		{"Temporal held down", func() error { return r.holdDown("temporal") }, func() error { return r.letGo("temporal") }},
-	} {
+	}) {
 		if err := outage.down(); err != nil {
 			r.t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 )
 
@@ -53,7 +54,7 @@ func stop(t *testing.T, worker *exec.Cmd) {
 // lost or doubled.
 func TestManyWorkers(t *testing.T) {
 	t.Parallel()
-	const kills = 12
+	kills := repeat.Times(4, 12)
 	r := newRigOn(t, &shared.workers, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(6001, 72)
 	r.fill(all, corpus.Options{Seed: 11, Messages: 20, Greetings: 4, MinSize: 2 << 10, MaxSize: 20 << 10})

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"mailmirror/test/reader"
+	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 )
 
-// TestBigFolder mirrors a folder of 50,000 messages, finds it unchanged without
+// TestBigFolder mirrors a large folder, of 50,000 messages in make soak, finds it unchanged without
 // reading a message, and mirrors a small change of it by as little.
 func TestBigFolder(t *testing.T) {
 	t.Parallel()
-	const count = 50_000
+	count := repeat.Times(5_000, 50_000)
 	dovecot := func(name string) *servers.Dovecot {
 		return servers.DovecotT(t, servers.DovecotOptions{Name: name, Storage: "mdbox"})
 	}
@@ -49,8 +50,8 @@ func TestBigFolder(t *testing.T) {
 	m.source.use(func(u *user.User) {
 		u.Put("INBOX", user.Voices("later", 3)...)
 		u.Do("SELECT %s", "INBOX")
-		u.Do(`STORE 100:199,40000 +FLAGS (\Flagged Custom)`)
-		u.Do(`STORE 7,25000:25004,50000 +FLAGS (\Deleted)`)
+		u.Do(fmt.Sprintf(`STORE 100:199,%d +FLAGS (\Flagged Custom)`, count*4/5))
+		u.Do(fmt.Sprintf(`STORE 7,%d:%d,%d +FLAGS (\Deleted)`, count/2, count/2+4, count))
 		u.Do("EXPUNGE")
 	})
 	sent = m.listen()
