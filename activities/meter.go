@@ -15,10 +15,6 @@ type Meter interface {
 	// Event counts a change that was heard of; unannounced ones are those that
 	// were found by reading while a connection should have told of them.
 	Event(link string, kind watch.Kind, unannounced bool)
-	// Listens tells how a shard does that this process listens for, every
-	// second, and ListensNoMore that it does so no longer.
-	Listens(link string, shard int, h watch.Health)
-	ListensNoMore(link string, shard int)
 	// Synced counts the end of a sync. kind is that of the error of a failed
 	// one.
 	Synced(link, outcome, kind string, took time.Duration)
@@ -82,7 +78,5 @@ func (e metered) count(ctx context.Context, job copier.Job, report copier.Report
 type noMeter struct{}
 
 func (noMeter) Event(string, watch.Kind, bool)               {}
-func (noMeter) Listens(string, int, watch.Health)            {}
-func (noMeter) ListensNoMore(string, int)                    {}
 func (noMeter) Synced(string, string, string, time.Duration) {}
 func (noMeter) Copied(string, mailbox.Role, copier.Work)     {}

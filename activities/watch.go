@@ -118,11 +118,9 @@ func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, 
 		Quiet: a.quiet, Logger: logger,
 		Beat: func(h watch.Health) {
 			activity.RecordHeartbeat(beats, told(h))
-			a.meter.Listens(in.Link, in.Shard, h)
 		},
 		Heard: func(kind watch.Kind, unannounced bool) { a.meter.Event(in.Link, kind, unannounced) },
 	})
-	defer a.meter.ListensNoMore(in.Link, in.Shard)
 	outcome, err := w.Run(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:

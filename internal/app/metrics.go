@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -84,9 +85,21 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 	if err != nil {
 		return telemetry.Standing{}, err
 	}
+	watchers, err := repo.Watchers(ctx, "")
+	if err != nil {
+		return telemetry.Standing{}, err
+	}
+	background, err := repo.Background(ctx)
+	if err != nil {
+		return telemetry.Standing{}, err
+	}
 	now := telemetry.Standing{State: string(suspension.State)}
+	blind := map[string]bool{}
 	for _, l := range links {
-		s := telemetry.LinkStanding{Link: l.Link.Name, Lag: l.Lag, Held: map[string]int64{}, Mailboxes: map[string]int{
+		of := slices.DeleteFunc(slices.Clone(watchers), func(w control.Watcher) bool { return w.Link != l.Link.Name })
+		listening := control.ListeningOf(background.Now, l, of)
+		blind[l.Link.Name] = listening.Unhealthy()
+		s := telemetry.LinkStanding{Link: l.Link.Name, Lag: l.Lag, LagKnown: !listening.Blind || l.Lag > 0, Shards: listeners(background.Now, of), Held: map[string]int64{}, Mailboxes: map[string]int{
 			"new": l.States.New, "equal": l.States.Equal, "differing": l.States.Differing,
 			"dirty": l.States.Dirty, "held": l.States.Held, "parked": l.States.Parked,
 		}}
@@ -95,7 +108,47 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 		}
 		now.Links = append(now.Links, s)
 	}
+	now.Background = loops(background.Judge(suspension.Still()), blind)
 	return now, nil
+}
+
+// listeners are how the shards of a link do, at least one: what is shown of a link
+// must not vanish while there is the link. One that is silent has no connection.
+func listeners(now time.Time, watchers []control.Watcher) []telemetry.Listener {
+	shards := []telemetry.Listener{{}}
+	for i, w := range watchers {
+		l := telemetry.Listener{Shard: w.Shard, Wanted: w.Wanted, LastEvent: w.LastEvent}
+		if now.Sub(w.UpdatedAt) <= control.WatcherSilence {
+			l.Connections, l.Heard, l.InTurn = w.Connections, w.Listened, w.Polled
+			l.Healthy = w.Trouble == "" && w.Connections == w.Wanted
+		}
+		if i == 0 {
+			shards = nil
+		}
+		shards = append(shards, l)
+	}
+	return shards
+}
+
+// loops tells of each kind of background work whether it does well.
+func loops(findings []control.Finding, blind map[string]bool) []telemetry.Loop {
+	healthy := map[telemetry.Loop]bool{}
+	for _, loop := range []control.Loop{control.LoopSupervision, control.LoopSweep, control.LoopRetention, control.LoopControl, control.LoopSchedule} {
+		healthy[telemetry.Loop{Loop: string(loop)}] = true
+	}
+	for link, is := range blind {
+		healthy[telemetry.Loop{Loop: string(control.LoopListening), Link: link}] = !is
+		healthy[telemetry.Loop{Loop: string(control.LoopSchedule), Link: link}] = true
+	}
+	for _, f := range findings {
+		healthy[telemetry.Loop{Loop: string(f.Loop), Link: f.Link}] = false
+	}
+	list := make([]telemetry.Loop, 0, len(healthy))
+	for l, is := range healthy {
+		l.Healthy = is
+		list = append(list, l)
+	}
+	return list
 }
 
 func (m *metrics) sdk() metric.Meter {
@@ -135,17 +188,6 @@ func (m meter) Event(link string, kind watch.Kind, unannounced bool) {
 		m.counts.Unannounced(link)
 	}
 }
-
-// Listens implements activities.Meter.
-func (m meter) Listens(link string, shard int, h watch.Health) {
-	m.counts.Listens(link, shard, telemetry.Listener{
-		Connections: h.Connections, Wanted: h.Wanted, Heard: h.Listened, InTurn: h.Polled,
-		Healthy: h.Trouble == "" && h.Connections == h.Wanted, LastEvent: h.LastEvent,
-	})
-}
-
-// ListensNoMore implements activities.Meter.
-func (m meter) ListensNoMore(link string, shard int) { m.counts.ListensNoMore(link, shard) }
 
 // Synced implements activities.Meter.
 func (m meter) Synced(link, outcome, kind string, took time.Duration) {

@@ -226,16 +226,22 @@ func ListeningOf(now time.Time, l LinkStatus, watchers []Watcher) Listening {
 		case w.Trouble != "" && (w.Mode == "" || w.Mode == watch.Auto || w.Connections == 0 && w.Listened+w.Polled == 0):
 			return Listening{Blind: true, Since: w.UpdatedAt, Why: "LISTENING DOES NOT WORK: " + w.Trouble}
 		case w.Mode == "" || w.Mode == watch.Auto:
-			return Listening{Blind: true, Since: w.UpdatedAt, Why: "not listening yet: Mailmirror asks the source how it can listen", Starting: true}
+			return Listening{Blind: true, Since: w.UpdatedAt, Starting: true,
+				Why: "not listening yet: " + cmp.Or(w.Why, "Mailmirror asks the source how it can listen")}
+		case w.Connections < w.Wanted && w.Listened+w.Polled == 0:
+			return Listening{Blind: true, Since: w.UpdatedAt, Why: "not listening yet: a connection is being opened", Starting: true}
 		}
 	}
 	return Listening{}
 }
 
+// Unhealthy reports whether listening fails, and is not only about to begin.
+func (l Listening) Unhealthy() bool { return l.Blind && !l.Starting }
+
 // finding is what there is to be told of the listening of a link, nil where all is
 // well or where it may only be starting.
 func (l Listening) finding(link string) []Finding {
-	if !l.Blind || l.Starting {
+	if !l.Unhealthy() {
 		return nil
 	}
 	return []Finding{{Loop: LoopListening, Link: link, Kind: findingKind, Since: l.Since,

@@ -71,6 +71,7 @@ func TestListeningOf(t *testing.T) {
 		"a shard is missing": {mailboxes: 4, link: old, watchers: []control.Watcher{two}, blind: true, starting: true},
 		"asks":               {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Auto})}, blind: true, starting: true},
 		"the source is away": {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Notify, Wanted: 1, Trouble: "refused"})}, blind: true},
+		"it opens":           {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Notify, Wanted: 1})}, blind: true, starting: true},
 		"some are not heard": {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Idle, Wanted: 4, Connections: 3, Listened: 3, Trouble: "refused"})}},
 		"some are read":      {mailboxes: 4, link: old, watchers: []control.Watcher{of(time.Second, watch.Health{Mode: watch.Notify, Wanted: 1, Polled: 4, Trouble: "refused"})}},
 	} {

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +18,6 @@ type Metrics struct {
 	messages    *prometheus.CounterVec
 	bytes       *prometheus.CounterVec
 	activities  *prometheus.CounterVec
-
-	connections, wanted, healthy, lastEvent *prometheus.GaugeVec // by link and shard
-	listened                                *prometheus.GaugeVec // by way, too
 }
 
 const namespace = "mailmirror"
@@ -41,11 +37,6 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		bytes:    set.counter("copied_bytes_total", "Bytes of the messages that were copied.", "link", "role"),
 		activities: set.counter("activity_failures_total",
 			"Attempts at activities that failed, by the kind of error. What is put off or handed on is none.", "activity", "kind"),
-		connections: set.gauge("listener_connections", "Listening connections that are open.", "link", "shard"),
-		wanted:      set.gauge("listener_connections_wanted", "Listening connections that should be open.", "link", "shard"),
-		listened:    set.gauge("listener_mailboxes", "Mailboxes that are heard of by a connection, or read in turn.", "link", "shard", "way"),
-		healthy:     set.gauge("listener_healthy", "1 where all connections are open and nothing is wrong.", "link", "shard"),
-		lastEvent:   set.gauge("listener_last_event_timestamp_seconds", "When the last change was heard of, in seconds since 1970.", "link", "shard"),
 	}
 	m.syncTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: "sync_seconds", Help: "How long syncs of mailboxes took.", Buckets: seconds,
@@ -74,12 +65,6 @@ func (s *registrar) counter(name, help string, labels ...string) *prometheus.Cou
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	s.register(c)
 	return c
-}
-
-func (s *registrar) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	s.register(g)
-	return g
 }
 
 // Event counts a change that was heard of.
@@ -111,38 +96,4 @@ func (m *Metrics) Copied(link, role string, copied int, bytes int64, flagged, ex
 // ActivityFailed counts a failed attempt at an activity.
 func (m *Metrics) ActivityFailed(activity, kind string) {
 	m.activities.WithLabelValues(activity, kind).Inc()
-}
-
-// Listener is how the listening of one shard of a link does.
-type Listener struct {
-	Connections, Wanted int
-	Heard, InTurn       int // mailboxes
-	Healthy             bool
-	LastEvent           time.Time
-}
-
-// Listens shows how a shard does that this process listens for.
-func (m *Metrics) Listens(link string, shard int, l Listener) {
-	s := strconv.Itoa(shard)
-	m.connections.WithLabelValues(link, s).Set(float64(l.Connections))
-	m.wanted.WithLabelValues(link, s).Set(float64(l.Wanted))
-	m.listened.WithLabelValues(link, s, "heard").Set(float64(l.Heard))
-	m.listened.WithLabelValues(link, s, "in turn").Set(float64(l.InTurn))
-	healthy := 0.0
-	if l.Healthy {
-		healthy = 1
-	}
-	m.healthy.WithLabelValues(link, s).Set(healthy)
-	if !l.LastEvent.IsZero() {
-		m.lastEvent.WithLabelValues(link, s).Set(float64(l.LastEvent.UnixMilli()) / 1000)
-	}
-}
-
-// ListensNoMore shows nothing of a shard any more, which another process may
-// have taken over.
-func (m *Metrics) ListensNoMore(link string, shard int) {
-	labels := prometheus.Labels{"link": link, "shard": strconv.Itoa(shard)}
-	for _, g := range []*prometheus.GaugeVec{m.connections, m.wanted, m.listened, m.healthy, m.lastEvent} {
-		g.DeletePartialMatch(labels)
-	}
 }
