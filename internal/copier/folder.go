@@ -39,6 +39,10 @@ type folderRun struct {
 	// folder in which it lost one too often.
 	losses     map[mailbox.UID]undone
 	losesOften bool
+	// flagsSeen counts how often in this sync a message was to get flags, by what it
+	// had and was to get; flagsUnkept is what the ledger says of such messages.
+	flagsSeen   map[unkept]int
+	flagsUnkept map[mailbox.UID]string
 	// noKeywords are messages whose keywords the target refused.
 	noKeywords mailbox.UIDSet
 	// sourceMoved is true once the source is known to have changed since it
@@ -127,6 +131,7 @@ func (f *folderRun) settle(ctx context.Context) error {
 		}
 		f.pairs = plan.Pairs
 		f.noteRefusedFlags(plan)
+		plan.SetFlags = f.withoutUnkept(plan.SetFlags)
 		f.left = false
 		switch {
 		case len(plan.Expunge) == 0:
@@ -312,11 +317,15 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
 	f.confirmed = f.pairs.Len()
 	f.differences = make(map[Difference]bool, len(s.Differences))
+	f.flagsSeen, f.flagsUnkept = map[unkept]int{}, map[mailbox.UID]string{}
 	var skip, noKeywords []mailbox.UID
 	for _, d := range s.Differences {
 		switch {
 		case d.Kind == Undone || d.Kind == Lost: // see takeOverLosses
 		case d.Kind == SubscriptionKept:
+			f.differences[d] = true
+		case d.Kind == FlagsRefused:
+			f.flagsUnkept[d.SourceUID] = d.Detail
 			f.differences[d] = true
 		case d.SourceUID == 0 || (f.job.Force && d.Kind == KeywordsRefused):
 		case d.Kind == Refused || d.Kind == Unreadable:

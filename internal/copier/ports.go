@@ -301,7 +301,8 @@ const (
 	// Unchecked: appended, and not yet read back although its bytes are of the
 	// kind that servers alter. The next sync reads it back.
 	Unchecked DifferenceKind = "unchecked"
-	// FlagsRefused: the target's PERMANENTFLAGS lack a flag or keyword.
+	// FlagsRefused: the target's PERMANENTFLAGS lack a flag or keyword, or the
+	// target took the flags and did not keep them.
 	FlagsRefused DifferenceKind = "flags_refused"
 	// KeywordsRefused: the target answered NO to a message's keywords, or to the
 	// message because of them; it is mirrored without any.

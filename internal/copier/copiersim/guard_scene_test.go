@@ -229,6 +229,37 @@ func TestCutBetweenCopyAndExpunge(t *testing.T) {
 	})
 }
 
+// TestCopiedAndHeld: what was copied to where deleted messages are kept, and held
+// before it was expunged, is not copied once more when it is let go, although
+// another message was moved meanwhile.
+func TestCopiedAndHeld(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.move = false
+		s.keep()
+		s.deposit(mailbox.Inbox, many(1, 5)...)
+		s.sync(copier.Equal)
+		s.source.remove(mailbox.Inbox, 1)
+		s.to.cutAfterCopy = true
+		s.sync(copier.Failed)
+		s.to.cutAfterCopy = false
+		time.Sleep(fence)
+		s.source.remove(mailbox.Inbox, 2)
+		s.job.Limits = mirror.Limits{FolderCount: 1, Window: time.Hour}
+		if r := s.sync(copier.Held); r.Held != 2 {
+			s.Errorf("%d are held, want 2", r.Held)
+		}
+		h := s.ledger.holds[mailbox.Inbox]
+		h.approved, h.waiting = mailbox.NewUIDSet(2), mailbox.NewUIDSet(1)
+		s.sync(copier.Held)
+		h.approved, h.waiting = mailbox.NewUIDSet(1), nil
+		s.sync(copier.Equal)
+		if s.kept() != 2 {
+			s.Errorf("%d are kept, want 2", s.kept())
+		}
+		s.equal()
+	})
+}
+
 // TestReservedName: a source's folder that has the name of the one that keeps
 // deleted messages is told of and left alone.
 func TestReservedName(t *testing.T) {

@@ -109,6 +109,31 @@ func (w *world) operatorAct() {
 	}
 }
 
+// outage has the mirror stand still for a while, in which users work on the target
+// as well as on the source. The caller holds the world's lock.
+func (w *world) outage() {
+	w.faults["outage"]++
+	w.still = time.Now().Add(time.Duration(5+w.rng.IntN(30)) * time.Second)
+	w.tell("the mirror stands still until %8.3fs", w.still.Sub(w.begin).Seconds())
+	for range 2 + w.rng.IntN(5) {
+		w.target.userAct()
+		if w.chance(30) {
+			w.source.userAct()
+		}
+	}
+}
+
+// lostOften reports whether the target lost a message so often that it is not
+// copied again for now.
+func (w *world) lostOften() bool {
+	for _, s := range w.ledger.folders {
+		if slices.ContainsFunc(s.Differences, func(d copier.Difference) bool { return d.Kind == copier.Lost }) {
+			return true
+		}
+	}
+	return false
+}
+
 // approveAll lets everything go that is held or was refused.
 func (w *world) approveAll() {
 	for _, h := range w.ledger.holds {

@@ -37,7 +37,10 @@ type balky struct {
 	// creates makes a folder again once it is deleted, subscribes a folder again
 	// once it is unsubscribed; expires keeps only so many messages of the inbox.
 	creates, subscribes bool
-	expires             int
+	// ignoresFlags takes flags, counted in stores, and keeps none.
+	ignoresFlags bool
+	stores       int
+	expires      int
 	// miscounts makes every message one byte larger than it is, until it is read.
 	miscounts bool
 }

@@ -201,6 +201,45 @@ func TestFolderMadeOnce(t *testing.T) {
 	})
 }
 
+func (s *balkySession) SetFlags(ctx context.Context, uids mailbox.UIDSet, flags mailbox.Flags) error {
+	if s.p.ignoresFlags {
+		s.p.stores++
+		return nil
+	}
+	return s.Session.SetFlags(ctx, uids, flags)
+}
+
+// TestFlagsThatAreNotKept: what the target takes and does not keep is told of, and
+// tried again on another day or when the source changes it.
+func TestFlagsThatAreNotKept(t *testing.T) {
+	for name, condstore := range map[string]bool{"with CONDSTORE": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.source.feat.condstore, s.target.feat.condstore = condstore, condstore
+				s.deposit(mailbox.Inbox, 1, 2)
+				s.sync(copier.Equal)
+				s.mark(1)
+				s.to.ignoresFlags = true
+				for range 5 {
+					if r := s.sync(copier.Differing); r.Differences != 1 {
+						s.Errorf("%d differences, want 1", r.Differences)
+					}
+				}
+				if s.to.stores != 2 {
+					s.Errorf("the flags were stored %d times, want twice", s.to.stores)
+				}
+				s.to.ignoresFlags = false
+				s.mark(2) // another message of the folder
+				s.sync(copier.Differing)
+				time.Sleep(24 * time.Hour)
+				s.job.Force = true
+				s.sync(copier.Equal)
+				s.equal()
+			})
+		})
+	}
+}
+
 // TestSubscriptionThatComesBack is told of once and left alone, until the source
 // has it, too.
 func TestSubscriptionThatComesBack(t *testing.T) {

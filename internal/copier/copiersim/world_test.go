@@ -39,6 +39,7 @@ type world struct {
 	removed    map[string]int // messages that the engine deleted while they are kept
 	movesLost  bool           // the ledger was lost, and with it what was being moved
 	lostInSync bool           // it was lost while a worker held the lease
+	still      time.Time      // until when no worker begins a sync
 }
 
 func newWorld(seed uint64) *world {
@@ -172,6 +173,12 @@ func (k *worker) run(ctx context.Context, job copier.Job) {
 	job.Source = &storePort{k: k, s: k.w.source}
 	job.Target = &storePort{k: k, s: k.w.target}
 	for ctx.Err() == nil {
+		k.w.mu.Lock()
+		still := time.Until(k.w.still)
+		k.w.mu.Unlock()
+		if still > 0 && (realTime{}).Sleep(ctx, still+k.w.delay(time.Second)) != nil {
+			return
+		}
 		job.Force = k.w.delay(10) == 1
 		report, err := engine.Sync(ctx, job)
 		k.w.mu.Lock()
