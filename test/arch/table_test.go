@@ -150,6 +150,7 @@ var table = map[string]row{
 	"test/demo":    {layer: helper, inside: []string{"test"}},
 	"test/arch":    {layer: helper},
 	"test/repeat":  {layer: helper},
+	"test/soak":    {layer: helper, inside: []string{"test/repeat"}},
 	"test/user":    {layer: helper, inside: []string{"test/reader"}},
 	"test/engine":  {layer: helper, anything: true},
 	"test/e2e":     {layer: helper, anything: true},

@@ -4,15 +4,23 @@ package repeat
 
 import (
 	"os"
+	"strconv"
 	"testing"
 )
 
-// Variable is set to anything by `make soak`.
+// Variable is the number of the run in `make soak`, from 1 on.
 const Variable = "MAILMIRROR_SOAK"
+
+// Run is the number of the run in `make soak`, 0 elsewhere. A test of random
+// scenes begins at other ones in each run.
+func Run() int {
+	n, _ := strconv.Atoi(os.Getenv(Variable))
+	return n
+}
 
 // Times returns few, and many in `make soak`.
 func Times(few, many int) int {
-	if os.Getenv(Variable) != "" {
+	if Run() > 0 {
 		return many
 	}
 	return few
@@ -26,7 +34,7 @@ func Some[T any](few int, all []T) []T {
 // OnlyInSoak skips a test that takes too long for what it can find.
 func OnlyInSoak(t *testing.T) {
 	t.Helper()
-	if os.Getenv(Variable) == "" {
+	if Run() == 0 {
 		t.Skip("only in make soak")
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/test/repeat"
 )
 
 var (
@@ -40,14 +41,15 @@ func TestSimulation(t *testing.T) {
 		t.Run(fmt.Sprintf("named/%d", s), func(t *testing.T) { simulate(t, s) })
 	}
 	faults, steps := map[string]int{}, 0
-	for s := uint64(1); s <= uint64(*seeds) && !t.Failed(); s++ {
+	first := uint64(repeat.Run() * *seeds) // each run of make soak has its own
+	for s := first + 1; s <= first+uint64(*seeds) && !t.Failed(); s++ {
 		w := simulate(t, s)
 		steps += w.steps
 		for k, n := range w.faults {
 			faults[k] += n
 		}
 	}
-	t.Logf("%d seeds, %d steps, faults %v", *seeds, steps, faults)
+	t.Logf("%d seeds from %d on, %d steps, faults %v", *seeds, first+1, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
 		"held", "target only", "outage", "approved", "refused", "cut in a move", "cut after a copy"} {
 		if *seeds >= 200 && faults[kind] == 0 {
