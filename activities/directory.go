@@ -116,7 +116,8 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 	// the same must not keep the run from being tried again.
 	watchdog := time.AfterFunc(extractSilence, func() { cancel(errExtractHangs) })
 	defer watchdog.Stop()
-	records, ended := make(chan directory.Record, 100), make(chan struct{})
+	// A record may be large: none waits here.
+	records, ended := make(chan directory.Record), make(chan struct{})
 	var found directory.Extracted
 	var readErr error // may be read once ended is closed
 	go func() {

@@ -20,24 +20,6 @@ import (
 	"mailmirror/test/servers"
 )
 
-// onServers are two directories, of which those that are set are real.
-type onServers struct {
-	*activitytest.Runs
-	source, target *control.Directory
-}
-
-// Directories implements control.Directories.
-func (d onServers) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
-	both, err := d.Runs.Directories(ctx, link)
-	if d.source != nil {
-		both.Source = *d.source
-	}
-	if d.target != nil {
-		both.Target = *d.target
-	}
-	return both, err
-}
-
 // serverDirectory reaches a server as the trusted server.
 func serverDirectory(t *testing.T, d servers.Directory) *control.Directory {
 	t.Helper()

@@ -107,9 +107,6 @@ func (s *splitter) feed(b []byte, each func(body []byte) error) error {
 			return err
 		}
 		s.inside = false
-		if cap(s.body) > maxOther {
-			s.body = nil // one large message does not cost memory for ever
-		}
 		s.body = s.body[:0]
 	}
 	return nil
@@ -145,8 +142,16 @@ func parseMessage(body []byte) (message, error) {
 	return m, nil
 }
 
+// withTexts adds to an entry of parseEntry the values as texts.
+func withTexts(e *ldap.Entry) *ldap.Entry {
+	for _, a := range e.Attributes {
+		a.Values = texts(a.ByteValues)
+	}
+	return e
+}
+
 // parseEntry reads the content of a SearchResultEntry (RFC 4511, 4.5.2) and keeps
-// nothing of it but copies.
+// nothing of it but one copy: the values have no texts, see withTexts.
 func parseEntry(content []byte) (*ldap.Entry, error) {
 	tag, name, rest, err := element(content)
 	if err != nil || tag != 0x04 {
@@ -178,7 +183,9 @@ func parseEntry(content []byte) (*ldap.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e.Attributes = append(e.Attributes, a)
+		if e.Attributes = append(e.Attributes, a); len(e.Attributes) > maxAttributes {
+			return nil, fmt.Errorf("%w: an entry with more than %d attributes", errTooLarge, maxAttributes)
+		}
 	}
 	return e, nil
 }
@@ -201,7 +208,7 @@ func parseAttribute(one []byte, count func() error) (*ldap.EntryAttribute, error
 		if err := count(); err != nil {
 			return nil, err
 		}
-		a.Values, a.ByteValues = append(a.Values, string(value)), append(a.ByteValues, bytes.Clone(value))
+		a.ByteValues = append(a.ByteValues, bytes.Clone(value))
 	}
 	return a, nil
 }

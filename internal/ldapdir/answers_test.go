@@ -46,7 +46,7 @@ func searchOf(t *testing.T, stream []byte, size int) answering {
 	session.conn.Start()
 	var a answering
 	a.controls, a.references, a.err = session.find(t.Context(), &ldap.SearchRequest{Filter: "(cn=a)"}, 3, func(e *ldap.Entry) {
-		a.entries = append(a.entries, e)
+		a.entries = append(a.entries, withTexts(e))
 	})
 	a.cause = l.cause()
 	_ = session.Close()

@@ -10,12 +10,13 @@ import (
 // schema of 389 Directory Server half a megabyte. Mailmirror holds a message a few
 // times while it reads it.
 const (
-	maxMessage = 8 << 20   // bytes of a message that holds an entry
-	maxOther   = 256 << 10 // bytes of any other message
-	maxItems   = 50_000    // attributes and values of an entry
-	maxName    = 16 << 10  // bytes of a distinguished name, or of an attribute's
-	maxCookie  = 16 << 10  // bytes of the cookie of a page
-	maxSaid    = 2 << 10   // bytes that are kept of the server's own words
+	maxMessage    = 4 << 20   // bytes of a message that holds an entry
+	maxOther      = 256 << 10 // bytes of any other message
+	maxItems      = 50_000    // attributes and values of an entry
+	maxAttributes = 1000      // attributes of an entry
+	maxName       = 16 << 10  // bytes of a distinguished name, or of an attribute's
+	maxCookie     = 16 << 10  // bytes of the cookie of a page
+	maxSaid       = 2 << 10   // bytes that are kept of the server's own words
 )
 
 var (

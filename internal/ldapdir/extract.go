@@ -94,7 +94,7 @@ func (s *Session) shielded(ctx context.Context, v *server) (map[string]bool, err
 		if len(found) >= maxProtected {
 			return fault.New(fault.Config, s.op(what), fmt.Errorf("more than %d entries are protected", maxProtected), "correct the protected filters")
 		}
-		id := e.GetEqualFoldAttributeValue(v.id)
+		id := withTexts(e).GetEqualFoldAttributeValue(v.id)
 		if len(id) > maxShort {
 			id = ""
 		}

@@ -171,7 +171,7 @@ func (s *Session) readSchema(ctx context.Context, at string) (*schema, error) {
 func (s *Session) lookup(ctx context.Context, name, filter string, attributes ...string) (*ldap.Entry, error) {
 	request := &ldap.SearchRequest{BaseDN: name, Scope: ldap.ScopeBaseObject, Filter: filter, Attributes: attributes}
 	var found *ldap.Entry
-	_, references, err := s.find(ctx, request, 1, func(e *ldap.Entry) { found = e })
+	_, references, err := s.find(ctx, request, 1, func(e *ldap.Entry) { found = withTexts(e) })
 	switch {
 	case err != nil:
 		return nil, err

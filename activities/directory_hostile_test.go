@@ -1,0 +1,232 @@
+package activities_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+
+	"mailmirror/activities"
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/ldapdir"
+	"mailmirror/internal/seal"
+	"mailmirror/test/servers"
+)
+
+// The canaries are secrets that a hostile server receives.
+const (
+	canaryPassword = "Canary-Bind-7x"
+	canaryPIN      = "Canary-Pin-93"
+	canaryName     = "Canary-Recorded-Name-51"
+)
+
+// told collects whatever is written or returned to anybody.
+type told struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (w *told) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all.Write(p)
+}
+
+// leaks lists the canaries that were told, and what a terminal would obey.
+func (w *told) leaks() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := w.all.String()
+	lower := strings.ToLower(text)
+	var found []string
+	for _, canary := range []string{canaryPassword, canaryPIN, canaryName} {
+		if strings.Contains(lower, strings.ToLower(canary)) || strings.Contains(lower, hex.EncodeToString([]byte(canary))) {
+			found = append(found, canary)
+		}
+		for before := range 3 {
+			coded := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), canary...))
+			if strings.Contains(text, coded[2*((before+1)/2)+2:len(coded)-2]) {
+				found = append(found, canary+" in Base64")
+			}
+		}
+	}
+	for _, odd := range []string{"\x1b", "\x07", "\u202e", "\u009b"} {
+		if strings.Contains(text, odd) {
+			found = append(found, fmt.Sprintf("%q", odd))
+		}
+	}
+	return found
+}
+
+// onServers are two directories, of which those that are set are real.
+type onServers struct {
+	*activitytest.Runs
+	source, target *control.Directory
+}
+
+// Directories implements control.Directories.
+func (d onServers) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
+	both, err := d.Runs.Directories(ctx, link)
+	if d.source != nil {
+		both.Source = *d.source
+	}
+	if d.target != nil {
+		both.Target = *d.target
+	}
+	return both, err
+}
+
+// hostileDirectory is a hostile server as one side of a link.
+func hostileDirectory(t *testing.T, mode servers.HostileLDAPMode) (*control.Directory, *ldapdir.Store) {
+	t.Helper()
+	h, err := servers.StartHostileLDAP(t.Context(), mode, "1001", "1002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Stop)
+	m := directory.DefaultMapping()
+	m.BaseDN = h.Base()
+	store, err := ldapdir.New(ldapdir.Options{Name: "hostile", Address: h.Addr(), Security: ldapdir.SecurityNone, BindDN: "cn=trusted,dc=example",
+		Password: seal.NewSecret(canaryPassword), Mapping: m, Timeouts: ldapdir.Timeouts{Read: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &control.Directory{Store: "hostile", Mapping: m, Digest: directory.NewDigester(make([]byte, 16)).Digest,
+		Open: func(ctx context.Context) (control.DirectorySession, error) {
+			s, err := store.Open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}}, store
+}
+
+// peak watches the memory of the process until its stop is called, which returns by
+// how much it grew at the most.
+func peak() (stop func() uint64) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before, most := m.HeapInuse, m.HeapInuse
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			case <-time.After(2 * time.Millisecond):
+				runtime.ReadMemStats(&m)
+				most = max(most, m.HeapInuse)
+			}
+		}
+	}()
+	return func() uint64 {
+		close(end)
+		<-ended
+		return most - before
+	}
+}
+
+// A hostile directory, as the source and as the target, costs neither memory nor the
+// other side's entries, and makes Mailmirror print nothing that it was given.
+func TestHostileDirectory(t *testing.T) {
+	for _, mode := range append(servers.HostileLDAPModes(), servers.LDAPHonest) {
+		for _, side := range []control.Side{control.SourceSide, control.TargetSide} {
+			t.Run(string(mode)+" "+string(side), func(t *testing.T) { hostile(t, mode, side) })
+		}
+	}
+}
+
+func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
+	said := &told{}
+	m := newMirrorer(t, nil)
+	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+		for _, number := range []string{"1001", "1002", "1003"} {
+			d.Put(number, map[directory.Column]string{directory.CommonName: "Box " + number, directory.Password: canaryPIN, directory.RecordedName: canaryName})
+		}
+	}
+	there, store := hostileDirectory(t, mode)
+	both := onServers{Runs: m.runs, source: there}
+	if side == control.TargetSide {
+		both = onServers{Runs: m.runs, target: there}
+	}
+	ports := activitytest.New().Ports(nil)
+	ports.Directories, ports.Directory = both, m.runs
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	m.env = suite.NewTestActivityEnvironment()
+	m.env.SetTestTimeout(time.Minute)
+	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
+		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+
+	grown := peak()
+	report, err := store.Check(t.Context())
+	_, _ = fmt.Fprintf(said, "%v %+v\n", err, report)
+	rights, err := store.CheckRights(t.Context(), []directory.Column{directory.Password})
+	_, _ = fmt.Fprintf(said, "%v %+v\n", err, rights)
+	m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: control.DirectoryOperator}
+	if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	extract := func(side control.Side) directory.Extracted {
+		found, err := do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
+		_, _ = fmt.Fprintf(said, "%v %+v\n", err, found)
+		failed = failed || err != nil
+		return found
+	}
+	source, target := extract(control.SourceSide), extract(control.TargetSide)
+	if !failed {
+		must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: source, Target: target})
+		result, err := m.apply(100)
+		failed = err != nil || result.Failed > 0 || result.Stopped != ""
+		_, _ = fmt.Fprintf(said, "%v %+v\n", err, result)
+	}
+	for _, c := range m.runs.Changes() {
+		_, _ = fmt.Fprintf(said, "%+v %s %s\n", c.State, c.Error, c.Hint)
+	}
+	_, _ = fmt.Fprintf(said, "%+v\n", m.runs.Run())
+	if most := grown(); most > 100<<20 {
+		t.Errorf("the memory grew by %d MB", most>>20)
+	} else {
+		t.Logf("the memory grew by %d MB", most>>20)
+	}
+	if leaks := said.leaks(); len(leaks) > 0 {
+		t.Errorf("it told %q:\n%.3000s", leaks, said.all.String())
+	}
+	// The source lacks a mailbox that the target has, which may go; no other may.
+	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+		for _, number := range []string{"1001", "1002"} {
+			if !d.Has(number) {
+				t.Errorf("%s is gone", number)
+			}
+		}
+	}
+	// A target that is honest but for that keeps what it had, which is a failure, too.
+	want := side == control.TargetSide
+	switch mode {
+	case servers.LDAPHonest, servers.LDAPQuoteWrite, servers.LDAPQuoteNotice, servers.LDAPQuoteLater, servers.LDAPHangUp:
+	default:
+		want = true
+	}
+	if want != failed && mode != servers.LDAPLargeValues {
+		t.Errorf("it failed: %v, want %v:\n%.2000s", failed, want, said.all.String())
+	}
+	if m.runs.Held() {
+		t.Error("the lease was not given back")
+	}
+}
