@@ -152,30 +152,40 @@ func TestReviewPageKeepsTroubleApart(t *testing.T) {
 }
 
 func TestPagesShareTheBoundOnMailboxes(t *testing.T) {
-	world := begun(t, 40)
-	world.Differs = func(mailbox.Number) bool { return true }
-	var now, most atomic.Int64
-	world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
-		n := now.Add(1)
-		defer now.Add(-1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+	synctest.Test(t, func(t *testing.T) {
+		world := begun(t, 40)
+		world.Differs = func(mailbox.Number) bool { return true }
+		var now atomic.Int64
+		goOn := make(chan struct{})
+		world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+			now.Add(1)
+			defer now.Add(-1)
+			<-goOn
+			return copier.Report{}, nil
 		}
-		time.Sleep(time.Millisecond) // so that they do overlap
-		return copier.Report{}, nil
-	}
-	a := quick(world)
-	var pages sync.WaitGroup
-	for i := range 2 {
-		pages.Go(func() {
-			if _, err := review(t, environment(a), a, i); err != nil {
-				t.Error(err)
+		a := quick(world)
+		var pages sync.WaitGroup
+		for i := range 2 {
+			pages.Go(func() {
+				if _, err := review(t, environment(a), a, i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		// Ten times, all that may run are at it, and each of them then goes on.
+		for range 10 {
+			synctest.Wait()
+			n := now.Load()
+			if n != 4 {
+				t.Errorf("%d mailboxes at a time, want 4", n)
 			}
-		})
-	}
-	pages.Wait()
-	if most.Load() != 4 {
-		t.Errorf("%d mailboxes at a time, want 4", most.Load())
-	}
+			for range n {
+				goOn <- struct{}{}
+			}
+		}
+		close(goOn)
+		pages.Wait()
+	})
 }
 
 // overviewer is a store whose trusted server sees many mailboxes at once.

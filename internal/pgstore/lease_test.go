@@ -4,6 +4,7 @@ package pgstore_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,8 +84,13 @@ func second[T any](_ T, err error) error { return err }
 // says so, is free only after the fence.
 func TestLeaseFence(t *testing.T) {
 	t.Parallel()
-	s := seeded(t, "1")
+	s, dsn := seededDatabase(t, "1")
 	ctx := t.Context()
+	// age lets time go by for every lease.
+	age := func(by time.Duration) {
+		t.Helper()
+		sql(t, dsn, fmt.Sprintf("UPDATE leases SET expires_at = expires_at - interval '%d microseconds'", by.Microseconds()))
+	}
 	lease, _ := begin(t, s, keyOf("1"))
 	must(t, s.Release(ctx, lease, false))
 	if wait := heldFor(t, s, time.Hour); wait <= 59*time.Minute || wait > time.Hour {
@@ -93,26 +99,29 @@ func TestLeaseFence(t *testing.T) {
 	if _, err := s.Renew(ctx, lease, ttl); !fault.Is(err, fault.Conflict) {
 		t.Errorf("renewed after its release: %v", err)
 	}
-	lease, _, err := s.Begin(ctx, keyOf("1"), time.Millisecond, 0) // no fence, no wait
+	lease, _, err := s.Begin(ctx, keyOf("1"), time.Hour, 0) // no fence, no wait
 	must(t, err)
-	time.Sleep(2 * time.Millisecond)
+	age(time.Hour)
 
-	// The wait that is told is enough, and no less is.
-	const short = 150 * time.Millisecond
-	wait := heldFor(t, s, short)
-	if wait > short {
-		t.Errorf("held for %v after expiry, want at most the fence of %v", wait, short)
+	// The wait that an error states is enough, and no less is.
+	wait := heldFor(t, s, time.Hour)
+	if wait > time.Hour {
+		t.Errorf("held for %v after expiry, want at most the fence of an hour", wait)
 	}
-	time.Sleep(wait)
-	next, _, err := s.Begin(ctx, keyOf("1"), ttl, short)
+	age(wait - 10*time.Minute)
+	if rest := heldFor(t, s, time.Hour); rest > 10*time.Minute {
+		t.Errorf("held for %v, want the 10 minutes that are left", rest)
+	}
+	age(10 * time.Minute)
+	next, _, err := s.Begin(ctx, keyOf("1"), ttl, time.Hour)
 	must(t, err)
-	// An expired lease is nobody's to renew, taken by another or not.
+	// Nobody renews an expired lease, whether another has begun or not.
 	_, err = s.Renew(ctx, lease, ttl)
 	wantKind(t, err, fault.Conflict)
 	must(t, s.Release(ctx, next, true))
-	expired, _, err := s.Begin(ctx, keyOf("1"), time.Millisecond, 0)
+	expired, _, err := s.Begin(ctx, keyOf("1"), time.Hour, 0)
 	must(t, err)
-	time.Sleep(5 * time.Millisecond)
+	age(time.Hour)
 	_, err = s.Renew(ctx, expired, ttl)
 	wantKind(t, err, fault.Conflict)
 	// What its holder knows is good to keep all the same, until another begins.

@@ -43,14 +43,24 @@ func keyOf(number mailbox.Number) mailbox.Key { return mailbox.Key{Link: link, N
 // seeded is a store with two stores, one link and the given mailboxes.
 func seeded(t testing.TB, numbers ...mailbox.Number) *pgstore.Store {
 	t.Helper()
-	s := pgtest.Open(t)
+	s, _ := seededDatabase(t, numbers...)
+	return s
+}
+
+// seededDatabase is seeded, and the address of its database.
+func seededDatabase(t testing.TB, numbers ...mailbox.Number) (*pgstore.Store, string) {
+	t.Helper()
+	dsn := pgtest.DSN(t)
+	s, err := pgstore.Open(t.Context(), dsn)
+	must(t, err)
+	t.Cleanup(s.Close)
 	addLink(t, s)
 	if len(numbers) > 0 {
 		if n, err := s.AddMailboxes(t.Context(), link, numbers); err != nil || n != len(numbers) {
 			t.Fatalf("AddMailboxes = %d, %v", n, err)
 		}
 	}
-	return s
+	return s, dsn
 }
 
 func addLink(t testing.TB, s *pgstore.Store) {

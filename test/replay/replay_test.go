@@ -57,10 +57,21 @@ func TestReplayNoticesAChange(t *testing.T) {
 	}
 }
 
+// workflowTypes are the types that the product registers.
 func workflowTypes() []string {
-	return []string{workflows.TypeMailboxSync, workflows.TypeFullCompare, workflows.TypeScheduledCompare, workflows.TypeSweep,
-		workflows.TypeLedgerRebuild, workflows.TypeScheduledRebuild, workflows.TypeRetention, workflows.TypeMirrorControl, workflows.TypeWatchEvents,
-		workflows.TypeDirectorySync, workflows.TypeScheduledDirectory}
+	var r recorder
+	workflows.Register(&r)
+	return r.types
+}
+
+// recorder notes what is registered.
+type recorder struct {
+	worker.WorkflowRegistry
+	types []string
+}
+
+func (r *recorder) RegisterWorkflowWithOptions(_ any, o workflow.RegisterOptions) {
+	r.types = append(r.types, o.Name)
 }
 
 // TestEveryWorkflowHasAHistory keeps a new workflow from being forgotten here.
