@@ -41,6 +41,10 @@ func (g *gate) WorthListing(ctx context.Context, mailboxes int) error {
 	return nil
 }
 
+// longListing is from how long on a list of all mailboxes is worth a line in the
+// log.
+const longListing = 5 * time.Second
+
 // Listing implements imapstore.Gate. The place of the list comes before that of
 // the session: nobody who has a session waits for the former without end.
 func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, complete bool), error) {
@@ -63,13 +67,16 @@ func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, c
 		leaves = append(leaves, l)
 	}
 	began := time.Now()
-	g.log.InfoContext(ctx, "list of all mailboxes begins", "store", g.store)
 	return func(mailboxes int, complete bool) {
 		took := time.Since(began)
 		if complete && mailboxes > 0 || !complete {
 			g.shares.load.Listed(g.store, took, mailboxes, complete)
 		}
-		g.log.InfoContext(ctx, "list of all mailboxes ended", "store", g.store, "duration", took, "mailboxes", mailboxes, "complete", complete)
+		level := slog.LevelDebug
+		if took > longListing || !complete {
+			level = slog.LevelInfo
+		}
+		g.log.Log(ctx, level, "list of all mailboxes ended", "store", g.store, "duration", took, "mailboxes", mailboxes, "complete", complete)
 		leave()
 	}, nil
 }

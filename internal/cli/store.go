@@ -271,6 +271,7 @@ func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
 		"round trip", span(r.RoundTrip),
 		"namespace", fmt.Sprintf("prefix %q, separator %q", r.Prefix, r.Separator),
 		"shared namespace", overview,
+		"load", strings.Join(r.Load, "; "),
 		"events", eventsLine(r.Events, r.EventsWhy),
 		"mailbox", holds,
 		"capabilities", strings.Join(r.Capabilities, " "),

@@ -37,6 +37,9 @@ type StoreReport struct {
 	// Overview is how the trusted server sees many mailboxes in one namespace
 	// ("users/"), so that one command reviews hundreds; "" where it does not.
 	Overview string `json:"overview"`
+	// Load says how Mailmirror limits the load on the store below its settings, and
+	// whether a list of all mailboxes is worth its cost.
+	Load []string `json:"load,omitempty"`
 	// Events is how the store is listened to, and EventsWhy why in this way.
 	Events    watch.Mode `json:"events"`
 	EventsWhy string     `json:"events_why,omitempty"`

@@ -41,3 +41,12 @@ func (c *Control) loadLines(ctx context.Context, l Link) ([]string, error) {
 	}
 	return lines, nil
 }
+
+// loadReport is what a check says of the load on a store.
+func (c *Control) loadReport(ctx context.Context, store string) ([]string, error) {
+	learned, err := c.repo.StoreLoad(ctx, store)
+	if err != nil {
+		return nil, err
+	}
+	return append(learned.Lines(c.options.Now()), learned.Cost()...), nil
+}

@@ -136,6 +136,9 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	if report.Undetermined, err = c.undetermined(ctx, name); err != nil {
 		return report, err
 	}
+	if report.Load, err = c.loadReport(ctx, name); err != nil {
+		return report, err
+	}
 	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease
 	if s.MinimumRelease != "" {
 		if err := checkMinimum(report, s.MinimumRelease); err != nil {

@@ -4,6 +4,7 @@ package pgstore_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -64,6 +65,60 @@ func TestKindsOfLoad(t *testing.T) {
 	}
 	if source, err := s.IsSource(t.Context(), "prod"); err != nil || !source {
 		t.Errorf("prod is a source: %t, %v", source, err)
+	}
+}
+
+// TestProcessesShareLoad: two processes with many that want something at a time
+// never hold more than the bounds together, of no kind.
+func TestProcessesShareLoad(t *testing.T) {
+	t.Parallel()
+	s := seeded(t)
+	store := storeNamed("prod")
+	store.MaxSessions = 3
+	must(t, s.UpdateStore(t.Context(), store))
+	most := map[throttle.Key]int{sessions: 3, listings: 1}
+	var mu sync.Mutex
+	open, seen := map[throttle.Key]int{}, map[throttle.Key]int{}
+	var all sync.WaitGroup
+	for p := range 2 {
+		load := throttle.NewLoad(s, fmt.Sprint("process ", p), throttle.Options{Retry: 10 * time.Millisecond, Renew: 20 * time.Millisecond},
+			slog.New(slog.DiscardHandler))
+		all.Go(func() {
+			defer load.Close()
+			var group sync.WaitGroup
+			for i := range 8 {
+				key := sessions
+				if i%4 == 0 {
+					key = listings
+				}
+				group.Go(func() {
+					for range 10 {
+						leave, err := load.Acquire(t.Context(), key)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						count := func(d int) {
+							mu.Lock()
+							defer mu.Unlock()
+							open[key] += d
+							seen[key] = max(seen[key], open[key])
+						}
+						count(1)
+						time.Sleep(2 * time.Millisecond)
+						count(-1)
+						leave()
+					}
+				})
+			}
+			group.Wait()
+		})
+	}
+	all.Wait()
+	for key, bound := range most {
+		if seen[key] > bound || seen[key] == 0 {
+			t.Errorf("%d %s at a time, want some and no more than %d", seen[key], key.Kind, bound)
+		}
 	}
 }
 

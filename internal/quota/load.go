@@ -288,6 +288,20 @@ func (l Load) Lines(now time.Time) []string {
 	return lines
 }
 
+// Cost says what a list of all mailboxes cost, and when Mailmirror reads each
+// mailbox by itself instead; none if that was not measured.
+func (l Load) Cost() []string {
+	if l.ListedAt.IsZero() {
+		return nil
+	}
+	login := l.Login
+	if login == 0 {
+		login = assumedLogin
+	}
+	return []string{fmt.Sprintf("a list of all %d mailboxes took %s and a login %s: Mailmirror logs in to each mailbox if it asks for fewer than %d",
+		l.Listed, short(l.Listing), short(login), max(int(l.Listing/login), 1))}
+}
+
 func clock(t time.Time) string { return t.UTC().Format("15:04 MST") }
 
 // short is a duration for people.

@@ -32,6 +32,7 @@ type DovecotOptions struct {
 	TrustedName     string // may act for any mailbox; default "trusted"
 	TrustedPassword string // default "secret"
 	TrustedPlain    bool   // the trusted user is an ordinary one, without that right
+	TrustedMaster   bool   // the trusted user is a master user alone, who cannot log in by itself
 
 	Storage   string // sdbox (default), mdbox or maildir
 	Separator string // default "/"

@@ -84,10 +84,12 @@ passdb {
   result_success = continue
 }
 {{end}}
+{{if not .O.TrustedMaster}}
 passdb {
   driver = passwd-file
   args = {{.Dir}}/trusted
 }
+{{end}}
 {{if .Limited}}
 passdb {
   driver = passwd-file

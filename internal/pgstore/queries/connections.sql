@@ -40,10 +40,11 @@ SELECT pg_notify('mailmirror_roster', '');
 -- name: IsSource :one
 SELECT EXISTS (SELECT FROM links WHERE source = @store) AS source;
 
+-- Logins that nobody needed within the last ten seconds may come at once.
 -- name: ReserveLogins :one
 INSERT INTO login_pace AS p (store, free_at)
-VALUES (@store, clock_timestamp() + sqlc.arg(span)::interval)
-ON CONFLICT (store) DO UPDATE SET free_at = greatest(p.free_at, clock_timestamp()) + sqlc.arg(span)::interval
+VALUES (@store, clock_timestamp() - interval '10 seconds' + sqlc.arg(span)::interval)
+ON CONFLICT (store) DO UPDATE SET free_at = greatest(p.free_at, clock_timestamp() - interval '10 seconds') + sqlc.arg(span)::interval
 RETURNING (free_at - sqlc.arg(span)::interval - clock_timestamp())::interval AS wait;
 
 -- name: ReserveBandwidth :one

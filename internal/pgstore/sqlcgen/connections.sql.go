@@ -228,8 +228,8 @@ func (q *Queries) ReserveBandwidth(ctx context.Context, arg ReserveBandwidthPara
 
 const ReserveLogins = `-- name: ReserveLogins :one
 INSERT INTO login_pace AS p (store, free_at)
-VALUES ($1, clock_timestamp() + $2::interval)
-ON CONFLICT (store) DO UPDATE SET free_at = greatest(p.free_at, clock_timestamp()) + $2::interval
+VALUES ($1, clock_timestamp() - interval '10 seconds' + $2::interval)
+ON CONFLICT (store) DO UPDATE SET free_at = greatest(p.free_at, clock_timestamp() - interval '10 seconds') + $2::interval
 RETURNING (free_at - $2::interval - clock_timestamp())::interval AS wait
 `
 
@@ -238,6 +238,7 @@ type ReserveLoginsParams struct {
 	Span  time.Duration
 }
 
+// Logins that nobody needed within the last ten seconds may come at once.
 func (q *Queries) ReserveLogins(ctx context.Context, arg ReserveLoginsParams) (time.Duration, error) {
 	row := q.db.QueryRow(ctx, ReserveLogins, arg.Store, arg.Span)
 	var wait time.Duration
