@@ -194,6 +194,7 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	case roster.Load.Capacity > 0:
 		plan.Why = fewConnections(roster)
 	}
+	plan.Version += " " + string(plan.Mode)
 	named, byName := source.(namer)
 	for _, n := range roster.Numbers {
 		// One of which the store's directory tells no log-in is listened to when it

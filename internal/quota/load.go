@@ -171,14 +171,14 @@ func (l Load) OnTime(now time.Time) Load {
 // slow is up to how long a login never counts as slow, slower how many times the
 // best login it has to take, and far too slow how long always counts.
 const (
-	slow       = time.Second
+	slow       = 2 * time.Second
 	slower     = 4
 	farTooSlow = 20 * time.Second
 )
 
 // OnLogins notes how long some logins took on average, and how many had no
 // answer. If they are slow, half as many sessions are allowed; if they are not,
-// one more.
+// a quarter more, at least one.
 func (l Load) OnLogins(logins int, mean time.Duration, timeouts, most int, now time.Time) Load {
 	if logins+timeouts == 0 {
 		return l
@@ -204,7 +204,7 @@ func (l Load) OnLogins(logins int, mean time.Duration, timeouts, most int, now t
 		}
 		l.Pace, l.PaceAt = max(from/2, 1), now
 	case l.Pace > 0:
-		l.Pace, l.PaceAt = l.Pace+1, now
+		l.Pace, l.PaceAt = l.Pace+max(l.Pace/4, 1), now
 		if l.Pace >= most {
 			l.Pace = 0
 		}

@@ -38,7 +38,12 @@ type seen struct {
 	// open then, least how few have been open since.
 	refusedAt      time.Time
 	refused, least int
+	refusals       int // in a row, without a login that succeeded
 }
+
+// convincing is how many refusals in a row say something of what the server
+// takes: one may be a broken connection.
+const convincing = 3
 
 func (c *Load) see(store string, note func(*seen)) {
 	c.mu.Lock()
@@ -58,6 +63,7 @@ func (c *Load) LoggedIn(store string, took time.Duration) (closed func()) {
 		s.now.Logins++
 		s.took += took
 		s.open++
+		s.refusals = 0
 	})
 	return func() {
 		c.see(store, func(s *seen) {
@@ -74,7 +80,8 @@ func (c *Load) TurnedAway(store string, silent bool) {
 		if silent {
 			s.now.Timeouts++
 		}
-		if s.open > 0 && s.refusedAt.IsZero() {
+		s.refusals++
+		if s.open > 0 && s.refusals >= convincing && s.refusedAt.IsZero() {
 			s.refusedAt, s.refused, s.least = time.Now(), s.open, s.open
 		}
 	})
