@@ -40,9 +40,9 @@ type LinkStores struct {
 	// Admit, where not nil, waits until one connection to each store may be
 	// opened, and returns what says that they are closed.
 	Admit func(context.Context) (leave func(), err error)
-	// AdmitSource is the same for one connection to the source alone, AdmitListener
-	// for one to the source that stays open and listens.
-	AdmitSource, AdmitListener func(context.Context) (leave func(), err error)
+	// AdmitListener is the same for one connection to the source that stays open and
+	// listens.
+	AdmitListener func(context.Context) (leave func(), err error)
 	// Claim, where not nil, checks that a mailbox may be written to: see copier.Job.
 	Claim func(ctx context.Context, key mailbox.Key, source, target string) error
 	// Pace, where not nil, waits until so many bytes more may be copied.

@@ -179,7 +179,7 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	shards := max(roster.Shards, 1)
 	plan := watch.Plan{
 		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery,
-		Source:    watch.Admitted(source, stores.AdmitListener, stores.AdmitSource),
+		Source:    watch.Admitted(source, stores.AdmitListener),
 		IdleLimit: idleLimit(roster, shards),
 		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
 		Version: fmt.Sprint(roster.Source.Name, " ", roster.Source.UpdatedAt.UnixNano()),

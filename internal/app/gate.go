@@ -81,6 +81,11 @@ func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, c
 	}, nil
 }
 
+// Session implements imapstore.Gate.
+func (g *gate) Session(ctx context.Context) (func(), error) {
+	return g.shares.load.Acquire(ctx, throttle.Key{Store: g.store, Kind: quota.Sessions})
+}
+
 // Go implements imapstore.Gate.
 func (g *gate) Go(_ context.Context, f func(context.Context)) {
 	g.shares.group.Go(func() { f(g.shares.process) })

@@ -82,8 +82,8 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 		return activities.LinkStores{}, err
 	}
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
-		Claim: s.repo.ClaimAccounts,
-		Admit: s.shares.admit(quota.Sessions, source, target), AdmitSource: s.shares.admit(quota.Sessions, source),
+		Claim:         s.repo.ClaimAccounts,
+		Admit:         s.shares.admit(quota.Sessions, source, target),
 		AdmitListener: s.shares.admit(quota.Listeners, source), Pace: pace}, nil
 }
 

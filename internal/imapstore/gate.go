@@ -23,6 +23,9 @@ type Gate interface {
 	// list is complete, or broken off. An error that is errors.ErrUnsupported
 	// says why there is to be no list.
 	Listing(ctx context.Context, session bool) (done func(mailboxes int, complete bool), err error)
+	// Session waits until a session may be opened to read one mailbox in turn;
+	// leave is to be called when it is closed.
+	Session(ctx context.Context) (leave func(), err error)
 	// Go runs f, which may go on after ctx, the caller's, until the process ends.
 	Go(ctx context.Context, f func(context.Context))
 	// LoggedIn notes a login and how long it took; closed is to be called when
@@ -39,6 +42,7 @@ type openGate struct{}
 
 func (openGate) Login(context.Context) error             { return nil }
 func (openGate) WorthListing(context.Context, int) error { return nil }
+func (openGate) Session(context.Context) (func(), error) { return func() {}, nil }
 func (openGate) Listing(context.Context, bool) (func(int, bool), error) {
 	return func(int, bool) {}, nil
 }

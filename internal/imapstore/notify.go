@@ -327,7 +327,12 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 		for _, n := range part {
 			folders, ok := seen[n]
 			if !ok {
+				leave, err := s.gate.Session(ctx)
+				if err != nil {
+					return err
+				}
 				folders, err = within(ctx, pollOne, func(ctx context.Context) ([]mailbox.Folder, error) { return s.read(ctx, n) })
+				leave()
 				if err != nil {
 					if !fault.Is(err, fault.Permanent) {
 						return err

@@ -315,6 +315,17 @@ func short(d time.Duration) string {
 // pollShare is what part of the time reading in turn may take at most.
 const pollShare = 20
 
+// PollPause is how long to pause in a reading in turn after one more mailbox. If
+// all are read within a twentieth of the configured interval, that is not at all;
+// else the reading is spread over the time that it may take. busy is how long
+// reading done of all mailboxes took without pauses, last how long the last took.
+func PollPause(configured, busy, last time.Duration, done, all int) time.Duration {
+	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/pollShare {
+		return 0
+	}
+	return last * (pollShare - 1)
+}
+
 // PollEvery is how long to wait between two readings of mailboxes in turn: as
 // configured, and long enough that reading takes no more than a twentieth of the
 // time. took is how long the last reading took.

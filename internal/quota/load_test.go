@@ -153,3 +153,16 @@ func TestPollEvery(t *testing.T) {
 		}
 	}
 }
+
+func TestPollPause(t *testing.T) {
+	const one = 6 * time.Millisecond
+	if p := quota.PollPause(time.Minute, 100*one, one, 100, 400); p != 0 {
+		t.Errorf("400 mailboxes are read in 2.4 s, and it pauses for %s", p)
+	}
+	if p := quota.PollPause(time.Minute, 100*one, one, 100, 4000); p != 19*one {
+		t.Errorf("4000 mailboxes take 24 s, and it pauses for %s", p)
+	}
+	if p := quota.PollPause(time.Minute, 0, 0, 0, 4000); p != 0 {
+		t.Errorf("before the first it pauses for %s", p)
+	}
+}

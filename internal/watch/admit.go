@@ -12,24 +12,18 @@ import (
 // closed.
 type Admit func(context.Context) (leave func(), err error)
 
-// Admitted returns a source that opens a connection only if it may: listen admits
-// those that stay open, read those that read mailboxes in turn. nil lets
-// everything through.
-func Admitted(s Source, listen, read Admit) Source {
-	return admitted{s, listen.orOpen(), read.orOpen()}
-}
-
-func (a Admit) orOpen() Admit {
-	if a == nil {
-		return func(context.Context) (func(), error) { return func() {}, nil }
+// Admitted returns a source that opens a connection to listen only if admit lets
+// it; nil lets everything through. Reading in turn is admitted by the source.
+func Admitted(s Source, admit Admit) Source {
+	if admit == nil {
+		return s
 	}
-	return a
+	return admitted{s, admit}
 }
 
 type admitted struct {
 	source Source
 	admit  Admit
-	read   Admit
 }
 
 // Offer implements Source.
@@ -52,13 +46,8 @@ func (a admitted) Idle(ctx context.Context, number mailbox.Number, review time.D
 	return a.open(ctx, func() (Conn, error) { return a.source.Idle(ctx, number, review) })
 }
 
-// Poll implements Source. It has one connection open at a time.
+// Poll implements Source.
 func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error)) error {
-	leave, err := a.read(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	return a.source.Poll(ctx, numbers, report, failed)
 }
 

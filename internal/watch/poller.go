@@ -25,9 +25,13 @@ type poller struct {
 	heard   []mailbox.Number
 	fresh   map[mailbox.Number]bool // not read since they are here
 	last    time.Time               // when something was read
+	pausing time.Time               // until when the reading pauses
 	reviews time.Time               // when heard were last read
 	// took is how long the last reading of rest took, reviewTook that of heard.
 	took, reviewTook time.Duration
+
+	// slept is how long the last reading paused; of the poller's own goroutine.
+	slept time.Duration
 }
 
 func (w *Watcher) startPoll(parent context.Context) *poller {
@@ -38,7 +42,7 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 		defer cancel()
 		for {
 			w.pollOnce(ctx, door, p)
-			every := p.interval()
+			every := max(p.interval()-p.slept, 0)
 			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every))
 			timer := time.NewTimer(every)
 			select {
@@ -107,7 +111,7 @@ func (p *poller) reached(since time.Time) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.last.After(since.Add(-2 * p.every()))
+	return p.last.After(since.Add(-2*p.every())) || p.pausing.After(since)
 }
 
 // pollOnce reads what is due, once.
@@ -131,11 +135,27 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 		listenedTo[n] = true
 	}
 	var took time.Duration
+	p.slept = 0
 	for len(rest)+len(heard) > 0 && ctx.Err() == nil {
 		all := append(append([]mailbox.Number(nil), rest...), heard...)
 		_, err := door.through(ctx, func() error {
-			began := time.Now()
-			defer func() { took = time.Since(began) }()
+			began, done, slept, busy := time.Now(), 0, time.Duration(0), time.Duration(0)
+			defer func() {
+				took = time.Since(began) - slept
+				p.slept += slept
+			}()
+			spread := func() {
+				done++
+				before := busy
+				busy = time.Since(began) - slept
+				if pause := quota.PollPause(max(plan.PollEvery, time.Second), busy, busy-before, done, len(all)); pause > 0 {
+					p.mu.Lock()
+					p.pausing = time.Now().Add(pause)
+					p.mu.Unlock()
+					_ = sleep(ctx, pause)
+					slept += pause
+				}
+			}
 			return plan.Source.Poll(ctx, all, func(r Report) {
 				p.mu.Lock()
 				r.Resumed = p.fresh[r.Number]
@@ -143,6 +163,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 				p.last = time.Now()
 				p.mu.Unlock()
 				w.heardOf(r, listenedTo[r.Number])
+				spread()
 			}, func(_ mailbox.Number, err error) { w.trouble("read a mailbox", err) })
 		})
 		if err == nil {
