@@ -3,6 +3,7 @@ package copiersim
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"mailmirror/internal/copier"
@@ -124,10 +125,12 @@ func (w *world) outage() {
 }
 
 // lostOften reports whether the target lost a message so often that it is not
-// copied again for now.
+// copied again after the next time.
 func (w *world) lostOften() bool {
 	for _, s := range w.ledger.folders {
-		if slices.ContainsFunc(s.Differences, func(d copier.Difference) bool { return d.Kind == copier.Lost }) {
+		if slices.ContainsFunc(s.Differences, func(d copier.Difference) bool {
+			return d.Kind == copier.Undone && d.SourceUID > 0 && !strings.HasPrefix(d.Detail, "1 ")
+		}) {
 			return true
 		}
 	}
