@@ -51,8 +51,7 @@ const (
 
 const (
 	// losses is how many times in a row a connection has to be lost at one item
-	// until the item is the reason; one time less is enough if the server
-	// accepted other items meanwhile.
+	// until the item is the reason. Networks lose connections twice by chance.
 	losses = 3
 	// rowOfServer is how many different items in a row have to fail alike, with a
 	// failure that may concern the whole server, until the items are in doubt as
@@ -61,8 +60,10 @@ const (
 	// rowOfItem is the same for failures that by their code concern the item.
 	rowOfItem = 50
 	// SampleSize is how many other items the run tries, at the most, to find out
-	// whether the server accepts anything.
-	SampleSize = 50
+	// whether the server accepts anything. SampleOfLost is the same if the
+	// connection is lost at each: every one then costs several new connections.
+	SampleSize   = 50
+	SampleOfLost = 5
 )
 
 // Evidence is what a run knows about a failure. The zero value of a field means
@@ -115,24 +116,28 @@ type Verdict struct {
 // Decide returns what a failure belongs to.
 func Decide(e Evidence) Verdict {
 	item := Verdict{e.Item, Record}
+	sample := SampleSize
+	if e.Lost {
+		sample = SampleOfLost
+	}
 	switch {
 	case e.Together > 1:
 		return Verdict{Next: Halve}
 	case e.Lost && !e.Reached && e.Times > 1:
 		// Not even the login worked since: no item can be the reason.
 		return Verdict{Store, Stop}
-	case e.Lost && !provenLoss(e):
+	case e.Lost && e.Times < losses:
 		return Verdict{Next: Again}
 	case e.After > 0, e.Known:
 		return item
 	case max(e.Row, 1) < Doubt(e.Lost, e.Kind) && e.Rest > 0:
-		if e.Lost {
+		if e.Lost && e.Before > 0 {
 			return item
 		}
 		return Verdict{Next: GoOn}
-	case e.Sampled < SampleSize && e.Rest > 0:
+	case e.Sampled < sample && e.Rest > 0:
 		return Verdict{Next: Sample}
-	case e.Sampled >= SampleSize:
+	case e.Sampled >= sample:
 		return Verdict{container(e), Stop}
 	case ofItem(e):
 		return item
@@ -153,17 +158,13 @@ func Doubt(lost bool, kind fault.Kind) int {
 // rights, busy.
 func OfServer(kind fault.Kind) bool { return kind == fault.Config || kind == fault.Transient }
 
-func provenLoss(e Evidence) bool {
-	return e.Times >= losses || (e.Times == losses-1 && e.After > 0)
-}
-
 // ofItem decides when nothing is left that could tell more.
 func ofItem(e Evidence) bool {
 	row := max(e.Row, 1)
 	switch {
 	case e.Lost:
-		// The connection works, and one item or a few always end it.
-		return row < rowOfServer || e.Before > 0
+		// The connection works, and this item alone always ends it.
+		return e.Before > 0 || (row == 1 && (e.Elsewhere.Tried == 0 || e.Elsewhere.Accepted > 0))
 	case e.Kind == fault.Transient && e.Item != Entry:
 		// The code says that it may pass, for instance once there is room again.
 		// If it did not, although the server accepted others, it is the item.

@@ -29,6 +29,11 @@ type paced struct {
 	r    io.Reader
 }
 
+// paceError is an error of waiting, and no fault of the message or its store.
+type paceError struct{ error }
+
+func (e *paceError) Unwrap() error { return e.error }
+
 // pacedPiece bounds what is read at a time, bytes.
 const pacedPiece = 32 << 10
 
@@ -37,7 +42,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b[:min(len(b), pacedPiece)])
 	if n > 0 {
 		if waitErr := p.wait(p.ctx, n); waitErr != nil {
-			return 0, fault.Wrap(waitErr, "wait for bandwidth")
+			return 0, &paceError{fault.Wrap(waitErr, "wait for bandwidth")}
 		}
 	}
 	return n, err

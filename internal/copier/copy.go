@@ -15,10 +15,6 @@ import (
 // everything is noticed before a whole folder was read for nothing.
 const appendChunk = 500
 
-// refusalsInRow is after how many refused messages with none taken a folder is
-// left: it is not the messages then.
-const refusalsInRow = 50
-
 // sent is what the target was given and has not handed back yet.
 type sent struct {
 	odd bool // servers are known to alter such bytes
@@ -42,7 +38,12 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 		}
 	}
 	if len(plan.Expunge) > 0 {
-		if err := f.run.remove(ctx, f.state, plan.Expunge); err != nil {
+		err := f.run.remove(ctx, f.state, plan.Expunge)
+		if withheld, _ := apart(err); withheld != nil {
+			f.stuck = f.stuck.Union(withheld.UIDs)
+			plan.Expunge = plan.Expunge.Minus(withheld.UIDs)
+		}
+		if err := f.targetWithheld(err); err != nil {
 			return err
 		}
 		work.Expunged += plan.Expunge.Len()
@@ -55,6 +56,9 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 // are left to the next look, which plans them without.
 func (f *folderRun) setFlags(ctx context.Context, c mirror.FlagChange) error {
 	err := f.run.write("store flags", func() error { return f.run.target.SetFlags(ctx, c.Target, c.Flags) })
+	if withheld, _ := apart(err); withheld != nil {
+		c.Target, err = c.Target.Minus(withheld.UIDs), f.targetWithheld(err)
+	}
 	if err == nil {
 		f.run.work(f.name).FlagsChanged += c.Target.Len()
 	}
@@ -89,21 +93,33 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) (err error) {
 	defer func() { err = cmp.Or(saved(), err) }()
 	f.unconfirmedFrom = f.target.Counters.UIDNext
 
+	f.trial = trial{open: uids.Len(), handed: map[mailbox.UID]bool{}}
 	var delivered mailbox.UIDSet
 	for chunk := range f.inOrder(uids) {
-		for len(chunk) > 0 {
-			if f.transient != nil {
-				return nil
-			}
+		for chunk = f.unhanded(chunk); len(chunk) > 0; chunk = f.unhanded(chunk) {
 			got, err := f.copyChunk(ctx, chunk, saved)
 			if err != nil {
-				f.suspectOldest(err)
 				return err
 			}
 			delivered = delivered.Union(got)
-			// What was refused together with others goes again by itself.
-			chunk, f.refusedWithOthers = f.refusedWithOthers, nil
+			// What was rejected together with others goes again by itself, and what
+			// the source does not have any more does not.
+			chunk = chunk.Intersect(got)
+			if f.trial.doubt {
+				got, err := f.sample(ctx, uids, saved)
+				if err != nil {
+					return err
+				}
+				delivered = delivered.Union(got)
+			}
+			if f.transient != nil {
+				return nil
+			}
 		}
+	}
+	f.judge(0)
+	if f.transient != nil {
+		return nil
 	}
 	if vanished := uids.Minus(delivered); len(vanished) > 0 {
 		f.source.UIDs = f.source.UIDs.Minus(vanished)
@@ -115,27 +131,40 @@ func (f *folderRun) copy(ctx context.Context, uids mailbox.UIDSet) (err error) {
 // copyChunk reads messages from the source, appends them and takes in all the
 // answers. It returns the messages that the source had.
 func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet, intent func() error) (delivered mailbox.UIDSet, err error) {
+	var broken mailbox.UID // at which the source's connection was lost
+	var appendErr error
 	err = f.run.write("copy messages", func() error {
 		each := func(uid mailbox.UID, size int64, body io.Reader) error {
 			if err := intent(); err != nil {
 				return err
 			}
 			delivered.Add(uid)
-			return f.append(ctx, uid, size, body)
+			seen := &inspector{r: body}
+			appendErr = f.append(ctx, uid, size, seen)
+			if _, waited := errors.AsType[*paceError](seen.err); appendErr != nil && seen.err != nil && !waited {
+				broken = uid
+			}
+			return appendErr
 		}
-		err := f.run.source.Bodies(ctx, chunk, each)
+		err := f.run.source.Stream(ctx, chunk, each)
 		if withheld, ok := errors.AsType[*WithheldError](err); ok {
 			// Once more, by itself: it may only have lost its way among
 			// the others.
-			err = f.run.source.Bodies(ctx, withheld.UIDs, each)
+			err = f.run.source.Stream(ctx, withheld.UIDs, each)
+		}
+		if next := chunk.Minus(delivered); fault.Lost(err) && appendErr == nil && len(next) > 0 {
+			broken = next[0].First
 		}
 		// Whatever became of the source, the target's answers are worth
 		// having: without them the outcome of the appends is unknown.
-		if flushErr := f.run.target.Flush(ctx); flushErr != nil {
+		if flushErr := f.run.target.Flush(ctx); flushErr != nil && broken == 0 {
 			return flushErr
 		}
 		if withheld, ok := errors.AsType[*WithheldError](err); ok {
 			delivered = delivered.Union(withheld.UIDs)
+			for uid := range withheld.UIDs.All() {
+				f.trial.handed[uid] = true // there is nothing to hand over
+			}
 			f.leaveOut(withheld)
 			return nil
 		}
@@ -144,20 +173,20 @@ func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet, intent 
 	if intent() != nil {
 		f.run.unknown = false // not one was appended
 	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case broken != 0:
+		f.sourceLost(broken)
+		err = &fault.Error{Kind: fault.Transient, Op: "read a message from the source", Err: err, Lost: true}
+	case fault.Is(err, fault.Transient):
+		f.targetLost()
+	}
 	return delivered, err
 }
 
-// leaveOut notes messages that the source has and will not hand over.
-func (f *folderRun) leaveOut(e *WithheldError) {
-	for uid := range e.UIDs.All() {
-		f.differences[Difference{Kind: Unreadable, SourceUID: uid, Detail: e.Error()}] = true
-	}
-	f.skip = f.skip.Union(e.UIDs)
-}
-
 // append streams one message and takes in the answers that came meanwhile.
-func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, body io.Reader) error {
-	if f.transient != nil {
+func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, seen *inspector) error {
+	if f.transient != nil || (f.trial.doubt && !f.trial.sampling) {
 		return nil //nolint:nilerr // whoever ends the copying reports it
 	}
 	m := f.source.Messages[uid]
@@ -166,12 +195,12 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 		flags = flags.System()
 	}
 	if f.job.Pace != nil {
-		body = &paced{ctx: ctx, wait: f.job.Pace, r: body}
+		seen.r = &paced{ctx: ctx, wait: f.job.Pace, r: seen.r}
 	}
-	seen := &inspector{r: body}
+	f.trial.handed[uid] = true
 	f.sending = append(f.sending, uid)
 	err := f.run.target.Append(ctx, Incoming{Folder: f.name, Flags: flags, InternalDate: m.InternalDate, Size: size, Body: seen,
-		Alone: f.oneByOne || f.alone.Contains(uid)},
+		Alone: f.trial.sampling || f.alone.Contains(uid)},
 		func(a AppendResult) { f.answered(uid, size, seen, a) })
 	if err != nil {
 		return err
@@ -186,10 +215,13 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, bod
 // answered takes in the target's answer to one append.
 func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a AppendResult) {
 	f.sending = f.sending[1:]
-	f.clearSuspicion(uid)
+	f.clearSuspicion(Suspect, uid)
+	f.clearSuspicion(SuspectSource, uid)
 	switch {
 	case a.Err == nil:
-		f.refusals = 0
+		f.trial.open--
+		f.breaks.accepted++
+		f.acquit()
 		f.accepted[uid]++
 		f.fresh[uid] = sent{odd: seen.odd()}
 		if seen.odd() {
@@ -206,24 +238,14 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 		f.run.progress()
 	case a.WithOthers:
 		f.alone.Add(uid)
-		f.refusedWithOthers.Add(uid)
+		delete(f.trial.handed, uid)
 	case fault.Is(a.Err, fault.Permanent) && f.withoutKeywords(uid, a.Err):
 		// The next look finds it missing and tries it without.
-	case fault.Is(a.Err, fault.Permanent):
-		// It was not for its keywords, then.
-		for d := range f.differences {
-			if d.SourceUID == uid && d.Kind == KeywordsRefused {
-				delete(f.differences, d)
-			}
-		}
-		f.differences[Difference{Kind: Refused, SourceUID: uid, Detail: a.Err.Error()}] = true
-		f.skip = f.skip.Union(mailbox.UIDSet{{First: uid, Last: uid}})
-		if f.refusals++; f.refusals == refusalsInRow && f.transient == nil {
-			f.transient = fault.New(fault.Permanent, "the target refuses every message", a.Err,
-				"check that the trusted server may write to this folder of the target")
-		}
-	case f.transient == nil:
-		f.transient = a.Err
+		f.trial.open--
+	default:
+		f.trial.open--
+		f.trial.row = append(f.trial.row, rejection{uid, a.Err})
+		f.judge(f.trial.open)
 	}
 }
 
@@ -255,11 +277,11 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 		return nil
 	}
 	given, err := bodyDigests(ctx, f.run.source, mailbox.NewUIDSet(odd...))
-	if err != nil {
+	if err = f.sourceWithheld(err); err != nil {
 		return fault.Wrap(err, "read back source")
 	}
 	kept, err := bodyDigests(ctx, f.run.target, mailbox.NewUIDSet(oddTarget...))
-	if err != nil {
+	if err = f.targetWithheld(err); err != nil {
 		return fault.Wrap(err, "read back target")
 	}
 	for i, uid := range odd {

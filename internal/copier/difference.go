@@ -50,3 +50,17 @@ func sortDifferences(list []Difference) {
 		return cmp.Or(cmp.Compare(a.SourceUID, b.SourceUID), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Detail, b.Detail))
 	})
 }
+
+// lasting lists the differences of messages that the source still has.
+func (f *folderRun) lasting() []Difference {
+	var out []Difference
+	for d := range f.differences {
+		_, paired := f.pairs.Target(d.SourceUID)
+		if there := d.SourceUID == 0 || f.source.UIDs.Contains(d.SourceUID); there && !(paired && (d.Kind == Suspect || d.Kind == SuspectSource)) {
+			out = append(out, d)
+		}
+	}
+	out = append(out, f.lossesLeft()...)
+	sortDifferences(out)
+	return out
+}

@@ -27,6 +27,9 @@ type Options struct {
 	// InTurn does one after the other what is done on both stores at once by
 	// default, so that a simulation can be repeated.
 	InTurn bool
+	// Reconnects is how often one sync opens its session on a store again after
+	// the connection was lost. Default 100; a damaged message costs about three.
+	Reconnects int
 	// Looks is how often a folder is planned anew before a mailbox that keeps
 	// changing is left to the next sync. Default 4.
 	Looks int
@@ -41,6 +44,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ConfirmEvery == 0 {
 		o.ConfirmEvery = 500
+	}
+	if o.Reconnects == 0 {
+		o.Reconnects = defaultReconnects
 	}
 	if o.Looks == 0 {
 		o.Looks = 4
@@ -183,8 +189,10 @@ func (e *Engine) Sync(ctx context.Context, job Job) (Report, error) {
 type run struct {
 	*Engine
 	job    Job
-	source Reader
-	target Session
+	source readAgain
+	target *steady
+	// lost are the messages at which a connection was lost, by folder.
+	breaks map[mailbox.FolderName]*breaks
 
 	sourceList, targetList []mailbox.Folder
 
@@ -210,51 +218,39 @@ type run struct {
 	// undoable is true where the target may undo what was done to its folders.
 	subscriptions map[mailbox.FolderName]bool
 	undoable      bool
+	// room is true once something was removed from the target.
+	room bool
+	// freshUnread is true once a message of the source was found unreadable that no
+	// earlier sync recorded.
+	freshUnread bool
+	// writing is how long the target may be written to.
+	writing writePermit
 	// suspended is why the lease was not renewed, where that is since the
 	// mirror is being suspended. The renewing goroutine sets it before it ends.
 	suspended *SuspendedError
 }
 
 func newRun(e *Engine, job Job) *run {
-	return &run{Engine: e, job: job, left: map[mailbox.FolderName]mirror.Decision{}, made: map[mailbox.FolderName]bool{},
+	r := &run{Engine: e, job: job, left: map[mailbox.FolderName]mirror.Decision{}, made: map[mailbox.FolderName]bool{},
+		breaks:        map[mailbox.FolderName]*breaks{},
 		subscriptions: map[mailbox.FolderName]bool{},
 		report: Report{
 			Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
 		}}
+	r.source = newSteady(e, job.Source, job.Key.Number, nil)
+	r.target = newSteady(e, job.Target, job.Key.Number, r.writing.begin)
+	return r
 }
 
 // open logs in to both sides where that is not done yet.
 func (r *run) open(ctx context.Context) error {
-	if r.source != nil && r.target != nil {
-		return nil
-	}
-	return r.both(
-		func() error {
-			s, err := r.job.Source.Open(ctx, r.job.Key.Number)
-			if err == nil {
-				r.source = s
-			}
-			return err
-		},
-		func() error {
-			t, err := r.job.Target.Open(ctx, r.job.Key.Number)
-			if err == nil {
-				r.target = t
-			}
-			return err
-		})
+	return r.both(func() error { return r.source.open(ctx) }, func() error { return r.target.open(ctx) })
 }
 
 // close ends the sessions; the target's first, since it is the one that writes.
 func (r *run) close() {
-	if r.target != nil {
-		_ = r.target.Close()
-		r.target = nil
-	}
-	if r.source != nil {
-		_ = r.source.Close()
-		r.source = nil
-	}
+	_ = r.target.Close()
+	_ = r.source.Close()
 	if r.leave != nil {
 		r.leave()
 		r.leave = nil
@@ -288,7 +284,11 @@ func (r *run) sync(ctx context.Context) (Report, error) {
 	for i := range states {
 		r.states[states[i].Name] = &states[i]
 	}
+	// The lease is renewed from its first moment: what comes before the first
+	// write may take longer than the lease lasts.
+	stop := r.keepLease(ctx)
 	err = r.underLease(ctx)
+	stop()
 	if err != nil {
 		// The sockets go first: what is released must not write any more.
 		r.close()
@@ -306,9 +306,6 @@ func (r *run) underLease(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	r.target.SetWriteDeadline(r.lease.Deadline)
-	stop := r.keepLease(ctx)
-	defer stop()
 	if err := r.claim(ctx); err != nil {
 		return err
 	}
@@ -365,38 +362,6 @@ func accountOf(ctx context.Context, r Reader) (string, error) {
 		return i.Account(ctx)
 	}
 	return "", nil
-}
-
-// keepLease renews the lease at a third of its time until stop is called. A
-// lease that is lost closes the target's connection before anything else.
-func (r *run) keepLease(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	target := r.target
-	go func() {
-		defer close(done)
-		for {
-			if r.clock.Sleep(ctx, r.opts.LeaseTTL/3) != nil {
-				return
-			}
-			lease, err := r.ledger.Renew(ctx, r.lease, r.opts.LeaseTTL)
-			switch {
-			case err == nil:
-				target.SetWriteDeadline(lease.Deadline)
-			case fault.Is(err, fault.Conflict):
-				target.SetWriteDeadline(r.clock.Now())
-				r.suspended, _ = errors.AsType[*SuspendedError](err)
-				return
-			default:
-				// The deadline stands: unless a later renewal succeeds, the
-				// connection closes itself.
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
 }
 
 // release gives the lease back, even when ctx is cancelled: the next sync
@@ -478,7 +443,7 @@ func treeInput(job Job, now time.Time, source, target []mailbox.Folder, known []
 			k.Refused = k.Refused || d.Kind == FolderRefused
 			k.Kept = k.Kept || (d.Kind == FolderKept && !job.asked() && !(in.Force && s.undone(0).due(now)))
 			k.Unsubscribable = k.Unsubscribable || d.Kind == SubscriptionKept
-			if job.Retry && (d.Kind == Refused || d.Kind == Unreadable) {
+			if job.Retry && (d.Kind == Refused || d.Kind == Postponed || d.Kind == Unreadable || d.Kind == TargetUnreadable) {
 				k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}
 			}
 		}

@@ -22,19 +22,26 @@ type folderRun struct {
 	// differences by kind and source UID.
 	differences map[Difference]bool
 	skip        mailbox.UIDSet
+	// unread are messages of the source that cannot be read, damaged those of the
+	// target. formerly are the target's messages whose partners the ledger knows.
+	unread, damaged, formerly mailbox.UIDSet
+	// recheckSource and recheckTarget could not be read earlier, and are tried again.
+	recheckSource, recheckTarget mailbox.UIDSet
+	// stuck are messages of the target that it does not let go, damage is the last
+	// reason why one was found damaged.
+	stuck  mailbox.UIDSet
+	damage string
 	// notThere are the messages that the ledger knows to be missing on the
 	// target: skip, and those that are tried again now.
 	notThere []mailbox.UID
-	// refusals counts the refused messages since one was taken.
-	refusals int
+	// trial is what is known of the messages that the target rejected.
+	trial trial
 	// sending are the appended messages without an answer, the oldest first.
 	sending []mailbox.UID
-	// oneByOne is true where an earlier sync ended in the middle of an append:
-	// if a message was the reason, this one shall find out which.
-	oneByOne bool
-	// alone are messages that the target refused together with others, and
-	// refusedWithOthers those of them that are to be appended again.
-	alone, refusedWithOthers mailbox.UIDSet
+	// breaks are what this run knows of connections that were lost in the folder.
+	breaks *breaks
+	// alone are messages that are not to be stored together with others.
+	alone mailbox.UIDSet
 	// losses counts how often the target lost messages; losesOften is true in a
 	// folder in which it lost one too often.
 	losses     map[mailbox.UID]undone
@@ -124,15 +131,16 @@ func (f *folderRun) settle(ctx context.Context) error {
 			}
 		}
 		f.lapse()
-		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target,
-			Pairs: f.pairs, Permanent: f.permanent, Skip: f.skip, NoKeywords: f.noKeywords})
+		keep := f.uncertain()
+		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target, Pairs: f.pairs, Permanent: f.permanent,
+			Skip: f.skip, Unread: f.unread, Damaged: f.damaged, Keep: keep, NoKeywords: f.noKeywords})
 		if err != nil {
 			return err
 		}
 		f.pairs = plan.Pairs
 		f.noteRefusedFlags(plan)
 		plan.SetFlags = f.withoutUnkept(plan.SetFlags)
-		f.left = false
+		f.left = len(keep.Minus(f.damaged)) > 0 // to be looked at again
 		switch {
 		case len(plan.Expunge) == 0:
 		case f.hold:
@@ -190,10 +198,12 @@ func (f *folderRun) startOver(ctx context.Context) error {
 	f.state.Recreated = true // a source that came back from a backup lacks what came since
 	f.state.Former = nil     // and nothing shows whose the messages of wrong pairs are
 	var err error
-	if f.source, err = view(ctx, f.run.source, f.source.Counters, nil); err != nil {
+	f.source, err = view(ctx, f.run.source, f.source.Counters, nil, f.unread)
+	if err = f.sourceWithheld(err); err != nil {
 		return fault.Wrap(err, "look at all of the source folder")
 	}
-	if f.target, err = view(ctx, f.run.target, f.target.Counters, nil); err != nil {
+	f.target, err = view(ctx, f.run.target, f.target.Counters, nil, f.damaged)
+	if err = f.targetWithheld(err); err != nil {
 		return fault.Wrap(err, "look at all of the target folder")
 	}
 	if err := f.pairAnew(ctx); err != nil {
@@ -243,17 +253,28 @@ func (f *folderRun) look(ctx context.Context) error {
 		sourceBase = newBase(f.state.SourceAt, f.knownSources())
 		targetBase = newBase(f.state.TargetAt, f.knownTargets())
 	}
+	var sourceWithheld, targetWithheld *WithheldError
 	err = f.both(
 		func() (err error) {
-			f.source, err = view(ctx, f.run.source, sourceNow, sourceBase)
+			f.source, err = view(ctx, f.run.source, sourceNow, sourceBase, f.unread)
+			sourceWithheld, err = apart(err)
 			return fault.Wrap(err, "look at source folder")
 		},
 		func() (err error) {
-			f.target, err = view(ctx, f.run.target, targetNow, targetBase)
+			f.target, err = view(ctx, f.run.target, targetNow, targetBase, f.damaged)
+			targetWithheld, err = apart(err)
 			return fault.Wrap(err, "look at target folder")
 		})
 	if err != nil {
 		return err
+	}
+	_ = f.sourceWithheld(sourceWithheld.OrNil())
+	_ = f.targetWithheld(targetWithheld.OrNil())
+	if err := f.fetchSource(ctx, f.recheckSource.Intersect(f.source.UIDs).Minus(knownUIDs(f.source)).Minus(f.unread)); err != nil {
+		return fault.Wrap(err, "look again at source messages that could not be read")
+	}
+	if err := f.fetchTarget(ctx, f.recheckTarget.Intersect(f.target.UIDs).Minus(knownUIDs(f.target)).Minus(f.damaged)); err != nil {
+		return fault.Wrap(err, "look again at target messages that could not be read")
 	}
 	if sourceBase != nil {
 		f.retryChangedKeywords()
@@ -276,7 +297,7 @@ func (f *folderRun) sampleYoungest(ctx context.Context) error {
 	uids := youngest(runs)
 	slices.SortFunc(runs, func(a, b mailbox.Run) int { return cmp.Compare(a.Target, b.Target) })
 	uids = append(uids, youngest(runs)...)
-	return f.fetchSource(ctx, mailbox.NewUIDSet(uids...).Minus(knownUIDs(f.source)))
+	return f.fetchSource(ctx, mailbox.NewUIDSet(uids...).Minus(knownUIDs(f.source)).Minus(f.unread))
 }
 
 // youngest returns the last source UIDs of the runs.
@@ -313,12 +334,13 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			f.run.pending.Folders = append(f.run.pending.Folders, s.asUpdate())
 		}
 	}
-	f.oneByOne = s.Intent != nil
+	f.remember(s.Intent)
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
+	f.formerly = f.knownTargets()
 	f.confirmed = f.pairs.Len()
 	f.differences = make(map[Difference]bool, len(s.Differences))
 	f.flagsSeen, f.flagsUnkept = map[unkept]int{}, map[mailbox.UID]string{}
-	var skip, noKeywords []mailbox.UID
+	var skip, noKeywords, unread, damaged []mailbox.UID
 	for _, d := range s.Differences {
 		switch {
 		case d.Kind == Undone || d.Kind == Lost: // see takeOverLosses
@@ -328,13 +350,29 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			f.flagsUnkept[d.SourceUID] = d.Detail
 			f.differences[d] = true
 		case d.SourceUID == 0 || (f.job.Force && d.Kind == KeywordsRefused):
-		case d.Kind == Refused || d.Kind == Unreadable:
+		case d.Kind == Refused || d.Kind == Unreadable || d.Kind == Postponed:
 			f.notThere = append(f.notThere, d.SourceUID)
-			if f.job.Force || f.job.Retry {
+			if f.job.Force || f.job.Retry || (d.Kind == Postponed && f.run.room) {
+				if d.Kind == Unreadable {
+					f.recheckSource.Add(d.SourceUID)
+				}
 				continue
 			}
 			skip = append(skip, d.SourceUID)
+			if d.Kind == Unreadable {
+				unread = append(unread, d.SourceUID)
+			}
 			f.differences[d] = true
+		case d.Kind == TargetUnreadable:
+			t, paired := f.pairs.Target(d.SourceUID)
+			switch {
+			case !paired:
+			case f.job.Force || f.job.Retry:
+				f.recheckTarget.Add(t)
+			default:
+				damaged = append(damaged, t)
+				f.differences[d] = true
+			}
 		case d.Kind == KeywordsRefused:
 			noKeywords = append(noKeywords, d.SourceUID)
 			f.differences[d] = true
@@ -347,6 +385,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	}
 	skip = append(skip, f.takeOverLosses()...)
 	f.skip, f.noKeywords = mailbox.NewUIDSet(skip...), mailbox.NewUIDSet(noKeywords...)
+	f.unread, f.damaged = mailbox.NewUIDSet(unread...), mailbox.NewUIDSet(damaged...)
 }
 
 func backwards(then, now mailbox.Counters) bool {
@@ -379,8 +418,8 @@ func (f *folderRun) lookAgain(ctx context.Context) error {
 		return fault.Newf(fault.Conflict, "the target folder was re-created in mid-sync")
 	}
 	f.permanent = permanent
-	next, err := view(ctx, f.run.target, now, newBase(f.target.Counters, f.target.UIDs))
-	if err != nil {
+	next, err := view(ctx, f.run.target, now, newBase(f.target.Counters, f.target.UIDs), f.damaged)
+	if err = f.targetWithheld(err); err != nil {
 		return fault.Wrap(err, "look at target folder again")
 	}
 	for uid, m := range f.target.Messages {
@@ -404,14 +443,14 @@ func (f *folderRun) complete(ctx context.Context) error {
 			}
 		}
 	}
-	needSource = needSource.Union(mailbox.NewUIDSet(unpaired...))
+	needSource = needSource.Union(mailbox.NewUIDSet(unpaired...)).Minus(f.unread)
 	if err := f.fetchSource(ctx, needSource); err != nil {
 		return err
 	}
 	// A partner that vanished on the source since leaves its target alone
 	// until the next sync sees it gone.
 	_, again := mirror.HalfKnown(f.source, f.target, f.pairs)
-	return f.fetchTarget(ctx, needTarget.Union(again))
+	return f.fetchTarget(ctx, needTarget.Union(again).Minus(f.damaged))
 }
 
 // fetchSource adds metadata to the source's view; what is gone leaves it.
@@ -420,12 +459,12 @@ func (f *folderRun) fetchSource(ctx context.Context, uids mailbox.UIDSet) error 
 	if len(gone) > 0 {
 		f.sourceMoved = true
 	}
-	return err
+	return f.sourceWithheld(err)
 }
 
 func (f *folderRun) fetchTarget(ctx context.Context, uids mailbox.UIDSet) error {
 	_, err := fetchInto(ctx, f.run.target, &f.target, uids)
-	return err
+	return f.targetWithheld(err)
 }
 
 // record puts what is now known of the folder into the pending update.
@@ -454,19 +493,4 @@ func (f *folderRun) record(proven bool) {
 	f.confirmed = f.pairs.Len()
 	f.state.SourceAt, f.state.TargetAt = u.SourceAt, u.TargetAt
 	f.run.pending.Folders = append(f.run.pending.Folders, u)
-}
-
-// lasting lists the differences of messages that the source still has.
-func (f *folderRun) lasting() []Difference {
-	var out []Difference
-	for d := range f.differences {
-		_, paired := f.pairs.Target(d.SourceUID)
-		ofFolder := d.SourceUID == 0
-		if ofFolder || (f.source.UIDs.Contains(d.SourceUID) && !(paired && d.Kind == Suspect)) {
-			out = append(out, d)
-		}
-	}
-	out = append(out, f.lossesLeft()...)
-	sortDifferences(out)
-	return out
 }

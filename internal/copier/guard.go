@@ -36,7 +36,7 @@ func (f *folderRun) permitted(ctx context.Context, due mailbox.UIDSet) (mailbox.
 		f.judged, f.allowed = due, allowed
 	}
 	allowed := due.Intersect(f.allowed)
-	f.left = allowed.Len() < due.Len()
+	f.left = f.left || allowed.Len() < due.Len()
 	return allowed, nil
 }
 
@@ -63,6 +63,10 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	}
 	if len(uids) == 0 {
 		return true, nil
+	}
+	if r.freshUnread || r.unreadSingle() {
+		return false, &WithheldError{UIDs: uids, Err: fault.Newf(fault.Permanent,
+			"it may hold the only copy of a message that the source has and cannot read")}
 	}
 	state := r.state(name)
 	var own mailbox.UIDSet

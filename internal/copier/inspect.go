@@ -13,6 +13,7 @@ type inspector struct {
 	line  int  // bytes of the current header line so far, without its CR
 	body  bool // past the header
 	found bool
+	err   error // of the reader, other than its end
 }
 
 // odd reports whether such bytes were seen; it is final once the message was
@@ -22,6 +23,9 @@ func (i *inspector) odd() bool { return i.found || i.last == '\r' }
 // Read implements io.Reader.
 func (i *inspector) Read(p []byte) (int, error) {
 	n, err := i.r.Read(p)
+	if err != nil && err != io.EOF {
+		i.err = err
+	}
 	if n > 0 && !i.found {
 		i.look(p[:n])
 		i.last = p[n-1]

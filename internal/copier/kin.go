@@ -3,7 +3,6 @@ package copier
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"hash"
 	"io"
 
@@ -61,7 +60,8 @@ func (k *kinWriter) Write(p []byte) (int, error) {
 
 func (k *kinWriter) sum() [32]byte { return [32]byte(k.hash.Sum(nil)) }
 
-// bodyDigests reads whole messages; those that are gone are absent.
+// bodyDigests reads whole messages; those that are gone are absent, and so are
+// those that cannot be read, of which a *WithheldError tells.
 func bodyDigests(ctx context.Context, rd Reader, uids mailbox.UIDSet) (map[mailbox.UID]bodyDigest, error) {
 	digests := map[mailbox.UID]bodyDigest{}
 	if len(uids) == 0 {
@@ -75,6 +75,11 @@ func bodyDigests(ctx context.Context, rd Reader, uids mailbox.UIDSet) (map[mailb
 		digests[uid] = bodyDigest{[32]byte(exact.Sum(nil)), kin.sum()}
 		return nil
 	})
+	if withheld, _ := apart(err); withheld != nil {
+		for uid := range withheld.UIDs.All() {
+			delete(digests, uid)
+		}
+	}
 	return digests, err
 }
 
@@ -83,8 +88,7 @@ func bodyDigests(ctx context.Context, rd Reader, uids mailbox.UIDSet) (map[mailb
 // servers are known to alter. Without it they would be copied again and their
 // first copies deleted. checkFresh tells what is altered of them.
 func (f *folderRun) recogniseAltered(ctx context.Context) error {
-	source := unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok }).Minus(f.skip)
-	target := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok })
+	source, target := f.unpairedSource().Minus(f.skip), f.unpairedTarget()
 	if len(source) == 0 || len(target) == 0 {
 		return nil
 	}
@@ -101,10 +105,10 @@ func (f *folderRun) recogniseAltered(ctx context.Context) error {
 		}
 	}
 	s, t = mirror.Shared(s, t)
-	if err := addKin(ctx, f.run.source, s); err != nil {
+	if err := f.sourceWithheld(addKin(ctx, f.run.source, s)); err != nil {
 		return fault.Wrap(err, "read source messages without a partner")
 	}
-	if err := addKin(ctx, f.run.target, t); err != nil {
+	if err := f.targetWithheld(addKin(ctx, f.run.target, t)); err != nil {
 		return fault.Wrap(err, "read target messages without a partner")
 	}
 	s, t = readable(s), readable(t)
@@ -117,19 +121,14 @@ func (f *folderRun) recogniseAltered(ctx context.Context) error {
 
 func addKin(ctx context.Context, rd Reader, list []mirror.Candidate) error {
 	digests, err := bodyDigests(ctx, rd, uidsOf(list))
-	if withheld, ok := errors.AsType[*WithheldError](err); ok {
-		err = nil
-		for uid := range withheld.UIDs.All() {
-			delete(digests, uid)
-		}
-	}
+	withheld, err := apart(err)
 	if err != nil {
 		return err
 	}
 	for i := range list {
 		list[i].Body = digests[list[i].UID].kin
 	}
-	return nil
+	return withheld.OrNil()
 }
 
 // readable leaves out what could not be read, which is akin to nothing.

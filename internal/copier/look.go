@@ -2,6 +2,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -28,8 +29,10 @@ func newBase(counters mailbox.Counters, uids mailbox.UIDSet) *base {
 }
 
 // view looks at the open folder whose counters were now when it was opened.
-// With a base it asks only for what is new or changed since.
-func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror.View, error) {
+// With a base it asks only for what is new or changed since. It asks for nothing of
+// the messages to be avoided. The error is a *WithheldError if it is only that some
+// messages cannot be read; the view is whole then, but for their metadata.
+func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base, avoid mailbox.UIDSet) (mirror.View, error) {
 	v := mirror.View{Counters: now, Messages: map[mailbox.UID]mailbox.Message{}}
 	if now.UIDNext <= 1 && now.Messages > 0 {
 		return v, fault.Newf(fault.Transient, "the server tells of messages and of no next UID")
@@ -41,7 +44,8 @@ func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror
 	// the next look.
 	all := mailbox.UIDSet{{First: 1, Last: now.UIDNext - 1}}
 	if b == nil || now.HighestModSeq == 0 {
-		messages, err := rd.Messages(ctx, all, 0)
+		messages, err := rd.Messages(ctx, all.Minus(avoid), 0)
+		withheld, err := apart(err)
 		if err != nil {
 			return v, err
 		}
@@ -49,13 +53,23 @@ func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror
 			v.UIDs.Add(m.UID)
 			v.Messages[m.UID] = m
 		}
-		return v, nil
+		if withheld == nil && len(avoid) == 0 {
+			return v, nil
+		}
+		uids, err := rd.UIDs(ctx)
+		if err != nil {
+			return v, err
+		}
+		v.UIDs = uids.Intersect(all)
+		v.Forget()
+		return v, withheld.OrNil()
 	}
 	if now == b.counters {
 		v.UIDs = b.uids
 		return v, nil
 	}
-	changed, err := rd.Messages(ctx, all, b.counters.HighestModSeq)
+	changed, err := rd.Messages(ctx, all.Minus(avoid), b.counters.HighestModSeq)
+	withheld, err := apart(err)
 	if err != nil {
 		return v, err
 	}
@@ -70,28 +84,34 @@ func view(ctx context.Context, rd Reader, now mailbox.Counters, b *base) (mirror
 	// nothing else went: only then is nothing gone for certain.
 	if fresh.Len() == int(now.UIDNext-b.counters.UIDNext) && int(now.Messages) == b.uids.Len()+fresh.Len() {
 		v.UIDs = b.uids.Union(fresh)
-		return v, nil
+		return v, withheld.OrNil()
 	}
 	uids, err := rd.UIDs(ctx)
 	if err != nil {
 		return v, err
 	}
 	v.UIDs = uids.Intersect(all)
-	for uid := range v.Messages {
-		if !v.UIDs.Contains(uid) {
-			delete(v.Messages, uid)
-		}
+	v.Forget()
+	return v, withheld.OrNil()
+}
+
+// apart separates what only says that some messages cannot be read from what ends
+// a look.
+func apart(err error) (*WithheldError, error) {
+	if w, ok := errors.AsType[*WithheldError](err); ok {
+		return w, nil
 	}
-	return v, nil
+	return nil, err
 }
 
 // fetchInto adds the metadata of uids to a view. UIDs that are gone leave the
-// view and are returned.
+// view and are returned. The error may be a *WithheldError, as of view.
 func fetchInto(ctx context.Context, rd Reader, v *mirror.View, uids mailbox.UIDSet) (gone mailbox.UIDSet, err error) {
 	if len(uids) == 0 {
 		return nil, nil
 	}
 	messages, err := rd.Messages(ctx, uids, 0)
+	withheld, err := apart(err)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +121,11 @@ func fetchInto(ctx context.Context, rd Reader, v *mirror.View, uids mailbox.UIDS
 		v.Messages[m.UID] = m
 	}
 	gone = uids.Minus(found)
+	if withheld != nil {
+		gone = gone.Minus(withheld.UIDs)
+	}
 	v.UIDs = v.UIDs.Minus(gone)
-	return gone, nil
+	return gone, withheld.OrNil()
 }
 
 // recognise pairs messages that are on both sides without the ledger knowing:
@@ -122,9 +145,7 @@ func (f *folderRun) recognise(ctx context.Context) error {
 }
 
 func (f *folderRun) recogniseExactly(ctx context.Context) error {
-	s, t, err := f.fingerprints(ctx,
-		unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok }),
-		unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }))
+	s, t, err := f.fingerprints(ctx, f.unpairedSource(), f.unpairedTarget())
 	if err != nil {
 		return err
 	}
@@ -148,18 +169,21 @@ func (f *folderRun) fingerprints(ctx context.Context, source, target mailbox.UID
 	if len(s) == 0 {
 		return nil, nil, nil
 	}
-	if err := addHeaders(ctx, f.run.source, s); err != nil {
+	if err := f.sourceWithheld(addHeaders(ctx, f.run.source, s)); err != nil {
 		return nil, nil, err
 	}
-	if err := addHeaders(ctx, f.run.target, t); err != nil {
+	if err := f.targetWithheld(addHeaders(ctx, f.run.target, t)); err != nil {
 		return nil, nil, err
 	}
-	s, t = mirror.Shared(s, t)
+	s, t = mirror.Shared(without(s, f.unread), without(t, f.damaged))
 	needSource, needTarget := mirror.Unsure(s, t)
-	if err := addBodies(ctx, f.run.source, s, needSource); err != nil {
+	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, needSource)); err != nil {
 		return nil, nil, err
 	}
-	return s, t, addBodies(ctx, f.run.target, t, needTarget)
+	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, needTarget)); err != nil {
+		return nil, nil, err
+	}
+	return without(s, f.unread), without(t, f.damaged), nil
 }
 
 // match pairs what has equal fingerprints.
@@ -181,7 +205,7 @@ func (f *folderRun) match(s, t []mirror.Candidate) {
 // else's.
 func (f *folderRun) pairAnew(ctx context.Context) error {
 	known := mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs)
-	s, t, err := f.fingerprints(ctx, f.source.UIDs, f.target.UIDs)
+	s, t, err := f.fingerprints(ctx, f.source.UIDs.Minus(f.unread), f.target.UIDs.Minus(f.damaged))
 	if err != nil {
 		return err
 	}
@@ -212,9 +236,11 @@ func (f *folderRun) pairAnew(ctx context.Context) error {
 		if _, paired := f.pairs.Target(s); paired || !f.pairs.Put(s, t) {
 			continue
 		}
-		if akin[s] && !altered[s] {
+		switch {
+		case f.unread.Contains(s), f.damaged.Contains(t): // the ledger is all that tells
+		case akin[s] && !altered[s]:
 			f.altered(s, "bytes")
-		} else if !altered[s] {
+		case !altered[s]:
 			f.pairs.DeleteSource(s)
 		}
 	}
@@ -241,7 +267,7 @@ func (f *folderRun) recogniseRedated(ctx context.Context) error {
 			given = append(given, s)
 		}
 	}
-	arrived := unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }).From(f.unconfirmedFrom)
+	arrived := f.unpairedTarget().From(f.unconfirmedFrom)
 	if len(given) == 0 || len(arrived) == 0 {
 		return nil
 	}
@@ -252,13 +278,13 @@ func (f *folderRun) recogniseRedated(ctx context.Context) error {
 		}
 	}
 	s, t = mirror.Shared(s, t)
-	if err := addBodies(ctx, f.run.source, s, uidsOf(s)); err != nil {
+	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, uidsOf(s))); err != nil {
 		return err
 	}
-	if err := addBodies(ctx, f.run.target, t, uidsOf(t)); err != nil {
+	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, uidsOf(t))); err != nil {
 		return err
 	}
-	for _, p := range mirror.Match(s, t) {
+	for _, p := range mirror.Match(readable(s), readable(t)) {
 		f.pairs.Put(p.Source, p.Target)
 	}
 	return nil
@@ -298,6 +324,16 @@ func (f *folderRun) pairInOrder() {
 	}
 }
 
+// unpairedSource are the readable messages of the source without a partner.
+func (f *folderRun) unpairedSource() mailbox.UIDSet {
+	return unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok }).Minus(f.unread)
+}
+
+// unpairedTarget are the readable messages of the target without a partner.
+func (f *folderRun) unpairedTarget() mailbox.UIDSet {
+	return unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }).Minus(f.damaged)
+}
+
 func unpaired(v mirror.View, paired func(mailbox.UID) bool) mailbox.UIDSet {
 	var out mailbox.UIDSet
 	for uid := range v.UIDs.All() {
@@ -328,6 +364,7 @@ func candidates(v mirror.View, uids mailbox.UIDSet) []mirror.Candidate {
 
 func addHeaders(ctx context.Context, rd Reader, list []mirror.Candidate) error {
 	headers, err := rd.Headers(ctx, uidsOf(list))
+	withheld, err := apart(err)
 	if err != nil {
 		return err
 	}
@@ -335,11 +372,12 @@ func addHeaders(ctx context.Context, rd Reader, list []mirror.Candidate) error {
 		h := headers[list[i].UID]
 		list[i].Header, list[i].Identified = h.Digest, h.Identified
 	}
-	return nil
+	return withheld.OrNil()
 }
 
 func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mailbox.UIDSet) error {
 	digests, err := bodyDigests(ctx, rd, uids)
+	withheld, err := apart(err)
 	if err != nil {
 		return err
 	}
@@ -348,7 +386,15 @@ func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mai
 			list[i].Body = d.exact
 		}
 	}
-	return nil
+	return withheld.OrNil()
+}
+
+// without leaves out candidates.
+func without(list []mirror.Candidate, uids mailbox.UIDSet) []mirror.Candidate {
+	if len(uids) == 0 {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(c mirror.Candidate) bool { return uids.Contains(c.UID) })
 }
 
 func uidsOf(list []mirror.Candidate) mailbox.UIDSet {

@@ -129,7 +129,7 @@ func TestViewFromABaseSeesWhatAFullLookSees(t *testing.T) {
 			stayed = stayed.Intersect(s.set())
 		}
 
-		v, err := view(t.Context(), s, now, b)
+		v, err := view(t.Context(), s, now, b, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestView(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newShelf()
 			b := tt.prepare(s)
-			v, err := view(t.Context(), s, s.counters(), b)
+			v, err := view(t.Context(), s, s.counters(), b, nil)
 			if err != nil || v.UIDs.String() != tt.uids || knownUIDs(v).String() != tt.known {
 				t.Errorf("sees %v, knows %v, %v; want %s and %s", v.UIDs, knownUIDs(v), err, tt.uids, tt.known)
 			}
@@ -233,7 +233,7 @@ func TestABrokenLookIsNoEmptyFolder(t *testing.T) {
 		"no base": nil,
 		"base":    newBase(mailbox.Counters{UIDValidity: 1, UIDNext: 5, Messages: 2, HighestModSeq: 7}, mailbox.NewUIDSet(1, 4)),
 	} {
-		if _, err := view(t.Context(), brokenReader{}, now, b); err == nil {
+		if _, err := view(t.Context(), brokenReader{}, now, b, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -248,7 +248,7 @@ func TestABrokenLookIsNoEmptyFolder(t *testing.T) {
 func TestCountersThatContradictThemselvesAreNoEmptyFolder(t *testing.T) {
 	s := newShelf()
 	for _, next := range []mailbox.UID{0, 1} {
-		v, err := view(t.Context(), s, mailbox.Counters{UIDValidity: 1, UIDNext: next, Messages: 3}, nil)
+		v, err := view(t.Context(), s, mailbox.Counters{UIDValidity: 1, UIDNext: next, Messages: 3}, nil, nil)
 		if err == nil {
 			t.Errorf("UIDNEXT %d with 3 messages was taken for %v", next, v.UIDs)
 		}

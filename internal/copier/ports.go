@@ -35,7 +35,9 @@ type Overviewer interface {
 // it writes, and no message becomes `\Seen`. A session serves one goroutine at
 // a time. Every method is complete or fails: a part of an answer is never
 // returned without an error. After any error but a Permanent one the session
-// is not used again.
+// is not used again. Messages and Headers return what came with a *WithheldError
+// and with the loss of the connection (fault.Lost), so that the caller finds the
+// message at which the connection is lost.
 type Reader interface {
 	// List returns every folder of the mailbox with its counters, in one
 	// LIST-STATUS where the store has it. The counters of a folder that is
@@ -85,6 +87,22 @@ type WithheldError struct {
 }
 
 func (e *WithheldError) Error() string { return e.Err.Error() }
+
+// With adds the messages of another such error, which may be nil.
+func (e *WithheldError) With(other *WithheldError) *WithheldError {
+	if other == nil {
+		return e
+	}
+	return &WithheldError{UIDs: e.UIDs.Union(other.UIDs), Err: other.Err}
+}
+
+// OrNil returns the error, or nil if there is none.
+func (e *WithheldError) OrNil() error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
 
 func (e *WithheldError) Unwrap() error { return e.Err }
 
@@ -290,12 +308,22 @@ type DifferenceKind string
 const (
 	// Refused: the target answered NO to the APPEND.
 	Refused DifferenceKind = "refused"
+	// Postponed: the same with an answer that may pass, such as that there is no
+	// room, while the target accepted other messages. It is tried again after
+	// something was removed from the target, too.
+	Postponed DifferenceKind = "postponed"
 	// Unreadable: the source has the message and will not hand it over.
 	Unreadable DifferenceKind = "unreadable"
 	// Suspect: the connection to the target was lost at this message, as
-	// often in a row as Detail says. It is appended last and alone, and counts as refused
-	// after the third time.
+	// often in a row as Detail says. It is appended last and alone, until
+	// blame.Decide says that it is the reason.
 	Suspect DifferenceKind = "suspect"
+	// SuspectSource: the same for the connection to the source.
+	SuspectSource DifferenceKind = "suspect_source"
+	// TargetUnreadable: the target has the message and will not hand it over, or
+	// does not let it be changed. It is neither copied again nor deleted. SourceUID
+	// is that of its partner, or 0 if the message has none.
+	TargetUnreadable DifferenceKind = "target_unreadable"
 	// Altered: the target hands back other bytes than it was given.
 	Altered DifferenceKind = "altered"
 	// Unchecked: appended, and not yet read back although its bytes are of the

@@ -3,7 +3,10 @@ package copier
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
+	"mailmirror/internal/blame"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
@@ -37,6 +40,9 @@ func (r *run) mailbox(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := w.copyAgain(ctx); err != nil {
+		return err
+	}
 	if err := w.finish(ctx, plan); err != nil {
 		return err
 	}
@@ -60,16 +66,72 @@ type folderWork struct {
 	held    []*folderRun // with expunges that wait
 	full    []mailbox.FolderName
 	trouble error
+	// again are the folders at which a connection was lost. They come after all
+	// others, which shall not wait for them.
+	again []mailbox.FolderName
 }
 
 // copy makes one folder equal but for what is to go from it. Trouble that stays
 // in the folder is kept for the end.
 func (w *folderWork) copy(ctx context.Context, name mailbox.FolderName) error {
 	f, err := w.folder(ctx, name)
+	if fault.Lost(err) && ctx.Err() == nil {
+		w.again = append(w.again, name)
+		return w.lostAt(ctx, name, err)
+	}
 	if f.held {
 		w.held = append(w.held, f)
 	}
 	return w.note(name, err)
+}
+
+// copyAgain copies the folders at which a connection was lost, until that is
+// settled for each.
+func (w *folderWork) copyAgain(ctx context.Context) error {
+	for len(w.again) > 0 {
+		names := w.again
+		w.again = nil
+		for _, name := range names {
+			if err := w.copy(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lostAt connects again after a connection was lost at a folder. If that happens
+// again and again, and is due to no message, it is the folder's own trouble.
+func (w *folderWork) lostAt(ctx context.Context, name mailbox.FolderName, cause error) error {
+	known := w.breaks[name]
+	if known == nil {
+		known = &breaks{since: map[mailbox.UID]int{}}
+		w.breaks[name] = known
+	}
+	known.outside++
+	v := blame.Decide(blame.Evidence{Item: blame.Folder, Lost: true, Times: known.outside, Reached: true})
+	if err := w.revive(ctx); err != nil {
+		return err
+	}
+	if v.Next != blame.Record {
+		return nil
+	}
+	w.again = slices.DeleteFunc(w.again, func(n mailbox.FolderName) bool { return n == name })
+	return w.note(name, fault.New(fault.Permanent, "the connection is lost at this folder, every time", cause,
+		"see the store's log; the folder may be damaged there"))
+}
+
+// revive connects again to the stores whose connections were lost. What was written
+// may have an effect until the fence is over.
+func (r *run) revive(ctx context.Context) error {
+	wait := time.Duration(0)
+	if r.unknown {
+		wait = r.opts.Fence
+	}
+	if err := r.target.revive(ctx, wait); err != nil {
+		return err
+	}
+	return r.source.revive(ctx, 0)
 }
 
 func (w *folderWork) note(name mailbox.FolderName, err error) error {
@@ -103,7 +165,11 @@ func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 	if err := w.delete(ctx, plan); err != nil {
 		return err
 	}
+	w.room = w.report.Messages.Expunged+w.report.Greetings.Expunged+w.report.Folders.Deleted > 0
 	full := w.full
+	if w.room {
+		full = append(full, w.postponed()...)
+	}
 	for _, name := range full {
 		f, err := w.folder(ctx, name)
 		if err == nil && f.held {
@@ -114,6 +180,18 @@ func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 		}
 	}
 	return w.trouble
+}
+
+// postponed are the folders with messages for which there may be room now.
+func (w *folderWork) postponed() (names []mailbox.FolderName) {
+	for name, s := range w.states {
+		if !slices.Contains(w.full, name) && lists(w.sourceList, name) &&
+			slices.ContainsFunc(s.Differences, func(d Difference) bool { return d.Kind == Postponed }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // noRoom reports a NO that the target may take back once something is gone.

@@ -27,6 +27,9 @@ type FolderVerdict struct {
 	Flags   int `json:"flags"`
 	Date    int `json:"date"`
 	Content int `json:"content"`
+	// Unreadable counts messages, on both sides, that a store has and does not hand
+	// over. They are counted nowhere else.
+	Unreadable int `json:"unreadable,omitempty"`
 	// MissingFolder and ExtraFolder are true where one side lacks the folder.
 	MissingFolder bool `json:"missing_folder,omitempty"`
 	ExtraFolder   bool `json:"extra_folder,omitempty"`
@@ -38,23 +41,23 @@ type FolderVerdict struct {
 
 // Same reports whether the folder is equal on both sides.
 func (v FolderVerdict) Same() bool {
-	return v.Missing+v.Extra+v.Flags+v.Date+v.Content == 0 && !v.MissingFolder && !v.ExtraFolder && !v.Subscription
+	return v.Missing+v.Extra+v.Flags+v.Date+v.Content+v.Unreadable == 0 && !v.MissingFolder && !v.ExtraFolder && !v.Subscription
 }
 
 // Verify compares one mailbox on two stores by reading them, never the
 // ledger. Without deep, messages are told apart by header, size, date and
 // flags; with deep every body is read. It writes nothing.
 func Verify(ctx context.Context, job Job, deep bool) ([]FolderVerdict, error) {
-	source, err := job.Source.Open(ctx, job.Key.Number)
-	if err != nil {
+	source := &steady{store: job.Source, number: job.Key.Number, left: defaultReconnects}
+	defer source.Close()
+	if err := source.open(ctx); err != nil {
 		return nil, fault.Wrap(err, "open source mailbox")
 	}
-	defer source.Close()
-	target, err := job.Target.Open(ctx, job.Key.Number)
-	if err != nil {
+	target := &steady{store: job.Target, number: job.Key.Number, left: defaultReconnects}
+	defer target.Close()
+	if err := target.open(ctx); err != nil {
 		return nil, fault.Wrap(err, "open target mailbox")
 	}
-	defer target.Close()
 	return verify(ctx, job, source, target, deep)
 }
 
@@ -90,9 +93,11 @@ func verify(ctx context.Context, job Job, source, target Reader, deep bool) ([]F
 				continue
 			}
 			var err error
-			if have[side], err = readFolder(ctx, rd, name, deep); err != nil {
+			var unreadable mailbox.UIDSet
+			if have[side], unreadable, err = readFolder(ctx, rd, name, deep); err != nil {
 				return nil, fault.Wrap(err, "read folder "+string(name))
 			}
+			v.Unreadable += unreadable.Len()
 			for _, m := range have[side] {
 				if deep {
 					v.Bytes += m.Size
@@ -112,29 +117,40 @@ type seenMessage struct {
 	flags mailbox.Flags
 }
 
-func readFolder(ctx context.Context, rd Reader, name mailbox.FolderName, deep bool) ([]seenMessage, error) {
+// readFolder returns the messages of a folder, and those that cannot be read.
+func readFolder(ctx context.Context, rd Reader, name mailbox.FolderName, deep bool) ([]seenMessage, mailbox.UIDSet, error) {
 	now, err := rd.Examine(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	v, err := view(ctx, rd, now, nil)
-	if err != nil {
-		return nil, err
+	var unreadable mailbox.UIDSet
+	readable := func(err error) error {
+		withheld, err := apart(err)
+		if withheld != nil {
+			unreadable = unreadable.Union(withheld.UIDs)
+		}
+		return err
+	}
+	v, err := view(ctx, rd, now, nil, nil)
+	if err = readable(err); err != nil {
+		return nil, nil, err
 	}
 	list := candidates(v, v.UIDs)
-	if err := addHeaders(ctx, rd, list); err != nil {
-		return nil, err
+	if err := readable(addHeaders(ctx, rd, list)); err != nil {
+		return nil, nil, err
 	}
+	list = without(list, unreadable)
 	if deep {
-		if err := addBodies(ctx, rd, list, v.UIDs); err != nil {
-			return nil, err
+		if err := readable(addBodies(ctx, rd, list, uidsOf(list))); err != nil {
+			return nil, nil, err
 		}
+		list = without(list, unreadable)
 	}
 	out := make([]seenMessage, len(list))
 	for i, c := range list {
 		out[i] = seenMessage{c.Fingerprint, v.Messages[c.UID].Flags.Folded()}
 	}
-	return out, nil
+	return out, unreadable, nil
 }
 
 // compare pairs the messages of both sides, from wholly equal to merely akin,

@@ -231,7 +231,7 @@ func (s *Session) answers(op string, p *pendingAppend) ([]copier.AppendResult, b
 		// A NO stands by itself, also where the connection died after it. It
 		// refuses all of a command's messages for the sake of any.
 		return fill(copier.AppendResult{
-			Err: withoutText("store "+s.store.opts.Name+": "+op, no), WithOthers: len(p.results) > 1,
+			Err: ofMessage("store "+s.store.opts.Name+": "+op, no), WithOthers: len(p.results) > 1,
 		}), true
 	}
 	if err != nil {

@@ -9,12 +9,14 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
 // Headers returns a digest of each message's header section.
 func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UID]copier.Header, error) {
 	headers := make(map[mailbox.UID]copier.Header, uids.Len())
+	var all *copier.WithheldError
 	err := s.run(ctx, "read the messages' headers", func() error {
 		for _, part := range uids.Chunks(maxSetBytes) {
 			for try := 0; len(part) > 0; try++ {
@@ -35,17 +37,21 @@ func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox
 				if err != nil {
 					return err
 				}
-				if part, err = s.stillThere(part.Minus(got), try, no); err != nil {
+				part, err = s.stillThere(part.Minus(got), try, no)
+				if w, ok := errors.AsType[*copier.WithheldError](err); ok {
+					all, err = w.With(all), nil
+				}
+				if err != nil {
 					return err
 				}
 			}
 		}
-		return nil
+		return all.OrNil()
 	})
-	if err != nil {
+	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) {
 		return nil, err
 	}
-	return headers, nil
+	return headers, err
 }
 
 // digestHeader reads a header section to its end.
@@ -164,21 +170,14 @@ func (s *Session) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid
 		for _, part := range uids.Chunks(maxSetBytes) {
 			err := s.bodies(part, each)
 			if w, ok := errors.AsType[*copier.WithheldError](err); ok {
-				if all == nil {
-					all = w
-				} else {
-					all.UIDs = all.UIDs.Union(w.UIDs)
-				}
+				all = w.With(all)
 				continue
 			}
 			if err != nil {
 				return err
 			}
 		}
-		if all != nil {
-			return all
-		}
-		return nil
+		return all.OrNil()
 	})
 }
 
@@ -194,6 +193,9 @@ func (s *Session) bodies(part mailbox.UIDSet, each func(uid mailbox.UID, size in
 			last = uid
 			got.Add(uid)
 			if err := each(uid, b.size, b); err != nil {
+				if b.broken {
+					return io.ErrUnexpectedEOF // the store's doing, not the caller's
+				}
 				return &callerError{err}
 			}
 			return nil

@@ -71,6 +71,16 @@ func withoutText(op string, no *imap.Error) error {
 	return refusalOf(op, no, errors.New(refused(no)))
 }
 
+// ofMessage is withoutText for a message that the server does not store. A limit
+// that it exceeds is the message's own, and does not pass.
+func ofMessage(op string, no *imap.Error) error {
+	if no.Code == imap.ResponseCodeLimit {
+		return fault.New(fault.Permanent, op, errors.New(refused(no)),
+			"the store accepts no message like this one; raise its limit for the size of a message")
+	}
+	return withoutText(op, no)
+}
+
 // earlyAnswer is the end of a session whose server answered an APPEND that could
 // have taken more messages. Of a NO it keeps the code: why the server did not
 // wait for the rest is what the operator has to know.
@@ -120,12 +130,16 @@ func readableCause(err error) error {
 	return errUnreadable
 }
 
-// failed classifies the end of a session: whatever is not a NO.
+// failed classifies the end of a session: whatever is not a NO. It is a loss, see
+// fault.Error, unless it was our own doing or the server may still be working.
 func (s *Session) failed(op string, err error) error {
 	op = "store " + s.store.opts.Name + ": " + op
 	cause := s.wire.cause()
 	bad, isBad := errors.AsType[*imap.Error](err)
 	early, isEarly := errors.AsType[earlyAnswer](cause)
+	lost := func(err error, hint string) error {
+		return &fault.Error{Kind: fault.Transient, Op: op, Err: err, Hint: hint, Lost: true}
+	}
 	switch {
 	case errors.Is(cause, errBadCommand):
 		// The session is over, so that this is no Permanent trouble of one
@@ -133,18 +147,22 @@ func (s *Session) failed(op string, err error) error {
 		if isBad {
 			cause = notUnderstood(bad)
 		}
-		return fault.New(fault.Transient, op, cause,
+		return lost(cause,
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case isEarly:
-		return fault.New(fault.Transient, op, early, early.hint())
+		return lost(early, early.hint())
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
-	case cause != nil && !errors.Is(cause, errClosed) && !errors.Is(cause, errAborted):
-		return transient(op, cause)
+	case errors.Is(cause, errReadTimeout), errors.Is(cause, errWriteTimeout), errors.Is(cause, errClosed),
+		errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
+		return fault.New(fault.Transient, op, cause, "")
+	case cause != nil && !errors.Is(cause, errAborted):
+		return lost(cause, storeFault(cause))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, err, "")
 	}
-	return transient(op, readableCause(err))
+	cause = readableCause(err)
+	return lost(cause, storeFault(cause))
 }
 
 // notUnderstood is the error for a BAD.

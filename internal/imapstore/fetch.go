@@ -156,24 +156,29 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 	if state := s.client.Mailbox(); state != nil && changedSince == 0 {
 		messages = make([]mailbox.Message, 0, min(uids.Len(), int(state.NumMessages), maxMessages))
 	}
+	var all *copier.WithheldError
 	err := s.run(ctx, "read the messages' flags", func() error {
 		known := &interned{sets: map[string]mailbox.Flags{}}
 		for _, part := range uids.Chunks(maxSetBytes) {
 			got, err := s.metadata(part, changedSince, known)
-			if err != nil {
-				return err
-			}
 			if messages = append(messages, got...); len(messages) > maxMessages {
 				return tooManyMessages()
 			}
+			if w, ok := errors.AsType[*copier.WithheldError](err); ok {
+				all = w.With(all)
+				continue
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return nil
+		return all.OrNil()
 	})
-	if err != nil {
+	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) {
 		return nil, err
 	}
 	slices.SortFunc(messages, func(a, b mailbox.Message) int { return int(int64(a.UID) - int64(b.UID)) })
-	return messages, nil
+	return messages, err
 }
 
 // errNoFolder says that a command came to a session without an open folder.
@@ -227,7 +232,7 @@ func (s *Session) metadata(part mailbox.UIDSet, changedSince uint64, known *inte
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return messages, err
 		}
 		missing = missing.Minus(got)
 		if changedSince > 0 && no == nil {

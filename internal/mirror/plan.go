@@ -18,6 +18,15 @@ type View struct {
 	Messages map[mailbox.UID]mailbox.Message
 }
 
+// Forget drops what is known of messages that the folder does not hold.
+func (v View) Forget() {
+	for uid := range v.Messages {
+		if !v.UIDs.Contains(uid) {
+			delete(v.Messages, uid)
+		}
+	}
+}
+
 // FolderInput is what PlanFolder compares.
 type FolderInput struct {
 	Source, Target View
@@ -28,6 +37,12 @@ type FolderInput struct {
 	Permanent mailbox.Permanent
 	// Skip holds the source UIDs that the target refused to take.
 	Skip mailbox.UIDSet
+	// Unread holds the source UIDs, and Damaged the target UIDs, of messages that
+	// cannot be read. The flags of their pairs are left as they are.
+	Unread, Damaged mailbox.UIDSet
+	// Keep holds the target UIDs that are not expunged, although they have no
+	// partner: they may be copies of what cannot be read.
+	Keep mailbox.UIDSet
 	// NoKeywords holds the source UIDs whose keywords the target refused.
 	NoKeywords mailbox.UIDSet
 }
@@ -77,7 +92,7 @@ func PlanFolder(in FolderInput) (FolderPlan, error) {
 	}
 	pairedTarget := mailbox.NewUIDSet(targets...)
 	plan.Append = in.Source.UIDs.Minus(pairedSource).Minus(in.Skip)
-	plan.Expunge = in.Target.UIDs.Minus(pairedTarget)
+	plan.Expunge = in.Target.UIDs.Minus(pairedTarget).Minus(in.Keep)
 
 	for uid := range plan.Append.All() {
 		if _, known := in.Source.Messages[uid]; !known {
@@ -87,6 +102,9 @@ func PlanFolder(in FolderInput) (FolderPlan, error) {
 
 	changes := map[mailbox.Flags]*FlagChange{}
 	for s, t := range plan.Pairs.All() {
+		if in.Unread.Contains(s) || in.Damaged.Contains(t) {
+			continue
+		}
 		sm, knownS := in.Source.Messages[s]
 		tm, knownT := in.Target.Messages[t]
 		if !knownS && !knownT {

@@ -87,7 +87,7 @@ func TestRecreatedIsRemembered(t *testing.T) {
 	for name, trouble := range map[string]func(s *scene) *bool{
 		"while it looked": func(s *scene) *bool { return &s.from.mute },
 		// When the new UIDVALIDITY is in the ledger.
-		"at the first message": func(s *scene) *bool { return &s.to.fragile },
+		"at the first message": func(s *scene) *bool { return &s.to.stalled },
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(s *scene) {

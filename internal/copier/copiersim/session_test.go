@@ -22,7 +22,11 @@ func (p *storePort) Open(ctx context.Context, _ mailbox.Number) (copier.Session,
 	if err := p.k.gate(ctx); err != nil {
 		return nil, err
 	}
-	return &session{k: p.k, s: p.s, opened: time.Now(), deadline: time.Now().Add(time.Hour)}, nil
+	opened := p.k.began
+	if opened.IsZero() {
+		opened = time.Now()
+	}
+	return &session{k: p.k, s: p.s, opened: opened, deadline: time.Now().Add(time.Hour)}, nil
 }
 
 // waiting is an append command that the server has received and whose answer
@@ -49,14 +53,14 @@ type session struct {
 	name     mailbox.FolderName
 	validity uint32 // of the open folder: a session never sees one that took its place
 	dead     bool
-	opened   time.Time
+	opened   time.Time // when its sync began: the engine looks at folders one by one
 	deadline time.Time
 	queue    []*waiting
 	batch    []incoming // of the command that the client has not ended
 	serverAt time.Time  // when the server has done all that it received
 }
 
-var errCut = fault.Newf(fault.Transient, "connection reset")
+var errCut = &fault.Error{Kind: fault.Transient, Op: "connection reset", Lost: true}
 
 // enter passes the gate and takes the world's lock. A cut loses the call; the
 // appends that were under way land, or do not, within maxLate.

@@ -226,6 +226,9 @@ func (w *world) checkDifferences(r copier.Report) {
 	}
 	if n := r.Differences; !w.target.feat.refusesUrgent && (n < least || n > most) {
 		w.violate("%d lasting differences are shown, want %d to %d", n, least, most)
+		for name, f := range w.ledger.folders {
+			w.tell("%s: differences %v", name, f.Differences)
+		}
 	}
 	if (r.Outcome == copier.Differing) != (r.Differences > 0) {
 		w.violate("%d lasting differences and the outcome is %s", r.Differences, r.Outcome)

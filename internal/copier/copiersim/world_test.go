@@ -110,6 +110,7 @@ type worker struct {
 	name    string
 	crashed bool
 	paused  time.Time
+	began   time.Time // its sync; zero in a scene
 	cancel  context.CancelFunc
 }
 
@@ -180,6 +181,7 @@ func (k *worker) run(ctx context.Context, job copier.Job) {
 			return
 		}
 		job.Force = k.w.delay(10) == 1
+		k.began = time.Now()
 		report, err := engine.Sync(ctx, job)
 		k.w.mu.Lock()
 		k.w.tell("%s synced: %s %+v %+v %v", k.name, report.Outcome, report.Messages, report.Folders, err)

@@ -1,0 +1,187 @@
+package copier
+
+import (
+	"cmp"
+	"slices"
+
+	"mailmirror/internal/mailbox"
+)
+
+// sourceWithheld notes the messages of the source that cannot be read, and returns
+// every other error.
+func (f *folderRun) sourceWithheld(err error) error {
+	withheld, err := apart(err)
+	if withheld != nil {
+		f.leaveOut(withheld)
+	}
+	return err
+}
+
+// leaveOut notes messages that the source has and will not hand over.
+func (f *folderRun) leaveOut(e *WithheldError) {
+	for uid := range e.UIDs.All() {
+		_, paired := f.pairs.Target(uid)
+		f.run.freshUnread = f.run.freshUnread || (!paired && !slices.Contains(f.notThere, uid))
+		f.clearSuspicion(SuspectSource, uid)
+		f.differences[Difference{Kind: Unreadable, SourceUID: uid, Detail: e.Error()}] = true
+	}
+	f.skip, f.unread = f.skip.Union(e.UIDs), f.unread.Union(e.UIDs)
+}
+
+// targetWithheld notes the messages of the target that cannot be read or changed,
+// and returns every other error. uncertain tells whose partners they are.
+func (f *folderRun) targetWithheld(err error) error {
+	withheld, err := apart(err)
+	if withheld != nil {
+		f.damaged = f.damaged.Union(withheld.UIDs)
+		f.damage = withheld.Error()
+	}
+	return err
+}
+
+// uncertain deals with messages of which it is not known whether they are partners,
+// because one side cannot be read. It returns the messages of the target that must
+// stay for that.
+//
+// A message of the target that cannot be read is the partner of a message of the
+// source if, between the neighbours of both, there are as many of the one as of the
+// other. Otherwise nothing is copied there: it might be there already.
+//
+// A message of the source that cannot be read and has no partner may have been moved
+// there from any folder, and its copy on the target may be the only one that can be
+// read. What vanished from the source in the sync that finds it stays on the target,
+// and what no ledger knows does as long as the message cannot be read.
+func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
+	f.damaged = f.damaged.Intersect(f.target.UIDs)
+	f.unread = f.unread.Intersect(f.source.UIDs)
+	stray := unpaired(f.target, func(t mailbox.UID) bool { _, ok := f.pairs.Source(t); return ok })
+	unknown := f.damaged.Intersect(stray).Minus(f.formerly)
+	keep = f.stuck
+	if len(unknown) > 0 {
+		f.pairByPlace(unknown)
+		keep = keep.Union(unknown)
+	}
+	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
+	switch {
+	case f.hold: // nothing goes yet, and other folders may still tell more
+	case f.run.freshUnread:
+		keep = keep.Union(stray)
+	case len(f.unread.Intersect(single)) > 0 || f.run.unreadSingle():
+		keep = keep.Union(stray.Minus(f.formerly))
+	}
+	f.tellDamaged()
+	return keep
+}
+
+// unreadSingle reports whether a message of any folder of the source cannot be read
+// and has no partner.
+func (r *run) unreadSingle() bool {
+	for name, s := range r.states {
+		if !lists(r.sourceList, name) {
+			continue // what it says of the source is over
+		}
+		for _, d := range s.Differences {
+			if d.Kind == Unreadable && !slices.ContainsFunc(s.Pairs, func(p mailbox.Run) bool {
+				return d.SourceUID >= p.Source && d.SourceUID-p.Source < mailbox.UID(p.Length)
+			}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// gap is the place between two pairs that are neighbours on the target: the source
+// UIDs of these pairs, both excluded.
+type gap struct{ after, before mailbox.UID }
+
+// pairByPlace pairs unreadable messages of the target with the messages of the
+// source in the same gap, or has nothing of that gap copied.
+func (f *folderRun) pairByPlace(damaged mailbox.UIDSet) {
+	type pair struct{ source, target mailbox.UID }
+	var pairs []pair
+	for s, t := range f.pairs.All() {
+		pairs = append(pairs, pair{s, t})
+	}
+	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.target, b.target) })
+	gaps := map[gap][]mailbox.UID{}
+	for t := range damaged.All() {
+		i, _ := slices.BinarySearchFunc(pairs, t, func(p pair, t mailbox.UID) int { return cmp.Compare(p.target, t) })
+		g := gap{0, ^mailbox.UID(0)}
+		if i > 0 {
+			g.after = pairs[i-1].source
+		}
+		if i < len(pairs) {
+			g.before = pairs[i].source
+		}
+		if g.after >= g.before { // the target has another order
+			g = gap{0, ^mailbox.UID(0)}
+		}
+		gaps[g] = append(gaps[g], t)
+	}
+	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
+	for g, targets := range gaps {
+		var sources []mailbox.UID
+		for s := range single.All() {
+			if s > g.after && s < g.before {
+				sources = append(sources, s)
+			}
+		}
+		if len(sources) == 0 {
+			// Its partner may have been given to a twin of that.
+			sources = f.twins(single)
+		}
+		if len(sources) == len(targets) {
+			for i, s := range sources {
+				f.pairs.Put(s, targets[i])
+			}
+			continue
+		}
+		f.skip = f.skip.Union(mailbox.NewUIDSet(sources...))
+		for _, s := range sources {
+			f.differences[Difference{Kind: TargetUnreadable, SourceUID: s, Detail: "not copied: the target has " +
+				plural(len(targets), "message") + " at this place that cannot be read, and this may be one of them"}] = true
+		}
+	}
+}
+
+// twins returns those of the given messages of the source of which another one with
+// a partner has the same size and date.
+func (f *folderRun) twins(single mailbox.UIDSet) (out []mailbox.UID) {
+	type likeness struct{ size, date int64 }
+	of := func(s mailbox.UID) (likeness, bool) {
+		m, known := f.source.Messages[s]
+		return likeness{m.Size, m.InternalDate.Unix()}, known
+	}
+	paired := map[likeness]bool{}
+	for s := range f.pairs.All() {
+		if l, known := of(s); known {
+			paired[l] = true
+		}
+	}
+	for s := range single.All() {
+		if l, known := of(s); known && paired[l] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// tellDamaged brings the list of the target's unreadable messages up to date.
+func (f *folderRun) tellDamaged() {
+	if f.damage == "" {
+		return // none beside what the ledger knows
+	}
+	strays := 0
+	for t := range f.damaged.All() {
+		s, paired := f.pairs.Source(t)
+		if !paired {
+			strays++
+			continue
+		}
+		f.differences[Difference{Kind: TargetUnreadable, SourceUID: s, Detail: f.damage}] = true
+	}
+	if strays > 0 {
+		f.differences[Difference{Kind: TargetUnreadable, Detail: plural(strays, "message") + " without a partner: " + f.damage}] = true
+	}
+}
