@@ -68,8 +68,8 @@ func damage(t *testing.T, how, path string) {
 	_ = os.Remove(filepath.Join(filepath.Dir(path), "dovecot.index.cache"))
 }
 
-// count is how many messages a folder of the store holds, readable or not.
-func (s *side) count(folder string) (n int) {
+// holds is how many messages a folder of the store holds, readable or not.
+func (s *side) holds(folder string) (n int) {
 	s.use(func(u *user.User) {
 		for _, r := range u.Do("EXAMINE %s", folder).Untagged {
 			if r.Name == "EXISTS" {
@@ -117,17 +117,17 @@ func TestDamagedMessage(t *testing.T) {
 				if mirrored {
 					inbox++ // the target has the damaged one still
 				}
-				if n := m.target.count("INBOX"); n != inbox {
+				if n := m.target.holds("INBOX"); n != inbox {
 					t.Errorf("%d messages in the inbox of the target, want %d: %+v", n, inbox, report)
 				}
-				if n := m.target.count("Work"); n != work {
+				if n := m.target.holds("Work"); n != work {
 					t.Errorf("%d messages in the other folder, want %d", n, work)
 				}
 				if again := m.sync(); !again.Idle() {
 					t.Errorf("the next sync changed something: %+v", again)
 				}
 				m.force()
-				if n := m.target.count("INBOX"); n != inbox {
+				if n := m.target.holds("INBOX"); n != inbox {
 					t.Errorf("%d messages in the inbox after a forced sync, want %d", n, inbox)
 				}
 				if mirrored {
@@ -161,11 +161,11 @@ func TestDamagedMessageOnTheTarget(t *testing.T) {
 				u.Do(`STORE 1:6 +FLAGS (\Flagged)`)
 			})
 			m.sync()
-			if n := m.target.count("INBOX"); n != 8 {
+			if n := m.target.holds("INBOX"); n != 8 {
 				t.Errorf("%d messages on the target, want 8", n)
 			}
 			m.force()
-			if n := m.target.count("INBOX"); n != 8 {
+			if n := m.target.holds("INBOX"); n != 8 {
 				t.Errorf("%d messages on the target after a forced sync, want 8", n)
 			}
 			if d := m.recorded()["INBOX"]; len(d) != 1 || d[copier.TargetUnreadable][3] == "" {
@@ -173,7 +173,7 @@ func TestDamagedMessageOnTheTarget(t *testing.T) {
 			}
 			m.sql("DELETE FROM ledger_folders")
 			m.sync()
-			if n := m.target.count("INBOX"); n != 8 {
+			if n := m.target.holds("INBOX"); n != 8 {
 				t.Errorf("%d messages on the target after the ledger was lost, want 8", n)
 			}
 		})
