@@ -115,17 +115,3 @@ func ended(ctx context.Context) error {
 		Category:       temporal.ApplicationErrorCategoryBenign,
 	})
 }
-
-// guarded runs work on one mailbox and turns a panic into a Permanent fault of
-// that mailbox: one message that nobody thought of must not end the process
-// that mirrors all the others. The panic's text may hold content and is not
-// kept, its type is.
-func guarded(work func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.New(fault.Permanent, fmt.Sprintf("internal error: panic of type %T", p), nil,
-				"this is a defect of Mailmirror; please report it with the worker's version")
-		}
-	}()
-	return work()
-}

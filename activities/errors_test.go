@@ -73,13 +73,3 @@ func TestLongErrorTextsAreCut(t *testing.T) {
 		t.Errorf("%d bytes, valid: %v", len(text), strings.ToValidUTF8(text, "?") == text)
 	}
 }
-
-func TestGuarded(t *testing.T) {
-	err := guarded(func() error { panic("Subject: salary") })
-	if !fault.Is(err, fault.Permanent) || strings.Contains(err.Error(), "salary") || fault.HintOf(err) == "" {
-		t.Errorf("got %v", err)
-	}
-	if err := guarded(func() error { return nil }); err != nil {
-		t.Error(err)
-	}
-}

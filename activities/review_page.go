@@ -324,8 +324,12 @@ func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (ov
 	var look overviews
 	var sourceErr, targetErr error
 	var group sync.WaitGroup
-	group.Go(func() { look.source, sourceErr = source.Overview(ctx, numbers) })
-	group.Go(func() { look.target, targetErr = target.Overview(ctx, numbers) })
+	group.Go(func() {
+		sourceErr = fault.Guard(func() (err error) { look.source, err = source.Overview(ctx, numbers); return err })
+	})
+	group.Go(func() {
+		targetErr = fault.Guard(func() (err error) { look.target, err = target.Overview(ctx, numbers); return err })
+	})
 	group.Wait()
 	if err := errors.Join(sourceErr, targetErr); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -341,7 +345,7 @@ func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (ov
 // shows already that it differs, it is synced without another look.
 func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier.FolderState, differs bool) error {
 	report, unchanged := blankReport(job), false
-	err := guarded(func() (err error) {
+	err := fault.Guard(func() (err error) {
 		if differs {
 			report, err = p.ports.Engine.Sync(ctx, job)
 		} else {

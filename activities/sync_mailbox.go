@@ -124,7 +124,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	if err == nil { // a link whose stores cannot be had fails like a sync
 		pulse.work()
 		activity.RecordHeartbeat(beats, pulse.now())
-		err = guarded(func() (err error) {
+		err = fault.Guard(func() (err error) {
 			report, err = a.ports.Engine.Sync(ctx, job)
 			return err
 		})

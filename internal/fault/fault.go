@@ -142,3 +142,17 @@ func Plain(text string) string {
 		return r
 	}, text)
 }
+
+// Guard runs work on one mailbox or connection and turns a panic into a Permanent
+// fault of it: one answer that nobody thought of must not end the process that
+// mirrors all the others. The panic's text may hold content and is not kept, its
+// type is. A panic of another goroutine is out of its reach.
+func Guard(work func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = New(Permanent, fmt.Sprintf("internal error: panic of type %T", p), nil,
+				"this is a defect of Mailmirror; please report it with the worker's version")
+		}
+	}()
+	return work()
+}

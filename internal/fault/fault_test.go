@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"mailmirror/internal/fault"
@@ -144,5 +145,15 @@ func TestPlain(t *testing.T) {
 		if got := fault.Plain(text); got != want {
 			t.Errorf("%q became %q", text, got)
 		}
+	}
+}
+
+func TestGuard(t *testing.T) {
+	err := fault.Guard(func() error { panic("Subject: salary") })
+	if !fault.Is(err, fault.Permanent) || strings.Contains(err.Error(), "salary") || fault.HintOf(err) == "" {
+		t.Errorf("got %v", err)
+	}
+	if err := fault.Guard(func() error { return nil }); err != nil {
+		t.Error(err)
 	}
 }

@@ -351,10 +351,11 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 // half open is noticed by it.
 const pollOne = 20 * time.Second
 
-func within[T any](ctx context.Context, limit time.Duration, read func(context.Context) (T, error)) (T, error) {
+func within[T any](ctx context.Context, limit time.Duration, read func(context.Context) (T, error)) (got T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return read(ctx)
+	err = fault.Guard(func() (err error) { got, err = read(ctx); return err })
+	return got, err
 }
 
 func (s *Store) read(ctx context.Context, n mailbox.Number) ([]mailbox.Folder, error) {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"mailmirror/internal/fault"
 )
 
 // Pace of connecting to a store that does not let us in: the first try comes
@@ -46,7 +48,8 @@ type door struct {
 
 func newDoor() *door { return &door{places: make(chan struct{}, atOnce)} }
 
-// through runs open when it may. The error is open's own or the context's. The
+// through runs open when it may. The error is open's own, its panic or the
+// context's. The
 // age is to be handed to fail where what was opened did not last.
 func (d *door) through(ctx context.Context, open func() error) (age int, err error) {
 	select {
@@ -64,7 +67,7 @@ func (d *door) through(ctx context.Context, open func() error) (age int, err err
 			return age, err
 		}
 	}
-	err = open()
+	err = fault.Guard(open)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:

@@ -44,8 +44,8 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 			var conn Conn
 			var own error // the mailbox's own fault, which says nothing of the store
 			age, err := door.through(ctx, func() error {
-				var err error
-				conn, err = open(ctx)
+				// Guarded here as well: a panic is this mailbox's own fault.
+				err := fault.Guard(func() (err error) { conn, err = open(ctx); return err })
 				if fault.Is(err, fault.Permanent) || errors.Is(err, errors.ErrUnsupported) {
 					own, err = err, nil
 				}
@@ -73,9 +73,11 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 			began := time.Now()
 			// Not by the server's words: a quiet one has none for long.
 			good := time.AfterFunc(lasting, door.lasts)
-			err = conn.Listen(ctx, w.report, func() {
-				l.live()
-				w.recovered()
+			err = fault.Guard(func() error {
+				return conn.Listen(ctx, w.report, func() {
+					l.live()
+					w.recovered()
+				})
 			})
 			good.Stop()
 			l.down()

@@ -9,6 +9,13 @@ import (
 
 // answer does what a server in order does; false ends the connection.
 func (c *hostileConn) answer(cmd hostileCommand) bool {
+	if cmd.name == "IDLE" {
+		c.send("+ idling")
+		_ = c.w.Flush()
+		line, err := c.r.ReadString('\n')
+		c.send("%s OK done", cmd.tag)
+		return err == nil && strings.HasPrefix(line, "DONE")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	name, rest := hostileName(cmd.args)
@@ -55,12 +62,6 @@ func (c *hostileConn) answer(cmd hostileCommand) bool {
 		return c.append(cmd, name, rest)
 	case "UID SEARCH", "UID FETCH", "UID STORE", "UID EXPUNGE":
 		c.onMessages(cmd)
-	case "IDLE":
-		c.send("+ idling")
-		_ = c.w.Flush()
-		if line, err := c.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "DONE") {
-			return false
-		}
 	default:
 		c.send("%s BAD unknown", cmd.tag)
 		return true
