@@ -9,8 +9,9 @@
 //	   |      server could misread, every error classified
 //	go-imap   tags, command encoding, response decoding
 //	   |
-//	wire      reads every response line before go-imap does: takes out what
-//	   |      would kill or confuse it, and puts whole messages into APPEND
+//	wire      reads every response itself, within bounds, and writes anew what
+//	   |      go-imap gets; hides the server's own words; puts whole messages
+//	   |      into APPEND
 //	link      deadlines on every read and write, the write lease, one sticky
 //	          error, and a close that lets nothing more reach the server
 //

@@ -297,9 +297,6 @@ func (c statusOf) Close() error {
 	return nil
 }
 
-// nonExistent reports a NO that says that there is no such folder. Dovecot
-// gives no code with it on every command, but always these words. With maildir
-// it goes on listing a folder that was deleted while others stood below it.
-func nonExistent(no *imap.Error) bool {
-	return no.Code == imap.ResponseCodeNonExistent || strings.HasPrefix(no.Text, "Mailbox doesn't exist")
-}
+// nonExistent reports a NO that says that there is no such folder. With maildir
+// Dovecot goes on listing a folder that was deleted while others stood below it.
+func nonExistent(no *imap.Error) bool { return no.Code == imap.ResponseCodeNonExistent }

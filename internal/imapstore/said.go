@@ -9,8 +9,9 @@ import (
 	"mailmirror/internal/fault"
 )
 
-// What a server says in its own words is shown only where the command held
-// nothing secret: servers quote what they received. That of all other answers is
+// What a server says in its own words is shown only where the command held nothing
+// secret, no message was sent on the connection before, and the words do not quote
+// the password: servers quote what they received. That of all other answers is
 // replaced by the response code, which comes from a list, before go-imap or
 // anybody else sees it.
 
@@ -63,12 +64,18 @@ func readStatus(args []byte) status {
 }
 
 // refusedFor returns the code of a NO. Some servers tell of a full mailbox by
-// words alone.
+// words alone. Dovecot gives no code with every NO for a folder that is not there,
+// but always the same words.
 func (s status) refusedFor() imap.ResponseCode {
-	if s.code == "" && indexFold(s.text, "OVER QUOTA") >= 0 {
+	switch {
+	case s.code != "":
+		return s.code
+	case indexFold(s.text, "OVER QUOTA") >= 0:
 		return imap.ResponseCodeOverQuota
+	case bytes.HasPrefix(s.text, []byte("Mailbox doesn't exist")):
+		return imap.ResponseCodeNonExistent
 	}
-	return s.code
+	return ""
 }
 
 // shownMax is how many bytes of a server's text are shown.

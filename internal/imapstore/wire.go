@@ -23,6 +23,7 @@ type wire struct {
 	greeted   bool
 	secrets   secrets
 	sent      map[string]bool // tags without an answer; true where its text is not shown
+	hushed    bool            // a message was sent, and no text is shown any more
 	lastTag   int
 	unasked   int64 // bytes that came since the last command and are no answer
 	permanent []string

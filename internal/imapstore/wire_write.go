@@ -81,7 +81,9 @@ func (w *wire) noteCommand(p []byte) {
 	if w.replace != "" && string(name) == "NOOP" {
 		name, _, _ = bytes.Cut([]byte(w.replace), []byte(" "))
 	}
-	w.sent[tag] = quietCommands[string(name)]
+	// A server that received a message may quote it in any later answer.
+	w.hushed = w.hushed || string(name) == "APPEND"
+	w.sent[tag] = w.hushed || quietCommands[string(name)]
 }
 
 // hold keeps back the commands that follow until letGo: one packet and one turn
