@@ -56,9 +56,6 @@ type TLSReport struct {
 // sure, without it.
 type Advice struct{ Missing, Effect string }
 
-// checkConnect bounds connecting for a check: an operator waits before it.
-const checkConnect = 8 * time.Second
-
 // Check connects, logs in as the trusted account, and for the mailbox where
 // one is given. What an operator must mend is a Config error in one plain
 // sentence, with a hint; the report then holds what was found before it.
@@ -70,7 +67,6 @@ func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, 
 		}
 	}
 	probe := &Store{opts: s.opts, tls: s.tls, gate: openGate{}}
-	probe.opts.Timeouts.Connect = min(s.opts.Timeouts.Connect, checkConnect)
 	if err := probe.checkSelf(ctx, &r, number == ""); err != nil {
 		return r, probe.explainCheck(ctx, err)
 	}
@@ -262,12 +258,37 @@ func (s *Store) explainCheck(ctx context.Context, err error) error {
 	return fault.New(fault.Config, e.Op, e.Err, fault.HintOf(err))
 }
 
+// From these durations on, a store is slow: a mailbox needs a login and some twenty
+// commands.
+const (
+	slowLogin     = 2 * time.Second // also for the greeting
+	slowRoundTrip = 100 * time.Millisecond
+)
+
+// slowness says in which ways the store is slow, with the measured time.
+func slowness(r CheckReport) (list []Advice) {
+	for _, part := range []struct {
+		took, bound time.Duration
+		what        string
+	}{
+		{r.Connect, slowLogin, "the store is slow: it takes %s to accept a connection"},
+		{r.LoginTime, slowLogin, "the store is slow: it takes %s to log in"},
+		{r.RoundTrip, slowRoundTrip, "the store is slow: it takes %s to answer the simplest command"},
+	} {
+		if part.took >= part.bound {
+			list = append(list, Advice{"speed", fmt.Sprintf(part.what, part.took.Round(10*time.Millisecond)) +
+				", and every look at a mailbox takes that much longer; look at the server's load, its name lookups and its password backend"})
+		}
+	}
+	return list
+}
+
 // advice lists what the store lacks, worst first.
 func advice(r CheckReport) []Advice {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Capabilities, n) })
 	}
-	var list []Advice
+	list := slowness(r)
 	lacking := func(missing, effect string, oneOf ...string) {
 		if !has(oneOf...) {
 			list = append(list, Advice{missing, effect})
