@@ -26,7 +26,7 @@ func (m *mirror) compares(times int) (reports []copier.Report) {
 	return reports
 }
 
-// errors are what an operator is told of, by kind of difference.
+// errors returns what `mailmirror errors` shows, by kind of difference.
 func (m *mirror) errors() map[copier.DifferenceKind][]control.ErrorEntry {
 	m.t.Helper()
 	entries, err := m.ledger.Errors(m.t.Context(), link)
@@ -73,7 +73,7 @@ namespace inbox {
 	}
 	lost := m.errors()[copier.Lost]
 	if len(lost) != 1 || !strings.Contains(lost[0].Text, "loses messages by itself: 7 messages") || lost[0].Hint == "" {
-		t.Errorf("an operator is told %+v", lost)
+		t.Errorf("errors shows %+v", lost)
 	}
 	m.onlyRead()
 }
@@ -136,12 +136,12 @@ namespace inbox {
 	for _, c := range faults.Changes(m.target.proxy.Commands()[before:]) {
 		t.Errorf("the target was sent %.100q again", c)
 	}
-	told := m.errors()
-	if kept := told[copier.FolderKept]; len(kept) != 1 || kept[0].Folder != "Trash" || kept[0].Hint == "" {
-		t.Errorf("of the folder an operator is told %+v", kept)
+	shown := m.errors()
+	if kept := shown[copier.FolderKept]; len(kept) != 1 || kept[0].Folder != "Trash" || kept[0].Hint == "" {
+		t.Errorf("of the folder errors shows %+v", kept)
 	}
-	if kept := told[copier.SubscriptionKept]; len(kept) != 1 || kept[0].Folder != "Sent" || kept[0].Hint == "" {
-		t.Errorf("of the subscription an operator is told %+v", kept)
+	if kept := shown[copier.SubscriptionKept]; len(kept) != 1 || kept[0].Folder != "Sent" || kept[0].Hint == "" {
+		t.Errorf("of the subscription errors shows %+v", kept)
 	}
 	// What somebody leaves in such a folder stays.
 	m.target.use(func(u *user.User) { u.Put("Trash", user.Voices("left", 1)...) })

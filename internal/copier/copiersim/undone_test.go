@@ -41,7 +41,7 @@ func (p *balky) expire() {
 }
 
 // TestTargetThatExpires: messages that the target loses by itself are copied a few
-// times, and then told of and left alone, until a day has gone by.
+// times, and then reported and left alone, until a day has gone by.
 func TestTargetThatExpires(t *testing.T) {
 	for name, between := range map[string]bool{"between syncs": true, "while it is looked at": false} {
 		t.Run(name, func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestLossesByTheOperator(t *testing.T) {
 	})
 }
 
-// TestTargetThatCreatesFolders: a folder that the target creates by itself is told
-// of once and left alone.
+// TestTargetThatCreatesFolders: a folder that the target creates by itself is reported
+// once and left alone.
 func TestTargetThatCreatesFolders(t *testing.T) {
 	for name, atOnce := range map[string]bool{"at once": true, "later": false} {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func (s *balkySession) SetFlags(ctx context.Context, uids mailbox.UIDSet, flags 
 	return s.Session.SetFlags(ctx, uids, flags)
 }
 
-// TestFlagsThatAreNotKept: what the target takes and does not keep is told of, and
+// TestFlagsThatAreNotKept: what the target takes and does not keep is reported, and
 // tried again on another day or when the source changes it.
 func TestFlagsThatAreNotKept(t *testing.T) {
 	for name, condstore := range map[string]bool{"with CONDSTORE": true, "without": false} {
@@ -240,7 +240,7 @@ func TestFlagsThatAreNotKept(t *testing.T) {
 	}
 }
 
-// TestSubscriptionThatComesBack is told of once and left alone, until the source
+// TestSubscriptionThatComesBack is reported once and left alone, until the source
 // has it, too.
 func TestSubscriptionThatComesBack(t *testing.T) {
 	play(t, func(s *scene) {
