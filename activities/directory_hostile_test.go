@@ -176,7 +176,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 	grown := peak()
 	report, err := store.Check(t.Context())
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, report)
-	rights, err := store.CheckRights(t.Context(), []directory.Column{directory.Password})
+	rights, err := store.CheckRights(t.Context(), []directory.Column{directory.Password}, func(ctx context.Context) (context.Context, error) { return ctx, nil })
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, rights)
 	m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: control.DirectoryOperator}
 	if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {

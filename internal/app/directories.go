@@ -69,12 +69,12 @@ func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore, columns []directory.Column) (control.DirectoryRights, error) {
+func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
 		return control.DirectoryRights{}, err
 	}
-	found, err := adapter.CheckRights(ctx, columns)
+	found, err := adapter.CheckRights(ctx, columns, lease)
 	return control.DirectoryRights(found), err
 }
 

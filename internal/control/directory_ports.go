@@ -52,9 +52,12 @@ type DirectoryChecker interface {
 	// CheckDirectory connects, binds, reads the schema and tells what it found.
 	CheckDirectory(ctx context.Context, d DirectoryStore) (DirectoryReport, error)
 	// CheckRights finds out which attributes of the columns the trusted server may
-	// write, without a change, and sends nothing at or after the deadline of ctx. With
-	// its error it returns what was found before.
-	CheckRights(ctx context.Context, d DirectoryStore, columns []directory.Column) (DirectoryRights, error)
+	// write, without a change. It connects first, which may take its time, and calls
+	// lease before it sends the first try: none is sent at or after the deadline of
+	// the context that lease returns, and an error of lease is returned. With its error
+	// it returns what was found before.
+	CheckRights(ctx context.Context, d DirectoryStore, columns []directory.Column,
+		lease func(context.Context) (context.Context, error)) (DirectoryRights, error)
 }
 
 // DirectoryReport is what a look at a directory found.

@@ -37,7 +37,21 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	case link == "":
 		return nil
 	}
-	lease, err := c.records.TakeDirectoryLease(ctx, link, rightsTime, rightsFence)
+	// The lease begins when the connection is made: a slow login does not use it up.
+	var lease DirectoryLease
+	var leaseErr error
+	cancel, leased := context.CancelFunc(func() {}), false
+	found, err := c.directoryChecker.CheckRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
+		if lease, leaseErr = c.records.TakeDirectoryLease(ctx, link, rightsTime, rightsFence); leaseErr != nil {
+			return nil, leaseErr
+		}
+		leased = true
+		ctx, cancel = context.WithDeadline(ctx, lease.Deadline)
+		return ctx, nil
+	})
+	cancel()
+	r.Writable, r.TriedOn = found.Writable, found.TriedOn
+	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
 	_, suspended := errors.AsType[*copier.SuspendedError](err)
 	_, held := errors.AsType[*copier.LeaseHeldError](err)
 	switch {
@@ -47,14 +61,14 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	case held:
 		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)
 		return nil
-	case err != nil:
+	case leaseErr != nil:
+		return leaseErr
+	case !leased && fault.Is(err, fault.Transient) && ctx.Err() == nil:
+		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
+		return nil
+	case !leased:
 		return err
 	}
-	trying, cancel := context.WithDeadline(ctx, lease.Deadline)
-	defer cancel()
-	found, err := c.directoryChecker.CheckRights(trying, d, columns)
-	r.Writable, r.TriedOn = found.Writable, found.TriedOn
-	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
 	// Whoever comes next waits for what may still be on its way.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelEnding()

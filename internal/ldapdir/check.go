@@ -52,6 +52,8 @@ type CheckColumn struct {
 const (
 	checkTime   = 15 * time.Second
 	checkSample = 200
+	// slowConnect is from when on connecting and the bind are slow.
+	slowConnect = 3 * time.Second
 )
 
 var errEnough = errors.New("enough was seen")
@@ -66,7 +68,9 @@ func (s *Store) Check(ctx context.Context) (CheckReport, error) {
 		return r, err
 	}
 	defer func() { _ = session.Close() }()
-	r.Connect = session.took
+	if r.Connect = session.took; r.Connect > slowConnect {
+		r.Advice = append(r.Advice, fmt.Sprintf("the server is slow: it took %s until it answered the bind; see its log", r.Connect.Round(time.Second)))
+	}
 	if state := session.tls; state != nil {
 		r.TLS = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
 		if len(state.PeerCertificates) > 0 {

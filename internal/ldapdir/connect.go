@@ -43,7 +43,8 @@ func (s *Store) Open(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, s.explainConnect(ctx, err)
 	}
-	if err := session.bind(limited); err != nil {
+	// A server may look a password up elsewhere, which takes its time.
+	if err := session.bind(ctx); err != nil {
 		_ = session.link.fail(errClosed)
 		_ = session.conn.Close()
 		return nil, s.explainConnect(ctx, err)

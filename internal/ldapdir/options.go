@@ -28,10 +28,10 @@ const (
 
 // Timeouts bound every wait on the network. Zero fields take the defaults.
 type Timeouts struct {
-	// Connect bounds connecting, TLS and the bind together.
+	// Connect bounds connecting and TLS together.
 	Connect time.Duration // default 15 s
-	// Read bounds the silence of a server that owes an answer; searching a large
-	// directory for the first page takes its time.
+	// Read bounds the silence of a server that owes an answer, to the bind as well;
+	// searching a large directory for the first page takes its time.
 	Read time.Duration // default 1 min
 	// Write bounds one write.
 	Write time.Duration // default 30 s

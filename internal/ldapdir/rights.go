@@ -32,13 +32,14 @@ type Rights struct {
 }
 
 // CheckRights finds out which attributes of the columns the trusted server may
-// write, by requests that cannot be carried out, none at or after the deadline of
-// ctx. Each adds a value that nobody has, takes it away, and takes it away once more,
+// write, by requests that cannot be carried out. It connects and looks first, and then
+// calls lease, whose context is that of the requests: none is sent at or after its
+// deadline. Each adds a value that nobody has, takes it away, and takes it away once more,
 // which fails, and a modification is made as a whole or not at all (RFC 4511, 4.6).
 // OpenLDAP and 389 Directory Server look at the rights first; others are not tried.
 // What one entry refuses is tried on some others: rights may be another's there. With
 // its error it returns what was found before.
-func (s *Store) CheckRights(ctx context.Context, columns []directory.Column) (Rights, error) {
+func (s *Store) CheckRights(ctx context.Context, columns []directory.Column, lease func(context.Context) (context.Context, error)) (Rights, error) {
 	session, err := s.Open(ctx)
 	if err != nil {
 		return Rights{}, err
@@ -64,7 +65,11 @@ func (s *Store) CheckRights(ctx context.Context, columns []directory.Column) (Ri
 			t.answers = append(t.answers, answer{attribute: s.opts.Mapping.Names[c], column: c})
 		}
 	}
-	err = t.run(ctx, entries)
+	writing, err := lease(ctx)
+	if err != nil {
+		return Rights{}, err
+	}
+	err = t.run(writing, entries)
 	return t.found(), err
 }
 

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 )
 
 // HostileLDAPMode is what a HostileLDAP does wrong.
@@ -63,9 +64,11 @@ const (
 	LDAPTerminal HostileLDAPMode = "terminal"
 	// LDAPHangUp closes the connection at every write.
 	LDAPHangUp HostileLDAPMode = "hang up"
+	// LDAPSlow is honest, and takes a second to answer a bind or a write.
+	LDAPSlow HostileLDAPMode = "slow"
 )
 
-// HostileLDAPModes are all modes but LDAPHonest.
+// HostileLDAPModes are all modes but LDAPHonest and LDAPSlow.
 func HostileLDAPModes() []HostileLDAPMode {
 	return []HostileLDAPMode{LDAPNestedEntry, LDAPNestedResult, LDAPNestedControl, LDAPNestedPage, LDAPAnnounced, LDAPManyValues,
 		LDAPLargeValues, LDAPManyNames, LDAPEndlessEntries, LDAPEndlessPages, LDAPEndlessReferences, LDAPEndlessIntermediate,
@@ -275,6 +278,9 @@ func (h *HostileLDAP) quote() string {
 // answer writes the answer to a request.
 func (h *HostileLDAP) answer(out *bufio.Writer, r ldapRequest) error {
 	say := func(b []byte) error { _, err := out.Write(b); return err }
+	if h.mode == LDAPSlow && r.tag != 0x63 {
+		time.Sleep(time.Second)
+	}
 	switch r.tag {
 	case 0x60:
 		if h.mode == LDAPQuoteBind {
@@ -297,7 +303,7 @@ func (h *HostileLDAP) answer(out *bufio.Writer, r ldapRequest) error {
 	case LDAPQuoteNotice:
 		notice := ber(0x30, ber(0x02, []byte{0}), ber(0x78, ber(0x0a, []byte{52}), berText(h.quote()), berText(h.quote()), ber(0x8a, []byte("1.3.6.1.4.1.1466.20036"))))
 		return errors.Join(say(notice), out.Flush(), io.EOF)
-	case LDAPHonest:
+	case LDAPHonest, LDAPSlow:
 		return say(r.result(tag, 0, ""))
 	}
 	return say(r.result(tag, 19, h.quote()))

@@ -211,8 +211,11 @@ type DirectoryChecker struct {
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore, columns []directory.Column) (control.DirectoryRights, error) {
-	var err error
+func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
+	ctx, err := lease(ctx)
+	if err != nil {
+		return control.DirectoryRights{}, err
+	}
 	if c.OnRights != nil {
 		err = c.OnRights(ctx, d.Store, columns)
 	}

@@ -93,7 +93,7 @@ func described(t *testing.T, k Kind) {
 	}
 	if store, err := ldapdir.New(o); err != nil {
 		t.Error(err)
-	} else if r, err := store.CheckRights(t.Context(), []directory.Column{directory.LastName, directory.Misc1}); err != nil || !slices.Equal(r.Writable, []string{"sn", "sn;lang-fr"}) {
+	} else if r, err := store.CheckRights(t.Context(), []directory.Column{directory.LastName, directory.Misc1}, noLease); err != nil || !slices.Equal(r.Writable, []string{"sn", "sn;lang-fr"}) {
 		t.Errorf("rights: %+v, %v", r, err)
 	}
 }

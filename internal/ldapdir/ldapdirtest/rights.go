@@ -56,7 +56,7 @@ func rights(t *testing.T, k Kind) {
 					columns = append(columns, a.Column)
 				}
 			}
-			r, err := store.CheckRights(t.Context(), columns)
+			r, err := store.CheckRights(t.Context(), columns, noLease)
 			if err != nil {
 				t.Fatal(err)
 			}

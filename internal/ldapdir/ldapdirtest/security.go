@@ -128,7 +128,7 @@ func credentials(t *testing.T, k Kind) {
 // otherProtocols are ports on which something else answers, or nothing.
 func otherProtocols(t *testing.T, k Kind) {
 	o := options(k.Start(t, Wish{}))
-	o.Timeouts.Connect = 2 * time.Second
+	o.Timeouts.Connect, o.Timeouts.Read = 2*time.Second, 2*time.Second
 	serve := func(greeting string, hold bool) string {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
