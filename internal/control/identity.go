@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// ServerAddresses are the addresses by which one server is told from another: the
+// ServerAddresses are the addresses that distinguish one server from another: the
 // host of address (HOST:PORT) in lower case, and the IP addresses that it resolves
 // to, each with the port. IMAP's two ports, 143 and 993, are one server's: both read
 // "imap". Other ports of one host may be other servers'.

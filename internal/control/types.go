@@ -33,10 +33,10 @@ const (
 type LoginCase string
 
 const (
-	// LoginFold takes such logins for one account. It is the default, because to
-	// take one account for two duplicates its messages.
+	// LoginFold means that such logins are one account. It is the default: if one
+	// account were mirrored as two, its messages would be duplicated.
 	LoginFold LoginCase = "fold"
-	// LoginExact takes them for two accounts.
+	// LoginExact means that they are two accounts.
 	LoginExact LoginCase = "exact"
 )
 

@@ -196,8 +196,8 @@ func scanID(s *scanner, r *CheckReport) {
 		case "version":
 			r.Release = printable(text)
 		case "server-id", "x-server-id", "server-guid", "guid", "uuid":
-			// No field of RFC 2971 is for this. Those are what administrators call
-			// it who set one (Dovecot's imap_id_send).
+			// RFC 2971 has no field for it. Administrators who set one (in Dovecot by
+			// imap_id_send) use these names.
 			r.ServerID = printable(text)
 		}
 		key = ""

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
@@ -310,4 +311,75 @@ func TestClaimsAtOnce(t *testing.T) {
 			t.Fatalf("round %d: %v and %v", round, errs[0], errs[1])
 		}
 	}
+}
+
+// TestWritersMigration: rows of before that no longer may be do not stop the migration.
+// They are there afterwards, say what is wrong, and are not written to.
+func TestWritersMigration(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := pgtest.DSN(t)
+	s, err := pgstore.Open(ctx, dsn)
+	must(t, err)
+	t.Cleanup(s.Close)
+	must(t, pgstore.MigrateTo(ctx, s, 9))
+	sql(t, dsn, `
+		INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password, greetings, minimum_release)
+		SELECT name, address, 'none', '', 'authzid', '', 'trusted', '', '{}', ''
+		FROM (VALUES ('prod', 'Prod.Example.org:993'), ('prod2', 'prod.example.org.:143'), ('dr', '[2001:db8::1]:993'), ('dr2', '2001:db8::1:10143')) v (name, address);
+		INSERT INTO links (name, source, target, exclude) VALUES
+			('there', 'prod', 'dr', '{}'), ('back', 'dr', 'prod2', '{}'), ('self', 'prod', 'prod2', '{}'), ('spelled', 'prod', 'dr2', '{}');
+		INSERT INTO mailboxes (link, number) VALUES ('there', '1'), ('back', '1'), ('self', '2'), ('spelled', 'Box'), ('spelled', 'bOX'), ('there', '3');
+		INSERT INTO leases (link, number, epoch, expires_at, clean) SELECT link, number, nextval('lease_epochs'), now() - interval '1 hour', true FROM mailboxes`)
+	must(t, s.Migrate(ctx))
+	for key, words := range map[mailbox.Key][]string{
+		{Link: "there", Number: "1"}:     {"link back", "mirrored back"},
+		{Link: "back", Number: "1"}:      {"link there", "mirrored back"},
+		{Link: "self", Number: "2"}:      {"same server", "prod.example.org imap"},
+		{Link: "spelled", Number: "Box"}: {"same account as mailbox bOX"},
+		{Link: "spelled", Number: "bOX"}: {"same account as mailbox Box"},
+	} {
+		_, _, err := s.Begin(ctx, key, ttl, fence)
+		wantRejected(t, err, fault.Config, words...)
+		if fault.HintOf(err) == "" {
+			t.Errorf("%v: no hint with %v", key, err)
+		}
+	}
+	begin(t, s, mailbox.Key{Link: "there", Number: "3"})
+
+	// The operator resolves it, one step at a time.
+	_, err = s.RemoveMailboxes(ctx, "back", []mailbox.Number{"1"})
+	must(t, err)
+	begin(t, s, mailbox.Key{Link: "there", Number: "1"})
+	_, err = s.RemoveMailboxes(ctx, "spelled", []mailbox.Number{"Box"})
+	must(t, err)
+	begin(t, s, mailbox.Key{Link: "spelled", Number: "bOX"})
+}
+
+// TestWritersOfMany measures what the rule costs: 5,000 mailboxes beside as many.
+func TestWritersOfMany(t *testing.T) {
+	t.Parallel()
+	s := withServers(t, prodTwice, "l prod dr", "on dr u")
+	var list []mailbox.Number
+	for i := range 5000 {
+		list = append(list, mailbox.Number(fmt.Sprint(100000+i)))
+	}
+	for _, l := range []string{"l", "on"} {
+		start := time.Now()
+		n, err := s.AddMailboxes(t.Context(), l, list)
+		if err != nil || n != len(list) {
+			t.Fatalf("%d, %v", n, err)
+		}
+		t.Logf("%d mailboxes joined link %s in %v", n, l, time.Since(start).Round(time.Millisecond))
+	}
+	start := time.Now()
+	dr, err := s.Store(t.Context(), "dr")
+	must(t, err)
+	dr.Addresses = append(dr.Addresses, "192.0.2.8 imap")
+	must(t, s.UpdateStore(t.Context(), dr))
+	t.Logf("the store was changed in %v", time.Since(start).Round(time.Millisecond))
+	start = time.Now()
+	dr.LoginCase = control.LoginExact
+	must(t, s.UpdateStore(t.Context(), dr))
+	t.Logf("all mailboxes were checked in %v", time.Since(start).Round(time.Millisecond))
 }

@@ -70,8 +70,8 @@ func TestServerByOtherNames(t *testing.T) {
 	r.onlyRead()
 }
 
-// TestOneAccountInSeveralSpellings: Dovecot takes logins that differ in their case for
-// one, and nothing is mirrored twice, also where the operator says that it does not.
+// TestOneAccountInSeveralSpellings: for Dovecot, logins that differ in their case are
+// one account. Nothing is mirrored twice, also if the operator says that they are two.
 func TestOneAccountInSeveralSpellings(t *testing.T) {
 	t.Parallel()
 	r := newQuietRig(t, servers.DovecotOptions{}, servers.DovecotOptions{})

@@ -5,8 +5,8 @@
 
 -- server groups the stores that are one server: it is the first name of the group.
 -- server_id is the id that the operator gave the server, reported_id the one that the
--- server reports about itself. login_case says whether the server takes two spellings
--- of a login for one account.
+-- server reports about itself. login_case says whether two spellings of a
+-- login are one account.
 ALTER TABLE stores
     ADD COLUMN server text COLLATE "C" NOT NULL DEFAULT '',
     ADD COLUMN server_id text COLLATE "C" NOT NULL DEFAULT '',
@@ -128,6 +128,30 @@ $$
 $$;
 -- +goose StatementEnd
 
+-- flows_of are those with an account's name or id. Each part is one scan of an index:
+-- OFFSET 0 keeps the planner from going over all mailboxes of a link, which it prefers
+-- as long as it believes that they are few.
+-- +goose StatementBegin
+CREATE FUNCTION flows_of(of_account text, of_source text, of_target text) RETURNS SETOF flows LANGUAGE sql STABLE AS
+$$
+    SELECT m.link, m.number, m.account, l.source, l.target, s.server, t.server,
+        m.source_account, m.target_account, s.server_id, t.server_id, s.login_case, t.login_case
+    FROM (
+        SELECT a.* FROM (SELECT x.link, x.number, x.account, x.source_account, x.target_account FROM mailboxes x
+            WHERE x.account = of_account OFFSET 0) a
+        UNION
+        SELECT b.* FROM (SELECT x.link, x.number, x.account, x.source_account, x.target_account FROM mailboxes x
+            WHERE x.source_account <> '' AND x.source_account = of_source OFFSET 0) b
+        UNION
+        SELECT c.* FROM (SELECT x.link, x.number, x.account, x.source_account, x.target_account FROM mailboxes x
+            WHERE x.target_account <> '' AND x.target_account = of_target OFFSET 0) c
+    ) m
+    JOIN links l ON l.name = m.link
+    JOIN stores s ON s.name = l.source
+    JOIN stores t ON t.name = l.target
+$$;
+-- +goose StatementEnd
+
 -- link_conflict says why no link may be from one store to another, NULL where one may.
 -- +goose StatementBegin
 CREATE FUNCTION link_conflict(of_source text, of_target text) RETURNS text LANGUAGE sql STABLE AS
@@ -145,9 +169,11 @@ $$;
 
 -- writer_conflict says why a mailbox of a link must not be written to, NULL where it
 -- may be. new_source and new_target are the ids of the accounts that a sync opened.
+-- Its plans are made when a link is still empty, and used when it is full: without the
+-- setting they read all mailboxes for each one that is added.
 -- +goose StatementBegin
 CREATE FUNCTION writer_conflict(of_link text, of_number text, new_source text DEFAULT NULL, new_target text DEFAULT NULL)
-    RETURNS text LANGUAGE plpgsql STABLE AS
+    RETURNS text LANGUAGE plpgsql STABLE SET enable_seqscan = off AS
 $$
 DECLARE
     me       flows;
@@ -179,11 +205,8 @@ BEGIN
         ELSE format('mailbox %s is mirrored to store %s by link %s already, and on store %s it is the same account',
             of_number, o.target, o.link, me.target)
         END INTO conflict
-    FROM flows o
+    FROM flows_of(me.account, me.source_account, me.target_account) o
     WHERE (o.link, o.number) <> (of_link, of_number)
-        AND (o.account = me.account
-            OR (o.target_account <> '' AND o.target_account = me.target_account)
-            OR (o.source_account <> '' AND o.source_account = me.source_account))
         AND (
             same_account(o.target_account, o.target_id, me.target_account, me.target_id)
             -- Two accounts of the target must not be made equal to one of the source.
@@ -207,12 +230,12 @@ BEGIN
         FROM up
         CROSS JOIN LATERAL (
             SELECT n.link, n.source, n.source_server, n.source_account, n.source_id, NULL::timestamptz AS ended_at
-            FROM flows n
-            WHERE n.account = me.account AND n.target_server = up.server AND (n.link, n.number) <> (of_link, of_number)
+            FROM flows_of(me.account, '', '') n
+            WHERE n.target_server = up.server AND (n.link, n.number) <> (of_link, of_number)
             UNION ALL
             SELECT n.link, n.source, n.source_server, n.source_account, n.source_id, NULL::timestamptz
-            FROM flows n
-            WHERE n.target_account <> '' AND n.target_account = up.id AND (n.link, n.number) <> (of_link, of_number)
+            FROM flows_of(NULL, '', up.id) n
+            WHERE (n.link, n.number) <> (of_link, of_number)
                 AND same_account(n.target_account, n.target_id, up.id, up.server_id)
             UNION ALL
             SELECT o.link, o.source, s.server, o.source_account, s.server_id, o.ended_at
@@ -299,7 +322,7 @@ $$;
 CREATE TRIGGER links_two_servers AFTER INSERT OR UPDATE OF source, target ON links
     FOR EACH ROW EXECUTE FUNCTION link_has_two_servers();
 
--- What the world changed (an address, a release before this one) is not refused
+-- If an address changed, or rows are of a release before this one, nothing is rejected
 -- here, since nobody asked: no lease begins or goes on for such a mailbox.
 -- +goose StatementBegin
 CREATE FUNCTION lease_needs_one_writer() RETURNS trigger LANGUAGE plpgsql AS
@@ -408,7 +431,7 @@ DROP TRIGGER mailboxes_one_writer ON mailboxes;
 DROP FUNCTION mailboxes_have_one_writer;
 DROP TRIGGER mailboxes_account ON mailboxes;
 DROP FUNCTION mailbox_gets_account;
-DROP FUNCTION writer_conflict, link_conflict, same_account;
+DROP FUNCTION writer_conflict, link_conflict, flows_of, same_account;
 DROP VIEW flows;
 DROP TRIGGER store_addresses_grouped ON store_addresses;
 DROP TRIGGER stores_grouped ON stores;
