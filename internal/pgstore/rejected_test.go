@@ -149,25 +149,25 @@ func (r *rejecting) calls() map[string]func(context.Context) error {
 func TestARejectionIsNoAnswer(t *testing.T) {
 	r := newRejecting(t)
 	for _, c := range []struct {
-		code         string
-		break_, mend func(t *testing.T)
+		code          string
+		refuse, allow func(t *testing.T)
 		// only names the calls that it concerns; nil means all.
 		only []string
 	}{
-		{code: "28000", break_: func(t *testing.T) { r.do(t, "ALTER ROLE "+r.role+" NOLOGIN") },
-			mend: func(t *testing.T) { r.do(t, "ALTER ROLE "+r.role+" LOGIN") }},
-		{code: "28000", break_: func(t *testing.T) { r.host(t, "reject") }, mend: func(t *testing.T) { r.host(t, "") }},
-		{code: "28P01", break_: func(t *testing.T) { r.host(t, "password") }, mend: func(t *testing.T) { r.host(t, "") }},
-		{code: "3D000", break_: func(t *testing.T) { r.cut(t); r.do(t, "ALTER DATABASE "+r.name+" RENAME TO "+r.name+"_away") },
-			mend: func(t *testing.T) { r.do(t, "ALTER DATABASE "+r.name+"_away RENAME TO "+r.name) }},
-		{code: "42P01", break_: func(t *testing.T) { r.inside(t, "ALTER TABLE links RENAME TO links_away") },
-			mend: func(t *testing.T) { r.inside(t, "ALTER TABLE links_away RENAME TO links") }, only: []string{"Link", "Links", "WatchRoster"}},
-		{code: "42P01", break_: func(t *testing.T) { r.inside(t, "ALTER TABLE mailboxes RENAME TO mailboxes_away") },
-			mend: func(t *testing.T) { r.inside(t, "ALTER TABLE mailboxes_away RENAME TO mailboxes") },
-			only: []string{"Mailbox", "MarkDirty", "MarkEvents", "DueMailboxes", "CountMailboxes", "RecordFailure"}},
+		{code: "28000", refuse: func(t *testing.T) { r.do(t, "ALTER ROLE "+r.role+" NOLOGIN") },
+			allow: func(t *testing.T) { r.do(t, "ALTER ROLE "+r.role+" LOGIN") }},
+		{code: "28000", refuse: func(t *testing.T) { r.host(t, "reject") }, allow: func(t *testing.T) { r.host(t, "") }},
+		{code: "28P01", refuse: func(t *testing.T) { r.host(t, "password") }, allow: func(t *testing.T) { r.host(t, "") }},
+		{code: "3D000", refuse: func(t *testing.T) { r.cut(t); r.do(t, "ALTER DATABASE "+r.name+" RENAME TO "+r.name+"_away") },
+			allow: func(t *testing.T) { r.do(t, "ALTER DATABASE "+r.name+"_away RENAME TO "+r.name) }},
+		{code: "42P01", refuse: func(t *testing.T) { r.inside(t, "ALTER TABLE links RENAME TO links_away") },
+			allow: func(t *testing.T) { r.inside(t, "ALTER TABLE links_away RENAME TO links") }, only: []string{"Link", "Links", "WatchRoster"}},
+		{code: "42P01", refuse: func(t *testing.T) { r.inside(t, "ALTER TABLE mailboxes RENAME TO mailboxes_away") },
+			allow: func(t *testing.T) { r.inside(t, "ALTER TABLE mailboxes_away RENAME TO mailboxes") },
+			only:  []string{"Mailbox", "MarkDirty", "MarkEvents", "DueMailboxes", "CountMailboxes", "RecordFailure"}},
 	} {
 		t.Run(c.code, func(t *testing.T) {
-			c.break_(t)
+			c.refuse(t)
 			r.cut(t)
 			calls := r.calls()
 			for name, call := range calls {
@@ -196,7 +196,7 @@ func TestARejectionIsNoAnswer(t *testing.T) {
 					time.Sleep(10 * time.Millisecond)
 				}
 			}
-			c.mend(t)
+			c.allow(t)
 			for name, call := range calls {
 				deadline := time.Now().Add(30 * time.Second)
 				for {

@@ -3,7 +3,6 @@ package supervise_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -217,7 +216,7 @@ func TestRunLooksAgain(t *testing.T) {
 	}}
 	supervise.New(counted, i, supervise.Options{Every: 3 * time.Millisecond}).Run(ctx)
 	if looks < 3 {
-		t.Error(fmt.Sprint("looked ", looks, " times"))
+		t.Errorf("looked %d times", looks)
 	}
 }
 
