@@ -70,6 +70,10 @@ func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput
 		return p.result, nil
 	case suspended(ctx, err):
 		p.result.Suspended = true
+		// The run goes on after Last. What was put aside comes before it.
+		for _, c := range p.aside {
+			p.result.Last = min(p.result.Last, c.Seq-1)
+		}
 		return p.result, nil
 	case ctx.Err() != nil:
 		return p.result, ended(ctx)
@@ -175,6 +179,9 @@ func (p *directoryPage) tryAside(ctx context.Context) (stop bool, err error) {
 			}
 		}
 		if stop, err := p.try(ctx, c); err != nil || stop {
+			if err != nil {
+				p.aside = append(p.aside, c) // it was not tried to the end
+			}
 			return stop, err
 		}
 	}
