@@ -149,6 +149,29 @@ func TestSyncMailboxParksWhatKeepsFailing(t *testing.T) {
 	}
 }
 
+// TestSyncMailboxRecordsWhatAFailureConcerns: whether changes of a parked mailbox
+// make it due early depends on what the engine says that failed.
+func TestSyncMailboxRecordsWhatAFailureConcerns(t *testing.T) {
+	for _, inPart := range []bool{false, true} {
+		world := activitytest.New()
+		world.Add(link, box.Number)
+		world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
+			return copier.Report{Key: box, InPart: inPart}, fault.Newf(fault.Permanent, "folder INBOX: the target refuses every message")
+		}
+		if got, err := syncOnce(t, world, activities.TriggerEvent, nil); err != nil || got.State != activities.SyncParked {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		if f := world.Failures(); len(f) != 1 || f[0].InPart != inPart {
+			t.Errorf("recorded %+v, want in part: %v", f, inPart)
+		}
+		// A change starts a sync again, whose success ends the failure.
+		world.OnSync = nil
+		if got, err := syncOnce(t, world, activities.TriggerEvent, nil); err != nil || got.State != activities.SyncEqual {
+			t.Errorf("the sync of a parked mailbox for a change: %+v, %v", got, err)
+		}
+	}
+}
+
 func TestSyncMailboxLeavesABusyMailboxAlone(t *testing.T) {
 	for wait, want := range map[time.Duration]time.Duration{0: 100 * time.Millisecond, 300 * time.Millisecond: 300 * time.Millisecond, 9 * time.Second: 500 * time.Millisecond} {
 		world := activitytest.New()

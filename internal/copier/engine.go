@@ -314,6 +314,7 @@ func (r *run) underLease(ctx context.Context) error {
 	}
 	err := r.mailbox(ctx)
 	if err != nil {
+		r.report.InPart = staysInFolder(err)
 		// What is known by now saves the next sync from finding it out again.
 		if !fault.Is(err, fault.Conflict) && ctx.Err() == nil {
 			_ = r.save(ctx)

@@ -67,6 +67,9 @@ type Report struct {
 	// Generation is the dirty generation that the sync set out to clean, as
 	// the caller read it before the first look at the source.
 	Generation int64 `json:"generation"`
+	// InPart is true for a Failed sync that reached both stores and failed in a
+	// folder or for a part of the folders: everything else was mirrored.
+	InPart bool `json:"in_part,omitempty"`
 	// ErrKind, Err and Hint describe the failure of a Failed sync.
 	ErrKind string `json:"error_kind,omitempty"`
 	Err     string `json:"error,omitempty"`

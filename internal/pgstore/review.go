@@ -98,7 +98,8 @@ func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []cont
 
 // RecordFailure records a failed sync: a row of history and the mailbox's
 // error, with one failure more. The mailbox stays or becomes dirty and is due
-// again after retryAfter. A report that is recorded already (same mailbox,
+// again after retryAfter. If the report says InPart, changes of a parked mailbox
+// make it due earlier. A report that is recorded already (same mailbox,
 // start and run) changes nothing.
 func (s *Store) RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error {
 	op := "record failure of mailbox " + string(report.Key.Number)
@@ -109,6 +110,7 @@ func (s *Store) RecordFailure(ctx context.Context, report copier.Report, retryAf
 		}
 		n, err = q.RecordFailed(ctx, sqlcgen.RecordFailedParams{
 			Link: report.Key.Link, Number: string(report.Key.Number), RetryAfter: retryAfter,
+			InPart: report.InPart, Lasted: max(time.Since(report.Started), 0), Generation: report.Generation,
 			ErrorKind: report.ErrKind, Error: plain(report.Err), Hint: plain(report.Hint),
 		})
 		if err == nil && n == 0 {

@@ -119,7 +119,8 @@ func (s *Store) KnownSources(ctx context.Context, link string, list []mailbox.Nu
 }
 
 // MarkEvents raises the dirty generations of mailboxes and returns those whose
-// sync is to be woken. Mailboxes that take no part any more are passed over.
+// sync is to be woken. A parked mailbox is woken from time to time if its last
+// failure left the stores usable. Mailboxes that take no part any more are passed over.
 // Marking again does no harm but the work.
 func (s *Store) MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error) {
 	if len(marks) == 0 {

@@ -4,6 +4,7 @@ package pgstore_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,79 @@ func TestMarkEvents(t *testing.T) {
 	must(t, err)
 	if lag[0].Lag < 3*time.Second {
 		t.Errorf("lag %v", lag[0].Lag)
+	}
+}
+
+// TestChangesOfParkedMailbox: if a folder was the reason of the failure, a change
+// makes a parked mailbox due early, at distances that grow, and a try that comes
+// early puts nothing off. If a store was the reason, the mailbox waits.
+func TestChangesOfParkedMailbox(t *testing.T) {
+	s, dsn := seededDatabase(t, "1", "2", "3")
+	mark := func(n mailbox.Number) bool {
+		t.Helper()
+		due, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: n, Kind: watch.MessageIn, Count: 1, At: time.Now()}})
+		must(t, err)
+		return len(due) == 1
+	}
+	isDue := func(n mailbox.Number) bool {
+		t.Helper()
+		keys, err := s.DueMailboxes(t.Context(), 0)
+		must(t, err)
+		return slices.Contains(keys, keyOf(n))
+	}
+	age := func(by string) { // lets time pass
+		sql(t, dsn, `UPDATE mailboxes SET early_at = early_at - interval '`+by+`', parked_until = parked_until - interval '`+by+`',
+			next_attempt_at = next_attempt_at - interval '`+by+`', failing_since = failing_since - interval '`+by+`'`)
+	}
+	fail := func(n mailbox.Number, inPart bool) {
+		t.Helper()
+		r := failed(n)
+		r.InPart, r.Started, r.Finished = inPart, time.Now(), time.Now()
+		r.Generation = box(t, s, n).DirtyGeneration
+		must(t, s.RecordFailure(t.Context(), r, time.Hour))
+	}
+	fail("1", true)
+	fail("2", false)
+	age("1 minute")
+	if mark("2") || isDue("2") {
+		t.Error("a change wakes a mailbox whose store failed")
+	}
+	until := box(t, s, "1").NextAttemptAt
+	if !mark("1") || !isDue("1") {
+		t.Error("a change does not wake a mailbox of which a folder failed")
+	}
+	sql(t, dsn, `UPDATE mailboxes SET next_attempt_at = parked_until WHERE number = '1'`) // its sync began
+	if mark("1") || isDue("1") {
+		t.Error("the next change wakes it at once again")
+	}
+	fail("1", true)
+	if b := box(t, s, "1"); b.Failures != 1 || !b.NextAttemptAt.Equal(until) {
+		t.Errorf("the early try counts: %d failures, next try %v, before %v", b.Failures, b.NextAttemptAt, until)
+	}
+	age("20 minutes")
+	if !mark("1") {
+		t.Error("no second early try")
+	}
+	age("1 minute")
+	mark("1")
+	if !isDue("1") {
+		t.Error("what is due is due no longer")
+	}
+
+	// What changed during the sync that failed is due before the next try.
+	r := failed("3")
+	r.InPart, r.Generation = true, 1
+	mark("3")
+	must(t, s.RecordFailure(t.Context(), r, time.Hour))
+	if wait := time.Until(box(t, s, "3").NextAttemptAt); wait > 10*time.Minute {
+		t.Errorf("what changed meanwhile waits %v", wait)
+	}
+
+	// A failure of the store ends it, and counts.
+	fail("1", false)
+	age("1 minute")
+	if b := box(t, s, "1"); b.Failures != 2 || mark("1") {
+		t.Errorf("after the store failed: %d failures", b.Failures)
 	}
 }
 

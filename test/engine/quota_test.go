@@ -102,6 +102,8 @@ func TestOverQuota(t *testing.T) {
 	// The last one has no room, and nothing shows that others would have.
 	if report, err := m.inTurn(); err == nil || !strings.Contains(report.Hint, "quota") || !strings.Contains(report.Err, "INBOX") {
 		t.Errorf("the operator is told %q, and advised %q (%v)", report.Err, report.Hint, err)
+	} else if !report.InPart {
+		t.Error("a folder without room fails like a store that cannot be reached")
 	}
 	m.job.Retry = true // as a compare does
 	if err := dr.Stop(); err != nil {

@@ -194,16 +194,40 @@ SET last_review_at = clock_timestamp(),
     failures = 0, failing_since = NULL, error_kind = '', error = '', hint = '', error_at = NULL
 WHERE mailboxes.link = @link AND mailboxes.number = @number;
 
--- RecordFailed leaves the mailbox due, or makes it due where it was not.
+-- RecordFailed leaves the mailbox due, or makes it due where it was not. in_part
+-- is true if the stores work and a folder is the reason. If such a failure ends a
+-- try before its time, for a change, the mailbox waits no longer than without
+-- that try. What changed since the sync had read its generation is due early.
 -- name: RecordFailed :execrows
-UPDATE mailboxes
-SET failures = failures + 1,
-    failing_since = coalesce(failing_since, clock_timestamp()),
+WITH next AS MATERIALIZED (
+    SELECT m.link, m.number, e.early,
+        CASE WHEN e.early THEN m.parked_until ELSE clock_timestamp() + sqlc.arg(retry_after)::interval END AS parked_until,
+        CASE WHEN @in_part::boolean
+            THEN greatest(CASE WHEN m.failures > 0 THEN m.early_at END,
+                clock_timestamp() + early_distance(coalesce(m.failing_since, clock_timestamp())))
+        END AS early_at
+    FROM mailboxes m
+    CROSS JOIN LATERAL (
+        SELECT coalesce(m.state = 'parked' AND @in_part::boolean
+            AND clock_timestamp() - sqlc.arg(lasted)::interval < m.parked_until, false) AS early
+    ) e
+    WHERE m.link = @link AND m.number = @number
+    FOR UPDATE OF m
+)
+UPDATE mailboxes m
+SET failures = m.failures + CASE WHEN n.early THEN 0 ELSE 1 END,
+    failing_since = coalesce(m.failing_since, clock_timestamp()),
     error_kind = @error_kind, error = @error, hint = @hint, error_at = clock_timestamp(),
-    next_attempt_at = clock_timestamp() + sqlc.arg(retry_after)::interval,
-    dirty_since = CASE WHEN dirty_generation > clean_generation THEN dirty_since ELSE clock_timestamp() END,
+    parked_until = n.parked_until,
+    early_at = n.early_at,
+    next_attempt_at = CASE
+        WHEN m.dirty_generation > @generation::bigint THEN least(n.parked_until, coalesce(n.early_at, n.parked_until))
+        ELSE n.parked_until
+    END,
+    dirty_since = CASE WHEN m.dirty_generation > m.clean_generation THEN m.dirty_since ELSE clock_timestamp() END,
     dirty_generation = CASE
-        WHEN dirty_generation > clean_generation THEN dirty_generation
-        ELSE dirty_generation + 1
+        WHEN m.dirty_generation > m.clean_generation THEN m.dirty_generation
+        ELSE m.dirty_generation + 1
     END
-WHERE link = @link AND number = @number;
+FROM next n
+WHERE m.link = n.link AND m.number = n.number;

@@ -1,7 +1,8 @@
 -- MarkEvents raises the generations of mailboxes that changed, in one
 -- statement, in the order of their numbers. What a mailbox is dirty since stays
 -- where it is dirty already; otherwise it is when the change was heard. A
--- mailbox that waits out a failure goes on waiting, and is not returned.
+-- mailbox that waits out a failure goes on waiting, and is not returned; but a
+-- change makes a parked one due from its early_at on, once in early_distance.
 -- name: MarkEvents :many
 WITH marks AS MATERIALIZED (
     SELECT unnest(@numbers::text[]) AS number, unnest(@kinds::text[]) AS kind,
@@ -19,9 +20,14 @@ WITH marks AS MATERIALIZED (
             ELSE clock_timestamp() - k.age
         END,
         next_attempt_at = CASE
-            WHEN m.failures > 0 THEN m.next_attempt_at
+            WHEN m.failures > 0 AND (m.state <> 'parked' OR m.early_at IS NULL) THEN m.next_attempt_at
+            WHEN m.failures > 0 THEN least(m.next_attempt_at, greatest(m.early_at, clock_timestamp()))
             WHEN m.dirty_generation > m.clean_generation THEN least(m.next_attempt_at, clock_timestamp())
             ELSE clock_timestamp()
+        END,
+        early_at = CASE
+            WHEN m.state = 'parked' AND m.early_at <= clock_timestamp() THEN clock_timestamp() + early_distance(m.failing_since)
+            ELSE m.early_at
         END
     FROM marks k, locked
     WHERE m.link = @link AND m.number = k.number AND locked.number = m.number

@@ -129,7 +129,7 @@ func (q *Queries) ForgetFormer(ctx context.Context, accounts []string) error {
 }
 
 const GetMailbox = `-- name: GetMailbox :one
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account FROM mailboxes WHERE link = $1 AND number = $2
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account, parked_until, early_at FROM mailboxes WHERE link = $1 AND number = $2
 `
 
 type GetMailboxParams struct {
@@ -164,6 +164,8 @@ func (q *Queries) GetMailbox(ctx context.Context, arg GetMailboxParams) (Mailbox
 		&i.Account,
 		&i.SourceAccount,
 		&i.TargetAccount,
+		&i.ParkedUntil,
+		&i.EarlyAt,
 	)
 	return i, err
 }
@@ -195,7 +197,7 @@ func (q *Queries) InsertMailboxes(ctx context.Context, arg InsertMailboxesParams
 }
 
 const ListMailboxes = `-- name: ListMailboxes :many
-SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account FROM mailboxes
+SELECT link, number, dirty_generation, clean_generation, dirty_since, next_attempt_at, last_equal_at, last_review_at, failures, failing_since, error_kind, error, hint, error_at, messages, greetings, differences, created_at, held, state, account, source_account, target_account, parked_until, early_at FROM mailboxes
 WHERE link = $1 AND number > $2
 ORDER BY number
 LIMIT nullif($3::bigint, 0)
@@ -241,6 +243,8 @@ func (q *Queries) ListMailboxes(ctx context.Context, arg ListMailboxesParams) ([
 			&i.Account,
 			&i.SourceAccount,
 			&i.TargetAccount,
+			&i.ParkedUntil,
+			&i.EarlyAt,
 		); err != nil {
 			return nil, err
 		}
@@ -405,35 +409,65 @@ func (q *Queries) PageEnd(ctx context.Context, arg PageEndParams) (string, error
 }
 
 const RecordFailed = `-- name: RecordFailed :execrows
-UPDATE mailboxes
-SET failures = failures + 1,
-    failing_since = coalesce(failing_since, clock_timestamp()),
+WITH next AS MATERIALIZED (
+    SELECT m.link, m.number, e.early,
+        CASE WHEN e.early THEN m.parked_until ELSE clock_timestamp() + $5::interval END AS parked_until,
+        CASE WHEN $6::boolean
+            THEN greatest(CASE WHEN m.failures > 0 THEN m.early_at END,
+                clock_timestamp() + early_distance(coalesce(m.failing_since, clock_timestamp())))
+        END AS early_at
+    FROM mailboxes m
+    CROSS JOIN LATERAL (
+        SELECT coalesce(m.state = 'parked' AND $6::boolean
+            AND clock_timestamp() - $7::interval < m.parked_until, false) AS early
+    ) e
+    WHERE m.link = $8 AND m.number = $9
+    FOR UPDATE OF m
+)
+UPDATE mailboxes m
+SET failures = m.failures + CASE WHEN n.early THEN 0 ELSE 1 END,
+    failing_since = coalesce(m.failing_since, clock_timestamp()),
     error_kind = $1, error = $2, hint = $3, error_at = clock_timestamp(),
-    next_attempt_at = clock_timestamp() + $4::interval,
-    dirty_since = CASE WHEN dirty_generation > clean_generation THEN dirty_since ELSE clock_timestamp() END,
+    parked_until = n.parked_until,
+    early_at = n.early_at,
+    next_attempt_at = CASE
+        WHEN m.dirty_generation > $4::bigint THEN least(n.parked_until, coalesce(n.early_at, n.parked_until))
+        ELSE n.parked_until
+    END,
+    dirty_since = CASE WHEN m.dirty_generation > m.clean_generation THEN m.dirty_since ELSE clock_timestamp() END,
     dirty_generation = CASE
-        WHEN dirty_generation > clean_generation THEN dirty_generation
-        ELSE dirty_generation + 1
+        WHEN m.dirty_generation > m.clean_generation THEN m.dirty_generation
+        ELSE m.dirty_generation + 1
     END
-WHERE link = $5 AND number = $6
+FROM next n
+WHERE m.link = n.link AND m.number = n.number
 `
 
 type RecordFailedParams struct {
 	ErrorKind  string
 	Error      string
 	Hint       string
+	Generation int64
 	RetryAfter time.Duration
+	InPart     bool
+	Lasted     time.Duration
 	Link       string
 	Number     string
 }
 
-// RecordFailed leaves the mailbox due, or makes it due where it was not.
+// RecordFailed leaves the mailbox due, or makes it due where it was not. in_part
+// is true if the stores work and a folder is the reason. If such a failure ends a
+// try before its time, for a change, the mailbox waits no longer than without
+// that try. What changed since the sync had read its generation is due early.
 func (q *Queries) RecordFailed(ctx context.Context, arg RecordFailedParams) (int64, error) {
 	result, err := q.db.Exec(ctx, RecordFailed,
 		arg.ErrorKind,
 		arg.Error,
 		arg.Hint,
+		arg.Generation,
 		arg.RetryAfter,
+		arg.InPart,
+		arg.Lasted,
 		arg.Link,
 		arg.Number,
 	)

@@ -547,6 +547,8 @@ type Mailbox struct {
 	Account         string
 	SourceAccount   string
 	TargetAccount   string
+	ParkedUntil     *time.Time
+	EarlyAt         *time.Time
 }
 
 type MailboxEvent struct {
