@@ -85,8 +85,12 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) (*folderRun, 
 		return f, err
 	}
 	if r.job.Force {
+		again := f.pairAnew
+		if f.strangers() {
+			again = f.startOver
+		}
 		f.lapse()
-		if err := f.pairAnew(ctx); err != nil {
+		if err := again(ctx); err != nil {
 			return f, err
 		}
 	}

@@ -70,10 +70,10 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	}
 	state := r.state(name)
 	var own mailbox.UIDSet
-	if state.TargetValidity != now.UIDValidity {
-		state.TargetValidity, state.Moving, state.Former = now.UIDValidity, nil, nil
-	} else if !backwards(state.TargetAt, now) {
+	if state.TargetValidity == now.UIDValidity && !backwards(state.TargetAt, now) {
 		own = state.own()
+	} else {
+		r.forgetTarget(state, now.UIDValidity)
 	}
 	allowed, err := r.permit(ctx, mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
 		Own: own, Target: uids.Len(), Vanished: true})
@@ -92,6 +92,19 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	}
 	uids, err = r.target.UIDs(ctx)
 	return len(uids) == 0, fault.Wrap(err, "list the target's messages again")
+}
+
+// forgetTarget forgets whose the messages of a target's folder are, since their UIDs
+// may be those of other messages now.
+func (r *run) forgetTarget(s *FolderState, validity uint32) {
+	next := FolderState{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: validity, Differences: s.Differences}
+	if s.TargetValidity == validity {
+		next.Moving = s.Moving
+	}
+	update := next.asUpdate()
+	update.RemovePairs = s.Pairs
+	*s = next
+	r.pending.Folders = append(r.pending.Folders, update)
 }
 
 // own returns the target's messages that the mirror put there, as far as the

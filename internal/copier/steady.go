@@ -96,8 +96,15 @@ func (s *steady) again(ctx context.Context, after time.Duration) error {
 			return err
 		}
 	}
-	if err := s.open(ctx); err != nil || name == "" {
+	if err := s.open(ctx); err != nil {
+		if fault.Is(err, fault.Permanent) {
+			// That would be a folder's trouble, and there is no session for the others.
+			err = fault.New(fault.Transient, "log in again after the connection was lost", err, fault.HintOf(err))
+		}
 		return err
+	}
+	if name == "" {
+		return nil
 	}
 	var now mailbox.Counters
 	var err error

@@ -238,9 +238,13 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 		}
 		// The pairs are recognised anew: see mirror.PlanTree.
 		if from := r.states[rn.From]; from != nil {
+			// What the ledger knows of an earlier folder of the new name is over.
 			to := r.state(rn.To)
-			to.TargetValidity, to.Moving, to.Former = from.TargetValidity, from.Moving, from.own()
-			r.pending.Folders = append(r.pending.Folders, to.asUpdate())
+			*to = FolderState{Name: rn.To, TargetValidity: from.TargetValidity, TargetAt: from.TargetAt,
+				Moving: from.Moving, Former: from.own()}
+			update := to.asUpdate()
+			update.TargetAt = to.TargetAt
+			r.pending.Folders = append(r.pending.Folders, update)
 		}
 		r.drop(rn.From)
 	}

@@ -137,6 +137,23 @@ func (w *world) lostOften() bool {
 	return false
 }
 
+// lostAll reports whether the ledger shows every message of the source with a content
+// as lost by the target too often, so that it is not copied again for now. Where a
+// user of the target moved each copy to another folder, the last goes with the
+// operator's approval. (Found by seed 2609.)
+func (w *world) lostAll(content string) bool {
+	for name, f := range w.source.folders {
+		for _, m := range f.messages {
+			s := w.ledger.folders[name]
+			if m.content == content && (s == nil || s.SourceValidity != f.validity || !slices.ContainsFunc(s.Differences,
+				func(d copier.Difference) bool { return d.Kind == copier.Lost && d.SourceUID == m.uid })) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // approveAll lets everything go that is held or was refused.
 func (w *world) approveAll() {
 	for _, h := range w.ledger.holds {

@@ -113,7 +113,7 @@ func (c *session) takeOut(f *folder, m *message) {
 	if on := w.source.countLike(c.name, m); quiet && before <= on {
 		w.violate("%s: message %q expunged although the source has %d of it and the target had %d", c.name, m.content, on, before)
 	}
-	c.stillThere(c.name, m)
+	c.stillThere(c.name, f, m)
 	c.mayGo(c.name, f, m)
 }
 

@@ -32,7 +32,7 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 			if isKept(name) {
 				continue
 			}
-			c.stillThere(name, m)
+			c.stillThere(name, f, m)
 			if !c.s.touchedSince(m.content, c.opened) {
 				c.mayGo(name, f, m)
 			}
@@ -44,9 +44,12 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 
 // stillThere checks, after m was removed from a folder of the target, that a
 // message which the source only moved is on the target at every moment.
-func (c *session) stillThere(from mailbox.FolderName, m *message) {
+func (c *session) stillThere(from mailbox.FolderName, f *folder, m *message) {
 	w := c.k.w
 	if w.source.touchedSince(m.content, c.opened) || c.s.touchedSince(m.content, c.opened) {
+		return
+	}
+	if w.ledger.consented[place{f.validity, m.uid}] && w.lostAll(m.content) {
 		return
 	}
 	if on := w.source.total(m.content); on > 0 && c.s.total(m.content) == 0 {

@@ -6,10 +6,14 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
 func (s *balkySession) DeleteFolder(ctx context.Context, name mailbox.FolderName) error {
+	if s.p.keepsFolders {
+		return fault.Newf(fault.Permanent, "no right to delete")
+	}
 	err := s.Session.DeleteFolder(ctx, name)
 	if err == nil && s.p.creates {
 		s.p.s.create(name)
