@@ -32,12 +32,13 @@ type census struct {
 	done    chan struct{}
 	ns      namespace
 	folders []*found
+	took    time.Duration // how long the server was busy with it
 	err     error
 }
 
 // listAll returns what one list of all mailboxes shows that begins after the
 // call. Callers that come together share one list.
-func (s *Store) listAll(ctx context.Context, asked int) (namespace, []*found, error) {
+func (s *Store) listAll(ctx context.Context, asked int) (*census, error) {
 	s.mu.Lock()
 	l := s.nextCensus
 	if l != nil {
@@ -61,11 +62,11 @@ func (s *Store) listAll(ctx context.Context, asked int) (namespace, []*found, er
 	defer patience.Stop()
 	select {
 	case <-l.done:
-		return l.ns, l.folders, l.err
+		return l, l.err
 	case <-patience.C:
-		return namespace{}, nil, errStillListing
+		return nil, errStillListing
 	case <-ctx.Done():
-		return namespace{}, nil, fault.New(fault.Transient, "store "+s.opts.Name+": list folders of all mailboxes", context.Cause(ctx), "")
+		return nil, fault.New(fault.Transient, "store "+s.opts.Name+": list folders of all mailboxes", context.Cause(ctx), "")
 	}
 }
 
@@ -108,6 +109,7 @@ func (s *Store) runCensus(ctx context.Context, l *census) {
 	session.wire.patient(listingSilence)
 	l.ns = ns
 	l.folders, l.err = session.overview(ctx, ns, ofNamespace(l.asked))
+	l.took = session.conn.busy()
 	mailboxes := countMailboxes(ns, l.folders)
 	// A NO is an end as well: the server does not go on with the list.
 	ended := l.err == nil || session.wire.cause() == nil

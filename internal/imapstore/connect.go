@@ -36,8 +36,13 @@ type connection struct {
 	tls      *tls.ConnectionState
 	saslIR   bool
 	took     time.Duration // from dialling to the greeting
+	began    time.Time     // when the login began
 	login    time.Duration // of the log-in alone
 }
+
+// busy is how long the server has been busy with the connection if it was given
+// work all the time since the login.
+func (c *connection) busy() time.Duration { return c.took + time.Since(c.began) }
 
 // connect reaches the server and hands the connection to go-imap.
 func (s *Store) connect(ctx context.Context) (*connection, error) {

@@ -55,14 +55,14 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 	session := &Session{store: s, number: number, login: login, wire: c.wire, client: c.client, conn: c}
 	stop := c.wire.bind(ctx)
 	defer stop()
-	began := time.Now()
+	c.began = time.Now()
 	if err := s.authenticate(c, login); err != nil {
 		cause := c.wire.cause()
 		_ = session.Close()
 		s.noteFailure(err, cause)
 		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
-	c.login = time.Since(began)
+	c.login = time.Since(c.began)
 	c.link.onEnd(s.gate.LoggedIn(c.took + c.login))
 	s.accepted(number)
 	if err := session.start(ctx); err != nil {

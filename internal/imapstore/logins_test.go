@@ -124,13 +124,17 @@ func TestLogins(t *testing.T) {
 				t.Errorf("the overview shows %v, %v", got, err)
 			}
 			var read, failed []mailbox.Number
+			counted := 0
 			err = store.Poll(t.Context(), all, func(r watch.Report) { read = append(read, r.Number) },
 				func(n mailbox.Number, err error) {
 					if !fault.Is(err, fault.Permanent) {
 						t.Errorf("reading %s: %v", n, err)
 					}
 					failed = append(failed, n)
-				})
+				}, func(mailboxes int, _ time.Duration) { counted += mailboxes })
+			if counted != len(all) {
+				t.Errorf("what was spent is that of %d mailboxes", counted)
+			}
 			if err != nil || !slices.Equal(read, []mailbox.Number{"7000", "7001", "7008", "7009", "7010", "7011"}) ||
 				!slices.Equal(failed, []mailbox.Number{"7002", "7003", "7004", "7005", "7007"}) {
 				t.Errorf("read in turn are %v, not %v: %v", read, failed, err)

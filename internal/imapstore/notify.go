@@ -314,34 +314,46 @@ func (n *notifier) owner(name string) (mailbox.Number, mailbox.FolderName, bool)
 
 // Poll implements watch.Source: by an overview where the store offers one, and
 // a log-in for each mailbox otherwise, and for those that it does not show.
-func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error)) error {
+func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error),
+	spent func(mailboxes int, took time.Duration)) error {
 	const page = 1000
 	for part := range slices.Chunk(numbers, page) {
-		seen, err := s.Overview(ctx, part)
+		seen, took, err := s.overviewTook(ctx, part)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			if ctx.Err() != nil || !fault.Is(err, fault.Config) {
 				return err
 			}
 			// A trusted account that cannot log in by itself.
 		}
+		var rest []mailbox.Number
 		for _, n := range part {
-			folders, ok := seen[n]
-			if !ok {
-				leave, err := s.gate.Session(ctx)
-				if err != nil {
-					return err
-				}
-				folders, err = within(ctx, pollOne, func(ctx context.Context) ([]mailbox.Folder, error) { return s.read(ctx, n) })
-				leave()
-				if err != nil {
-					if !fault.Is(err, fault.Permanent) {
-						return err
-					}
-					failed(n, err)
-					continue
-				}
+			if folders, ok := seen[n]; ok {
+				report(watch.Report{Number: n, Folders: folders, Whole: true})
+			} else {
+				rest = append(rest, n)
 			}
-			report(watch.Report{Number: n, Folders: folders, Whole: true})
+		}
+		spent(len(part)-len(rest), took)
+		for _, n := range rest {
+			leave, err := s.gate.Session(ctx)
+			if err != nil {
+				return err
+			}
+			var took time.Duration
+			folders, err := within(ctx, pollOne, func(ctx context.Context) (folders []mailbox.Folder, err error) {
+				folders, took, err = s.read(ctx, n)
+				return folders, err
+			})
+			leave()
+			switch {
+			case err == nil:
+				report(watch.Report{Number: n, Folders: folders, Whole: true})
+			case fault.Is(err, fault.Permanent):
+				failed(n, err)
+			default:
+				return err
+			}
+			spent(1, took)
 		}
 	}
 	return nil
@@ -358,11 +370,15 @@ func within[T any](ctx context.Context, limit time.Duration, read func(context.C
 	return got, err
 }
 
-func (s *Store) read(ctx context.Context, n mailbox.Number) ([]mailbox.Folder, error) {
+// read lists the folders of a mailbox by a login of its own, and says how long the
+// server was busy with that.
+func (s *Store) read(ctx context.Context, n mailbox.Number) (folders []mailbox.Folder, took time.Duration, err error) {
+	began := time.Now()
 	session, err := s.open(ctx, n)
 	if err != nil {
-		return nil, err
+		return nil, time.Since(began), err
 	}
 	defer func() { _ = session.Close() }()
-	return session.List(ctx)
+	folders, err = session.List(ctx)
+	return folders, session.conn.busy(), err
 }

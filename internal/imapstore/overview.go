@@ -53,27 +53,33 @@ func (s *Store) OffersOverview(ctx context.Context) (bool, error) {
 // namespace cannot tell: Subscribed is always false, and SpecialUse is always
 // empty. A folder that the trusted account may not see is not there.
 func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error) {
+	seen, _, err := s.overviewTook(ctx, numbers)
+	return seen, err
+}
+
+// overviewTook is Overview, and says how long the server was busy with the list.
+func (s *Store) overviewTook(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, time.Duration, error) {
 	s.mu.Lock()
 	unsupported := time.Since(s.overviewLearned) < overviewBelieved &&
 		(!s.overviewOffered || s.overviewSize > worthwhile*len(numbers))
 	s.mu.Unlock()
 	if unsupported {
-		return nil, errors.ErrUnsupported
+		return nil, 0, errors.ErrUnsupported
 	}
 	for _, n := range numbers {
 		if err := n.Validate(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	if err := s.gate.WorthListing(ctx, len(numbers)); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	wanted := s.ownersOf(numbers)
-	ns, folders, err := s.listAll(ctx, len(numbers))
+	l, err := s.listAll(ctx, len(numbers))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return groupByMailbox(ns, wanted, folders), nil
+	return groupByMailbox(l.ns, wanted, l.folders), l.took, nil
 }
 
 // overviewNamespace is the one in which the trusted account sees mailboxes.

@@ -315,10 +315,10 @@ func short(d time.Duration) string {
 // pollShare is what part of the time reading in turn may take at most.
 const pollShare = 20
 
-// PollPause is how long to pause in a reading in turn after one more mailbox. If
+// PollPause is how long to pause in a reading in turn after some more mailboxes. If
 // all are read within a twentieth of the configured interval, that is not at all;
-// else the reading is spread over the time that it may take. busy is how long
-// reading done of all mailboxes took without pauses, last how long the last took.
+// else the reading is spread over the time that it may take. busy is how long the
+// server was busy with reading done of all mailboxes, last with the last of them.
 func PollPause(configured, busy, last time.Duration, done, all int) time.Duration {
 	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/pollShare {
 		return 0
@@ -328,7 +328,7 @@ func PollPause(configured, busy, last time.Duration, done, all int) time.Duratio
 
 // PollEvery is how long to wait between two readings of mailboxes in turn: as
 // configured, and long enough that reading takes no more than a twentieth of the
-// time. took is how long the last reading took.
+// time. took is how long the server was busy with the last reading.
 func PollEvery(configured, took time.Duration) time.Duration {
 	return max(configured, took*(pollShare-1))
 }

@@ -47,8 +47,9 @@ func (a admitted) Idle(ctx context.Context, number mailbox.Number, review time.D
 }
 
 // Poll implements Source.
-func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error)) error {
-	return a.source.Poll(ctx, numbers, report, failed)
+func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+	spent func(mailboxes int, took time.Duration)) error {
+	return a.source.Poll(ctx, numbers, report, failed, spent)
 }
 
 func (a admitted) open(ctx context.Context, connect func() (Conn, error)) (Conn, error) {

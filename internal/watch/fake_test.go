@@ -38,6 +38,7 @@ type store struct {
 	samples     []mailbox.Number // that Offer was asked with
 	bad         mailbox.Number   // Offer fails with this one
 	slow, reads time.Duration    // how long Notify and Poll take
+	waits       time.Duration    // how long Poll waits for a bound of Mailmirror's own
 }
 
 type conn struct {
@@ -145,7 +146,7 @@ func (s *store) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (Conn
 	return k, err
 }
 
-func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error)) error {
+func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error), spent func(int, time.Duration)) error {
 	s.mu.Lock()
 	s.polls = append(s.polls, numbers...)
 	err := s.down
@@ -154,9 +155,11 @@ func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Re
 		return err
 	}
 	time.Sleep(s.reads)
+	time.Sleep(s.waits)
 	for _, n := range numbers {
 		report(s.read(n, false))
 	}
+	spent(len(numbers), s.reads)
 	return nil
 }
 

@@ -96,3 +96,20 @@ func TestReadingCostsAShareOfTheTime(t *testing.T) {
 		})
 	})
 }
+
+// TestWaitingIsNoCost: what reading waits for because Mailmirror bounds its own load
+// does not make it rarer, and what is read is reported before reading pauses.
+func TestWaitingIsNoCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Poll, Poll, "1", "2", "3", "4")
+		s.reads, s.waits = time.Second, 30*time.Second
+		_, _ = run(t, s, func() {
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			want(t, "read every", s.health.PollEvery, time.Minute)
+			if n := len(s.polls) / 4; n < 30 {
+				t.Errorf("read %d times in an hour", n)
+			}
+		})
+	})
+}

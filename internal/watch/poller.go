@@ -27,7 +27,8 @@ type poller struct {
 	last    time.Time               // when something was read
 	pausing time.Time               // until when the reading pauses
 	reviews time.Time               // when heard were last read
-	// took is how long the last reading of rest took, reviewTook that of heard.
+	// took is how long the server was busy with the last reading of rest,
+	// reviewTook with that of heard.
 	took, reviewTook time.Duration
 
 	// slept is how long the last reading paused; of the poller's own goroutine.
@@ -139,21 +140,17 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	for len(rest)+len(heard) > 0 && ctx.Err() == nil {
 		all := append(append([]mailbox.Number(nil), rest...), heard...)
 		_, err := door.through(ctx, func() error {
-			began, done, slept, busy := time.Now(), 0, time.Duration(0), time.Duration(0)
-			defer func() {
-				took = time.Since(began) - slept
-				p.slept += slept
-			}()
-			spread := func() {
-				done++
-				before := busy
-				busy = time.Since(began) - slept
-				if pause := quota.PollPause(max(plan.PollEvery, time.Second), busy, busy-before, done, len(all)); pause > 0 {
+			done := 0
+			took = 0
+			spread := func(mailboxes int, last time.Duration) {
+				done += mailboxes
+				took += last
+				if pause := quota.PollPause(max(plan.PollEvery, time.Second), took, last, done, len(all)); pause > 0 {
 					p.mu.Lock()
 					p.pausing = time.Now().Add(pause)
 					p.mu.Unlock()
 					_ = sleep(ctx, pause)
-					slept += pause
+					p.slept += pause
 				}
 			}
 			return plan.Source.Poll(ctx, all, func(r Report) {
@@ -163,8 +160,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 				p.last = time.Now()
 				p.mu.Unlock()
 				w.heardOf(r, listenedTo[r.Number])
-				spread()
-			}, func(_ mailbox.Number, err error) { w.trouble("read a mailbox", err) })
+			}, func(_ mailbox.Number, err error) { w.trouble("read a mailbox", err) }, spread)
 		})
 		if err == nil {
 			door.lasts()

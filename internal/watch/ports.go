@@ -22,8 +22,12 @@ type Source interface {
 	Idle(ctx context.Context, number mailbox.Number, review time.Duration) (Conn, error)
 	// Poll reads the folders of mailboxes and reports each whole. A mailbox
 	// that cannot be read is handed to failed; an error is returned where
-	// nothing could go on.
-	Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error)) error
+	// nothing could go on. After some mailboxes were handed over, spent gets their
+	// number and how long the server was busy with them: without what Poll waits
+	// for because Mailmirror bounds its own load. The next mailboxes are read when
+	// spent has returned.
+	Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+		spent func(mailboxes int, took time.Duration)) error
 }
 
 // Conn is one listening connection.

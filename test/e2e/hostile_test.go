@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,6 +31,10 @@ func TestHostileStore(t *testing.T) {
 	production, dr := servers.HostileT(t, hostilePassword), servers.HostileT(t, hostilePassword)
 	t.Cleanup(func() {
 		if t.Failed() {
+			for _, command := range [][]string{{"status", r.link}, {"errors", r.link}, {"history", r.link}} {
+				_, out, errs := r.command(context.Background(), command...)
+				t.Logf("%s:\n%s%s", command[0], out, errs)
+			}
 			r.showLog("worker.log", 40)
 		}
 		r.leave()
