@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
@@ -49,7 +48,7 @@ func TestCutConnections(t *testing.T) {
 			fired := c.proxy.Inject(c.fault)
 			r.run("compare", r.link)
 			await(t, fired, "the fault to fire")
-			r.settle(90 * time.Second)
+			r.settle()
 			r.equal(all)
 			r.neverDoubled(all)
 		})

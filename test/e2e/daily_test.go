@@ -27,7 +27,7 @@ func TestDaily(t *testing.T) {
 	r.fill(all, corpus.Options{Seed: 14, Messages: 6, Greetings: 2, MinSize: 1 << 10, MaxSize: 4 << 10})
 	r.startWorker()
 	r.add(all)
-	r.settle(2 * time.Minute)
+	r.settle()
 	c, err := client.Dial(client.Options{HostPort: r.stack.Info().TemporalAddress, Namespace: r.stack.Info().TemporalNamespace})
 	if err != nil {
 		t.Fatal(err)
@@ -127,9 +127,9 @@ func (r *rig) missesRun() {
 // until waits for what becomes true by itself.
 func (r *rig) until(what string, done func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); !done(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("waited 2 min for %s", what)
+			r.t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

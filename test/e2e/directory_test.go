@@ -48,7 +48,7 @@ func TestDirectory(t *testing.T) {
 		if got := r.members(); !slices.Equal(got, numbersOf(first)) {
 			t.Errorf("in the link are %v", got)
 		}
-		r.settle(2 * time.Minute)
+		r.settle()
 		r.equal(numbersOf(first))
 		r.noSecrets()
 	})

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"mailmirror/internal/control"
 	limit "mailmirror/internal/mirror"
@@ -157,13 +156,13 @@ func TestGuard(t *testing.T) {
 	}
 	r.add(all)
 	r.startWorker()
-	r.compareUntilEqual(2 * time.Minute)
+	r.compareUntilEqual()
 	r.equal(all)
 	scene := func(name string, play func()) {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			play()
-			r.compareUntilEqual(2 * time.Minute)
+			r.compareUntilEqual()
 			r.equal(all)
 			if left := append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...); len(left) > 0 {
 				t.Errorf("something is held at the end: %+v", left)
@@ -318,7 +317,7 @@ func TestGuard(t *testing.T) {
 			}
 			servers.RunT(r.t, "mv", aside, mail)
 		})
-		r.compareUntilEqual(2 * time.Minute)
+		r.compareUntilEqual()
 		same("after the disk is back")
 	})
 

@@ -29,7 +29,7 @@ func TestServerByOtherNames(t *testing.T) {
 	r.fill([]string{n}, corpus.Options{Seed: 75, Messages: 6, Greetings: 1, MinSize: 1 << 10, MaxSize: 4 << 10})
 	r.startWorker()
 	r.add([]string{n})
-	r.settle(2 * time.Minute)
+	r.settle()
 	before, err := user.Access(r.production).Read(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestServerByOtherNames(t *testing.T) {
 	for _, d := range reader.Diff(before, after) {
 		t.Errorf("production before and after: %s", d)
 	}
-	r.settle(2 * time.Minute) // the mailbox's own link goes on
+	r.settle() // the mailbox's own link goes on
 	r.onlyRead()
 }
 
@@ -80,7 +80,7 @@ func TestOneAccountInSeveralSpellings(t *testing.T) {
 	r.startWorker()
 	r.rejected([]string{"mailbox", "add", r.link, "racebox", "RACEBOX", "Racebox"}, "mailbox racebox", "mailbox RACEBOX")
 	r.add(all[:1])
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.rejected([]string{"mailbox", "add", r.link, "RACEBOX"}, "mailbox racebox", "link "+r.link)
 
 	for _, s := range []string{r.source, r.target} {
@@ -117,7 +117,7 @@ func (r *rig) linkUntilEnd(name, source, target string) {
 	r.t.Helper()
 	r.run("link", "add", name, "--source", source, "--target", target)
 	r.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), longest)
 		defer cancel()
 		for ; ; time.Sleep(200 * time.Millisecond) {
 			code, out, errs := r.command(ctx, "link", "remove", name)

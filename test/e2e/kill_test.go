@@ -37,7 +37,7 @@ func TestKillWorker(t *testing.T) {
 		r.toDR.Clear()
 	}
 	r.startWorker()
-	r.settle(4 * time.Minute)
+	r.settle()
 	r.equal(all)
 	r.neverDoubled(all)
 	r.onlyRead()
@@ -78,7 +78,7 @@ func TestKillParts(t *testing.T) {
 			}
 			// A lock file that a killed Dovecot leaves is honoured by the next one for
 			// two minutes.
-			r.settle(6 * time.Minute)
+			r.settle()
 			r.equal(all)
 			r.neverDoubled(all)
 		})
@@ -98,7 +98,7 @@ func await(t *testing.T, event <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-event:
-	case <-time.After(90 * time.Second):
-		t.Fatalf("waited 90 s for %s", what)
+	case <-time.After(longest):
+		t.Fatalf("waited in vain for %s", what)
 	}
 }

@@ -36,7 +36,7 @@ func (r *rig) keepsDeleted() {
 		u.Put("Work", user.Voices("work", 3)...)
 	})
 	r.add([]string{n})
-	r.settle(time.Minute)
+	r.settle()
 	before := r.onDR(n)
 	remove := func(folder, which string) {
 		r.on(n, func(u *user.User) {
@@ -146,7 +146,7 @@ func (r *rig) keepsToBandwidth() {
 				r.t.Fatalf("%v: only %d bytes went to DR within %s", bound, passed, time.Since(begin))
 			}
 		}
-		r.settle(2*time.Minute, all...)
+		r.settle(all...)
 		r.equal(all)
 	}
 	// The hours of a day that is far away bound nothing: by them this would take
@@ -154,6 +154,6 @@ func (r *rig) keepsToBandwidth() {
 	day := time.Now().UTC().AddDate(0, 0, 3).Weekday().String()[:3]
 	r.run("link", "edit", r.link, "--bandwidth-window", day+" 00:00-24:00 500B/s", "--timezone", "UTC")
 	all := fresh()
-	r.settle(2*time.Minute, all...)
+	r.settle(all...)
 	r.equal(all)
 }

@@ -24,7 +24,7 @@ func TestServerCapacity(t *testing.T) {
 	}
 	r.run("store", "edit", r.source, "--events", "idle")
 	r.add(all)
-	r.settle(8 * time.Minute)
+	r.settle()
 	// It was learned, and status says so.
 	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
 		_, status, _ := r.command(t.Context(), "status", r.link)
@@ -61,7 +61,7 @@ func TestSessionBound(t *testing.T) {
 		w := r.spawn(env...)
 		workers = append(workers, func() { stop(t, w) })
 	}
-	r.settle(4 * time.Minute)
+	r.settle()
 	r.run("compare", r.link, "--wait")
 	r.run("compare", r.link, "--wait")
 	r.equal(all)

@@ -43,7 +43,7 @@ func (r *rig) metrics(address string) string {
 // test's link. Metrics that come from the database are some seconds old.
 func (r *rig) shows(address string, lines ...string) {
 	r.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(longest)
 	for {
 		text := r.metrics(address)
 		missing := ""
@@ -88,7 +88,7 @@ func TestMetrics(t *testing.T) {
 	r.startWorker()
 	r.fill(all, corpus.Options{Seed: 5, Messages: 30, Greetings: 1, MinSize: 2 << 10, MaxSize: 4 << 10})
 	r.add(all)
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.listened(len(all))
 	r.shows(address,
 		fmt.Sprintf(`mailmirror_listener_mailboxes{link="LINK",shard="0",way="heard"} %d`, len(all)),
@@ -104,7 +104,7 @@ func TestMetrics(t *testing.T) {
 		`process_resident_memory_bytes `)
 
 	r.put(all[0], "INBOX", "event", 3)
-	r.appears("a message", time.Minute, all...)
+	r.appears("a message", all...)
 	r.shows(address, `mailmirror_events_total{kind="message in",link="LINK"} `, `mailmirror_syncs_total{link="LINK",outcome="equal"} `,
 		`mailmirror_listener_last_event_timestamp_seconds{link="LINK",shard="0"} `)
 

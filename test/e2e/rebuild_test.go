@@ -35,7 +35,7 @@ type rebuilt struct {
 // rebuild rebuilds the ledger and waits for it.
 func (r *rig) rebuild() rebuilt {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), longest)
 	defer cancel()
 	code, out, errs := r.command(ctx, "ledger", "rebuild", r.link, "--wait", "-o", "json")
 	var done rebuilt
@@ -108,7 +108,7 @@ func TestLedgerRebuild(t *testing.T) {
 	r.fill(all, corpus.Options{Seed: 7, Messages: 16, Greetings: 3, MinSize: 1 << 10, MaxSize: 6 << 10})
 	r.startWorker()
 	r.add(all)
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.equal(all)
 	type damage struct {
 		name string
@@ -167,7 +167,7 @@ func TestDatabaseRestored(t *testing.T) {
 	r.fill(all, corpus.Options{Seed: 8, Messages: 12, Greetings: 2, MinSize: 1 << 10, MaxSize: 6 << 10})
 	r.startWorker()
 	r.add(all)
-	r.settle(2 * time.Minute)
+	r.settle()
 	backup := filepath.Join(t.TempDir(), "backup.sql")
 	r.postgres("pg_dump", "--no-owner", "--file", backup)
 	if info, err := os.Stat(backup); err != nil || info.Size() == 0 {
@@ -186,7 +186,7 @@ func TestDatabaseRestored(t *testing.T) {
 			}
 		}
 	}
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.equal(all)
 
 	r.sql(`DROP SCHEMA public CASCADE`, `CREATE SCHEMA public`)
@@ -197,7 +197,7 @@ func TestDatabaseRestored(t *testing.T) {
 	r.equal(all)
 	mark = len(r.toDR.Commands())
 	r.deposit("5101", user.VoiceIn("INBOX", "later"))
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.wrote(mark, 1, "for one message that came after the restore")
 	r.equal(all)
 	r.onlyRead()
@@ -225,7 +225,7 @@ func TestRebuildWhileMirroring(t *testing.T) {
 		}
 	}
 	r.rebuild()
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.equal(all)
 	r.neverDoubled(all)
 	r.onlyRead()

@@ -102,7 +102,7 @@ func newRigOn(t *testing.T, l *lane, production, dr servers.DovecotOptions) *rig
 // leave takes all links from the test's stores away, so that nobody mirrors
 // stores that are gone. Leases of workers that were killed have to expire first.
 func (r *rig) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	var all []struct {
 		Name   string `json:"name"`
@@ -159,19 +159,20 @@ func (r *rig) add(mailboxes []string) {
 	r.run(append([]string{"mailbox", "add", r.link}, mailboxes...)...)
 }
 
-// commandLimit is far beyond what any command here takes: one that lasts longer
-// waits for something that does not come.
-const commandLimit = 10 * time.Minute
+// longest is how long a test waits for an event, or for a command to end, before
+// it fails: far beyond what anything here takes on a busy machine. No test
+// measures time by it.
+const longest = 10 * time.Minute
 
 // command runs a mailmirror command and returns its exit code and output.
 func (r *rig) command(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	r.t.Helper()
-	limited := time.AfterFunc(commandLimit, func() {
+	limited := time.AfterFunc(longest, func() {
 		r.t.Errorf("mailmirror %s does not end", strings.Join(args, " "))
 		r.dumpWorker()
 	})
 	defer limited.Stop()
-	ctx, cancel := context.WithTimeout(ctx, commandLimit+time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, longest+time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(r.bin, "mailmirror"), args...)
 	cmd.Env = r.env
@@ -257,10 +258,10 @@ func (r *rig) child(name string) int {
 // appended waits until so many more bytes of messages went to the target.
 func (r *rig) appended(more int64) {
 	r.t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(longest)
 	for begin := r.toDR.Appended(); r.toDR.Appended() <= begin+more; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			r.t.Fatalf("in 90 s of load no %d bytes went to the target", more)
+			r.t.Fatalf("in %s of load no %d bytes went to the target", longest, more)
 		}
 	}
 }
@@ -269,24 +270,26 @@ func (r *rig) appended(more int64) {
 // independent reader; if mailboxes are given, the reader looks at those alone.
 // It asks for nothing: only the mirror's own events, sweeps and schedules bring
 // that about.
-func (r *rig) settle(within time.Duration, mailboxes ...string) {
+func (r *rig) settle(mailboxes ...string) {
 	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.Background()) }()
-	var last string
-	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
-		if conn.IsClosed() { // the test kills PostgreSQL
-			if again, err := pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN); err == nil {
-				conn = again
-			}
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			_ = conn.Close(context.Background())
 		}
+	}()
+	var last string
+	for deadline := time.Now().Add(longest); ; time.Sleep(100 * time.Millisecond) {
 		var equal []string
 		var others int
-		err := conn.QueryRow(r.t.Context(), `SELECT coalesce(array_agg(number) FILTER (WHERE state = 'equal'), '{}'),
-			count(*) FILTER (WHERE state <> 'equal') FROM mailboxes WHERE link = $1`, r.link).Scan(&equal, &others)
+		var err error
+		if conn == nil || conn.IsClosed() { // the test kills PostgreSQL, also just before
+			conn, err = pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN)
+		}
+		if err == nil {
+			err = conn.QueryRow(r.t.Context(), `SELECT coalesce(array_agg(number) FILTER (WHERE state = 'equal'), '{}'),
+				count(*) FILTER (WHERE state <> 'equal') FROM mailboxes WHERE link = $1`, r.link).Scan(&equal, &others)
+		}
 		if last = fmt.Sprintf("%d mailboxes are equal, %d are not, %v", len(equal), others, err); err == nil && others == 0 && len(equal) > 0 {
 			if len(mailboxes) > 0 {
 				equal = mailboxes
@@ -300,16 +303,16 @@ func (r *rig) settle(within time.Duration, mailboxes ...string) {
 		if time.Now().After(deadline) {
 			_, status, _ := r.command(r.t.Context(), "status", r.link)
 			_, list, _ := r.command(r.t.Context(), "errors", r.link)
-			r.t.Fatalf("not settled within %s: %s\n%s\n%s", within, last, status, list)
+			r.t.Fatalf("not settled within %s: %s\n%s\n%s", longest, last, status, list)
 		}
 	}
 }
 
 // compareUntilEqual asks for compares until every mailbox is equal. It is for
 // tests of the compare: it hides events and sweeps that do nothing.
-func (r *rig) compareUntilEqual(within time.Duration) {
+func (r *rig) compareUntilEqual() {
 	r.t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(longest)
 	for {
 		ctx, cancel := context.WithDeadline(r.t.Context(), deadline)
 		code, out, errs := r.command(ctx, "compare", r.link, "--wait", "-o", "json")
@@ -320,7 +323,7 @@ func (r *rig) compareUntilEqual(within time.Duration) {
 		}
 		if time.Now().After(deadline) {
 			_, list, _ := r.command(r.t.Context(), "errors", r.link)
-			r.t.Fatalf("not equal within %s: compare exit code %d\n%s%s\n%s\n%s", within, code, out, errs, status, list)
+			r.t.Fatalf("not equal within %s: compare exit code %d\n%s%s\n%s\n%s", longest, code, out, errs, status, list)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}

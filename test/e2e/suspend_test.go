@@ -47,7 +47,7 @@ func TestSuspend(t *testing.T) {
 		}
 	}
 	s.outlives()
-	s.r.settle(4 * time.Minute)
+	s.r.settle()
 	s.r.equal(slices.Concat(s.loaded, s.probes))
 	s.r.neverDoubled(slices.Concat(s.loaded, s.probes))
 	s.r.onlyRead()
@@ -122,8 +122,8 @@ func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64,
 	return key, generation, s.runner.Sync(ctx, key, activities.TriggerEvent)
 }
 
-// deposit puts messages into a mailbox of production, of which those that listen
-// have to hear, and returns the generation that is to be reached.
+// deposit puts messages into a mailbox of production, waits until the listener
+// has marked the mailbox, and returns the generation that is to be reached.
 func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64) {
 	s.t.Helper()
 	ctx := s.t.Context()
@@ -131,7 +131,7 @@ func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64
 	before, err := s.store.Mailbox(ctx, key)
 	s.must(err)
 	s.must(corpus.Fill(ctx, user.Access(s.r.production), []string{number}, o, 1, nil))
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(longest)
 	for {
 		now, err := s.store.Mailbox(ctx, key)
 		s.must(err)
@@ -139,7 +139,8 @@ func (s *suspender) deposit(number string, o corpus.Options) (mailbox.Key, int64
 			return key, now.DirtyGeneration
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("nobody heard of a message in mailbox %s: %+v", number, now)
+			_, status, _ := s.r.command(ctx, "status", s.r.link)
+			s.t.Fatalf("no listener noticed a message in mailbox %s: %+v\n%s", number, now, status)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -232,7 +233,7 @@ func (s *suspender) round(i int) {
 // suspend suspends in one of the ways there are and returns when it is
 // acknowledged.
 func (s *suspender) suspend(i int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	request := control.Request{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
 	switch i % 3 {
@@ -253,7 +254,7 @@ func (s *suspender) suspend(i int) error {
 }
 
 func (s *suspender) resume(i int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
 	switch i % 3 {
 	case 0:
@@ -318,7 +319,7 @@ func (s *suspender) watch() func(when string) {
 // mirrored waits until changes are mirrored.
 func (s *suspender) mirrored(marks map[mailbox.Key]int64) {
 	s.t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
+	deadline := time.Now().Add(longest)
 	for key, generation := range marks {
 		for {
 			m, err := s.store.Mailbox(s.t.Context(), key)
@@ -330,7 +331,7 @@ func (s *suspender) mirrored(marks map[mailbox.Key]int64) {
 				s.t.Errorf("mailbox %s counts a failure: %s", key.Number, m.Error)
 			}
 			if time.Now().After(deadline) {
-				s.t.Fatalf("not mirrored 90 s after the resumption: %+v", m)
+				s.t.Fatalf("not mirrored %s after the resumption: %+v", longest, m)
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -341,7 +342,7 @@ func (s *suspender) mirrored(marks map[mailbox.Key]int64) {
 // and not before a worker does that.
 func (s *suspender) paused(want bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(longest)
 	for {
 		list, err := s.runner.Schedules(s.t.Context(), []string{s.r.link})
 		s.must(err)
@@ -400,7 +401,7 @@ func (s *suspender) outlives() {
 // awaitStatus waits until the stack is there again, and suspended as before.
 func (s *suspender) awaitStatus() {
 	s.t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(longest)
 	for {
 		code, out, errs := s.r.command(s.t.Context(), "status", s.r.link, "-o", "json")
 		var links []control.LinkOverview

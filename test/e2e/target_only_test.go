@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"mailmirror/internal/control"
 	limit "mailmirror/internal/mirror"
@@ -24,7 +23,7 @@ func TestLeftOnDR(t *testing.T) {
 	r.on(number, func(u *user.User) { u.Put("INBOX", user.Voices("before", 3)...) })
 	r.add([]string{number})
 	r.startWorker()
-	r.settle(2 * time.Minute)
+	r.settle()
 
 	r.run("suspend", "--reason", "calls go to DR", "--wait")
 	left := user.Voices("left", 2)
@@ -81,7 +80,7 @@ func TestLeftOnDR(t *testing.T) {
 	for _, h := range append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...) {
 		r.run("guard", "approve", fmt.Sprint(h.ID))
 	}
-	r.settle(2 * time.Minute)
+	r.settle()
 	r.equal([]string{number})
 	r.onlyRead()
 }

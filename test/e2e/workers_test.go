@@ -44,7 +44,7 @@ func stop(t *testing.T, worker *exec.Cmd) {
 		if err != nil {
 			t.Errorf("a worker that was told to stop: %v", err)
 		}
-	case <-time.After(90 * time.Second):
+	case <-time.After(longest):
 		t.Fatal("a worker that was told to stop did not in 90 s")
 	}
 }
@@ -85,7 +85,7 @@ func TestManyWorkers(t *testing.T) {
 		}
 	}
 	r.toDR.Clear()
-	r.settle(4 * time.Minute)
+	r.settle()
 	r.equal(all)
 	r.neverDoubled(all)
 	r.onlyRead()
@@ -99,10 +99,7 @@ func TestManyWorkers(t *testing.T) {
 // than what is waited for here.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	const (
-		ttl      = 5 * time.Minute // renewed at a third of it
-		patience = 3 * time.Minute // less than what is left of a lease at any time
-	)
+	const ttl = 4 * longest // renewed at a third of it
 	env := []string{"MAILMIRROR_WORKER_GRACE=2s", "MAILMIRROR_LEASE_TTL=" + ttl.String()}
 	r := newRigOn(t, &shared.workers, servers.DovecotOptions{}, servers.DovecotOptions{})
 	all := numbers(6201, 2)
@@ -132,7 +129,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s: the copy was finished, so that nothing is tested", target.name)
 		}
 		target.mend()
-		r.settle(patience - time.Since(told))
+		r.settle()
 		t.Logf("%s: another worker had it finished %s after the first was told to stop", target.name, time.Since(told).Round(time.Millisecond))
 		r.equal(all[:i+1])
 		r.neverDoubled(all[:i+1])
@@ -165,7 +162,7 @@ func TestConnectionBound(t *testing.T) {
 		workers[i%2] = r.spawn(env...)
 	}
 	r.toDR.Clear()
-	r.settle(4 * time.Minute)
+	r.settle()
 	r.equal(all)
 	r.neverDoubled(all)
 	for name, door := range doors {
