@@ -128,7 +128,7 @@ func (d *dueStarts) start(ctx context.Context, keys []mailbox.Key, window int) e
 	}
 	group.Wait()
 	if len(d.failed) == 0 || ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the caller reports the end of its context
 	}
 	if first := d.failed[0].err; d.started+d.running == 0 && !fault.Is(first, fault.Permanent) {
 		return first // nothing was started, so that nothing says that it is a mailbox's own fault

@@ -105,7 +105,7 @@ type loginPace struct{ shares *shares }
 func (p loginPace) ReserveBandwidth(ctx context.Context, store string, span time.Duration) (time.Duration, error) {
 	wait, err := p.shares.repo.ReserveLogins(ctx, store, span)
 	if err != nil && ctx.Err() == nil {
-		return span, nil //nolint:nilerr // listeners connect again although the database is away
+		return span, nil // listeners connect again although the database is away
 	}
 	return wait, err
 }

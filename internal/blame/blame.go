@@ -60,9 +60,10 @@ const (
 	// rowOfItem is the same for failures that by their code concern the item.
 	rowOfItem = 50
 	// SampleSize is how many other items the run tries, at the most, to find out
-	// whether the server accepts anything. SampleOfLost is the same if the
-	// connection is lost at each: every one then costs several new connections.
-	SampleSize   = 50
+	// whether the server accepts anything.
+	SampleSize = 50
+	// SampleOfLost is SampleSize for a run that loses the connection at each item:
+	// every item then costs several new connections.
 	SampleOfLost = 5
 )
 

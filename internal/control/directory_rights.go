@@ -46,7 +46,7 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 			return nil, leaseErr
 		}
 		leased = true
-		ctx, cancel = context.WithDeadline(ctx, lease.Deadline)
+		ctx, cancel = context.WithDeadline(ctx, lease.Deadline) //nolint:gosec // called below
 		return ctx, nil
 	})
 	cancel()

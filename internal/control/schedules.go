@@ -60,7 +60,7 @@ type ScheduleRecords interface {
 }
 
 // ErrSpecRejected means that Temporal rejects when a schedule is to run.
-var ErrSpecRejected = errors.New("Temporal rejects this schedule")
+var ErrSpecRejected = errors.New("this schedule is rejected by Temporal")
 
 // ScheduleRunner is what schedules need of Temporal. A name that is not one of
 // a schedule is a NotFound fault.

@@ -49,12 +49,12 @@ func (v FolderVerdict) Same() bool {
 // flags; with deep every body is read. It writes nothing.
 func Verify(ctx context.Context, job Job, deep bool) ([]FolderVerdict, error) {
 	source := &steady{store: job.Source, number: job.Key.Number, left: defaultReconnects}
-	defer source.Close()
+	defer func() { _ = source.Close() }()
 	if err := source.open(ctx); err != nil {
 		return nil, fault.Wrap(err, "open source mailbox")
 	}
 	target := &steady{store: job.Target, number: job.Key.Number, left: defaultReconnects}
-	defer target.Close()
+	defer func() { _ = target.Close() }()
 	if err := target.open(ctx); err != nil {
 		return nil, fault.Wrap(err, "open target mailbox")
 	}

@@ -144,7 +144,7 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 type backgroundGate struct {
 	openGate
 
-	process context.Context //nolint:containedctx // of what outlives its callers
+	process context.Context // of what outlives its callers
 	group   *sync.WaitGroup
 }
 

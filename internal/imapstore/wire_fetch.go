@@ -79,6 +79,7 @@ func (d *reader) withoutLiterals(w *wire, line []byte, scan func([]byte) (scanne
 			return line, nil
 		case scanBroken:
 			return nil, fault
+		case scanLiteral: // taken out of the line below
 		}
 		head := trimEnd(line)
 		size, _ := literalSize(head)

@@ -174,7 +174,7 @@ func (w *wire) judgeStatus(d *reader, word string, args, line []byte) error {
 		w.refuseBad()
 	}
 	code := ""
-	switch said.code {
+	switch said.code { //nolint:exhaustive // go-imap gets no other code
 	case "CAPABILITY":
 		code = fmt.Sprintf(" [CAPABILITY %s]", w.noteCapabilities(said.args))
 	case "PERMANENTFLAGS":

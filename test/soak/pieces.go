@@ -49,7 +49,7 @@ func build(ctx context.Context, dir string, o options) ([]*piece, error) {
 		return nil, err
 	}
 	var pieces []*piece
-	for _, folder := range strings.Fields(string(out)) {
+	for folder := range strings.FieldsSeq(string(out)) {
 		pkg, err := filepath.Rel(root, folder)
 		if err != nil {
 			return nil, err
