@@ -108,11 +108,17 @@ func (r *run) forgetTarget(s *FolderState, validity uint32) {
 }
 
 // own returns the target's messages that the mirror put there, as far as the
-// ledger shows.
+// ledger shows. Of one that cannot be read it shows that only by its place.
 func (s *FolderState) own() mailbox.UIDSet {
+	unread := map[mailbox.UID]bool{}
+	for _, d := range s.Differences {
+		unread[d.SourceUID] = unread[d.SourceUID] || d.Kind == TargetUnreadable
+	}
 	targets := make([]mailbox.UID, 0, len(s.Pairs))
-	for _, t := range mailbox.NewUIDMap(s.Pairs).All() {
-		targets = append(targets, t)
+	for source, t := range mailbox.NewUIDMap(s.Pairs).All() {
+		if !unread[source] {
+			targets = append(targets, t)
+		}
 	}
 	return s.Former.Union(mailbox.NewUIDSet(targets...))
 }
@@ -125,7 +131,9 @@ func (f *folderRun) lapse() {
 	for s, t := range f.pairs.All() {
 		switch there := f.target.UIDs.Contains(t); {
 		case !f.source.UIDs.Contains(s):
-			lapsed = append(lapsed, t)
+			if !f.damaged.Contains(t) && !f.recheckTarget.Contains(t) {
+				lapsed = append(lapsed, t)
+			}
 		case !there:
 			f.lost(s)
 		}

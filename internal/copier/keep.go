@@ -151,8 +151,8 @@ func (r *run) copyAway(ctx context.Context, from *FolderState, uids mailbox.UIDS
 	if err != nil {
 		return fault.Wrap(err, "examine the folder for deleted messages")
 	}
-	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
-		return fault.Wrap(err, "select target folder again")
+	if err := r.selectAgain(ctx, from); err != nil {
+		return err
 	}
 	move := &Moving{To: to, Validity: there.UIDValidity, UIDNext: there.UIDNext, UIDs: uids}
 	if from.Moving != nil {
@@ -169,6 +169,19 @@ func (r *run) copyAway(ctx context.Context, from *FolderState, uids mailbox.UIDS
 	return r.expunge(ctx, uids)
 }
 
+// selectAgain opens the folder that messages are removed from, after another one was
+// open: UIDs of a folder that took its place meanwhile would be those of other messages.
+func (r *run) selectAgain(ctx context.Context, from *FolderState) error {
+	now, _, err := r.target.Select(ctx, from.Name)
+	if err != nil {
+		return fault.Wrap(err, "select target folder again")
+	}
+	if now.UIDValidity != from.TargetValidity {
+		return fault.Newf(fault.Conflict, "the target folder was re-created in mid-sync")
+	}
+	return nil
+}
+
 // resume ends what an earlier sync began: what arrived in the folder for
 // deleted messages is not copied there again. It returns what is left to do.
 func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet) (mailbox.UIDSet, error) {
@@ -177,8 +190,8 @@ func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := r.target.Select(ctx, from.Name); err != nil {
-		return nil, fault.Wrap(err, "select target folder again")
+	if err := r.selectAgain(ctx, from); err != nil {
+		return nil, err
 	}
 	if arrived >= m.UIDs.Len() {
 		m.Copied = m.Copied.Union(m.UIDs)

@@ -137,11 +137,14 @@ func (w *world) lostOften() bool {
 	return false
 }
 
-// lostAll reports whether the ledger shows every message of the source with a content
-// as lost by the target too often, so that it is not copied again for now. Where a
-// user of the target moved each copy to another folder, the last goes with the
-// operator's approval. (Found by seed 2609.)
+// lostAll reports whether the target refuses a content, or the ledger shows every
+// message of the source with it as lost by the target too often, so that it is not
+// copied for now. Where a user of the target has one like it in another folder, the
+// last goes with the operator's approval. (Found by seeds 2609 and 23879.)
 func (w *world) lostAll(content string) bool {
+	if w.target.feat.refusesPoison && strings.Contains(content, "poison") {
+		return true
+	}
 	for name, f := range w.source.folders {
 		for _, m := range f.messages {
 			s := w.ledger.folders[name]

@@ -27,7 +27,9 @@ var (
 // comment. Those that an earlier simulation found are scenes in
 // protocol_test.go, since a seed means another story there.
 var named = []uint64{
-	6780, // a folder was renamed to the name of one that the target had lost, whose pairs were taken for its own
+	6780,  // a folder was renamed to the name of one that the target had lost, whose pairs were taken for its own
+	35615, // between a look at the kept messages and the removal the folder was made anew: others were removed
+	38114, // a message that could not be read was paired by its place, and taken for the mirror's own
 }
 
 func newEngine(l copier.Ledger) *copier.Engine {
