@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -29,11 +30,13 @@ type store struct {
 	polls   []mailbox.Number
 
 	failMarks error
-	unread    error // of the plan
-	marks     []Mark
-	woken     []mailbox.Number
-	health    Health
-	mute      bool // connections show no sign of life
+	// rejected are mailboxes whose marks the database does not accept.
+	rejected map[mailbox.Number]bool
+	unread   error // of the plan
+	marks    []Mark
+	woken    []mailbox.Number
+	health   Health
+	mute     bool // connections show no sign of life
 
 	samples     []mailbox.Number // that Offer was asked with
 	bad         mailbox.Number   // Offer fails with this one
@@ -239,6 +242,11 @@ func (s *store) Mark(_ context.Context, marks []Mark) ([]mailbox.Number, error) 
 	defer s.mu.Unlock()
 	if s.failMarks != nil {
 		return nil, s.failMarks
+	}
+	for _, m := range marks {
+		if s.rejected[m.Number] {
+			return nil, fault.New(fault.Permanent, "mark", errors.New("violates a constraint"), "")
+		}
 	}
 	s.marks = append(s.marks, marks...)
 	var due []mailbox.Number

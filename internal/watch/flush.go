@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,23 +66,49 @@ func (w *Watcher) flushOnce(ctx context.Context, failures int) int {
 	if len(marks) == 0 {
 		return failures
 	}
-	due, err := w.ports.Journal.Mark(ctx, marks)
+	due, left, err := w.mark(ctx, marks)
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for _, n := range due {
+		w.queue.wake(n, now)
+	}
 	if err != nil {
-		// They wait until the database is back; nothing is forgotten.
+		// They wait until the database accepts them; nothing is forgotten.
 		failures++
-		w.queue.putBack(marks, now.Add(wait(failures, rand.Float64())))
+		w.queue.putBack(left, now.Add(wait(failures, rand.Float64())))
 		w.state.markFail(err)
 		return failures
 	}
 	w.state.marked()
-	for _, n := range due {
-		w.queue.wake(n, now)
-	}
 	return 0
 }
+
+// mark marks mailboxes and returns whose sync is to be woken, and the marks that
+// failed with the error of one of them. If the database rejects the marks for what
+// they contain, mark halves them, so that the mailbox that it rejects stops no other.
+func (w *Watcher) mark(ctx context.Context, marks []Mark) (due []mailbox.Number, left []Mark, err error) {
+	due, err = w.ports.Journal.Mark(ctx, marks)
+	switch {
+	case err == nil:
+		return due, nil, nil
+	case !ofData(err):
+		return nil, marks, err
+	case len(marks) == 1:
+		return nil, marks, fault.Wrap(err, "mailbox "+string(marks[0].Number))
+	}
+	half := len(marks) / 2
+	due, left, err = w.mark(ctx, marks[:half])
+	if err != nil && !ofData(err) {
+		return due, slices.Concat(left, marks[half:]), err
+	}
+	more, rest, second := w.mark(ctx, marks[half:])
+	return slices.Concat(due, more), slices.Concat(left, rest), cmp.Or(err, second)
+}
+
+// ofData reports whether the database answered that it does not accept what it was
+// given. Another error would meet every mark.
+func ofData(err error) bool { return fault.Is(err, fault.Permanent) || fault.Is(err, fault.Conflict) }
 
 // wakeDue wakes the mailboxes whose turn it is. One that cannot be woken for now is
 // tried again; the sweep would find it, too.

@@ -67,16 +67,19 @@ func (q *queue) takeMarks(now time.Time) []Mark {
 	return list
 }
 
-// putBack returns marks that could not be written down; they are due at.
+// putBack returns marks that could not be written down; they are due at. Marks of
+// other mailboxes that came meanwhile do not wait for that.
 func (q *queue) putBack(marks []Mark, at time.Time) {
+	others := len(q.marks)
 	for _, m := range marks {
 		if newer := q.marks[m.Number]; newer != nil {
 			m.Count += newer.Count
 			m.Kind = newer.Kind
+			others--
 		}
 		q.marks[m.Number] = &m
 	}
-	if len(marks) > 0 {
+	if len(marks) > 0 && (others == 0 || at.Before(q.markAt)) {
 		q.markAt = at
 	}
 }

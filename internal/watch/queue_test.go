@@ -62,6 +62,17 @@ func TestMarksThatFailedAreKept(t *testing.T) {
 	}
 }
 
+func TestMarksThatFailedDelayNoOther(t *testing.T) {
+	q := newQueue(time.Second)
+	q.add("1", MessageIn, noon)
+	marks := q.takeMarks(noon)
+	q.add("2", MessageIn, noon)
+	q.putBack(marks, noon.Add(20*time.Second))
+	if got := q.takeMarks(noon); len(got) != 2 {
+		t.Errorf("marked at once: %v", got)
+	}
+}
+
 // Whatever comes when: every event is marked, every mark is followed by a
 // wake-up, and wake-ups of one mailbox are a quiet time apart.
 func TestQueueLosesNothing(t *testing.T) {

@@ -97,6 +97,30 @@ func TestMarksWaitForTheDatabase(t *testing.T) {
 	})
 }
 
+// TestOneRejectedMarkStopsNoOther: the database does not accept the mark of one of
+// many mailboxes that change together. The others are marked at once, the trouble
+// names the one, and it is marked when the database accepts it.
+func TestOneRejectedMarkStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Notify, Notify, "1", "2", "3", "4", "5", "6", "7")
+		_, _ = run(t, s, func() {
+			s.mu.Lock()
+			s.rejected = map[mailbox.Number]bool{"3": true}
+			s.mu.Unlock()
+			for _, n := range []mailbox.Number{"1", "2", "3", "4", "5", "6", "7"} {
+				s.deposit(n)
+			}
+			want(t, "woken", s.takeWoken(10*time.Second), "1 2 4 5 6 7")
+			want(t, "trouble", s.health.Trouble, "mailbox 3: mark: violates a constraint")
+			s.mu.Lock()
+			s.rejected = nil
+			s.mu.Unlock()
+			want(t, "woken after it is accepted", s.takeWoken(30*time.Second), "3")
+			want(t, "trouble", s.health.Trouble, "")
+		})
+	})
+}
+
 func TestNewMailboxesAreListenedTo(t *testing.T) {
 	for _, mode := range []Mode{Notify, Idle} {
 		t.Run(string(mode), func(t *testing.T) {
