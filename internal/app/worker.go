@@ -75,7 +75,10 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
 	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
-		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Log: log})}
+		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Log: log, Own: []supervise.Own{
+			{Loop: control.LoopShares, Failing: p.shares.load.Failing},
+			{Loop: control.LoopLogins, Failing: p.stores.failing},
+		}})}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
 		select {
 		case w.fatal <- err:

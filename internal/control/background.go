@@ -27,7 +27,15 @@ const (
 	LoopControl Loop = "suspension control"
 	// LoopSchedule is a schedule in Temporal.
 	LoopSchedule Loop = "schedule"
+	// LoopShares renews what a worker may use of the load on the stores.
+	LoopShares Loop = "shares of load"
+	// LoopLogins reads by what login the directory of a store knows its mailboxes.
+	LoopLogins Loop = "logins"
 )
+
+// OwnLoops are the loops that each worker has for itself; Sign.Item is the worker.
+// The worker repeats that one fails, for as long as it does.
+func OwnLoops() []Loop { return []Loop{LoopShares, LoopLogins} }
 
 // Sign is the sign of life of one loop.
 type Sign struct {
@@ -104,9 +112,11 @@ func (b Background) Judge(suspended bool) []Finding {
 	var found []Finding
 	for _, s := range b.Signs {
 		switch {
+		case slices.Contains(OwnLoops(), s.Loop) && b.Now.Sub(s.StartedAt) > supervisionSilence:
+			// The worker that said so is gone.
 		case s.Error != "":
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: cmp.Or(s.ErrorKind, findingKind), Since: s.FailedAt,
-				Text: failing(s), Hint: cmp.Or(s.Hint, "Mailmirror tries again every minute; the worker's log says more")})
+				Text: failing(s), Hint: cmp.Or(s.Hint, hintOf(s.Loop))})
 		case s.Loop == LoopSchedule && !suspended && b.late(s):
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: findingKind, Since: s.DueAt,
 				Text: fmt.Sprintf("schedule %s had to start a run %s ago and has not", s.Item, age(b.Now, s.DueAt)),
@@ -161,8 +171,20 @@ func failing(s Sign) string {
 		return "the workflow that suspends and resumes cannot be started: " + s.Error
 	case LoopSchedule:
 		return "schedule " + s.Item + ": " + s.Error
+	case LoopShares:
+		return "worker " + s.Item + " cannot renew its share of connections to the stores, so that its syncs wait: " + s.Error
+	case LoopLogins:
+		return "worker " + s.Item + " does not know by what login to open mailboxes: " + s.Error
 	}
 	return string(s.Loop) + " fails: " + s.Error
+}
+
+// hintOf says what to do about a loop that fails, if its error does not say so.
+func hintOf(l Loop) string {
+	if slices.Contains(OwnLoops(), l) {
+		return "check that PostgreSQL answers and that the worker's role may use all tables; Mailmirror tries again by itself"
+	}
+	return "Mailmirror tries again every minute; the worker's log says more"
 }
 
 // Restarted tells what the supervision had to start again within the last day, of a

@@ -30,6 +30,11 @@ func TestJudge(t *testing.T) {
 		"late, but suspended": {suspended: true, signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", DueAt: ago(2 * time.Hour)}}},
 		"nobody takes it up": {signs: []control.Sign{lives, {Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(2 * time.Minute)}, {Loop: control.LoopSweep, StartedAt: ago(9 * time.Minute)}},
 			want: []string{"a sweep waits for a worker"}},
+		"a worker has no shares": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopShares, Item: "2@two", StartedAt: ago(20 * time.Second), Error: "x"}},
+			want: []string{"worker 2@two cannot renew its share of connections to the stores, so that its syncs wait: x"}},
+		"a worker has no logins": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopLogins, Item: "2@two", StartedAt: ago(20 * time.Second), Error: "x"}},
+			want: []string{"worker 2@two does not know by what login to open mailboxes: x"}},
+		"that worker is gone": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopShares, Item: "2@two", StartedAt: ago(2 * time.Minute), Error: "x"}}},
 		"several": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopListening, Item: "dr", Link: "dr", Error: "x"}, {Loop: control.LoopControl, Error: "y"}, {Loop: control.LoopRetention, Error: "z"}},
 			want: []string{"listening of link dr cannot be started: x", "suspends and resumes cannot be started: y", "old records are not removed: z"}},
 	} {

@@ -50,7 +50,7 @@ func (s *Store) EndLoop(ctx context.Context, sign control.Sign) error {
 // background work now: the first one that asks after the interval is over.
 func (s *Store) ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error) {
 	n, err := s.q.ClaimSupervision(ctx, sqlcgen.ClaimSupervisionParams{
-		Loop: string(control.LoopSupervision), Worker: plain(worker), Every: every,
+		Loop: string(control.LoopSupervision), Worker: plain(worker), Every: every, Own: strs(control.OwnLoops()),
 	})
 	return n > 0, classify("record that a worker lives", err)
 }

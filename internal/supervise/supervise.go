@@ -22,6 +22,7 @@ type Records interface {
 	// ClaimSupervision reports whether this worker is to look after everything now:
 	// the first one that asks after the interval is over.
 	ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error)
+	BeginLoop(ctx context.Context, s control.Sign) error
 	EndLoop(ctx context.Context, s control.Sign) error
 	NoteRestart(ctx context.Context, s control.Sign) error
 	NoteSchedule(ctx context.Context, info control.ScheduleInfo, due time.Time) error
@@ -53,13 +54,30 @@ type Options struct {
 	Every time.Duration
 	// Log gets a line for each thing that was started again or fails; nil discards.
 	Log *slog.Logger
+	// Own are the loops of this process.
+	Own []Own
 }
+
+// Own is a loop that each worker has for itself. If it fails, that worker says so,
+// whichever worker looks after the others.
+type Own struct {
+	Loop control.Loop
+	// Failing returns since when it fails, and the last error; zero values if it
+	// does not fail.
+	Failing func() (since time.Time, err error)
+}
+
+// ownPatience is how long a loop of this process fails before that is recorded: a
+// database that changes its leader is away for some seconds.
+const ownPatience = 20 * time.Second
 
 // Supervisor looks after the background work.
 type Supervisor struct {
 	records Records
 	runner  Runner
 	opts    Options
+	// shown are the loops of this process that are recorded as failing.
+	shown map[control.Loop]bool
 }
 
 // longest is how often everything is looked at, at the least: what has ended is
@@ -74,7 +92,7 @@ func New(records Records, runner Runner, opts Options) *Supervisor {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{records: records, runner: runner, opts: opts}
+	return &Supervisor{records: records, runner: runner, opts: opts, shown: map[control.Loop]bool{}}
 }
 
 // Run looks after everything until ctx ends.
@@ -85,7 +103,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
-		err := s.Look(ctx)
+		err := errors.Join(s.LookAtOwn(ctx), s.Look(ctx))
 		if ctx.Err() != nil {
 			return
 		}
@@ -99,6 +117,28 @@ func (s *Supervisor) Run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// LookAtOwn records which loops of this process fail. It repeats that every time, so
+// that what a worker recorded that was killed since is not believed for long.
+func (s *Supervisor) LookAtOwn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.Every)
+	defer cancel()
+	var all error
+	for _, own := range s.opts.Own {
+		since, trouble := own.Failing()
+		sign := control.Sign{Loop: own.Loop, Item: s.opts.Worker, Worker: s.opts.Worker}
+		switch {
+		case trouble == nil && s.shown[own.Loop]:
+			err := s.end(ctx, sign, nil)
+			s.shown[own.Loop] = err != nil
+			all = errors.Join(all, err)
+		case trouble != nil && time.Since(since) >= ownPatience:
+			s.shown[own.Loop] = true
+			all = errors.Join(all, s.records.BeginLoop(ctx, sign), s.end(ctx, sign, trouble))
+		}
+	}
+	return all
 }
 
 // Look does one round, unless another worker did within the interval. What fails for

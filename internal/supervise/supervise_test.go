@@ -24,6 +24,7 @@ type installation struct {
 	signs     map[string]control.Sign
 	due       map[string]time.Time
 	restarts  []string
+	begun     []string
 	events    []control.Event
 }
 
@@ -44,6 +45,11 @@ func (i *installation) ClaimSupervision(context.Context, string, time.Duration) 
 
 func (i *installation) EndLoop(_ context.Context, s control.Sign) error {
 	i.signs[strings.TrimSpace(string(s.Loop)+" "+s.Item)] = s
+	return nil
+}
+
+func (i *installation) BeginLoop(_ context.Context, s control.Sign) error {
+	i.begun = append(i.begun, strings.TrimSpace(string(s.Loop)+" "+s.Item))
 	return nil
 }
 
@@ -183,6 +189,39 @@ func TestWhatHasEndedIsStartedAgain(t *testing.T) {
 				t.Errorf("the second look: %v, %v", err, i.restarts)
 			}
 		})
+	}
+}
+
+// TestLoopsOfAWorkerAreShown: each worker records what fails in itself, also where
+// another one looks after the rest.
+func TestLoopsOfAWorkerAreShown(t *testing.T) {
+	i := newInstallation("a")
+	i.claimed = true
+	var since time.Time
+	var trouble error
+	s := supervise.New(i, i, supervise.Options{Worker: "1@one", Own: []supervise.Own{
+		{Loop: control.LoopLogins, Failing: func() (time.Time, error) { return time.Time{}, nil }},
+		{Loop: control.LoopShares, Failing: func() (time.Time, error) { return since, trouble }},
+	}})
+	look := func(step, failing string, begun int) {
+		t.Helper()
+		if err := s.LookAtOwn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := i.failing(); got != failing || len(i.begun) != begun {
+			t.Errorf("%s: failing %q, want %q; recorded %v", step, got, failing, i.begun)
+		}
+	}
+	look("all is well", "", 0)
+	since, trouble = time.Now(), fault.Newf(fault.Config, "no such table")
+	look("for a moment", "", 0)
+	since = time.Now().Add(-time.Minute)
+	look("for a minute", "shares of load 1@one", 1)
+	look("and still", "shares of load 1@one", 2)
+	since, trouble = time.Time{}, nil
+	look("well again", "", 2)
+	if len(i.signs) != 1 {
+		t.Errorf("recorded %v", i.signs)
 	}
 }
 

@@ -86,6 +86,9 @@ type Load struct {
 	wake   chan struct{}
 	stop   context.CancelFunc // nil until the first is asked for
 	ended  chan struct{}
+	// since is when the renewals began to fail, and trouble how the last one failed.
+	since   time.Time
+	trouble error
 }
 
 // share is that of one kind of load on one store.
@@ -210,18 +213,39 @@ func (s *share) refuse(why string) {
 // run renews the shares until ctx ends.
 func (c *Load) run(ctx context.Context) {
 	defer close(c.ended)
-	failing := false
 	for {
 		err := c.renew(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && !failing {
+		if c.note(err) {
 			c.log.WarnContext(ctx, "shares of load not renewed", "error", err)
 		}
-		failing = err != nil
 		c.pause(ctx)
 	}
+}
+
+// note keeps how a renewal ended, and reports whether it is the first that failed.
+func (c *Load) note(err error) (first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first = err != nil && c.trouble == nil
+	switch {
+	case err == nil:
+		c.since = time.Time{}
+	case first:
+		c.since = time.Now()
+	}
+	c.trouble = err
+	return first
+}
+
+// Failing returns since when the shares are not renewed, and the last error; zero
+// values if they are.
+func (c *Load) Failing() (since time.Time, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.since, c.trouble
 }
 
 // pause waits for the next renewal: long while nobody waits, and until somebody

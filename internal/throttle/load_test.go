@@ -234,6 +234,9 @@ func TestConnectionsWithoutDatabase(t *testing.T) {
 		}
 		again()
 		time.Sleep(20 * time.Second)
+		if since, err := c.Failing(); err == nil || time.Since(since) < 20*time.Second {
+			t.Errorf("fails since %s ago: %v", time.Since(since), err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := c.Acquire(ctx, sessionsOf("prod")...); !errors.Is(err, context.DeadlineExceeded) {
@@ -244,6 +247,9 @@ func TestConnectionsWithoutDatabase(t *testing.T) {
 		b.mu.Unlock()
 		if _, err := c.Acquire(t.Context(), sessionsOf("prod")...); err != nil {
 			t.Error(err)
+		}
+		if since, err := c.Failing(); err != nil || !since.IsZero() {
+			t.Errorf("still fails since %s: %v", since, err)
 		}
 	})
 }

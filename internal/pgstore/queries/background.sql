@@ -3,6 +3,7 @@
 -- name: ClaimSupervision :execrows
 WITH gone AS (
     DELETE FROM background b WHERE b.link <> '' AND NOT EXISTS (SELECT FROM links l WHERE l.name = b.link)
+        OR b.loop = ANY(@own::text[]) AND b.started_at < clock_timestamp() - interval '1 hour'
 )
 INSERT INTO background AS b (loop, item, link, worker, started_at)
 VALUES (@loop, '', '', @worker, clock_timestamp())

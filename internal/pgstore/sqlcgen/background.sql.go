@@ -36,6 +36,7 @@ func (q *Queries) BeginBackground(ctx context.Context, arg BeginBackgroundParams
 const ClaimSupervision = `-- name: ClaimSupervision :execrows
 WITH gone AS (
     DELETE FROM background b WHERE b.link <> '' AND NOT EXISTS (SELECT FROM links l WHERE l.name = b.link)
+        OR b.loop = ANY($4::text[]) AND b.started_at < clock_timestamp() - interval '1 hour'
 )
 INSERT INTO background AS b (loop, item, link, worker, started_at)
 VALUES ($1, '', '', $2, clock_timestamp())
@@ -47,12 +48,18 @@ type ClaimSupervisionParams struct {
 	Loop   string
 	Worker string
 	Every  time.Duration
+	Own    []string
 }
 
 // ClaimSupervision gives the supervision to one worker at a time: to the first one
 // that asks after the interval is over.
 func (q *Queries) ClaimSupervision(ctx context.Context, arg ClaimSupervisionParams) (int64, error) {
-	result, err := q.db.Exec(ctx, ClaimSupervision, arg.Loop, arg.Worker, arg.Every)
+	result, err := q.db.Exec(ctx, ClaimSupervision,
+		arg.Loop,
+		arg.Worker,
+		arg.Every,
+		arg.Own,
+	)
 	if err != nil {
 		return 0, err
 	}
