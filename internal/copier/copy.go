@@ -254,11 +254,18 @@ func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a App
 func (f *folderRun) checkFresh(ctx context.Context) error {
 	var odd, oddTarget []mailbox.UID
 	recognised := map[mailbox.UID]bool{}
+	if err := f.knowFresh(ctx); err != nil {
+		return err
+	}
 	for uid, given := range f.fresh {
-		delete(f.differences, unchecked(uid))
 		t, paired := f.pairs.Target(uid)
 		kept, known := f.target.Messages[t]
 		told, knownToo := f.source.Messages[uid]
+		delete(f.differences, unchecked(uid))
+		if paired && (f.unread.Contains(uid) || f.damaged.Contains(t)) {
+			f.differences[unchecked(uid)] = true // until it can be read
+			continue
+		}
 		if !paired || !known || !knownToo {
 			continue
 		}
@@ -293,8 +300,26 @@ func (f *folderRun) checkFresh(ctx context.Context) error {
 			}
 			f.altered(uid, "bytes")
 		}
+		if f.unread.Contains(uid) || f.damaged.Contains(oddTarget[i]) {
+			f.differences[unchecked(uid)] = true
+		}
 	}
 	return nil
+}
+
+// knowFresh fetches what is not known of the messages that are to be checked.
+func (f *folderRun) knowFresh(ctx context.Context) error {
+	var sources, targets mailbox.UIDSet
+	for uid := range f.fresh {
+		if t, paired := f.pairs.Target(uid); paired {
+			sources.Add(uid)
+			targets.Add(t)
+		}
+	}
+	if err := f.fetchSource(ctx, sources.Minus(knownUIDs(f.source)).Minus(f.unread)); err != nil {
+		return err
+	}
+	return f.fetchTarget(ctx, targets.Minus(knownUIDs(f.target)).Minus(f.damaged))
 }
 
 // unchecked marks a message in the ledger until it was read back, so that a

@@ -191,9 +191,10 @@ func (f *folderRun) match(s, t []mirror.Candidate) {
 	for _, p := range mirror.Match(s, t) {
 		f.pairs.Put(p.Source, p.Target)
 		// What arrived under an earlier sync's intent was never read back, and
-		// its bytes were not seen by us when they went by.
+		// its bytes were not seen by us when they went by. Its partner may be the
+		// twin of the message that was given.
 		_, given := f.fresh[p.Source]
-		if i := f.state.Intent; i != nil && i.Sources.Contains(p.Source) && !given {
+		if i := f.state.Intent; i != nil && (i.Sources.Contains(p.Source) || p.Target >= i.TargetUIDNext) && !given {
 			f.fresh[p.Source] = sent{odd: true, recognised: true}
 		}
 	}

@@ -143,3 +143,23 @@ func TestMailboxGoneWhenConnectedAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestReadBackOnceItCanBe: a message that the target altered and that could not be
+// read back when it was copied is read back once it can be.
+func TestReadBackOnceItCanBe(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.altersNUL = true
+		s.source.userPut(mailbox.Inbox, "Message-ID: <n>\r\n\r\ndamaged \x00\r\n", "", at(1))
+		s.deposit(mailbox.Inbox, 2)
+		s.to.damaged = true
+		s.sync(copier.Differing)
+		s.sync(copier.Differing)
+		s.to.damaged = false
+		s.job.Retry = true
+		s.sync(copier.Differing)
+		d := s.ledger.folders[mailbox.Inbox].Differences
+		if len(d) != 1 || d[0].Kind != copier.Altered || d[0].SourceUID != 1 {
+			s.Errorf("recorded: %+v", d)
+		}
+	})
+}
