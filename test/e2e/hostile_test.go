@@ -60,7 +60,7 @@ func TestHostileStore(t *testing.T) {
 		{production, "fetch: envelope with a literal of 100 GB"}, {production, "fetch: body structure nested without end"},
 		{production, "list: other names without end"}, {production, "open: untagged without end"},
 		{production, "names: of paths and lines"}, {production, "login: words in a BAD"}, {production, "idle: changes without end"},
-		{dr, "append: words in a NO"}, {dr, "append: words in a BAD"}, {dr, "list: status nested deeply"}, {dr, "open: words in a NO"},
+		{dr, "append: words in a NO"}, {dr, "append: words in a BAD"}, {dr, "list: status nested without end"}, {dr, "open: words in a NO"},
 	} {
 		number := fmt.Sprint(5001 + len(hostile))
 		m.store.SetMode(number, m.mode)
