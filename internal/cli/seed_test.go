@@ -100,7 +100,7 @@ func (s *system) seed() {
 		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),
 		Capabilities: []string{"IMAP4rev1", "CONDSTORE", "LITERAL+"}, Connect: 12 * time.Millisecond, LoginTime: 3400 * time.Microsecond, RoundTrip: 800 * time.Microsecond,
 		Separator: "/", Folders: 3, Messages: 54, Greetings: 2, Events: watch.Idle, EventsWhy: "the store has no NOTIFY",
-		Advice: []control.Advice{{Missing: "UIDPLUS", Effect: "every append is looked up again"}},
+		Advice: []control.Advice{{Effect: "the store is slow: it takes 16s to log in"}, {Missing: "UIDPLUS", Effect: "every append is looked up again"}},
 	}}
 	s.checker.Faults = map[string]error{"site": fault.New(fault.Config, "log in to store site: the server refuses name or password of the trusted server", nil, "mailmirror store edit site --trusted-password-file FILE")}
 	s.verifier.Results = map[mailbox.Number]control.VerifyResult{

@@ -280,6 +280,10 @@ func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
 		fmt.Fprintln(w, clean(u))
 	}
 	for _, a := range r.Advice {
+		if a.Missing == "" {
+			fmt.Fprintln(w, clean(a.Effect))
+			continue
+		}
 		fmt.Fprintf(w, "without %s: %s\n", clean(a.Missing), clean(a.Effect))
 	}
 	if r.Directory != nil && !c.writeDirectoryReport(w, *r.Directory) {

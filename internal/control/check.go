@@ -59,7 +59,7 @@ type StoreReport struct {
 }
 
 // Advice names an extension that a store lacks and what is slower, or less
-// sure, without it.
+// sure, without it. If Missing is "", Effect says something else about the store.
 type Advice struct {
 	Missing string `json:"missing"`
 	Effect  string `json:"effect"`

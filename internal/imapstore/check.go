@@ -53,7 +53,7 @@ type TLSReport struct {
 }
 
 // Advice names an extension that a store lacks and what is slower, or less
-// sure, without it.
+// sure, without it. If Missing is "", Effect says something else about the store.
 type Advice struct{ Missing, Effect string }
 
 // Check connects, logs in as the trusted account, and for the mailbox where
@@ -276,7 +276,7 @@ func slowness(r CheckReport) (list []Advice) {
 		{r.RoundTrip, slowRoundTrip, "the store is slow: it takes %s to answer the simplest command"},
 	} {
 		if part.took >= part.bound {
-			list = append(list, Advice{"speed", fmt.Sprintf(part.what, part.took.Round(10*time.Millisecond)) +
+			list = append(list, Advice{"", fmt.Sprintf(part.what, part.took.Round(10*time.Millisecond)) +
 				", and every look at a mailbox takes that much longer; look at the server's load, its name lookups and its password backend"})
 		}
 	}

@@ -269,8 +269,8 @@ func (l Load) NotWorthListing(mailboxes int, now time.Time) string {
 	return ""
 }
 
-// Lines say what bounds the load below its settings, and why; none if nothing
-// does.
+// Lines say what bounds the load below its settings, and why, and how slow the
+// store is if it always is; none if there is nothing to say.
 func (l Load) Lines(now time.Time) []string {
 	var lines []string
 	if l.Capacity > 0 {
@@ -280,6 +280,9 @@ func (l Load) Lines(now time.Time) []string {
 	if l.Pace > 0 {
 		lines = append(lines, fmt.Sprintf("the server answers slowly (a login took %s, at best %s): Mailmirror opens %d sessions at most",
 			short(l.Login), short(l.Best), l.Pace))
+	} else if l.Login >= slow {
+		lines = append(lines, fmt.Sprintf("the store is slow: a login takes %s, and every sync of a mailbox at least as long; "+
+			"look at the server's load, its name lookups and its password backend", short(l.Login)))
 	}
 	if now.Before(l.ListingFree) {
 		lines = append(lines, fmt.Sprintf("the list of all mailboxes did not end on the server: Mailmirror reads each mailbox by itself, and lists again after %s",

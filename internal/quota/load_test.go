@@ -1,6 +1,7 @@
 package quota_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -164,5 +165,20 @@ func TestPollPause(t *testing.T) {
 	}
 	if p := quota.PollPause(time.Minute, 0, 0, 0, 4000); p != 0 {
 		t.Errorf("before the first it pauses for %s", p)
+	}
+}
+
+// A store that always answers slowly looks like its best: the time tells.
+func TestAlwaysSlow(t *testing.T) {
+	var l quota.Load
+	for i := range 5 {
+		l = l.OnLogins(1, 16*time.Second, 0, 20, noon.Add(time.Duration(i)*time.Minute))
+	}
+	lines := l.Lines(noon)
+	if len(lines) != 1 || !strings.Contains(lines[0], "the store is slow: a login takes 16s") || !strings.Contains(lines[0], "look at") {
+		t.Errorf("status says %q", lines)
+	}
+	if lines := (quota.Load{}).OnLogins(9, 300*time.Millisecond, 0, 20, noon).Lines(noon); len(lines) > 0 {
+		t.Errorf("of a quick store, status says %q", lines)
 	}
 }
