@@ -68,7 +68,8 @@ func (s *steady) isolate(ctx context.Context, uids mailbox.UIDSet, wait time.Dur
 				search.parts[i] = search.parts[i].Intersect(there)
 			}
 		}
-		if !search.lost(part.Minus(got), len(got) > 0) {
+		// A server that hangs does so at the first message that it did not answer.
+		if !search.lost(part.Minus(got), len(got) > 0 || fault.Silent(search.cause)) {
 			return fault.New(fault.Permanent, "the connection is lost at every message that was tried", search.cause,
 				"see the server's log; the folder may be damaged on this store")
 		}

@@ -23,8 +23,9 @@ type steady struct {
 	opened func(Session)
 	// fence is how long a write may land after its connection was lost.
 	fence time.Duration
-	// left is how many times more the session may be opened again.
-	left int
+	// left is how many times more the session may be opened again, silences how
+	// many times more a read without an answer counts as a lost connection.
+	left, silences int
 
 	Session // nil before the first open
 	dead    bool
@@ -45,12 +46,17 @@ type readAgain interface {
 // defaultReconnects is how often one session is opened again.
 const defaultReconnects = 100
 
+// defaultSilences is how many reads without an answer one session bears. Each took
+// the whole time that Mailmirror waits: two messages at three attempts each.
+const defaultSilences = 6
+
 // reopenPause is between the loss of a connection and the next one: a server that
 // ends many connections shall not be asked for many more at once.
 const reopenPause = 50 * time.Millisecond
 
 func newSteady(e *Engine, store Store, number mailbox.Number, opened func(Session)) *steady {
-	return &steady{store: store, number: number, clock: e.clock, opened: opened, fence: e.opts.Fence, left: e.opts.Reconnects}
+	return &steady{store: store, number: number, clock: e.clock, opened: opened, fence: e.opts.Fence, left: e.opts.Reconnects,
+		silences: defaultSilences}
 }
 
 // open logs in where that is not done yet.
@@ -128,6 +134,16 @@ func (s *steady) revive(ctx context.Context, after time.Duration) error {
 	return s.again(ctx, after)
 }
 
+// heard makes the loss of a connection of a read that the server did not answer, a
+// few times: the message that is read may be the reason.
+func (s *steady) heard(err error) error {
+	if !fault.Silent(err) || s.silences == 0 {
+		return err
+	}
+	s.silences--
+	return &fault.Error{Kind: fault.Transient, Err: err, Hint: fault.HintOf(err), Lost: true}
+}
+
 // spent notes that the session cannot be used any more.
 func (s *steady) spent(err error) error {
 	if err != nil && !fault.Is(err, fault.Permanent) {
@@ -191,7 +207,7 @@ func (s *steady) Messages(ctx context.Context, uids mailbox.UIDSet, changedSince
 			byUID[m.UID] = m
 			got.Add(m.UID)
 		}
-		return got, err
+		return got, s.heard(err)
 	})
 	out := make([]mailbox.Message, 0, len(byUID))
 	for _, uid := range slices.Sorted(maps.Keys(byUID)) {
@@ -209,7 +225,7 @@ func (s *steady) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.
 			out[uid] = h
 			got.Add(uid)
 		}
-		return got, err
+		return got, s.heard(err)
 	})
 	return out, err
 }
@@ -225,14 +241,14 @@ func (s *steady) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(uid 
 			}
 			return err
 		})
-		return got, err
+		return got, s.heard(err)
 	})
 }
 
 // Stream is Bodies for a caller that cannot be called twice for one message: a
 // loss ends it.
 func (s *steady) Stream(ctx context.Context, uids mailbox.UIDSet, each func(uid mailbox.UID, size int64, body io.Reader) error) error {
-	return s.spent(s.Session.Bodies(ctx, uids, each))
+	return s.spent(s.heard(s.Session.Bodies(ctx, uids, each)))
 }
 
 // Unselect closes the open folder.

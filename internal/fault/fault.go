@@ -56,6 +56,9 @@ type Error struct {
 	// before the command was answered. A deadline of our own is no such end: the
 	// server may still be working.
 	Lost bool
+	// Silent is true if the server did not answer a command within the time that
+	// Mailmirror waits. The connection is closed then.
+	Silent bool
 }
 
 // Error returns "op: cause", without the hint, which callers show apart.
@@ -120,6 +123,17 @@ func HintOf(err error) string {
 func Lost(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Lost
+}
+
+// Silent reports whether err is, or wraps, a command without an answer; see
+// Error.Silent.
+func Silent(err error) bool {
+	for e, ok := errors.AsType[*Error](err); ok; e, ok = errors.AsType[*Error](e.Err) {
+		if e.Silent {
+			return true
+		}
+	}
+	return false
 }
 
 // Wrap puts an operation before err and keeps its kind and hint. A nil error

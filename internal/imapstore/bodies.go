@@ -48,7 +48,7 @@ func (s *Session) Headers(ctx context.Context, uids mailbox.UIDSet) (map[mailbox
 		}
 		return all.OrNil()
 	})
-	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) {
+	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) && !fault.Silent(err) {
 		return nil, err
 	}
 	return headers, err

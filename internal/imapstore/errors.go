@@ -153,7 +153,9 @@ func (s *Session) failed(op string, err error) error {
 		return lost(early, early.hint())
 	case errors.Is(cause, ErrLeaseOver):
 		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
-	case errors.Is(cause, errReadTimeout), errors.Is(cause, errWriteTimeout), errors.Is(cause, errClosed),
+	case errors.Is(cause, errReadTimeout):
+		return &fault.Error{Kind: fault.Transient, Op: op, Err: cause, Silent: true}
+	case errors.Is(cause, errWriteTimeout), errors.Is(cause, errClosed),
 		errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, cause, "")
 	case cause != nil && !errors.Is(cause, errAborted):

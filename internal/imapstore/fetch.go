@@ -174,7 +174,7 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 		}
 		return all.OrNil()
 	})
-	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) {
+	if _, withheld := errors.AsType[*copier.WithheldError](err); err != nil && !withheld && !fault.Lost(err) && !fault.Silent(err) {
 		return nil, err
 	}
 	slices.SortFunc(messages, func(a, b mailbox.Message) int { return int(int64(a.UID) - int64(b.UID)) })

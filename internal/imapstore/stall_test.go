@@ -99,6 +99,9 @@ func TestStalledServer(t *testing.T) {
 			if name != "in a literal" && !errors.Is(err, errReadTimeout) && !errors.Is(err, errWriteTimeout) {
 				t.Errorf("cause: %v", err)
 			}
+			if errors.Is(err, errReadTimeout) && !fault.Silent(err) {
+				t.Error("nothing says that the server did not answer")
+			}
 			if !fault.Is(err, fault.Transient) {
 				t.Errorf("kind %v", fault.KindOf(err))
 			}
