@@ -284,7 +284,7 @@ func (a *Activities) AwaitRunning(ctx context.Context) error {
 type DirectoryMembers struct {
 	Joined int `json:"joined"`
 	Left   int `json:"left"`
-	// Refused could not join, as another link mirrors them.
+	// Refused could not join, mostly since another link mirrors them.
 	Refused int `json:"refused,omitempty"`
 }
 
@@ -337,6 +337,7 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 	done.Left += left
 	tell()
 	woken := 0
+	var rejected []control.DirectoryRejection
 	for len(join) > 0 {
 		chunk := join[:min(joinChunk, len(join))]
 		join = join[len(chunk):]
@@ -344,11 +345,17 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 		if err != nil {
 			return err
 		}
+		for _, number := range chunk {
+			if why, ok := refused[number]; ok {
+				_, text, hint := describe(why)
+				rejected = append(rejected, control.DirectoryRejection{Number: number, Error: text, Hint: hint})
+			}
+		}
 		done.Joined += len(chunk) - len(refused)
 		done.Refused += len(refused)
 		tell()
 		for _, number := range chunk {
-			if refused[number] || woken >= wakeAtMost {
+			if refused[number] != nil || woken >= wakeAtMost {
 				continue
 			}
 			woken++
@@ -360,22 +367,22 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 			}
 		}
 	}
-	return records.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left)
+	return records.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left, rejected)
 }
 
-// join adds mailboxes and returns those that another link has. One that is
-// refused must not keep the others out.
-func (a *Activities) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]bool, err error) {
+// join adds mailboxes and returns those that may not join, with the reason. One of
+// them must not keep the others out.
+func (a *Activities) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]error, err error) {
 	_, err = a.ports.Directory.AddMailboxes(ctx, link, numbers)
 	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Permanent) {
 		return nil, err
 	}
-	refused = map[mailbox.Number]bool{}
+	refused = map[mailbox.Number]error{}
 	for _, n := range numbers {
 		_, err := a.ports.Directory.AddMailboxes(ctx, link, []mailbox.Number{n})
 		switch {
 		case fault.Is(err, fault.Conflict), fault.Is(err, fault.Permanent):
-			refused[n] = true
+			refused[n] = err
 			activity.GetLogger(ctx).Warn("mailbox cannot join the link", "link", link, "mailbox_id", string(n), "error", err.Error())
 		case err != nil:
 			return nil, err
@@ -421,7 +428,7 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 		reasons, hint = append(reasons, fmt.Sprintf("%d of the changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
 	}
 	if in.Refused > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link, since another one mirrors them", in.Refused))
+		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link; to see why, run: mailmirror errors %s", in.Refused, in.Link))
 	}
 	if in.Failure != "" {
 		state, reasons, hint = control.DirectoryFailed, append(reasons, in.Failure), in.Hint

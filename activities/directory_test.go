@@ -290,6 +290,10 @@ func TestJoinDirectoryKeepsNobodyOut(t *testing.T) {
 	if diff := cmp.Diff(activities.DirectoryMembers{Joined: 11, Refused: 1}, members); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	want := []control.DirectoryRejection{{Number: "103", Error: "mailbox 103 is mirrored by another link"}}
+	if diff := cmp.Diff(want, m.runs.Rejected); diff != "" {
+		t.Errorf("could not join (-want +got):\n%s", diff)
+	}
 	if len(starter.keys) != 11 || slices.Contains(starter.keys, "103") {
 		t.Errorf("woken were %v", starter.keys)
 	}

@@ -45,6 +45,8 @@ type Runs struct {
 	Joined map[mailbox.Number]bool
 	// Refuse keeps mailboxes from joining.
 	Refuse map[mailbox.Number]bool
+	// Rejected are those of the last SaveDirectoryMembers.
+	Rejected []control.DirectoryRejection
 	// Approved are links of whose directory changes were approved.
 	Approved []string
 }
@@ -374,11 +376,18 @@ func (r *Runs) AddMailboxes(_ context.Context, _ string, numbers []mailbox.Numbe
 }
 
 // SaveDirectoryMembers implements control.DirectoryRuns.
-func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int) error {
+func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int, rejected []control.DirectoryRejection) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.run.Joined, r.run.Left = joined, left
+	r.run.Joined, r.run.Left, r.Rejected = joined, left, rejected
 	return nil
+}
+
+// DirectoryRejections implements control.DirectoryRuns.
+func (r *Runs) DirectoryRejections(context.Context, string) ([]control.DirectoryRejection, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Rejected, nil
 }
 
 // TakeDirectoryLease implements control.DirectoryRuns.

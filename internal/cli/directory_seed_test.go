@@ -40,6 +40,8 @@ func (s *system) directory() {
 	refused := control.DirectoryChange{Seq: 3, State: control.ChangeGivenUp, Failures: 10, Error: "add entry: the server refuses a value (19)",
 		Hint: "mend the value on the source", Change: directory.Change{Kind: directory.Create, Number: "1003", Source: directory.Ref{DN: "cn=Eve,o=prod"}}}
 	s.records.Changes = map[string][]control.DirectoryChange{"dry-1": {create}, "run-9": {create, remove, refused}}
+	s.records.Rejected = map[string][]control.DirectoryRejection{"run-9": {{Number: "1001",
+		Error: "add mailboxes to link dr: link other mirrors mailbox 1001", Hint: "remove it from link other"}}}
 	s.records.Holds = []control.DirectoryHold{{ID: 21, State: control.HoldWaiting, Link: "dr", RunID: "run-9", Kind: directory.Remove,
 		Changes: 200, Source: 800, Target: 801, Reasons: last.Reasons, Since: clock.Add(-time.Hour), UpdatedAt: clock.Add(-time.Hour)}}
 	closing := true // the run before is recorded as ended, and not closed yet

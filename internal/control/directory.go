@@ -134,6 +134,12 @@ type DirectoryRefusal struct {
 	Changes     int
 }
 
+// DirectoryRejection is a mailbox that a run could not let join the link, and why.
+type DirectoryRejection struct {
+	Number      mailbox.Number
+	Error, Hint string
+}
+
 // Triggers of directory runs.
 const (
 	DirectoryOperator = "operator"
@@ -283,8 +289,11 @@ type DirectoryRuns interface {
 	// LeftLink, what was last known of them. Those that do not take part are left
 	// out of the count.
 	LeaveLink(ctx context.Context, runID, link string, numbers []mailbox.Number) (int, error)
-	// SaveDirectoryMembers records how many mailboxes joined and left by a run.
-	SaveDirectoryMembers(ctx context.Context, runID string, joined, left int) error
+	// SaveDirectoryMembers records how many mailboxes joined and left by a run, and
+	// which could not join.
+	SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []DirectoryRejection) error
+	// DirectoryRejections lists the mailboxes that could not join by a run, by number.
+	DirectoryRejections(ctx context.Context, runID string) ([]DirectoryRejection, error)
 
 	// TakeDirectoryLease lets one process at a time write to a link's target
 	// directory, and none while the mirror is suspended; Conflict otherwise. The

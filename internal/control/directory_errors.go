@@ -16,6 +16,8 @@ const (
 	ErrorDirectoryEntry = "directory_entry"
 	ErrorGivenUp        = "directory_given_up"
 	ErrorDuplicate      = "directory_duplicate"
+	// ErrorDirectoryJoin is a mailbox that may not join the link.
+	ErrorDirectoryJoin = "directory_join"
 )
 
 // directoryErrors lists what the last run over a link's directory left wrong.
@@ -30,6 +32,14 @@ func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, er
 		for _, reason := range run.Reasons {
 			entries = append(entries, ErrorEntry{Link: l.Name, Kind: ErrorDirectoryRun, Text: reason, Hint: run.Hint, Since: run.FinishedAt})
 		}
+	}
+	rejected, err := c.records.DirectoryRejections(ctx, run.RunID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rejected {
+		entries = append(entries, ErrorEntry{Link: l.Name, Number: r.Number, Kind: ErrorDirectoryJoin,
+			Text: "the mailbox cannot join the link and is not mirrored: " + r.Error, Hint: r.Hint, Since: run.FinishedAt})
 	}
 	if run.Failed+run.GivenUp+run.Duplicate == 0 {
 		return entries, nil

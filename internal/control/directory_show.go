@@ -30,7 +30,7 @@ type DirectoryEntryView struct {
 	Equal     bool                  `json:"equal"`
 	Columns   []DirectoryColumnView `json:"columns"`
 	// Errors are why the last run has not mirrored what differs, what was given up
-	// among them.
+	// among them, and why the mailbox itself is not mirrored.
 	Errors []ErrorEntry `json:"errors,omitempty"`
 }
 
@@ -77,12 +77,9 @@ func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox
 	v.Protected = slices.ContainsFunc(slices.Concat(source, target), func(e directory.Entry) bool { return e.Protected })
 	v.Equal = len(source) == 1 && len(target) == 1 &&
 		!slices.ContainsFunc(v.Columns, func(c DirectoryColumnView) bool { return !c.Equal })
-	if v.Equal {
-		return v, nil
-	}
 	all, err := c.directoryErrors(ctx, l)
 	for _, e := range all {
-		if e.Number == number || e.Kind == ErrorDirectoryRun {
+		if e.Number == number && (!v.Equal || e.Kind == ErrorDirectoryJoin) || e.Kind == ErrorDirectoryRun && !v.Equal {
 			v.Errors = append(v.Errors, e)
 		}
 	}

@@ -306,7 +306,12 @@ func TestDirectoryMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	synced(t, s, "1", 40)
-	must(t, s.SaveDirectoryMembers(ctx, "one", 3, 0))
+	rejected := []control.DirectoryRejection{{Number: "2", Error: "link other mirrors it", Hint: "remove it there"}, {Number: "Zoë", Error: "so it is"}}
+	must(t, s.SaveDirectoryMembers(ctx, "one", 1, 0, rejected))
+	must(t, s.SaveDirectoryMembers(ctx, "one", 3, 0, rejected)) // again, after a crash
+	found, err := s.DirectoryRejections(ctx, "one")
+	must(t, err)
+	equal(t, "rejected", found, rejected)
 	members("one", settings, nil, nil)
 	if run := finished(t, s, "one"); run.Joined != 3 || run.Created != 3 || run.Unknown != 1 {
 		t.Errorf("the run %+v", run)
@@ -320,7 +325,7 @@ func TestDirectoryMembers(t *testing.T) {
 	doAll(t, s, "two")
 	members("two", settings, numbersOf("3"), numbersOf("1", "10", "2"))
 	lease, _ := begin(t, s, keyOf("2"))
-	_, err := s.LeaveLink(ctx, "two", link, numbersOf("1", "10", "2", "5"))
+	_, err = s.LeaveLink(ctx, "two", link, numbersOf("1", "10", "2", "5"))
 	wantKind(t, err, fault.Conflict)
 	must(t, s.Release(ctx, lease, true))
 	for range 2 {

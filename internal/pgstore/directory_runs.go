@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
@@ -88,9 +89,31 @@ func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) err
 }
 
 // SaveDirectoryMembers implements control.DirectoryRuns.
-func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int) error {
-	return classify("record members of directory run "+runID,
-		s.q.SetDirectoryMembers(ctx, sqlcgen.SetDirectoryMembersParams{RunID: runID, Joined: int64(joined), Departed: int64(left)}))
+func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []control.DirectoryRejection) error {
+	p := sqlcgen.PutDirectoryRejectedParams{RunID: runID}
+	for _, r := range rejected {
+		p.Numbers, p.Errors, p.Hints = append(p.Numbers, string(r.Number)), append(p.Errors, plain(r.Error)), append(p.Hints, plain(r.Hint))
+	}
+	return s.inTx(ctx, "record members of directory run "+runID, func(q *sqlcgen.Queries) error {
+		err := q.SetDirectoryMembers(ctx, sqlcgen.SetDirectoryMembersParams{RunID: runID, Joined: int64(joined), Departed: int64(left)})
+		if err != nil {
+			return err
+		}
+		if err := q.DropDirectoryRejected(ctx, runID); err != nil {
+			return err
+		}
+		return q.PutDirectoryRejected(ctx, p)
+	})
+}
+
+// DirectoryRejections implements control.DirectoryRuns.
+func (s *Store) DirectoryRejections(ctx context.Context, runID string) ([]control.DirectoryRejection, error) {
+	rows, err := s.q.ListDirectoryRejected(ctx, runID)
+	var list []control.DirectoryRejection
+	for _, row := range rows {
+		list = append(list, control.DirectoryRejection{Number: mailbox.Number(row.Number), Error: row.Error, Hint: row.Hint})
+	}
+	return list, classify("list mailboxes that directory run "+runID+" could not let join", err)
 }
 
 // SaveExtracts implements control.DirectoryRuns.

@@ -23,7 +23,9 @@ type Directory struct {
 	// Runs are newest first; Changes are by run id, or by "hold N".
 	Runs    []control.DirectoryRun
 	Changes map[string][]control.DirectoryChange
-	Holds   []control.DirectoryHold
+	// Rejected are the mailboxes that could not join, by run id.
+	Rejected map[string][]control.DirectoryRejection
+	Holds    []control.DirectoryHold
 	// LoginsOf are those of stores; of another one they are the numbers.
 	LoginsOf map[string]*directory.Logins
 	// LeaseRefused is why no lease is given; Leased is the link whose one is held, and
@@ -39,6 +41,11 @@ var _ control.DirectoryRepository = (*Directory)(nil)
 func NewDirectory(now func() time.Time) *Directory {
 	return &Directory{Now: now, stores: map[string]control.DirectoryStore{}, settings: map[string]control.DirectorySettings{},
 		Changes: map[string][]control.DirectoryChange{}}
+}
+
+// DirectoryRejections implements control.DirectoryRuns.
+func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]control.DirectoryRejection, error) {
+	return d.Rejected[runID], nil
 }
 
 // TakeDirectoryLease implements control.DirectoryRuns.

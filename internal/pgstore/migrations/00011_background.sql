@@ -24,5 +24,14 @@ CREATE TABLE background (
     PRIMARY KEY (loop, item)
 ) WITH (fillfactor = 50);
 
+-- The mailboxes that a run over a directory could not let join its link, and why.
+CREATE TABLE directory_rejected (
+    run_id text COLLATE "C" NOT NULL CONSTRAINT directory_rejected_run REFERENCES directory_runs ON DELETE CASCADE,
+    number text COLLATE "C" NOT NULL,
+    error  text NOT NULL,
+    hint   text NOT NULL,
+    PRIMARY KEY (run_id, number)
+);
+
 -- +goose Down
-DROP TABLE background;
+DROP TABLE directory_rejected, background;

@@ -74,6 +74,16 @@ UPDATE directory_runs SET phase = @phase WHERE run_id = @run_id AND state = 'run
 -- name: SetDirectoryMembers :exec
 UPDATE directory_runs SET joined = @joined, departed = @departed WHERE run_id = @run_id;
 
+-- name: DropDirectoryRejected :exec
+DELETE FROM directory_rejected WHERE run_id = @run_id;
+
+-- name: PutDirectoryRejected :exec
+INSERT INTO directory_rejected (run_id, number, error, hint)
+SELECT @run_id, unnest(@numbers::text[]), unnest(@errors::text[]), unnest(@hints::text[]);
+
+-- name: ListDirectoryRejected :many
+SELECT number, error, hint FROM directory_rejected WHERE run_id = @run_id ORDER BY number;
+
 -- name: SaveExtracts :exec
 UPDATE directory_runs SET source_extract = @source_extract, target_extract = @target_extract WHERE run_id = @run_id;
 

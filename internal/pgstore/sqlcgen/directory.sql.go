@@ -244,6 +244,15 @@ func (q *Queries) DirectoryRefusals(ctx context.Context, arg DirectoryRefusalsPa
 	return items, nil
 }
 
+const DropDirectoryRejected = `-- name: DropDirectoryRejected :exec
+DELETE FROM directory_rejected WHERE run_id = $1
+`
+
+func (q *Queries) DropDirectoryRejected(ctx context.Context, runID string) error {
+	_, err := q.db.Exec(ctx, DropDirectoryRejected, runID)
+	return err
+}
+
 const DropSeenTwice = `-- name: DropSeenTwice :exec
 DELETE FROM directory_staged d
 USING (
@@ -556,6 +565,36 @@ func (q *Queries) ListDirectoryChanges(ctx context.Context, arg ListDirectoryCha
 	return items, nil
 }
 
+const ListDirectoryRejected = `-- name: ListDirectoryRejected :many
+SELECT number, error, hint FROM directory_rejected WHERE run_id = $1 ORDER BY number
+`
+
+type ListDirectoryRejectedRow struct {
+	Number string
+	Error  string
+	Hint   string
+}
+
+func (q *Queries) ListDirectoryRejected(ctx context.Context, runID string) ([]ListDirectoryRejectedRow, error) {
+	rows, err := q.db.Query(ctx, ListDirectoryRejected, runID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListDirectoryRejectedRow
+	for rows.Next() {
+		var i ListDirectoryRejectedRow
+		if err := rows.Scan(&i.Number, &i.Error, &i.Hint); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListDirectoryRuns = `-- name: ListDirectoryRuns :many
 SELECT run_id, link, trigger, state, phase, started_at, finished_at, reasons, hint, columns, protected, source_extract, target_extract, source_entries, target_entries, joined, departed, counts FROM directory_runs WHERE $1::text = '' OR link = $1
 ORDER BY started_at DESC, run_id
@@ -734,6 +773,28 @@ type PruneDirectoryRunsParams struct {
 
 func (q *Queries) PruneDirectoryRuns(ctx context.Context, arg PruneDirectoryRunsParams) error {
 	_, err := q.db.Exec(ctx, PruneDirectoryRuns, arg.Link, arg.Keep)
+	return err
+}
+
+const PutDirectoryRejected = `-- name: PutDirectoryRejected :exec
+INSERT INTO directory_rejected (run_id, number, error, hint)
+SELECT $1, unnest($2::text[]), unnest($3::text[]), unnest($4::text[])
+`
+
+type PutDirectoryRejectedParams struct {
+	RunID   string
+	Numbers []string
+	Errors  []string
+	Hints   []string
+}
+
+func (q *Queries) PutDirectoryRejected(ctx context.Context, arg PutDirectoryRejectedParams) error {
+	_, err := q.db.Exec(ctx, PutDirectoryRejected,
+		arg.RunID,
+		arg.Numbers,
+		arg.Errors,
+		arg.Hints,
+	)
 	return err
 }
 

@@ -212,6 +212,13 @@ type DirectoryPair struct {
 	Since     time.Time
 }
 
+type DirectoryRejected struct {
+	RunID  string
+	Number string
+	Error  string
+	Hint   string
+}
+
 type DirectoryRun struct {
 	RunID         string
 	Link          string
