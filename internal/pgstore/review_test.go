@@ -25,7 +25,9 @@ func TestReviewStates(t *testing.T) {
 	got, err := s.ReviewStates(ctx, link, []mailbox.Number{"1", "2", "none"})
 	must(t, err)
 	withoutPairs := initialStates()
-	withoutPairs[0].Pairs, withoutPairs[0].Former = nil, nil // of no use to a review
+	for i := range withoutPairs { // of no use to a review
+		withoutPairs[i].Pairs, withoutPairs[i].Former = nil, nil
+	}
 	equal(t, "review states", got, map[mailbox.Number]control.ReviewState{
 		"1": {Generation: 1, Folders: withoutPairs},
 		"2": {Generation: 2},

@@ -169,7 +169,7 @@ func TestWatchRoster(t *testing.T) {
 		t.Fatalf("%d watchers", len(watchers))
 	}
 	watchers[0].UpdatedAt = time.Time{}
-	equal(t, "watcher", watchers[0], control.Watcher{Link: link, Worker: "worker", Health: watch.Health{
+	equal(t, "watcher", watchers[0], control.Watcher{Link: link, Worker: "worker", Shards: 2, Health: watch.Health{
 		Mode: watch.Notify, Why: "why", Connections: 1, Wanted: 1, ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4,
 		LastEvent: since, LastKind: watch.Flags, Unannounced: 1, Trouble: "trouble", Hint: "hint"}})
 	// A restart knows of no event; the database does.
