@@ -103,7 +103,7 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 	if err != nil {
 		return nil, err
 	}
-	password, err := s.keys.Open(c.SealedPassword, control.PasswordIdentity(c.Name))
+	password, err := openSealed(s.keys, c.SealedPassword, control.PasswordIdentity(c.Name))
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,9 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := figures.show(p.repo); err != nil {
 		return nil, err
 	}
+	if err := checkKeys(ctx, p.repo, p.keys); err != nil {
+		return nil, err
+	}
 	if err := p.runner.Prepare(ctx); err != nil {
 		return nil, err
 	}
