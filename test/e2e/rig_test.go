@@ -272,6 +272,12 @@ func (r *rig) appended(more int64) {
 // that about.
 func (r *rig) settle(mailboxes ...string) {
 	r.t.Helper()
+	r.settleWithin(longest, mailboxes...)
+}
+
+// settleWithin is settle with a limit of its own.
+func (r *rig) settleWithin(within time.Duration, mailboxes ...string) {
+	r.t.Helper()
 	var conn *pgx.Conn
 	defer func() {
 		if conn != nil {
@@ -279,7 +285,7 @@ func (r *rig) settle(mailboxes ...string) {
 		}
 	}()
 	var last string
-	for deadline := time.Now().Add(longest); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
 		var equal []string
 		var others int
 		var err error
@@ -303,7 +309,7 @@ func (r *rig) settle(mailboxes ...string) {
 		if time.Now().After(deadline) {
 			_, status, _ := r.command(r.t.Context(), "status", r.link)
 			_, list, _ := r.command(r.t.Context(), "errors", r.link)
-			r.t.Fatalf("not settled within %s: %s\n%s\n%s", longest, last, status, list)
+			r.t.Fatalf("not settled within %s: %s\n%s\n%s", within, last, status, list)
 		}
 	}
 }
