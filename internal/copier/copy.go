@@ -215,12 +215,6 @@ func (f *folderRun) append(ctx context.Context, uid mailbox.UID, size int64, see
 // answered takes in the target's answer to one append.
 func (f *folderRun) answered(uid mailbox.UID, size int64, seen *inspector, a AppendResult) {
 	f.sending = f.sending[1:]
-	if a.Err != nil && seen.err != nil {
-		// The source broke off in the middle. That says nothing of the target, and
-		// the suspicion stands.
-		delete(f.trial.handed, uid)
-		return
-	}
 	f.clearSuspicion(Suspect, uid)
 	f.clearSuspicion(SuspectSource, uid)
 	switch {

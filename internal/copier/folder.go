@@ -356,7 +356,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 		case d.SourceUID == 0 || (f.job.Force && d.Kind == KeywordsRefused):
 		case d.Kind == Refused || d.Kind == Unreadable || d.Kind == Postponed:
 			f.notThere = append(f.notThere, d.SourceUID)
-			if f.job.Force || f.job.Retry || (d.Kind == Postponed && f.run.room) {
+			if f.triesAgain(d) {
 				if d.Kind == Unreadable {
 					f.recheckSource.Add(d.SourceUID)
 				}
@@ -371,7 +371,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			t, paired := f.pairs.Target(d.SourceUID)
 			switch {
 			case !paired:
-			case f.job.Force || f.job.Retry:
+			case f.triesAgain(d):
 				f.recheckTarget.Add(t)
 			default:
 				damaged = append(damaged, t)
@@ -494,7 +494,7 @@ func (f *folderRun) record(proven bool) {
 	lasting := f.lasting()
 	u.RemoveDifferences, u.AddDifferences = diffDifferences(f.state.Differences, lasting)
 	f.state.Pairs, f.state.Differences = runs, lasting
-	f.confirmed = f.pairs.Len()
+	f.confirmed, f.breaks.recorded = f.pairs.Len(), true
 	f.state.SourceAt, f.state.TargetAt = u.SourceAt, u.TargetAt
 	f.run.pending.Folders = append(f.run.pending.Folders, u)
 }

@@ -21,6 +21,8 @@ type breaks struct {
 	since    map[mailbox.UID]int
 	// outside counts the losses in a row at no message.
 	outside int
+	// recorded is true once the run recorded what it found in the folder.
+	recorded bool
 }
 
 // remember takes over what the run knows of the folder's losses. If an earlier sync
@@ -35,6 +37,14 @@ func (f *folderRun) remember(intent *Intent) {
 		f.run.breaks[f.name] = known
 	}
 	f.breaks = known
+}
+
+// triesAgain reports whether a message that could not be copied or read is tried
+// again. What this run found itself holds until the run ends: a folder is looked at
+// once more after each loss of a connection, and would never be done otherwise. Only
+// room on the target changes that.
+func (f *folderRun) triesAgain(d Difference) bool {
+	return ((f.job.Force || f.job.Retry) && !f.breaks.recorded) || (d.Kind == Postponed && f.run.room)
 }
 
 // inOrder yields what is to be appended in chunks: first what never failed, then,
@@ -96,7 +106,7 @@ func (f *folderRun) suspect(kind DifferenceKind, uid mailbox.UID) {
 	}
 	if kind == SuspectSource {
 		f.leaveOut(&WithheldError{UIDs: mailbox.NewUIDSet(uid),
-			Err: fault.Newf(fault.Permanent, "the connection to the source is lost at this message, every time")})
+			Err: fault.New(fault.Permanent, "the connection to the source is lost at this message, every time", nil, damagedHint)})
 		return
 	}
 	f.refuse(Refused, uid, "the connection to the target is lost at this message, every time")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
 
@@ -19,11 +20,15 @@ func (f *folderRun) sourceWithheld(err error) error {
 
 // leaveOut notes messages that the source has and will not hand over.
 func (f *folderRun) leaveOut(e *WithheldError) {
+	why := e.Error()
+	if hint := fault.HintOf(e); hint != "" {
+		why += "; " + hint
+	}
 	for uid := range e.UIDs.All() {
 		_, paired := f.pairs.Target(uid)
 		f.run.freshUnread = f.run.freshUnread || (!paired && !slices.Contains(f.notThere, uid))
 		f.clearSuspicion(SuspectSource, uid)
-		f.differences[Difference{Kind: Unreadable, SourceUID: uid, Detail: e.Error()}] = true
+		f.differences[Difference{Kind: Unreadable, SourceUID: uid, Detail: why}] = true
 	}
 	f.skip, f.unread = f.skip.Union(e.UIDs), f.unread.Union(e.UIDs)
 }

@@ -3,6 +3,9 @@
 package engine
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +86,88 @@ func TestSmallMessagesFit(t *testing.T) {
 		t.Errorf("%d messages on the target after two more came, want 43", n)
 	}
 	m.rejected("INBOX", 2, "OVERQUOTA", "122880 bytes", "quota")
+}
+
+var maildirSize = regexp.MustCompile(`,S=\d+`)
+
+// belie gives the file of a message in a maildir a name that tells a wrong size.
+func belie(t *testing.T, d *servers.Dovecot, number, part, size string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(d.Dir(), func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.Contains(path, number) || !maildirSize.MatchString(path) {
+			return nil //nolint:nilerr // a file that the server removes meanwhile is none of these
+		}
+		content, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(content), part) {
+			return err
+		}
+		n++
+		return os.Rename(path, maildirSize.ReplaceAllString(path, ",S="+size))
+	})
+	if err != nil || n != 1 {
+		t.Fatalf("%d files renamed, %v", n, err)
+	}
+	_ = filepath.WalkDir(d.Dir(), func(path string, _ os.DirEntry, _ error) error {
+		if strings.Contains(path, number) && strings.HasSuffix(path, "dovecot.index.cache") {
+			_ = os.Remove(path)
+		}
+		return nil
+	})
+}
+
+// TestWrongSizeInMaildir: a file name that tells a wrong size costs at most that
+// message, on either side, also where each sync tries again what failed. Dovecot
+// corrects a size that is too big. If the size is too small, Dovecot disconnects in
+// the middle of the message, every time.
+func TestWrongSizeInMaildir(t *testing.T) {
+	t.Parallel()
+	production := servers.DovecotT(t, servers.DovecotOptions{Name: "production", Storage: "maildir"})
+	dr := servers.DovecotT(t, servers.DovecotOptions{Name: "dr", Storage: "maildir"})
+	for i, size := range []string{"100", "99999"} {
+		for j, side := range []string{"source", "target"} {
+			t.Run(side+" "+size, func(t *testing.T) {
+				number := mailboxNumber(750 + 2*i + j)
+				m := newMirror(t, number, production, dr)
+				m.source.use(func(u *user.User) {
+					u.Put("INBOX", user.Voices("before", 3)...)
+					u.Put("INBOX", user.Voice("belied", 5000))
+					u.Put("INBOX", user.Voices("after", 3)...)
+					u.Put("Work", user.Voices("work", 2)...)
+				})
+				want := 7
+				if side == "source" {
+					belie(t, production, number, strings.Repeat("v", 4000), size)
+					if size == "100" {
+						want = 6
+					}
+				} else {
+					m.sync()
+					belie(t, dr, number, strings.Repeat("v", 4000), size)
+					if size == "100" {
+						want = 8 // the renamed file is another message, and the mirror copies its own once more
+					}
+				}
+				for round := range 4 {
+					m.job.Retry = round > 1
+					if round == 0 {
+						m.sync()
+					} else {
+						m.force()
+					}
+					if n := m.target.holds("INBOX"); n != want {
+						t.Errorf("%d messages on the target after sync %d, want %d: %+v", n, round, want, m.recorded())
+					}
+				}
+				if n := m.target.holds("Work"); n != 2 {
+					t.Errorf("%d messages in the other folder, want 2", n)
+				}
+				if side == "source" && size == "100" {
+					m.rejected("INBOX", 8, "connection to the source is lost at this message", "repair tool")
+				}
+			})
+		}
+	}
 }
 
 // TestSlowTarget: a target that greets after 12 s, whose login takes 16 s and that
