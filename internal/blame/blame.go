@@ -77,6 +77,9 @@ type Evidence struct {
 	Lost bool
 	// Kind is what the response code suggests. Only rejections have one.
 	Kind fault.Kind
+	// NoRoom is true if the code says that there is no room for the item. That does
+	// not pass within seconds, as other Transient codes may.
+	NoRoom bool
 	// Together is how many items the command was about; 0 counts as 1.
 	Together int
 	// Times is how often in a row this item failed like this, this time included.
@@ -167,9 +170,9 @@ func ofItem(e Evidence) bool {
 		// The connection works, and this item alone always ends it.
 		return e.Before > 0 || (row == 1 && (e.Elsewhere.Tried == 0 || e.Elsewhere.Accepted > 0))
 	case e.Kind == fault.Transient && e.Item != Entry:
-		// The code says that it may pass, for instance once there is room again.
-		// If it did not, although the server accepted others, it is the item.
-		return e.Times >= losses && e.Before > 0
+		// The code says that it may pass. If it did not, although the server
+		// accepted others, it is the item. So it is if only others had room.
+		return e.Before > 0 && (e.NoRoom || e.Times >= losses)
 	}
 	return row < Doubt(false, e.Kind) || e.Before > 0
 }

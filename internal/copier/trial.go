@@ -80,7 +80,7 @@ func (f *folderRun) judge(rest int) {
 	}
 	last := t.row[len(t.row)-1].err
 	known := !slices.ContainsFunc(t.row, func(r rejection) bool { return !slices.Contains(f.notThere, r.uid) })
-	v := blame.Decide(blame.Evidence{Item: blame.Message, Kind: fault.KindOf(last), Times: 1, Known: known,
+	v := blame.Decide(blame.Evidence{Item: blame.Message, Kind: fault.KindOf(last), NoRoom: fault.NoRoom(last), Times: 1, Known: known,
 		Before: f.breaks.accepted, Row: len(t.row), Rest: rest, Sampled: t.sampled})
 	switch v.Next {
 	case blame.Record:

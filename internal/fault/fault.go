@@ -59,6 +59,8 @@ type Error struct {
 	// Silent is true if the server did not answer a command within the time that
 	// Mailmirror waits. The connection is closed then.
 	Silent bool
+	// NoRoom is true if the server rejected something for want of room.
+	NoRoom bool
 }
 
 // Error returns "op: cause", without the hint, which callers show apart.
@@ -134,6 +136,12 @@ func Silent(err error) bool {
 		}
 	}
 	return false
+}
+
+// NoRoom reports whether err is, or wraps, a rejection for want of room.
+func NoRoom(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.NoRoom
 }
 
 // Wrap puts an operation before err and keeps its kind and hint. A nil error

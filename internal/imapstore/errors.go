@@ -54,7 +54,7 @@ func refusalOf(op string, no *imap.Error, cause error) *fault.Error {
 	case no.Code == imap.ResponseCodeNoPerm:
 		hint = "give the trusted account all rights on the mailbox"
 	}
-	return fault.New(kind, op, cause, hint)
+	return &fault.Error{Kind: kind, Op: op, Err: cause, Hint: hint, NoRoom: no.Code == imap.ResponseCodeOverQuota}
 }
 
 // refused says that the server answered NO to a command about a message. Its

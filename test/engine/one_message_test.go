@@ -95,7 +95,7 @@ func belie(t *testing.T, d *servers.Dovecot, number, part, size string) {
 	t.Helper()
 	n := 0
 	err := filepath.WalkDir(d.Dir(), func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.Contains(path, number) || !maildirSize.MatchString(path) {
+		if err != nil || e.IsDir() || !strings.Contains(path, "/"+number+"/") || !maildirSize.MatchString(path) {
 			return nil //nolint:nilerr // a file that the server removes meanwhile is none of these
 		}
 		content, err := os.ReadFile(path)
@@ -109,7 +109,7 @@ func belie(t *testing.T, d *servers.Dovecot, number, part, size string) {
 		t.Fatalf("%d files renamed, %v", n, err)
 	}
 	_ = filepath.WalkDir(d.Dir(), func(path string, _ os.DirEntry, _ error) error {
-		if strings.Contains(path, number) && strings.HasSuffix(path, "dovecot.index.cache") {
+		if strings.Contains(path, "/"+number+"/") && strings.HasSuffix(path, "dovecot.index.cache") {
 			_ = os.Remove(path)
 		}
 		return nil

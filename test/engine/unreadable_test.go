@@ -21,7 +21,7 @@ func stored(t *testing.T, d *servers.Dovecot, number, folder string, uid int) st
 	t.Helper()
 	var found []string
 	_ = filepath.WalkDir(d.Dir(), func(path string, _ os.DirEntry, _ error) error {
-		if strings.HasSuffix(path, fmt.Sprintf("%s/dbox-Mails/u.%d", folder, uid)) && strings.Contains(path, number) {
+		if strings.HasSuffix(path, fmt.Sprintf("%s/dbox-Mails/u.%d", folder, uid)) && strings.Contains(path, "/"+number+"/") {
 			found = append(found, path)
 		}
 		return nil

@@ -45,19 +45,20 @@ func TestSimulation(t *testing.T) {
 	for _, s := range named {
 		t.Run(fmt.Sprintf("named/%d", s), func(t *testing.T) { simulate(t, s) })
 	}
-	faults, steps := map[string]int{}, 0
+	faults, steps, ran := map[string]int{}, 0, 0
 	first := uint64(repeat.Run() * *seeds) // each run of make soak has its own
 	for s := first + 1; s <= first+uint64(*seeds) && !t.Failed(); s++ {
 		w := simulate(t, s)
+		ran++
 		steps += w.steps
 		for k, n := range w.faults {
 			faults[k] += n
 		}
 	}
-	t.Logf("%d seeds from %d on, %d steps, faults %v", *seeds, first+1, steps, faults)
+	t.Logf("%d seeds from %d on, %d steps, faults %v", ran, first+1, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
 		"held", "target only", "outage", "approved", "refused", "cut in a move", "cut after a copy"} {
-		if *seeds >= 200 && faults[kind] == 0 {
+		if ran >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
 	}
