@@ -82,10 +82,21 @@ func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]c
 	return list, classify("read the guard's log of link "+link, err)
 }
 
-// DecideHolds implements control.GuardRepository, in one transaction.
+// DecideHolds implements control.GuardRepository, in one transaction. A sync that
+// judges a folder at this moment ends that first: it writes what it read of the
+// folder's holds, and would undo the decision.
 func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision control.HoldState, who string) ([]control.Hold, error) {
 	var decided []control.Hold
 	err := s.inTx(ctx, "decide on holds", func(q *sqlcgen.Queries) error {
+		links, err := q.LinksOfHolds(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for _, link := range links {
+			if err := q.LockGuard(ctx, link); err != nil {
+				return err
+			}
+		}
 		rows, err := q.LockHolds(ctx, ids)
 		if err != nil {
 			return err

@@ -100,6 +100,11 @@ SELECT * FROM guard_holds
 WHERE @link::text = '' OR link = @link
 ORDER BY link, number, folder, state;
 
+-- LinksOfHolds lists the links in the order in which all of them are locked.
+-- name: LinksOfHolds :many
+SELECT DISTINCT link FROM guard_holds WHERE id = ANY (@ids::bigint[])
+ORDER BY link;
+
 -- LockHolds takes the holds in the order in which all of them are locked.
 -- name: LockHolds :many
 SELECT * FROM guard_holds WHERE id = ANY (@ids::bigint[])

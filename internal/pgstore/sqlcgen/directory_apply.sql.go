@@ -429,7 +429,7 @@ func (q *Queries) MoveDirectoryHeld(ctx context.Context, arg MoveDirectoryHeldPa
 }
 
 const PutDirectoryHeld = `-- name: PutDirectoryHeld :exec
-INSERT INTO directory_held (link, key, kind, state, seq, number, source_id, source_dn, source_version,
+INSERT INTO directory_held AS d (link, key, kind, state, seq, number, source_id, source_dn, source_version,
     target_id, target_dn, target_version, columns, blank)
 SELECT r.link, c.key, c.kind, 'waiting', c.seq, c.number, c.source_id, c.source_dn, c.source_version,
     c.target_id, c.target_dn, c.target_version, c.columns, c.blank
@@ -437,7 +437,12 @@ FROM directory_changes c
 JOIN directory_runs r ON r.run_id = c.run_id
 WHERE c.run_id = $1 AND c.kind = $2 AND c.state = 'held' AND c.via = '' AND NOT c.approved
 ON CONFLICT (link, key) DO UPDATE
-SET kind = excluded.kind, state = excluded.state, seq = excluded.seq, number = excluded.number,
+SET kind = excluded.kind,
+    state = CASE
+        WHEN d.kind = excluded.kind AND d.number = excluded.number AND d.columns = excluded.columns THEN d.state
+        ELSE excluded.state
+    END,
+    seq = excluded.seq, number = excluded.number,
     source_id = excluded.source_id, source_dn = excluded.source_dn, source_version = excluded.source_version,
     target_id = excluded.target_id, target_dn = excluded.target_dn, target_version = excluded.target_version,
     columns = excluded.columns, blank = excluded.blank
@@ -448,6 +453,8 @@ type PutDirectoryHeldParams struct {
 	Kind  string
 }
 
+// PutDirectoryHeld keeps what an operator decided on the same change since the run
+// compared the entries.
 func (q *Queries) PutDirectoryHeld(ctx context.Context, arg PutDirectoryHeldParams) error {
 	_, err := q.db.Exec(ctx, PutDirectoryHeld, arg.RunID, arg.Kind)
 	return err

@@ -382,6 +382,32 @@ func (q *Queries) LinkSize(ctx context.Context, link string) (LinkSizeRow, error
 	return i, err
 }
 
+const LinksOfHolds = `-- name: LinksOfHolds :many
+SELECT DISTINCT link FROM guard_holds WHERE id = ANY ($1::bigint[])
+ORDER BY link
+`
+
+// LinksOfHolds lists the links in the order in which all of them are locked.
+func (q *Queries) LinksOfHolds(ctx context.Context, ids []int64) ([]string, error) {
+	rows, err := q.db.Query(ctx, LinksOfHolds, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var link string
+		if err := rows.Scan(&link); err != nil {
+			return nil, err
+		}
+		items = append(items, link)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListGuardDecisions = `-- name: ListGuardDecisions :many
 SELECT id, at, who, decision, link, number, folder, hold_id, messages, reasons FROM guard_decisions
 WHERE link = $1
