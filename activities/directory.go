@@ -427,6 +427,9 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 	for _, r := range refusals {
 		reasons, hint = append(reasons, fmt.Sprintf("%d of the changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
 	}
+	if run.Unread > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d entries cannot be read, and nothing was done to them; to see which, run: mailmirror errors %s", run.Unread, in.Link))
+	}
 	if in.Refused > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link; to see why, run: mailmirror errors %s", in.Refused, in.Link))
 	}

@@ -90,9 +90,9 @@ func (d onServers) Directories(ctx context.Context, link string) (control.LinkDi
 }
 
 // hostileDirectory is a hostile server as one side of a link.
-func hostileDirectory(t *testing.T, mode servers.HostileLDAPMode) (*control.Directory, *ldapdir.Store) {
+func hostileDirectory(t *testing.T, mode servers.HostileLDAPMode, numbers ...string) (*control.Directory, *ldapdir.Store) {
 	t.Helper()
-	h, err := servers.StartHostileLDAP(t.Context(), mode, "1001", "1002")
+	h, err := servers.StartHostileLDAP(t.Context(), mode, numbers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 			d.Put(number, map[directory.Column]string{directory.CommonName: "Box " + number, directory.Password: canaryPIN, directory.RecordedName: canaryName})
 		}
 	}
-	there, store := hostileDirectory(t, mode)
+	there, store := hostileDirectory(t, mode, "1001", "1002")
 	both := onServers{Runs: m.runs, source: there}
 	if side == control.TargetSide {
 		both = onServers{Runs: m.runs, target: there}

@@ -6,12 +6,8 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
-
-	"go.temporal.io/sdk/testsuite"
 
 	"mailmirror/activities"
-	"mailmirror/activities/activitytest"
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/ldapdir"
@@ -38,21 +34,6 @@ func serverDirectory(t *testing.T, d servers.Directory) *control.Directory {
 			}
 			return s, nil
 		}}
-}
-
-// newMirrorerOf is a mirrorer of which some directories are real ones; nil is one in
-// memory.
-func newMirrorerOf(t *testing.T, source, target *control.Directory) *mirrorer {
-	t.Helper()
-	m := newMirrorer(t, nil)
-	ports := activitytest.New().Ports(nil)
-	ports.Directories, ports.Directory = onServers{m.runs, source, target}, m.runs
-	var suite testsuite.WorkflowTestSuite
-	m.env = suite.NewTestActivityEnvironment()
-	m.env.SetTestTimeout(2 * time.Minute)
-	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
-	return m
 }
 
 // A target that ends the connection at one entry, as its recorded name is too large,

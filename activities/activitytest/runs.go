@@ -176,6 +176,17 @@ func (r *Runs) CompareDirectory(_ context.Context, _ string, s control.Directory
 func (r *Runs) change(number string, source, target *directory.Record, s control.DirectorySettings) (control.DirectoryChange, bool) {
 	c := control.DirectoryChange{State: control.ChangePlanned, Failures: r.failures[number], Change: directory.Change{Number: number}}
 	switch {
+	case source != nil && source.Unread, target != nil && target.Unread:
+		c.Kind, c.State = directory.Unreadable, control.ChangeTold
+		for i, x := range r.last {
+			for _, u := range x.Unread {
+				if at := []*directory.Record{source, target}[i]; u.Number == number && at != nil && at.Unread {
+					c.Error, c.Hint = u.Text, u.Hint
+				}
+			}
+		}
+	case source == nil && (r.last[0].Partial || r.last[1].Partial):
+		return c, false
 	case target == nil:
 		c.Kind, c.Source = directory.Create, source.Ref
 	case source == nil:
@@ -310,6 +321,9 @@ func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, erro
 	defer r.mu.Unlock()
 	run := r.run
 	for _, c := range r.changes {
+		if c.Kind == directory.Unreadable {
+			run.Unread++
+		}
 		switch c.State {
 		case control.ChangeHeld:
 			run.Held++
@@ -325,7 +339,7 @@ func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, erro
 				run.Renumbers++
 			case directory.Remove, directory.Unknown:
 				run.Removed++
-			case directory.Duplicate, directory.Protected:
+			case directory.Duplicate, directory.Protected, directory.Unreadable:
 			}
 		case control.ChangePlanned, control.ChangeRefused, control.ChangeGivenUp, control.ChangeTold:
 		}

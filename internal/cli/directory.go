@@ -128,7 +128,7 @@ func (c *cli) waitDirectory(ctx context.Context, ctl *control.Control, start con
 	switch {
 	case run.State == control.DirectoryFailed, run.Failed > 0:
 		return outcome(exitFailed)
-	case run.Held > 0, run.Refused > 0, run.GivenUp > 0, run.Duplicate > 0:
+	case run.Held > 0, run.Refused > 0, run.GivenUp > 0, run.Duplicate > 0, run.Unread > 0:
 		return outcome(exitDifferences)
 	}
 	return nil
@@ -141,13 +141,16 @@ func (c *cli) writeDirectoryRun(w io.Writer, r control.DirectoryRun) {
 	t := c.newTable(">CREATED", ">CHANGED", ">RENUMBERED", ">REMOVED", ">FAILED", ">HELD", ">REFUSED", ">GIVEN UP", ">UNKNOWN", ">DUPLICATE", ">PROTECTED", ">JOINED", ">LEFT")
 	t.row(r.Created, r.Altered, r.Renumbers, r.Removed, r.Failed, r.Held, r.Refused, r.GivenUp, r.Unknown, r.Duplicate, r.Protected, r.Joined, r.Left)
 	t.write(w)
+	if r.Unread > 0 {
+		fmt.Fprintf(w, "%s cannot be read, and nothing was done to them; see: mailmirror errors %s\n", counted(r.Unread, "entry"), r.Link)
+	}
 	for _, reason := range r.Reasons {
 		fmt.Fprintln(w, clean(reason))
 	}
 	if r.Hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", clean(r.Hint))
 	}
-	if r.Failed+r.GivenUp+r.Duplicate+r.Unknown+r.Protected > 0 {
+	if r.Failed+r.GivenUp+r.Duplicate+r.Unread+r.Unknown+r.Protected > 0 {
 		fmt.Fprintf(w, "see which with: mailmirror directory history %s --run %s\n", r.Link, r.RunID)
 	}
 }
@@ -255,7 +258,7 @@ func kindText(k directory.ChangeKind) string {
 		return "new number"
 	case directory.Remove, directory.Unknown:
 		return "removal"
-	case directory.Duplicate, directory.Protected:
+	case directory.Duplicate, directory.Protected, directory.Unreadable:
 	}
 	return string(k)
 }

@@ -13,9 +13,9 @@ func (c *cli) directoryLines(l control.LinkOverview) []string {
 		return nil
 	}
 	lines := []string{c.lastDirectoryRun(d)}
-	if run := d.LastRun; run != nil && run.Failed+run.GivenUp+run.Duplicate > 0 {
-		lines = append(lines, fmt.Sprintf("directory: %d failed, %d given up, %d duplicate; see: mailmirror directory history %s --run %s",
-			run.Failed, run.GivenUp, run.Duplicate, l.Link.Name, run.RunID))
+	if run := d.LastRun; run != nil && run.Failed+run.GivenUp+run.Duplicate+run.Unread > 0 {
+		lines = append(lines, fmt.Sprintf("directory: %d failed, %d given up, %d duplicate, %d unreadable; see: mailmirror directory history %s --run %s",
+			run.Failed, run.GivenUp, run.Duplicate, run.Unread, l.Link.Name, run.RunID))
 	}
 	waiting := 0
 	for _, h := range d.Holds {

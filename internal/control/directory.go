@@ -89,6 +89,7 @@ type DirectoryCounts struct {
 	Duplicate int `json:"duplicate"`
 	Protected int `json:"protected"`
 	GivenUp   int `json:"given_up"`
+	Unread    int `json:"unread"` // cannot be read; nothing is done to them
 	Joined    int `json:"joined"` // mailboxes that joined the link
 	Left      int `json:"left"`
 }

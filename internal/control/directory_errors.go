@@ -16,6 +16,8 @@ const (
 	ErrorDirectoryEntry = "directory_entry"
 	ErrorGivenUp        = "directory_given_up"
 	ErrorDuplicate      = "directory_duplicate"
+	// ErrorUnread is an entry that one of the directories does not hand over.
+	ErrorUnread = "directory_unread"
 	// ErrorDirectoryJoin is a mailbox that may not join the link.
 	ErrorDirectoryJoin = "directory_join"
 )
@@ -41,7 +43,7 @@ func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, er
 		entries = append(entries, ErrorEntry{Link: l.Name, Number: r.Number, Kind: ErrorDirectoryJoin,
 			Text: "the mailbox cannot join the link and is not mirrored: " + r.Error, Hint: r.Hint, Since: run.FinishedAt})
 	}
-	if run.Failed+run.GivenUp+run.Duplicate == 0 {
+	if run.Failed+run.GivenUp+run.Duplicate+run.Unread == 0 {
 		return entries, nil
 	}
 	changes, err := c.DirectoryRunChanges(ctx, run.RunID, ChangeFailed, ChangeGivenUp, ChangeTold)
@@ -58,6 +60,8 @@ func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, er
 			e.Hint += "; then: mailmirror directory retry " + l.Name
 		case change.Kind == directory.Duplicate:
 			e.Kind = ErrorDuplicate
+		case change.Kind == directory.Unreadable:
+			e.Kind = ErrorUnread
 		default:
 			continue
 		}

@@ -60,7 +60,7 @@ func (s DirectorySides) Look(ctx context.Context, c directory.Change) (Directory
 		return s.lookAtRemoval(ctx, c)
 	case directory.Create, directory.Alter, directory.Renumber:
 		return s.lookAtChange(ctx, c)
-	case directory.Duplicate, directory.Protected:
+	case directory.Duplicate, directory.Protected, directory.Unreadable:
 	}
 	return DirectoryLook{Moot: "it is only told"}, nil
 }

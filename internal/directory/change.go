@@ -22,6 +22,9 @@ const (
 	Duplicate ChangeKind = "duplicate"
 	// Protected: it would have been changed or removed, were it not protected.
 	Protected ChangeKind = "protected"
+	// Unreadable: the server has the entry and does not hand it over, or not even tells
+	// which one it is. Nothing is done to it.
+	Unreadable ChangeKind = "unread"
 )
 
 // Change is one mailbox that differs.

@@ -51,6 +51,18 @@ type Record struct {
 	// Tags are digests of all values that a column has with further options, the
 	// options included; none of a column that has no such value.
 	Tags map[Column][]byte
+	// Unread is true if the server has the entry, or entries of whom only the number
+	// is known, and does not hand it over. Only Ref and Number are set, as far as they
+	// are known. What is unknown is not gone: nothing is done to it on the other side.
+	Unread bool
+}
+
+// Unread says of an entry that it cannot be read, why, and what the operator can do.
+// Number is "" if it is not known.
+type Unread struct {
+	Number string `json:"number,omitempty"`
+	Text   string `json:"text"`
+	Hint   string `json:"hint,omitempty"`
 }
 
 // Extracted is what a complete extract tells of itself.
@@ -63,6 +75,11 @@ type Extracted struct {
 	// the entries that have one.
 	Rule   string `json:"rule,omitempty"`
 	Logins int    `json:"logins,omitempty"`
+	// Unread are the entries that cannot be read. Entries counts them.
+	Unread []Unread `json:"unread,omitempty"`
+	// Partial is true if not even the names and numbers of all entries are known. That
+	// an entry was not handed over proves nothing then.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Operation is one write to the target's directory. Exactly one of the pointers

@@ -40,7 +40,7 @@ func (m Mapping) Plan(c Change, source, target *Entry, of Mapping) ([]Operation,
 	case Remove, Unknown:
 		return planRemoval(c, source, target)
 	case Create, Alter, Renumber:
-	case Duplicate, Protected:
+	case Duplicate, Protected, Unreadable:
 		return nil, fault.Newf(fault.Permanent, "an entry of which is only told is not touched")
 	}
 	switch {

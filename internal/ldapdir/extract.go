@@ -34,6 +34,10 @@ const (
 // ended with success, the last one with an empty cookie (RFC 2696), and none
 // referred to another server. With an error what was handed over is not to be
 // believed. An entry that is renamed meanwhile may come twice, or not.
+//
+// If the connection is lost while entries are read, or an entry is larger than
+// Mailmirror accepts, the extract goes on with what it lacks, on new connections, and
+// finds by halving the entries that cannot be read: see directory.Record.Unread.
 func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []byte) []byte, each func(directory.Record) error) (directory.Extracted, error) {
 	const what = "read all entries"
 	found := directory.Extracted{Having: map[directory.Column]int{}, Rule: s.store.opts.Mapping.LoginRule()}
@@ -49,9 +53,11 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 	for _, column := range mapped(s.store.opts.Mapping) {
 		found.Having[column] = 0
 	}
-	err = s.pages(ctx, what, s.search(v, mailboxes(s.store.opts.Mapping)), func(e *ldap.Entry) error {
+	x := &isolation{s: s, v: v, what: what, read: map[entryKey]bool{}}
+	x.take = func(e *ldap.Entry) error {
 		entry := s.store.entry(v, e)
 		entry.Protected = entry.Protected || shielded[identity(entry.Ref)]
+		x.read[keyOf(entry.Ref)] = true
 		found.Entries++
 		if entry.Login != "" {
 			found.Logins++
@@ -62,7 +68,20 @@ func (s *Session) Extract(ctx context.Context, digest func(directory.Column, []b
 			}
 		}
 		return each(directory.NewRecord(entry, digest))
-	})
+	}
+	x.unread = func(n named, err error) error {
+		found.Entries++
+		text, hint := unreadText(n, err)
+		// Without a number nobody knows to which entry of the other side it belongs.
+		found.Partial = found.Partial || n.number == ""
+		found.Unread = append(found.Unread, directory.Unread{Number: n.number, Text: text, Hint: hint})
+		return each(directory.Record{Ref: n.Ref, Number: n.number, Unread: true})
+	}
+	err = s.pages(ctx, what, s.search(v, mailboxes(s.store.opts.Mapping)), x.take)
+	if err != nil && ctx.Err() == nil && s.ofEntry(err) {
+		err = x.run(ctx, err)
+		found.Partial = found.Partial || x.partial
+	}
 	if err != nil {
 		return directory.Extracted{}, err
 	}

@@ -125,7 +125,7 @@ func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, row
 				logins.gone = append(logins.gone, row.OldNumber)
 			}
 			logins.put(row.Number, c.TargetLogin, c.TargetRule)
-		case directory.Duplicate, directory.Protected:
+		case directory.Duplicate, directory.Protected, directory.Unreadable:
 		}
 	}
 	if len(done) == 0 {

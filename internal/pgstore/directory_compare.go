@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -49,6 +50,11 @@ func (s *Store) CompareDirectory(ctx context.Context, runID string, settings con
 			return err
 		}
 		c := comparer{q: q, run: run, settings: settings}
+		if run.SourceExtract != nil && run.TargetExtract != nil {
+			if err := errors.Join(kept(op, run.SourceExtract, &c.source), kept(op, run.TargetExtract, &c.target)); err != nil {
+				return err
+			}
+		}
 		if err := c.compare(ctx); err != nil {
 			return err
 		}
@@ -107,7 +113,12 @@ type comparer struct {
 	q        *sqlcgen.Queries
 	run      sqlcgen.DirectoryRun
 	settings control.DirectorySettings
+	// source and target are what the extracts tell of themselves.
+	source, target directory.Extracted
 }
+
+// partial reports whether entries may be missing in what was extracted.
+func (c *comparer) partial() bool { return c.source.Partial || c.target.Partial }
 
 func (c *comparer) compare(ctx context.Context) error {
 	if err := c.q.DropMatched(ctx, c.run.RunID); err != nil {
@@ -117,11 +128,29 @@ func (c *comparer) compare(ctx context.Context) error {
 		return err
 	}
 	err := c.q.CompareStaged(ctx, sqlcgen.CompareStagedParams{RunID: c.run.RunID, Names: columnNames(),
-		RemoveUnknown: c.settings.RemoveUnknown, GiveUp: int64(c.settings.GiveUp)})
+		RemoveUnknown: c.settings.RemoveUnknown, GiveUp: int64(c.settings.GiveUp), Partial: c.partial()})
 	if err != nil {
 		return err
 	}
+	if err := c.tellUnread(ctx, c.source.Unread, false); err != nil {
+		return err
+	}
+	if err := c.tellUnread(ctx, c.target.Unread, true); err != nil {
+		return err
+	}
 	return c.order(ctx)
+}
+
+// tellUnread says why entries of a side could not be read.
+func (c *comparer) tellUnread(ctx context.Context, unread []directory.Unread, target bool) error {
+	if len(unread) == 0 {
+		return nil
+	}
+	p := sqlcgen.TellUnreadParams{RunID: c.run.RunID, OfTarget: target}
+	for _, u := range unread {
+		p.Numbers, p.Errors, p.Hints = append(p.Numbers, plain(u.Number)), append(p.Errors, plain(u.Text)), append(p.Hints, plain(u.Hint))
+	}
+	return c.q.TellUnread(ctx, p)
 }
 
 // order puts what frees a number before what takes it, and tells of what takes
@@ -224,9 +253,13 @@ func (c *comparer) place(ctx context.Context, steps []directory.Step, moves []di
 }
 
 // settle records which entries belong together, and drops what was noted of
-// changes that are no more.
+// changes that are no more. If entries may be missing in what was extracted, all of
+// that waits for the next run: nothing proves that an entry or a change is no more.
 func (c *comparer) settle(ctx context.Context) error {
 	link, runID := c.run.Link, c.run.RunID
+	if c.partial() {
+		return nil
+	}
 	numbers, err := c.q.EndPairs(ctx, sqlcgen.EndPairsParams{Link: link, RunID: runID})
 	if err != nil {
 		return err

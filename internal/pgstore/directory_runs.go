@@ -219,6 +219,8 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 			}
 		case directory.Duplicate:
 			c.Duplicate += n
+		case directory.Unreadable:
+			c.Unread += n
 		case directory.Protected:
 			c.Protected += n
 		}

@@ -94,10 +94,14 @@ func columnNames() []string {
 }
 
 // cells gives each column of a record in a form that is equal where the values
-// are, nil where it has none or is not to be compared.
+// are, nil where it has none or is not to be compared. A record that could not be read
+// has no cells.
 func cells(r directory.Record, columns []bool) [][]byte {
 	attributes := directory.Attributes()
 	out := make([][]byte, len(attributes))
+	if r.Unread {
+		return out[:0]
+	}
 	for i, a := range attributes {
 		if !columns[i] {
 			continue

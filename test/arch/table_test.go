@@ -89,7 +89,7 @@ var table = map[string]row{
 		outside: []string{imap, "github.com/emersion/go-sasl"},
 		never:   []string{temporal, postgres, ldap, cobra}},
 	"internal/ldapdir": {layer: adapter,
-		inside:  []string{"internal/directory", "internal/fault", "internal/seal"},
+		inside:  []string{"internal/blame", "internal/directory", "internal/fault", "internal/seal"},
 		outside: []string{ldap},
 		never:   []string{temporal, postgres, imap, cobra}},
 	"internal/pgstore": {layer: adapter,

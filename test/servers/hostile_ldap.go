@@ -64,11 +64,19 @@ const (
 	LDAPTerminal HostileLDAPMode = "terminal"
 	// LDAPHangUp closes the connection at every write.
 	LDAPHangUp HostileLDAPMode = "hang up"
+	// LDAPCutEntry closes the connection in the entry of its second mailbox, if more
+	// than its name is asked for, LDAPCutName in any answer that has that entry, and
+	// LDAPCutAll in each entry, if more than its name is asked for. LDAPLargeEntry sends
+	// the second mailbox with a value of 5 MB. They have no part in HostileLDAPModes.
+	LDAPCutEntry   HostileLDAPMode = "cut entry"
+	LDAPCutName    HostileLDAPMode = "cut name"
+	LDAPCutAll     HostileLDAPMode = "cut all"
+	LDAPLargeEntry HostileLDAPMode = "large entry"
 	// LDAPSlow is honest, and takes a second to answer a bind or a write.
 	LDAPSlow HostileLDAPMode = "slow"
 )
 
-// HostileLDAPModes are all modes but LDAPHonest and LDAPSlow.
+// HostileLDAPModes are all modes but LDAPHonest, LDAPSlow and those of one entry.
 func HostileLDAPModes() []HostileLDAPMode {
 	return []HostileLDAPMode{LDAPNestedEntry, LDAPNestedResult, LDAPNestedControl, LDAPNestedPage, LDAPAnnounced, LDAPManyValues,
 		LDAPLargeValues, LDAPManyNames, LDAPEndlessEntries, LDAPEndlessPages, LDAPEndlessReferences, LDAPEndlessIntermediate,
@@ -303,7 +311,7 @@ func (h *HostileLDAP) answer(out *bufio.Writer, r ldapRequest) error {
 	case LDAPQuoteNotice:
 		notice := ber(0x30, ber(0x02, []byte{0}), ber(0x78, ber(0x0a, []byte{52}), berText(h.quote()), berText(h.quote()), ber(0x8a, []byte("1.3.6.1.4.1.1466.20036"))))
 		return errors.Join(say(notice), out.Flush(), io.EOF)
-	case LDAPHonest, LDAPSlow:
+	case LDAPHonest, LDAPSlow, LDAPCutEntry, LDAPCutName, LDAPCutAll, LDAPLargeEntry:
 		return say(r.result(tag, 0, ""))
 	}
 	return say(r.result(tag, 19, h.quote()))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,43 +46,79 @@ func (h *HostileLDAP) search(out *bufio.Writer, r ldapRequest) error {
 	if err := h.disturb(out, r); err != nil {
 		return err
 	}
-	for _, number := range h.numbers {
+	for i, number := range h.numbers {
 		dn := "MailboxNumber=" + number + "," + h.Base()
-		whole := bytes.Contains(r.raw, []byte("objectClass")) && (atBase && strings.EqualFold(name, dn) || !atBase && asksFor(r.raw, number))
-		if !whole {
+		entry := map[string][]string{"objectClass": {"umMailbox"}, "MailboxNumber": {number}, "cn": {"Box " + number},
+			"entryUUID": {"id-" + number}, "entryCSN": {"1"}}
+		if atBase && !strings.EqualFold(name, dn) || !matches(r.filter(), entry) {
 			continue
 		}
-		err := say(r.entry(dn, map[string][]string{"objectClass": {"umMailbox"}, "MailboxNumber": {number}, "cn": {"Box " + number},
-			"entryUUID": {"id-" + number}, "entryCSN": {"1"}}))
-		if err != nil {
+		whole := bytes.Contains(r.raw, berShort("cn"))
+		switch {
+		case h.mode == LDAPLargeEntry && i == 1 && whole:
+			entry["umRecordedName"] = []string{strings.Repeat("x", 5<<20)}
+		case h.mode == LDAPCutEntry && i == 1 && whole, h.mode == LDAPCutName && i == 1, h.mode == LDAPCutAll && whole:
+			part := r.entry(dn, entry)
+			return errors.Join(say(part[:len(part)/2]), out.Flush(), io.EOF)
+		}
+		if err := say(r.entry(dn, entry)); err != nil {
 			return err
 		}
 	}
 	return say(done)
 }
 
-// asksFor reports whether a search is for all mailboxes, or for that one.
-func asksFor(raw []byte, number string) bool {
-	id, byID := equalityOf(raw, "entryUUID")
-	value, byNumber := equalityOf(raw, "MailboxNumber")
-	return !byID && !byNumber || byID && id == "id-"+number || byNumber && value == number
+// filter is the one of a search (RFC 4511, 4.5.1).
+func (r ldapRequest) filter() []byte {
+	rest := r.body
+	for range 6 { // base, scope, aliases, both limits, types only
+		_, _, rest = splitBER(rest)
+	}
+	return rest
 }
 
-// equalityOf finds the value that a filter asks of an attribute (RFC 4511, 4.5.1.7).
-func equalityOf(raw []byte, name string) (value string, found bool) {
-	text := berShort(name)
-	for at := 0; ; {
-		i := bytes.Index(raw[at:], text)
-		if i < 0 {
-			return "", false
+// matches evaluates a filter (RFC 4511, 4.5.1.7) for an entry. What it does not know
+// is false.
+func matches(filter []byte, entry map[string][]string) bool {
+	tag, content, _ := splitBER(filter)
+	all := func(want bool) bool { // whether no part is other than that
+		for len(content) > 0 {
+			_, _, rest := splitBER(content)
+			if matches(content, entry) != want {
+				return false
+			}
+			content = rest
 		}
-		at += i
-		if at >= 2 && raw[at-2] == 0xa3 {
-			_, v, _ := splitBER(raw[at+len(text):])
-			return string(v), true
-		}
-		at += len(text)
+		return true
 	}
+	has := func(name []byte, test func(value string) bool) bool {
+		for n, values := range entry {
+			if strings.EqualFold(n, string(name)) && slices.ContainsFunc(values, test) {
+				return true
+			}
+		}
+		return false
+	}
+	switch tag {
+	case 0xa0: // and
+		return all(true)
+	case 0xa1: // or
+		return !all(false)
+	case 0xa2: // not
+		return !matches(content, entry)
+	case 0xa3: // equality
+		_, name, rest := splitBER(content)
+		_, wanted, _ := splitBER(rest)
+		return has(name, func(v string) bool { return strings.EqualFold(v, string(wanted)) })
+	case 0xa4: // substrings, of which only the beginning is known
+		_, name, rest := splitBER(content)
+		_, parts, _ := splitBER(rest)
+		tag, begin, _ := splitBER(parts)
+		return has(name, func(v string) bool { return tag == 0x80 && strings.HasPrefix(v, string(begin)) })
+	case 0x87: // present
+		return has(content, func(string) bool { return true })
+	}
+	return false
 }
 
 // berShort is a short text as the library writes it.

@@ -115,6 +115,7 @@ func Run(t *testing.T, k Kind) {
 		"PageLimit":      pageLimit,
 		"Memory":         memory,
 		"Cut":            cut,
+		"Unreadable":     unreadable,
 		"Stalled":        stalled,
 		"Cancelled":      cancelled,
 		"LostAnswer":     lostAnswer,

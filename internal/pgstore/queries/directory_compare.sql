@@ -9,8 +9,10 @@ DELETE FROM directory_changes WHERE run_id = @run_id;
 --
 -- Entries pair up by what is recorded first, and by number then. An entry is
 -- ambiguous whose number another of its side has, or that has no number: nothing
--- is done to it nor to the entry that it would pair up with. A staged entry is
--- protected by its own side's mapping, or as its number is by the target's.
+-- is done to it nor to the entry that it would pair up with. The same holds for an
+-- entry that could not be read, which has no cells. If the names of a side are not all
+-- known (partial), nothing is removed. A staged entry is protected by its own side's
+-- mapping, or as its number is by the target's.
 -- name: CompareStaged :exec
 WITH run AS MATERIALIZED (
     SELECT run_id, link FROM directory_runs WHERE run_id = @run_id
@@ -18,8 +20,10 @@ WITH run AS MATERIALIZED (
 s AS MATERIALIZED (
     SELECT d.n, d.id, d.dn, d.version, d.number, d.cells, d.protected,
         CASE WHEN d.id <> '' THEN 's' || d.id ELSE 'n' || d.number END COLLATE "C" AS key,
+        cardinality(d.cells) = 0 AS unread,
         (
             d.number = ''
+            OR cardinality(d.cells) = 0
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'source' GROUP BY x.number HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
@@ -28,8 +32,10 @@ s AS MATERIALIZED (
 t AS MATERIALIZED (
     SELECT d.n, d.id, d.dn, d.version, d.number, d.cells, d.protected,
         CASE WHEN d.id <> '' THEN 's' || d.id ELSE 'n' || d.number END COLLATE "C" AS key,
+        cardinality(d.cells) = 0 AS unread,
         (
             d.number = ''
+            OR cardinality(d.cells) = 0
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = @run_id AND x.side = 'target' GROUP BY x.number HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
@@ -90,19 +96,19 @@ change AS (
         't' || t.key, t.number, t.number, t.protected, '', '', '', t.id, t.dn, t.version, NULL, t.cells
     FROM t
     LEFT JOIN pair p ON p.target_key = t.key
-    WHERE NOT t.ambiguous
+    WHERE NOT t.ambiguous AND NOT @partial::boolean
         AND NOT EXISTS (SELECT FROM matched m WHERE m.tn = t.n)
         AND NOT EXISTS (SELECT FROM s WHERE s.number = t.number AND s.ambiguous)
     UNION ALL
-    SELECT 'duplicate', s.key, s.number, s.number, false, s.id, s.dn, s.version, '', '', '', NULL, NULL
+    SELECT CASE WHEN s.unread THEN 'unread' ELSE 'duplicate' END, s.key, s.number, s.number, false, s.id, s.dn, s.version, '', '', '', NULL, NULL
     FROM s WHERE s.ambiguous
     UNION ALL
-    SELECT 'duplicate', 't' || t.key, t.number, t.number, false, '', '', '', t.id, t.dn, t.version, NULL, NULL
+    SELECT CASE WHEN t.unread THEN 'unread' ELSE 'duplicate' END, 't' || t.key, t.number, t.number, false, '', '', '', t.id, t.dn, t.version, NULL, NULL
     FROM t WHERE t.ambiguous
 ),
 judged AS (
     SELECT c.*, CASE
-            WHEN c.kind <> 'duplicate' AND c.protected THEN 'protected'
+            WHEN c.kind NOT IN ('duplicate', 'unread') AND c.protected THEN 'protected'
             ELSE c.kind
         END AS as_kind,
         coalesce((
@@ -129,12 +135,12 @@ INSERT INTO directory_changes (run_id, seq, key, kind, number, old_number, sourc
 SELECT @run_id,
     -- A thousand million for each kind leaves room before the first for those
     -- that have to be carried out in an order of their own.
-    array_position('{renumber,alter,create,remove,unknown,protected,duplicate}'::text[], j.as_kind) * 1000000000::bigint
+    array_position('{renumber,alter,create,remove,unknown,protected,duplicate,unread}'::text[], j.as_kind) * 1000000000::bigint
         + row_number() OVER (PARTITION BY j.as_kind ORDER BY j.number, j.key),
     j.key, j.as_kind, j.number, j.old_number, j.source_id, j.source_dn, j.source_version,
     j.target_id, j.target_dn, j.target_version, j.columns, j.blank, j.same,
     CASE
-        WHEN j.as_kind IN ('protected', 'duplicate') OR (j.as_kind = 'unknown' AND NOT @remove_unknown::boolean) THEN 'told'
+        WHEN j.as_kind IN ('protected', 'duplicate', 'unread') OR (j.as_kind = 'unknown' AND NOT @remove_unknown::boolean) THEN 'told'
         WHEN h.state = 'refused' THEN 'refused'
         WHEN @give_up::bigint > 0 AND f.failures >= @give_up::bigint THEN 'given_up'
         ELSE 'planned'
@@ -172,6 +178,13 @@ UPDATE directory_changes c
 SET kind = 'duplicate', state = 'told', error = u.error, hint = @hint
 FROM (SELECT unnest(@seqs::bigint[]) AS seq, unnest(@errors::text[]) AS error) u
 WHERE c.run_id = @run_id AND c.seq = u.seq;
+
+-- TellUnread says of the entries of a side that could not be read why, by number.
+-- name: TellUnread :exec
+UPDATE directory_changes c
+SET error = u.error, hint = u.hint
+FROM (SELECT unnest(@numbers::text[]) AS number, unnest(@errors::text[]) AS error, unnest(@hints::text[]) AS hint) u
+WHERE c.run_id = @run_id AND c.kind = 'unread' AND c.number = u.number AND starts_with(c.key, 't') = @of_target::boolean;
 
 -- AddDirectoryVia puts the first half of a renumbering before it.
 -- name: AddDirectoryVia :exec
@@ -220,15 +233,17 @@ DELETE FROM directory_failures f
 WHERE f.link = @link
     AND NOT EXISTS (SELECT FROM directory_changes c WHERE c.run_id = @run_id AND c.key = f.key AND c.same = f.same);
 
--- HeldSettled drops what was held or decided of changes that are no more, and
--- HoldsSettled the holds of which nothing is left.
+-- HeldSettled drops what was held or decided of changes that are no more, but not of
+-- entries that could not be read, and HoldsSettled the holds of which nothing is left.
 -- name: HeldSettled :exec
 DELETE FROM directory_held h
 WHERE h.link = @link
     AND NOT EXISTS (
         SELECT FROM directory_changes c
         WHERE c.run_id = @run_id AND c.key = h.key AND c.kind = h.kind AND c.number = h.number AND c.columns = h.columns
-    );
+    )
+    AND NOT EXISTS (SELECT FROM directory_changes c WHERE c.run_id = @run_id AND c.kind = 'unread' AND c.key = h.key)
+    AND NOT EXISTS (SELECT FROM directory_changes c WHERE c.run_id = @run_id AND c.kind = 'unread' AND c.number = h.number);
 
 -- name: HoldsSettled :exec
 DELETE FROM directory_holds h

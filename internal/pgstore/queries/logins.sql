@@ -14,7 +14,7 @@ SELECT FROM stores WHERE name = @store FOR NO KEY UPDATE;
 -- SettleLogins makes the log-ins of a store those that a side of a run shows, and
 -- returns the numbers that are concerned: those whose log-in changed, and those
 -- that have, or had, one with them. An entry that is there twice has none, unless
--- both say the same.
+-- both say the same. An entry that could not be read keeps the one it had.
 -- name: SettleLogins :many
 WITH shown AS MATERIALIZED (
     SELECT d.number, CASE WHEN min(d.login) = max(d.login) THEN min(d.login) ELSE '' END AS login
@@ -28,6 +28,10 @@ WITH shown AS MATERIALIZED (
     FROM shown s
     FULL JOIN known k ON k.number = s.number
     WHERE k.login IS DISTINCT FROM s.login
+        AND NOT EXISTS (
+            SELECT FROM directory_staged u
+            WHERE u.run_id = @run_id AND u.side = @side AND cardinality(u.cells) = 0 AND u.number = coalesce(s.number, k.number)
+        )
 ), gone AS (
     DELETE FROM logins l USING changed c WHERE l.store = @store AND l.number = c.number AND c.now IS NULL
 ), put AS (

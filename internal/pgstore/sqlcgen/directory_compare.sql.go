@@ -43,8 +43,10 @@ WITH run AS MATERIALIZED (
 s AS MATERIALIZED (
     SELECT d.n, d.id, d.dn, d.version, d.number, d.cells, d.protected,
         CASE WHEN d.id <> '' THEN 's' || d.id ELSE 'n' || d.number END COLLATE "C" AS key,
+        cardinality(d.cells) = 0 AS unread,
         (
             d.number = ''
+            OR cardinality(d.cells) = 0
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'source' GROUP BY x.number HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
@@ -53,8 +55,10 @@ s AS MATERIALIZED (
 t AS MATERIALIZED (
     SELECT d.n, d.id, d.dn, d.version, d.number, d.cells, d.protected,
         CASE WHEN d.id <> '' THEN 's' || d.id ELSE 'n' || d.number END COLLATE "C" AS key,
+        cardinality(d.cells) = 0 AS unread,
         (
             d.number = ''
+            OR cardinality(d.cells) = 0
             OR d.number IN (SELECT x.number FROM directory_staged x WHERE x.run_id = $1 AND x.side = 'target' GROUP BY x.number HAVING count(*) > 1)
         ) AS ambiguous
     FROM directory_staged d
@@ -115,30 +119,30 @@ change AS (
         't' || t.key, t.number, t.number, t.protected, '', '', '', t.id, t.dn, t.version, NULL, t.cells
     FROM t
     LEFT JOIN pair p ON p.target_key = t.key
-    WHERE NOT t.ambiguous
+    WHERE NOT t.ambiguous AND NOT $4::boolean
         AND NOT EXISTS (SELECT FROM matched m WHERE m.tn = t.n)
         AND NOT EXISTS (SELECT FROM s WHERE s.number = t.number AND s.ambiguous)
     UNION ALL
-    SELECT 'duplicate', s.key, s.number, s.number, false, s.id, s.dn, s.version, '', '', '', NULL, NULL
+    SELECT CASE WHEN s.unread THEN 'unread' ELSE 'duplicate' END, s.key, s.number, s.number, false, s.id, s.dn, s.version, '', '', '', NULL, NULL
     FROM s WHERE s.ambiguous
     UNION ALL
-    SELECT 'duplicate', 't' || t.key, t.number, t.number, false, '', '', '', t.id, t.dn, t.version, NULL, NULL
+    SELECT CASE WHEN t.unread THEN 'unread' ELSE 'duplicate' END, 't' || t.key, t.number, t.number, false, '', '', '', t.id, t.dn, t.version, NULL, NULL
     FROM t WHERE t.ambiguous
 ),
 judged AS (
     SELECT c.kind, c.key, c.number, c.old_number, c.protected, c.source_id, c.source_dn, c.source_version, c.target_id, c.target_dn, c.target_version, c.source_cells, c.target_cells, CASE
-            WHEN c.kind <> 'duplicate' AND c.protected THEN 'protected'
+            WHEN c.kind NOT IN ('duplicate', 'unread') AND c.protected THEN 'protected'
             ELSE c.kind
         END AS as_kind,
         coalesce((
             SELECT array_agg(name.column_name ORDER BY name.i)
-            FROM unnest($4::text[]) WITH ORDINALITY AS name (column_name, i)
+            FROM unnest($5::text[]) WITH ORDINALITY AS name (column_name, i)
             WHERE c.source_cells[name.i] IS DISTINCT FROM c.target_cells[name.i]
                 AND c.kind IN ('renumber', 'alter')
         ), '{}')::text[] AS columns,
         coalesce((
             SELECT array_agg(name.column_name ORDER BY name.i)
-            FROM unnest($4::text[]) WITH ORDINALITY AS name (column_name, i)
+            FROM unnest($5::text[]) WITH ORDINALITY AS name (column_name, i)
             WHERE c.source_cells[name.i] IS NULL AND c.target_cells[name.i] IS NOT NULL
                 AND c.kind IN ('renumber', 'alter')
         ), '{}')::text[] AS blank,
@@ -154,12 +158,12 @@ INSERT INTO directory_changes (run_id, seq, key, kind, number, old_number, sourc
 SELECT $1,
     -- A thousand million for each kind leaves room before the first for those
     -- that have to be carried out in an order of their own.
-    array_position('{renumber,alter,create,remove,unknown,protected,duplicate}'::text[], j.as_kind) * 1000000000::bigint
+    array_position('{renumber,alter,create,remove,unknown,protected,duplicate,unread}'::text[], j.as_kind) * 1000000000::bigint
         + row_number() OVER (PARTITION BY j.as_kind ORDER BY j.number, j.key),
     j.key, j.as_kind, j.number, j.old_number, j.source_id, j.source_dn, j.source_version,
     j.target_id, j.target_dn, j.target_version, j.columns, j.blank, j.same,
     CASE
-        WHEN j.as_kind IN ('protected', 'duplicate') OR (j.as_kind = 'unknown' AND NOT $2::boolean) THEN 'told'
+        WHEN j.as_kind IN ('protected', 'duplicate', 'unread') OR (j.as_kind = 'unknown' AND NOT $2::boolean) THEN 'told'
         WHEN h.state = 'refused' THEN 'refused'
         WHEN $3::bigint > 0 AND f.failures >= $3::bigint THEN 'given_up'
         ELSE 'planned'
@@ -174,6 +178,7 @@ type CompareStagedParams struct {
 	RunID         string
 	RemoveUnknown bool
 	GiveUp        int64
+	Partial       bool
 	Names         []string
 }
 
@@ -182,13 +187,16 @@ type CompareStagedParams struct {
 //
 // Entries pair up by what is recorded first, and by number then. An entry is
 // ambiguous whose number another of its side has, or that has no number: nothing
-// is done to it nor to the entry that it would pair up with. A staged entry is
-// protected by its own side's mapping, or as its number is by the target's.
+// is done to it nor to the entry that it would pair up with. The same holds for an
+// entry that could not be read, which has no cells. If the names of a side are not all
+// known (partial), nothing is removed. A staged entry is protected by its own side's
+// mapping, or as its number is by the target's.
 func (q *Queries) CompareStaged(ctx context.Context, arg CompareStagedParams) error {
 	_, err := q.db.Exec(ctx, CompareStaged,
 		arg.RunID,
 		arg.RemoveUnknown,
 		arg.GiveUp,
+		arg.Partial,
 		arg.Names,
 	)
 	return err
@@ -339,6 +347,8 @@ WHERE h.link = $1
         SELECT FROM directory_changes c
         WHERE c.run_id = $2 AND c.key = h.key AND c.kind = h.kind AND c.number = h.number AND c.columns = h.columns
     )
+    AND NOT EXISTS (SELECT FROM directory_changes c WHERE c.run_id = $2 AND c.kind = 'unread' AND c.key = h.key)
+    AND NOT EXISTS (SELECT FROM directory_changes c WHERE c.run_id = $2 AND c.kind = 'unread' AND c.number = h.number)
 `
 
 type HeldSettledParams struct {
@@ -346,8 +356,8 @@ type HeldSettledParams struct {
 	RunID string
 }
 
-// HeldSettled drops what was held or decided of changes that are no more, and
-// HoldsSettled the holds of which nothing is left.
+// HeldSettled drops what was held or decided of changes that are no more, but not of
+// entries that could not be read, and HoldsSettled the holds of which nothing is left.
 func (q *Queries) HeldSettled(ctx context.Context, arg HeldSettledParams) error {
 	_, err := q.db.Exec(ctx, HeldSettled, arg.Link, arg.RunID)
 	return err
@@ -467,6 +477,33 @@ func (q *Queries) TellDirectoryChanges(ctx context.Context, arg TellDirectoryCha
 		arg.RunID,
 		arg.Seqs,
 		arg.Errors,
+	)
+	return err
+}
+
+const TellUnread = `-- name: TellUnread :exec
+UPDATE directory_changes c
+SET error = u.error, hint = u.hint
+FROM (SELECT unnest($3::text[]) AS number, unnest($4::text[]) AS error, unnest($5::text[]) AS hint) u
+WHERE c.run_id = $1 AND c.kind = 'unread' AND c.number = u.number AND starts_with(c.key, 't') = $2::boolean
+`
+
+type TellUnreadParams struct {
+	RunID    string
+	OfTarget bool
+	Numbers  []string
+	Errors   []string
+	Hints    []string
+}
+
+// TellUnread says of the entries of a side that could not be read why, by number.
+func (q *Queries) TellUnread(ctx context.Context, arg TellUnreadParams) error {
+	_, err := q.db.Exec(ctx, TellUnread,
+		arg.RunID,
+		arg.OfTarget,
+		arg.Numbers,
+		arg.Errors,
+		arg.Hints,
 	)
 	return err
 }

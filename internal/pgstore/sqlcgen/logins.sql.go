@@ -166,6 +166,10 @@ WITH shown AS MATERIALIZED (
     FROM shown s
     FULL JOIN known k ON k.number = s.number
     WHERE k.login IS DISTINCT FROM s.login
+        AND NOT EXISTS (
+            SELECT FROM directory_staged u
+            WHERE u.run_id = $1 AND u.side = $2 AND cardinality(u.cells) = 0 AND u.number = coalesce(s.number, k.number)
+        )
 ), gone AS (
     DELETE FROM logins l USING changed c WHERE l.store = $3 AND l.number = c.number AND c.now IS NULL
 ), put AS (
@@ -189,7 +193,7 @@ type SettleLoginsParams struct {
 // SettleLogins makes the log-ins of a store those that a side of a run shows, and
 // returns the numbers that are concerned: those whose log-in changed, and those
 // that have, or had, one with them. An entry that is there twice has none, unless
-// both say the same.
+// both say the same. An entry that could not be read keeps the one it had.
 func (q *Queries) SettleLogins(ctx context.Context, arg SettleLoginsParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, SettleLogins, arg.RunID, arg.Side, arg.Store)
 	if err != nil {

@@ -1,0 +1,103 @@
+package activities_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/testsuite"
+
+	"mailmirror/activities"
+	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
+	"mailmirror/internal/directory"
+	"mailmirror/test/servers"
+)
+
+// newMirrorerOf is a mirrorer of which some directories are real ones; nil is one in
+// memory.
+func newMirrorerOf(t *testing.T, source, target *control.Directory) *mirrorer {
+	t.Helper()
+	m := newMirrorer(t, nil)
+	ports := activitytest.New().Ports(nil)
+	ports.Directories, ports.Directory = onServers{m.runs, source, target}, m.runs
+	var suite testsuite.WorkflowTestSuite
+	m.env = suite.NewTestActivityEnvironment()
+	m.env.SetTestTimeout(2 * time.Minute)
+	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
+		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+	return m
+}
+
+// A directory that does not hand over one of its entries, as it ends the connection in
+// it, or as the entry is larger than what Mailmirror accepts: all others are mirrored in
+// the same run, the entry is recorded with what to do, and nothing is done to it.
+func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []servers.HostileLDAPMode{servers.LDAPCutEntry, servers.LDAPCutName, servers.LDAPLargeEntry, servers.LDAPCutAll} {
+		for _, side := range []control.Side{control.SourceSide, control.TargetSide} {
+			t.Run(string(mode)+" "+string(side), func(t *testing.T) {
+				t.Parallel()
+				there, _ := hostileDirectory(t, mode, "1001", "1002", "1003", "1004")
+				source, target := there, (*control.Directory)(nil)
+				if side == control.TargetSide {
+					source, target = nil, there
+				}
+				m := newMirrorerOf(t, source, target)
+				for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+					for _, number := range []string{"1001", "1002", "1003", "1005"} {
+						d.Put(number, map[directory.Column]string{directory.CommonName: "Other"})
+					}
+				}
+				m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: control.DirectoryOperator}
+				if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
+					t.Fatal(err)
+				}
+				extract := func(side control.Side) (directory.Extracted, error) {
+					return do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
+				}
+				s, sErr := extract(control.SourceSide)
+				d, dErr := extract(control.TargetSide)
+				if mode == servers.LDAPCutAll {
+					if sErr == nil && dErr == nil {
+						t.Errorf("no entry can be read, and it succeeds: %+v %+v", s, d)
+					}
+					return
+				}
+				if sErr != nil || dErr != nil {
+					t.Fatal(sErr, dErr)
+				}
+				must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: s, Target: d})
+				if _, err := m.apply(100); err != nil {
+					t.Fatal(err)
+				}
+				found := map[string]directory.ChangeKind{}
+				for _, c := range m.runs.Changes() {
+					found[c.Number] = c.Kind
+					if c.Kind == directory.Unreadable && (c.Hint == "" || !strings.Contains(c.Error, "1002") || strings.Contains(c.Error, "xxx")) {
+						t.Errorf("%s: %s (%s)", c.Number, c.Error, c.Hint)
+					}
+				}
+				if found["1002"] != directory.Unreadable || found["1001"] != directory.Alter || found["1003"] != directory.Alter {
+					t.Errorf("%v", found)
+				}
+				if other := found["1005"]; mode == servers.LDAPCutName && side == control.SourceSide && other == directory.Remove {
+					t.Error("an entry is to be removed though not all names are known")
+				}
+				if side == control.SourceSide {
+					now := m.runs.Target.Entries()
+					if got := string(now["1002"].Values[directory.CommonName][0]); got != "Other" {
+						t.Errorf("the entry that cannot be read became %q", got)
+					}
+					if got := string(now["1003"].Values[directory.CommonName][0]); got != "Box 1003" || !m.runs.Target.Has("1004") {
+						t.Errorf("the others are not mirrored: %q", got)
+					}
+				}
+				must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+				if reasons := strings.Join(m.runs.Run().Reasons, "\n"); !strings.Contains(reasons, "cannot be read") {
+					t.Errorf("the run says %q", reasons)
+				}
+			})
+		}
+	}
+}
