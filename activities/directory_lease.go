@@ -37,6 +37,7 @@ type directoryPage struct {
 	row           []control.DirectoryChange
 	kind, rowKind fault.Kind
 	lost, silent  bool
+	silences      int // changes that the server did not answer to, in this page
 	rest          int
 	// losses are the changes at which connections ended, lostInRow those of them since
 	// the target last accepted a write, and aside those that are tried again when all

@@ -109,6 +109,37 @@ func onRead(fails func(string) bool) func(*mirrorer, func() error, map[string]in
 	}
 }
 
+// A target that does not answer to entries side by side costs only those, if it answers
+// to others. If it answers to none, the run ends after few of them: each takes the whole
+// time for an answer.
+func TestApplyDirectoryAtASilentTarget(t *testing.T) {
+	for _, test := range []struct {
+		first, last  int
+		done, failed int
+		most         int // writes without an answer
+	}{{5, 12, 22, 8, 8}, {0, 29, 0, 0, 10}, {0, 24, 1, 5, 21}} {
+		m := newMirrorer(t, nil)
+		numbered(m, 30)
+		tries := map[string]int{}
+		onWrite(func(number string) bool {
+			return number >= fmt.Sprint(1000+test.first) && number <= fmt.Sprint(1000+test.last)
+		})(m, quiet, tries)
+		m.compare(control.DirectoryOperator)
+		result, err := m.apply(100)
+		stopped := test.last-test.first+1 >= 20
+		if err != nil || (result.Stopped != "") != stopped || result.Done != test.done || !stopped && result.Failed != test.failed {
+			t.Errorf("silent from %d to %d: %+v, %v", test.first, test.last, result, err)
+		}
+		if stopped && (!strings.Contains(result.Stopped, "did not answer") || !strings.Contains(result.Hint, "overloaded")) {
+			t.Errorf("it says %q (%s)", result.Stopped, result.Hint)
+		}
+		if len(tries) > test.most {
+			t.Errorf("silent from %d to %d: %d were tried", test.first, test.last, len(tries))
+		}
+		t.Logf("%d to %d: %+v, %d tried", test.first, test.last, result, len(tries))
+	}
+}
+
 // The only entry of a run is to blame as well, as others were carried out before.
 func TestApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
 	m := newMirrorer(t, nil)
@@ -131,8 +162,8 @@ func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
 	}{
 		"lost":                 {lost, 0, 70, "ended the connection at 5"},
 		"lost, half-way":       {lost, 30, 70, "ended the connection at 5"},
-		"no answer":            {quiet, 0, 5, "did not answer to 5"},
-		"no answer any longer": {quiet, 30, 5, "did not answer to 5"},
+		"no answer":            {quiet, 0, 10, "did not answer to 5"},
+		"no answer any longer": {quiet, 30, 10, "did not answer to 5"},
 	} {
 		m := newMirrorer(t, nil)
 		numbered(m, 100)

@@ -12,6 +12,10 @@ import (
 // lostHint is for an entry at which the server ends the connection.
 const lostHint = "see the server's log: the entry may be larger than the server accepts (OpenLDAP: olcSockbufMaxIncomingAuth; 389: nsslapd-maxbersize)"
 
+// maxSilences is how many changes of a page the target may leave without an answer,
+// each of which takes the whole time that Mailmirror waits for one, until the run ends.
+const maxSilences = 20
+
 // loss is what is known of a change at which the server ended the connection.
 type loss struct {
 	times    int // in a row
@@ -96,9 +100,13 @@ func (p *directoryPage) evidence(ctx context.Context, c control.DirectoryChange)
 	if p.own[c.Error] {
 		e.After++
 	}
-	if p.silent && e.Row >= blame.Doubt(e.Lost, e.Kind) {
-		// Each further try would take the whole time for an answer.
-		e.Sampled = blame.SampleSize
+	if e.Silent = p.silent; p.silent {
+		if p.silences++; p.silences >= maxSilences {
+			// The server accepts others, but each of these takes the whole time for an
+			// answer.
+			e.After, e.Known, e.Sampled = 0, false, blame.SampleSize
+			e.Row = max(e.Row, blame.Doubt(e.Lost, e.Kind))
+		}
 	}
 	if e.Before > 0 || e.Rest > 0 && e.Row < blame.Doubt(e.Lost, e.Kind) {
 		return e, nil
@@ -119,7 +127,10 @@ func (p *directoryPage) stopped(e blame.Evidence, c control.DirectoryChange, oth
 		did = "did not answer to"
 	}
 	p.result.Stopped = fmt.Sprintf("the target %s %d changes in a row: %s", did, e.Row, c.Error)
-	if others > 0 {
+	switch {
+	case p.silences >= maxSilences:
+		p.result.Stopped = fmt.Sprintf("the target %s %d changes: %s", did, p.silences, c.Error)
+	case others > 0:
 		p.result.Stopped = fmt.Sprintf("the target %s %d changes in a row, and %d of the rest of the run: %s", did, e.Row, others, c.Error)
 	}
 	p.result.Hint, p.row, p.aside = c.Hint, nil, nil
@@ -133,7 +144,8 @@ func (p *directoryPage) stopped(e blame.Evidence, c control.DirectoryChange, oth
 // the page begins as this one did.
 func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected int, err error) {
 	last := p.row[len(p.row)-1]
-	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, blame.SampleSize, p.state)
+	size := e.Sample()
+	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, size, p.state)
 	if err != nil {
 		return 0, err
 	}
@@ -158,8 +170,8 @@ func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected
 			e.Sampled++
 		}
 	}
-	if e.Rest = 0; len(others) == blame.SampleSize {
-		e.Sampled = blame.SampleSize
+	if e.Rest = 0; len(others) == size {
+		e.Sampled = size
 	}
 	return rejected, nil
 }

@@ -62,8 +62,9 @@ const (
 	// SampleSize is how many other items the run tries, at the most, to find out
 	// whether the server accepts anything.
 	SampleSize = 50
-	// SampleOfLost is SampleSize for a run that loses the connection at each item:
-	// every item then costs several new connections.
+	// SampleOfLost is SampleSize for a run that loses the connection at each item, or
+	// gets no answer: every item then costs several new connections, or the whole time
+	// for an answer.
 	SampleOfLost = 5
 )
 
@@ -75,6 +76,8 @@ type Evidence struct {
 	// Lost is true if the connection ended without an answer to the command.
 	// Otherwise the server rejected it.
 	Lost bool
+	// Silent is true if the server did not answer in time. Lost is false then.
+	Silent bool
 	// Kind is what the response code suggests. Only rejections have one.
 	Kind fault.Kind
 	// NoRoom is true if the code says that there is no room for the item. That does
@@ -117,13 +120,19 @@ type Verdict struct {
 	Next  Step
 }
 
+// Sample is how many other items the run tries at the most to find out whether the
+// server accepts anything.
+func (e Evidence) Sample() int {
+	if e.Lost || e.Silent {
+		return SampleOfLost
+	}
+	return SampleSize
+}
+
 // Decide returns what a failure belongs to.
 func Decide(e Evidence) Verdict {
 	item := Verdict{e.Item, Record}
-	sample := SampleSize
-	if e.Lost {
-		sample = SampleOfLost
-	}
+	sample := e.Sample()
 	switch {
 	case e.Together > 1:
 		return Verdict{Next: Halve}
