@@ -59,7 +59,7 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter met
 			return nil, err
 		}
 	}
-	if p.keys, err = where.keys(); err != nil {
+	if p.keys, err = where.keys(ctx, p.repo); err != nil {
 		return nil, err
 	}
 	where.temporal.Logger, where.temporal.Meter = log, meter

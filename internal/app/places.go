@@ -2,7 +2,9 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -64,18 +66,35 @@ func temporalOptions(cfg config.Config) (temporalclient.Options, error) {
 	}, nil
 }
 
-// keys loads the key ring. The key of a data directory is made when it is
-// first needed; one that an operator named must be there.
-func (p places) keys() (*seal.Ring, error) {
+// keys loads the key ring. The key of a data directory is made when it is first
+// needed, if the database has no store yet. If it has, the former key file is missing:
+// a new one would open nothing, and hide that. The ring says so then (seal.Missing). A
+// key file that an operator named must be there.
+func (p places) keys(ctx context.Context, repo sealedStores) (*seal.Ring, error) {
 	if p.keyFile == "" {
 		return nil, fault.New(fault.Config, "find key file: none is configured", nil,
 			`make one with "mailmirror key create FILE" and name it by key_file in the configuration, on every machine the same`)
 	}
 	if _, err := os.Stat(p.keyFile); errors.Is(err, fs.ErrNotExist) && p.ownKey {
+		stores, err := repo.Stores(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(stores) > 0 {
+			return seal.Missing(p.missingKey(len(stores))), nil
+		}
 		// Another process may be faster; its key then serves both.
 		if err := seal.CreateKeyFile(p.keyFile); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fault.Wrap(err, "make key file")
 		}
 	}
 	return seal.LoadKeyFile(p.keyFile)
+}
+
+// missingKey says that the key file of that many stores' passwords is missing, where it
+// belongs, and what to do.
+func (p places) missingKey(stores int) error {
+	return fault.New(fault.Config, "find key file", fmt.Errorf("the key file %s is missing; the database has the passwords of %d stores, which only the keys in it open", p.keyFile, stores),
+		fmt.Sprintf("restore the key file from a backup to %s, readable by its owner alone; if it is lost, make a new one with: mailmirror key create %s, and enter each password again: %s",
+			p.keyFile, p.keyFile, enterAgain))
 }

@@ -10,11 +10,16 @@ import (
 )
 
 // keyHint says what to do about a password that no key of the key file opens.
-const keyHint = "restore the key file with which the passwords were entered; if it is lost, enter each password again: " +
-	"mailmirror store edit NAME --trusted-password-file FILE, and --ldap-password-file FILE if it has a directory"
+const keyHint = "restore the key file with which the passwords were entered; if it is lost, enter each password again: " + enterAgain
+
+// enterAgain is how the passwords of a store are entered again.
+const enterAgain = "mailmirror store edit NAME --trusted-password-file FILE, and --ldap-password-file FILE if it has a directory"
 
 // openSealed opens a password of the database. The error says what to do.
 func openSealed(keys *seal.Ring, sealed []byte, identity string) (seal.Secret, error) {
+	if err := keys.Missing(); err != nil {
+		return seal.Secret{}, err
+	}
 	secret, err := keys.Open(sealed, identity)
 	if err != nil {
 		return secret, fault.New(fault.Config, "open a password of the database", err, keyHint)
@@ -32,6 +37,9 @@ type sealedStores interface {
 // none of them: it belongs to another installation, or was made anew. If it opens
 // some of them, only the mailboxes of the other stores fail.
 func checkKeys(ctx context.Context, repo sealedStores, keys *seal.Ring) error {
+	if err := keys.Missing(); err != nil {
+		return err
+	}
 	stores, err := repo.Stores(ctx)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -30,7 +31,17 @@ type Ring struct {
 	ids   []string // in the order of the key file
 	aeads map[string]cipher.AEAD
 	root  []byte // of what Derive returns
+	// missing is why there are no keys; see Missing.
+	missing error
 }
+
+// Missing returns a ring without keys: whatever it is to seal or to open fails with
+// why. A process that has to run without the key file, for instance to suspend the
+// mirror, uses it. What it derives is another key each time.
+func Missing(why error) *Ring { return &Ring{root: []byte(rand.Text()), missing: why} }
+
+// Missing returns why there are no keys; nil if there are.
+func (r *Ring) Missing() error { return r.missing }
 
 // newRing builds a ring from parsed keys, of which there is at least one.
 func newRing(keys []key) (*Ring, error) {
@@ -79,6 +90,9 @@ func (r *Ring) Derive(purpose string) []byte {
 // nonce (12 bytes), ciphertext with tag (16 bytes more than the secret). All
 // that precedes the nonce is authenticated together with the identity.
 func (r *Ring) Seal(plaintext Secret, identity string) ([]byte, error) {
+	if r.missing != nil {
+		return nil, r.missing
+	}
 	id := r.ids[0]
 	head := make([]byte, 0, 2+len(id)+12+len(plaintext.value)+16)
 	head = append(head, version, byte(len(id)))
@@ -88,8 +102,11 @@ func (r *Ring) Seal(plaintext Secret, identity string) ([]byte, error) {
 }
 
 // Open decrypts what Seal returned for the same identity. The error is
-// ErrUnknownKey or ErrOpen, wrapped.
+// ErrUnknownKey or ErrOpen, wrapped, or the one of Missing.
 func (r *Ring) Open(sealed []byte, identity string) (Secret, error) {
+	if r.missing != nil {
+		return Secret{}, r.missing
+	}
 	id, body, err := split(sealed)
 	if err != nil {
 		return Secret{}, fmt.Errorf("open sealed %s: %w", identity, err)
