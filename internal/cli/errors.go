@@ -17,9 +17,10 @@ func (c *cli) errorsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "errors [LINK]",
 		Short: "What is not as it should be now, and what to do about it",
-		Long: `Lists the work in the background that fails or has ended, the mailboxes whose last
-sync failed, with the next attempt, the messages that cannot be mirrored as they
-are, with the reason, and what the last run over the directory left wrong.`,
+		Long: `Lists the work in the background that fails or has ended, the stores that answer
+slowly, the mailboxes whose last sync failed, with the next attempt, the messages
+that cannot be mirrored as they are, with the reason, and what the last run over
+the directory left wrong.`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {

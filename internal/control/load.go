@@ -42,6 +42,32 @@ func (c *Control) loadLines(ctx context.Context, l Link) ([]string, error) {
 	return lines, nil
 }
 
+// ErrorSlowStore is a store whose server answers slowly.
+const ErrorSlowStore = "slow_store"
+
+// loadErrors lists the slow stores of some links, each once. Link is that of the first
+// link that has the store.
+func (c *Control) loadErrors(ctx context.Context, links []Link) ([]ErrorEntry, error) {
+	var entries []ErrorEntry
+	seen := map[string]bool{}
+	for _, l := range links {
+		for _, name := range []string{l.Source, l.Target} {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			learned, err := c.repo.StoreLoad(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			if text, hint := learned.Slow(); text != "" {
+				entries = append(entries, ErrorEntry{Link: l.Name, Kind: ErrorSlowStore, Text: "store " + name + ": " + text, Hint: hint})
+			}
+		}
+	}
+	return entries, nil
+}
+
 // loadReport is what a check says of the load on a store.
 func (c *Control) loadReport(ctx context.Context, store string) ([]string, error) {
 	learned, err := c.repo.StoreLoad(ctx, store)

@@ -264,7 +264,7 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 }
 
 // Errors lists what is not as it should be now, of the work in the background, of
-// mailboxes and then of directories; "" means every link.
+// stores, of mailboxes and then of directories; "" means every link.
 func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error) {
 	var links []Link
 	if link == "" {
@@ -284,6 +284,11 @@ func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error)
 	if err != nil {
 		return nil, err
 	}
+	ofStores, err := c.loadErrors(ctx, links)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, ofStores...)
 	ofMailboxes, err := c.repo.Errors(ctx, link)
 	if err != nil {
 		return nil, err

@@ -277,18 +277,29 @@ func (l Load) Lines(now time.Time) []string {
 		lines = append(lines, fmt.Sprintf("the server refused a connection at %s while %d of Mailmirror's were open: Mailmirror uses %d at most, the rest is for its users",
 			clock(l.RefusedAt), l.Refused, l.Capacity))
 	}
-	if l.Pace > 0 {
-		lines = append(lines, fmt.Sprintf("the server answers slowly (a login took %s, at best %s): Mailmirror opens %d sessions at most",
-			short(l.Login), short(l.Best), l.Pace))
-	} else if l.Login >= slow {
-		lines = append(lines, fmt.Sprintf("the store is slow: a login takes %s, and every sync of a mailbox at least as long; "+
-			"look at the server's load, its name lookups and its password backend", short(l.Login)))
+	if text, hint := l.Slow(); text != "" && l.Pace > 0 {
+		lines = append(lines, text)
+	} else if text != "" {
+		lines = append(lines, text+"; "+hint)
 	}
 	if now.Before(l.ListingFree) {
 		lines = append(lines, fmt.Sprintf("the list of all mailboxes did not end on the server: Mailmirror reads each mailbox by itself, and lists again after %s",
 			clock(l.ListingFree)))
 	}
 	return lines
+}
+
+// Slow says that the store is slow, and what the operator can look at; "" if it is not.
+func (l Load) Slow() (text, hint string) {
+	hint = "look at the server's load, its name lookups and its password backend"
+	switch {
+	case l.Pace > 0:
+		return fmt.Sprintf("the server answers slowly (a login took %s, at best %s): Mailmirror opens %d sessions at most",
+			short(l.Login), short(l.Best), l.Pace), hint
+	case l.Login >= slow:
+		return fmt.Sprintf("the store is slow: a login takes %s, and every sync of a mailbox at least as long", short(l.Login)), hint
+	}
+	return "", ""
 }
 
 // Cost says what a list of all mailboxes cost, and when Mailmirror reads each

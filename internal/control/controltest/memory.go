@@ -34,6 +34,7 @@ type Memory struct {
 	guard     guard
 	watchers  []control.Watcher
 	signs     []control.Sign
+	loads     map[string]quota.Load
 
 	suspension control.Suspension
 	events     []control.Event
@@ -47,12 +48,23 @@ func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
 		Now: now, stores: map[string]control.Store{}, links: map[string]control.Link{},
 		mailboxes: map[mailbox.Key]control.Mailbox{}, runs: map[string]control.CompareRun{}, lag: map[string]time.Duration{},
-		suspension: control.Suspension{State: control.Running, Epoch: 1}, specs: map[string]control.ScheduleSpec{},
+		suspension: control.Suspension{State: control.Running, Epoch: 1}, specs: map[string]control.ScheduleSpec{}, loads: map[string]quota.Load{},
 	}
 }
 
-// StoreLoad implements control.Repository: nothing was learned.
-func (m *Memory) StoreLoad(context.Context, string) (quota.Load, error) { return quota.Load{}, nil }
+// StoreLoad implements control.Repository: what SetLoad set.
+func (m *Memory) StoreLoad(_ context.Context, name string) (quota.Load, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loads[name], nil
+}
+
+// SetLoad sets what was learned of the load on a store.
+func (m *Memory) SetLoad(store string, l quota.Load) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.loads[store] = l
+}
 
 // PutMailbox sets the state of a mailbox.
 func (m *Memory) PutMailbox(b control.Mailbox) {
