@@ -27,6 +27,7 @@ type poller struct {
 	last    time.Time               // when something was read
 	pausing time.Time               // until when the reading pauses
 	reviews time.Time               // when heard were last read
+	gap     time.Duration           // how long after that they are read again, while changes go unannounced; otherwise 0
 	// took is how long the server was busy with the last reading of rest,
 	// reviewTook with that of heard.
 	took, reviewTook time.Duration
@@ -88,12 +89,34 @@ func (p *poller) interval() time.Duration {
 }
 
 // every is interval with mu held.
-func (p *poller) every() time.Duration {
-	configured := p.plan.PollEvery
-	if configured <= 0 {
-		configured = time.Minute
+func (p *poller) every() time.Duration { return quota.PollEvery(p.configured(), p.took) }
+
+func (p *poller) configured() time.Duration {
+	if p.plan.PollEvery > 0 {
+		return p.plan.PollEvery
 	}
-	return quota.PollEvery(configured, p.took)
+	return time.Minute
+}
+
+// review is how often the mailboxes are read that a connection hears of, with mu
+// held.
+func (p *poller) review() time.Duration {
+	if p.gap > 0 {
+		return p.gap
+	}
+	return max(reviewEvery, p.configured())
+}
+
+// reviewSoon has the mailboxes that a connection hears of read at the next
+// interval, since it does not announce every change. After that the reviews become
+// rarer again, until one finds such a change.
+func (p *poller) reviewSoon() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gap = p.configured() / 2
 }
 
 func (p *poller) count() int {
@@ -124,7 +147,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	}
 	plan, rest := p.plan, p.rest
 	var heard []mailbox.Number
-	if time.Since(p.reviews) >= quota.PollEvery(max(reviewEvery, plan.PollEvery), p.reviewTook) {
+	if time.Since(p.reviews) >= quota.PollEvery(p.review(), p.reviewTook) {
 		heard = p.heard
 	}
 	p.mu.Unlock()
@@ -185,6 +208,9 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 		p.took = took * time.Duration(len(rest)) / time.Duration(n)
 		if len(heard) > 0 {
 			p.reviews, p.reviewTook = p.last, took*time.Duration(len(heard))/time.Duration(n)
+			if p.gap *= 2; p.gap >= reviewEvery {
+				p.gap = 0
+			}
 		}
 	}
 	p.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
 )
 
 // state is what health is told from. Its methods are called with the
@@ -21,6 +22,9 @@ type state struct {
 	last        time.Time
 	lastKind    Kind
 	unannounced int64
+	// unheard are mailboxes in which a change was found by reading, and when: their
+	// connection has not announced it yet.
+	unheard map[mailbox.Number]time.Time
 
 	trouble, hint string
 	troubleAt     time.Time
@@ -85,8 +89,26 @@ func (s *state) connections(open, wanted, listened, polled int, now time.Time) {
 }
 
 // unannouncedMany is how many changes have to go by unheard until that is
-// called a trouble: one may be announced just after it was read.
+// called a trouble.
 const unannouncedMany = 3
+
+// announceWithin is how long after a change was read the connection may still
+// announce it. Dovecot announces after half a second, and after half a minute if it
+// has to look for changes by itself.
+const announceWithin = 40 * time.Second
+
+// missed counts the changes that no connection announced in time, and reports
+// whether there are some.
+func (s *state) missed(now time.Time) bool {
+	before := s.unannounced
+	for n, at := range s.unheard {
+		if now.Sub(at) > announceWithin {
+			delete(s.unheard, n)
+			s.unannounced++
+		}
+	}
+	return s.unannounced > before
+}
 
 func (s *state) health(now time.Time) Health {
 	s.roll(now)
@@ -101,7 +123,8 @@ func (s *state) health(now time.Time) Health {
 		h.Trouble, h.Hint = s.markTrouble, s.markHint
 	case h.Trouble == "" && s.unannounced >= unannouncedMany && s.mode == Notify:
 		h.Trouble = "the store does not announce every change"
-		h.Hint = "on Dovecot set mailbox_list_index_include_inbox = yes, or listen in another way: mailmirror store edit NAME --events idle"
+		h.Hint = "on Dovecot set mailbox_list_index_include_inbox = yes and raise the sysctl fs.inotify.max_user_instances " +
+			"above the number of clients that listen, or listen in another way: mailmirror store edit NAME --events idle"
 	}
 	return h
 }

@@ -106,7 +106,7 @@ type message struct {
 func New(ports Ports, opts Options) *Watcher {
 	opts = opts.withDefaults()
 	return &Watcher{ports: ports, opts: opts, door: newDoor(), queue: newQueue(opts.Quiet),
-		news: make(chan struct{}, 1), lines: map[mailbox.Number]*line{}, told: make(chan message, 16)}
+		state: state{unheard: map[mailbox.Number]time.Time{}}, news: make(chan struct{}, 1), lines: map[mailbox.Number]*line{}, told: make(chan message, 16)}
 }
 
 // Run listens until ctx ends, whose cause it then returns, or until there is an
@@ -207,6 +207,7 @@ func (w *Watcher) replan(ctx context.Context) (Outcome, error) {
 	for _, n := range removed {
 		w.tracker.forget(n)
 		w.queue.forget(n)
+		delete(w.state.unheard, n)
 	}
 	if w.tracker != nil { // patterns may have changed
 		w.tracker.greetings, w.tracker.exclude = plan.Greetings, plan.Exclude
@@ -268,8 +269,11 @@ func (w *Watcher) heardOf(r Report, listenedTo bool) {
 		w.state.event(kind, now)
 	}
 	unannounced := listenedTo && !r.Resumed
-	if unannounced && len(kinds) > 0 {
-		w.state.unannounced++
+	switch {
+	case !listenedTo:
+		delete(w.state.unheard, r.Number)
+	case unannounced && len(kinds) > 0:
+		w.state.unheard[r.Number] = now
 	}
 	w.mu.Unlock()
 	for _, kind := range kinds {
@@ -317,6 +321,7 @@ func (w *Watcher) look(ctx context.Context) error {
 		w.seen = now
 	}
 	w.mu.Lock()
+	missed := w.state.missed(now)
 	w.state.connections(open, wanted, listened, polled, now)
 	h := w.state.health(now)
 	h.PollEvery = w.poll.interval()
@@ -324,6 +329,9 @@ func (w *Watcher) look(ctx context.Context) error {
 		h.Why = w.slow
 	}
 	w.mu.Unlock()
+	if missed {
+		w.poll.reviewSoon()
+	}
 	w.opts.Beat(h)
 	if w.state.saveDue(now, h) {
 		if err := w.ports.Journal.Save(ctx, h); err != nil {

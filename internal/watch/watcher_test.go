@@ -219,22 +219,90 @@ func TestSilentConnectionIsDropped(t *testing.T) {
 	})
 }
 
+// TestUnannouncedChangesAreNoticed: a connection stays open and announces nothing,
+// as a Dovecot does that has no inotify instance left. The first changes are found
+// within the review's interval, those after it as soon as if mailboxes were read in
+// turn. If the connection announces changes again, the reviews become rare again.
 func TestUnannouncedChangesAreNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := []mailbox.Number{"1", "2", "3", "4"}
 		s := newStore(Notify, Notify, numbers...)
 		_, _ = run(t, s, func() {
+			reports := map[*conn]func(Report){}
 			s.mu.Lock()
 			for k := range s.conns {
-				k.report = nil // it says nothing any more
+				reports[k], k.report = k.report, nil // it says nothing any more
 			}
 			s.mu.Unlock()
+			// found returns how long it takes until a change is found.
+			found := func() time.Duration {
+				s.deposit("2")
+				began := time.Now()
+				for s.takeWoken(time.Second) == "" && time.Since(began) < time.Hour {
+				}
+				return time.Since(began)
+			}
 			for _, n := range numbers {
 				s.deposit(n)
 			}
 			want(t, "woken by the review", s.takeWoken(7*time.Minute), "1 2 3 4")
-			if !strings.Contains(s.health.Hint, "mailbox_list_index_include_inbox") {
+			if !strings.Contains(s.health.Hint, "mailbox_list_index_include_inbox") || !strings.Contains(s.health.Hint, "max_user_instances") {
 				t.Errorf("hint %q", s.health.Hint)
+			}
+			found()
+			for range 5 {
+				if after := found(); after > 70*time.Second {
+					t.Errorf("the next change is found after %s", after)
+				}
+			}
+			s.mu.Lock()
+			for k, report := range reports {
+				k.report = report
+			}
+			s.mu.Unlock()
+			time.Sleep(20 * time.Minute)
+			s.mu.Lock()
+			s.polls = nil
+			s.mu.Unlock()
+			time.Sleep(time.Hour)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if n := len(s.polls) / len(numbers); n > 12 {
+				t.Errorf("%d reviews in an hour", n)
+			}
+		})
+	})
+}
+
+// TestAnnouncedAfterItWasRead: a review reads a change shortly before the connection
+// announces it. That is no change that goes unannounced.
+func TestAnnouncedAfterItWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Notify, Notify, "1", "2")
+		_, _ = run(t, s, func() {
+			for range 10 {
+				s.mu.Lock()
+				reports := map[*conn]func(Report){}
+				for k := range s.conns {
+					reports[k], k.report = k.report, nil
+				}
+				s.mu.Unlock()
+				s.deposit("1")
+				for s.takeWoken(time.Second) == "" { // until the review
+				}
+				time.Sleep(20 * time.Second)
+				s.mu.Lock()
+				for k, report := range reports {
+					k.report = report
+				}
+				s.mu.Unlock()
+				for _, report := range reports {
+					report(s.read("1", false))
+				}
+				s.takeWoken(time.Minute)
+			}
+			if s.health.Unannounced != 0 || s.health.Trouble != "" {
+				t.Errorf("%d changes count as unannounced: %s", s.health.Unannounced, s.health.Trouble)
 			}
 		})
 	})

@@ -142,6 +142,15 @@ fi
 
 [ "$purpose" != demo ] || exit 0
 
+# A Dovecot that is out of inotify instances announces no change by NOTIFY. All
+# Dovecots of the tests run as one user, and Linux allows a user 128.
+instances=/proc/sys/fs/inotify/max_user_instances
+if [ -e "$instances" ] && [ "$(cat "$instances")" -lt 4096 ]; then
+	say "raising fs.inotify.max_user_instances from $(cat "$instances") to 4096, until the next boot"
+	echo 4096 | as_root tee "$instances" >/dev/null ||
+		say "it cannot be raised: tests of listening may fail; run this once: sysctl fs.inotify.max_user_instances=4096"
+fi
+
 # The others are unpacked, each into a folder of its own.
 
 cached() { # cached NAME: the folder

@@ -391,5 +391,12 @@ func logTail(path string) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	return strings.Join(lines[max(0, len(lines)-8):], "\n")
+	end := lines[max(0, len(lines)-8):]
+	// A Dovecot that is out of inotify instances may announce nothing from then on.
+	for _, line := range lines[:len(lines)-len(end)] {
+		if strings.Contains(line, "max_user_instances") {
+			return line + "\n...\n" + strings.Join(end, "\n")
+		}
+	}
+	return strings.Join(end, "\n")
 }
