@@ -1,9 +1,8 @@
 package copier
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"maps"
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
@@ -74,6 +73,8 @@ type folderRun struct {
 	// go; left is true where the last plan was empty but for the rest.
 	judged, allowed mailbox.UIDSet
 	left            bool
+	// witnesses are those of the target's messages, as far as they are known now.
+	witnesses map[mailbox.UID]Witness
 }
 
 // folder makes one folder equal and puts the result into the pending update.
@@ -184,6 +185,9 @@ func (f *folderRun) settle(ctx context.Context) error {
 // dates or sizes differ and nobody saw the target alter one: the ledger is
 // wrong, or a store was restored from a backup and gave UIDs out again.
 func (f *folderRun) strangers() bool {
+	if f.exchanged() {
+		return true
+	}
 	altered := f.alteredSources()
 	for s, t := range f.pairs.All() {
 		a, knownA := f.source.Messages[s]
@@ -253,7 +257,7 @@ func (f *folderRun) look(ctx context.Context) error {
 	f.takeOver(sourceNow, targetNow)
 
 	var sourceBase, targetBase *base
-	if !f.job.Force {
+	if !f.job.Force && f.attested() {
 		sourceBase = newBase(f.state.SourceAt, f.knownSources())
 		targetBase = newBase(f.state.TargetAt, f.knownTargets())
 	}
@@ -289,37 +293,15 @@ func (f *folderRun) look(ctx context.Context) error {
 	return nil
 }
 
-// sampleSize is how many of the youngest messages of a changed folder are
-// looked at again.
-const sampleSize = 8
-
-// sampleYoungest looks again at the youngest messages that the ledger knows. A
-// store that came back from a backup gives their UIDs out again, and once it
-// has more messages than before no counter tells; see strangers.
-func (f *folderRun) sampleYoungest(ctx context.Context) error {
-	runs := mirror.Live(f.pairs, f.source.UIDs, f.target.UIDs).Runs()
-	uids := youngest(runs)
-	slices.SortFunc(runs, func(a, b mailbox.Run) int { return cmp.Compare(a.Target, b.Target) })
-	uids = append(uids, youngest(runs)...)
-	return f.fetchSource(ctx, mailbox.NewUIDSet(uids...).Minus(knownUIDs(f.source)).Minus(f.unread))
-}
-
-// youngest returns the last source UIDs of the runs.
-func youngest(runs []mailbox.Run) []mailbox.UID {
-	var uids []mailbox.UID
-	for _, r := range slices.Backward(runs) {
-		for i := range min(r.Length, uint32(sampleSize-len(uids))) {
-			uids = append(uids, r.Source+mailbox.UID(r.Length-1-i))
-		}
-	}
-	return uids
-}
-
 // takeOver keeps the ledger's pairs and differences where both UIDVALIDITYs
 // are the same and no counter went backwards, which a folder that was
 // re-created within a second or restored from a backup would show.
 func (f *folderRun) takeOver(source, target mailbox.Counters) {
-	s := f.state
+	s, witnesses := f.state, f.state.Witnesses
+	if s.TargetValidity != target.UIDValidity {
+		witnesses = nil
+	}
+	f.witnesses = maps.Collect(maps.All(witnesses))
 	holds := s.SourceValidity == source.UIDValidity && s.TargetValidity == target.UIDValidity &&
 		!backwards(s.SourceAt, source) && !backwards(s.TargetAt, target)
 	if !holds {
@@ -333,9 +315,11 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 		}
 		*s = next
 		f.run.pending.Drop = append(f.run.pending.Drop, f.name)
-		if s.Recreated || s.Moving != nil || len(s.Former) > 0 {
+		if s.Recreated || s.Moving != nil || len(s.Former)+len(witnesses) > 0 {
 			// Nobody could tell it from a folder that is new, later.
-			f.run.pending.Folders = append(f.run.pending.Folders, s.asUpdate())
+			update := s.asUpdate()
+			update.Witnesses = s.keepWitnesses(witnesses, false)
+			f.run.pending.Folders = append(f.run.pending.Folders, update)
 		}
 	}
 	f.remember(s.Intent)
@@ -481,6 +465,8 @@ func (f *folderRun) record(proven bool) {
 	if proven && !f.left && !f.sourceMoved {
 		u.SourceAt, u.TargetAt = f.source.Counters, f.target.Counters
 	}
+	f.attest()
+	f.saveWitnesses(&u)
 	runs := f.pairs.Runs()
 	u.RemovePairs, u.AddPairs = mailbox.DiffRuns(f.state.Pairs, runs)
 	if proven && f.state.Intent != nil {

@@ -28,11 +28,20 @@ func (r *run) permit(ctx context.Context, due mirror.Due) (mailbox.UIDSet, error
 // the guard is asked again only about messages that it has not seen.
 func (f *folderRun) permitted(ctx context.Context, due mailbox.UIDSet) (mailbox.UIDSet, error) {
 	if len(due.Minus(f.judged)) > 0 {
-		allowed, err := f.run.permit(ctx, mirror.Due{Folder: f.name, UIDs: due, TargetValidity: f.target.Counters.UIDValidity,
-			Own: f.state.Former, Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated})
+		if err := f.fetchTarget(ctx, due.Minus(knownUIDs(f.target)).Minus(f.damaged)); err != nil {
+			return nil, fault.Wrap(err, "look at what is to go")
+		}
+		if due = due.Intersect(f.target.UIDs); len(due) == 0 {
+			return nil, nil
+		}
+		seen := sortByWitness(f.witnesses, due, f.target.Messages)
+		seen.forget(f.state)
+		allowed, err := f.run.permit(ctx, seen.of(mirror.Due{Folder: f.name, UIDs: due, TargetValidity: f.target.Counters.UIDValidity,
+			Own: f.state.Former, Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated}))
 		if err != nil {
 			return nil, err
 		}
+		seen.remember(f.witnesses, f.target.Messages)
 		f.judged, f.allowed = due, allowed
 	}
 	allowed := due.Intersect(f.allowed)
@@ -75,10 +84,19 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	} else {
 		r.forgetTarget(state, now.UIDValidity)
 	}
-	allowed, err := r.permit(ctx, mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
-		Own: own, Target: uids.Len(), Vanished: true})
-	if err != nil || len(allowed) == 0 {
+	messages, err := r.messages(ctx, uids)
+	if err != nil {
+		return false, fault.Wrap(err, "look at what is to go")
+	}
+	seen := sortByWitness(state.Witnesses, uids, messages)
+	allowed, err := r.permit(ctx, seen.of(mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
+		Own: own, Target: uids.Len(), Vanished: true}))
+	if err != nil {
 		return false, err
+	}
+	r.settleWitnesses(state, seen, messages)
+	if len(allowed) == 0 {
+		return false, nil
 	}
 	if err := r.remove(ctx, state, allowed); err != nil {
 		return false, err
@@ -99,7 +117,7 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 func (r *run) forgetTarget(s *FolderState, validity uint32) {
 	next := FolderState{Name: s.Name, SourceValidity: s.SourceValidity, TargetValidity: validity, Differences: s.Differences}
 	if s.TargetValidity == validity {
-		next.Moving = s.Moving
+		next.Moving, next.Witnesses = s.Moving, s.Witnesses
 	}
 	update := next.asUpdate()
 	update.RemovePairs = s.Pairs
@@ -127,6 +145,7 @@ func (s *FolderState) own() mailbox.UIDSet {
 // are dropped: the mirror put the target's message there that the source does not
 // have any more, and the target lost the other one.
 func (f *folderRun) lapse() {
+	f.attest()
 	var lapsed []mailbox.UID
 	for s, t := range f.pairs.All() {
 		switch there := f.target.UIDs.Contains(t); {

@@ -275,6 +275,10 @@ type FolderState struct {
 	// and are in none now: the mirror put them there, or both sides were equal in
 	// them. The guard holds every other message that only the target has.
 	Former mailbox.UIDSet
+	// Witnesses show of the target's messages, under TargetValidity, whether they are
+	// still those that Pairs, Former, Moving and the guard know by their UIDs. The map
+	// is replaced and never changed.
+	Witnesses map[mailbox.UID]Witness
 }
 
 // Moving is written before deleted messages are copied to where they are kept.
@@ -392,6 +396,8 @@ type FolderUpdate struct {
 	CloseMove bool
 	// Former replaces the folder's.
 	Former mailbox.UIDSet
+	// Witnesses replaces blocks of the folder's.
+	Witnesses []WitnessBlock
 }
 
 // Clock is the time as the engine sees it.

@@ -243,7 +243,7 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 			*to = FolderState{Name: rn.To, TargetValidity: from.TargetValidity, TargetAt: from.TargetAt,
 				Moving: from.Moving, Former: from.own()}
 			update := to.asUpdate()
-			update.TargetAt = to.TargetAt
+			update.TargetAt, update.Witnesses = to.TargetAt, to.keepWitnesses(from.Witnesses, false)
 			r.pending.Folders = append(r.pending.Folders, update)
 		}
 		r.drop(rn.From)
@@ -364,13 +364,15 @@ func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind 
 		refused = append(refused, Difference{Kind: Undone, Detail: again.String()})
 	}
 	next := FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
+	var witnesses []WitnessBlock
 	if kind == FolderKept {
 		next.TargetValidity, next.Former = state.TargetValidity, state.own()
+		witnesses = next.keepWitnesses(state.Witnesses, state.SourceValidity == sourceValidity)
 	}
 	remove, add := diffDifferences(state.Differences, refused)
 	*state = next
 	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: next.SourceValidity,
-		TargetValidity: next.TargetValidity, Former: next.Former, RemoveDifferences: remove, AddDifferences: add})
+		TargetValidity: next.TargetValidity, Former: next.Former, Witnesses: witnesses, RemoveDifferences: remove, AddDifferences: add})
 }
 
 // state returns what the ledger knows of a folder, or a new state.

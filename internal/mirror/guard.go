@@ -53,6 +53,10 @@ type Due struct {
 	// Own are those of UIDs that the mirror put there, or that were once the
 	// same as a message of the source: a pair in the ledger shows it.
 	Own mailbox.UIDSet
+	// Other are those of UIDs that are other messages than when the guard was last
+	// asked: the target's store was restored from a backup, and gave UIDs out again.
+	// Unknown are those of which nothing shows that they are not.
+	Other, Unknown mailbox.UIDSet
 	// Target and Source are how many messages each side's folder holds now.
 	Target, Source int
 	// Vanished: the source does not have the folder, and the target's is to go.
@@ -124,7 +128,7 @@ type Reason struct {
 
 // Decision says what becomes of what is due; the three sets make up all of it.
 type Decision struct {
-	Allow mailbox.UIDSet // may be deleted now
+	Allow mailbox.UIDSet // may be deleted now: what is not in Fresh was approved
 	Hold  mailbox.UIDSet // waits for the operator
 	Keep  mailbox.UIDSet // stays, as the operator decided
 	// Fresh is the part of Allow that counts against the limits: what was not
@@ -140,11 +144,14 @@ type Decision struct {
 
 // Decide says what of the messages that are due in a folder may go. What was
 // refused stays, what was approved goes, what waits waits: also where the limits
-// would no longer hold it, since time that goes by is no answer. Of the rest, the
+// would no longer hold it, since time that goes by is no answer. What was decided on
+// a UID says nothing about another message that has it now. Of the rest, the
 // guard holds every message that the mirror did not put on the target. It holds
 // the others against the limits, and holds all of them where one limit trips.
 func (l Limits) Decide(d Due, s Standing, p Past) Decision {
 	var out Decision
+	unsure := d.Other.Union(d.Unknown)
+	s.Waiting, s.Approved, s.Refused = s.Waiting.Minus(unsure), s.Approved.Minus(unsure), s.Refused.Minus(d.Other)
 	out.Keep = d.UIDs.Intersect(s.Refused)
 	left := d.UIDs.Minus(out.Keep)
 	out.Allow = left.Intersect(s.Approved)

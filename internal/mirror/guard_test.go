@@ -240,3 +240,30 @@ func TestDefaultLimits(t *testing.T) {
 		t.Errorf("a link's minimum lies between those of a folder: %+v", l)
 	}
 }
+
+// TestAnotherMessage: what was decided on a UID is not about another message that has
+// it now. What nobody can tell apart stays refused, and is neither approved nor
+// waiting any more.
+func TestAnotherMessage(t *testing.T) {
+	t.Parallel()
+	set := func(text string) mailbox.UIDSet {
+		s, err := mailbox.ParseUIDSet(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	due := mirror.Due{Folder: "Work", UIDs: set("1:9"), Target: 9, Other: set("1,4,7"), Unknown: set("2,5,8")}
+	d := mirror.Limits{}.Decide(due, mirror.Standing{Waiting: set("1:3"), Approved: set("4:6"), Refused: set("7:9")}, mirror.Past{})
+	for what, got := range map[string][2]string{
+		"allowed": {d.Allow.String(), "6"},
+		"held":    {d.Hold.String(), "1:5,7"},
+		"asked":   {d.Asked.String(), "1:2,4:5,7"},
+		"kept":    {d.Keep.String(), "8:9"},
+		"fresh":   {d.Fresh.String(), ""},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s are %s, want %s", what, got[0], got[1])
+		}
+	}
+}

@@ -105,7 +105,7 @@ func (j *judge) write(ctx context.Context, d mirror.Decision) error {
 	if err := j.put(ctx, control.HoldRefused, d.Keep, d); err != nil {
 		return err
 	}
-	if err := j.put(ctx, control.HoldApproved, j.standing.Approved.Intersect(j.due.UIDs), d); err != nil {
+	if err := j.put(ctx, control.HoldApproved, d.Allow.Minus(d.Fresh), d); err != nil {
 		return err
 	}
 	if fresh := d.Fresh.Minus(j.standing.Reserved); len(fresh) > 0 {

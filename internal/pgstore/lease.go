@@ -38,6 +38,7 @@ func (s *Store) Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Dura
 	b.Queue(sqlcgen.LedgerFolders, link, number).Query(read.folderRows)
 	b.Queue(sqlcgen.LedgerRuns, link, number).Query(read.runRows)
 	b.Queue(sqlcgen.LedgerDifferences, link, number).Query(read.differenceRows)
+	b.Queue(sqlcgen.LedgerWitnesses, link, number).Query(read.witnessRows)
 
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return copier.Lease{}, nil, classify(op, err)

@@ -21,6 +21,8 @@ type ledgerReader struct {
 	folders []sqlcgen.LedgerFoldersRow
 	runs    map[int64][]storedRun
 	differ  map[int64][]copier.Difference
+	// witnesses by folder; each map is nobody else's.
+	witnesses map[int64]map[mailbox.UID]copier.Witness
 }
 
 // storedRun is a run as it stands in the table, where it may be anything.
@@ -81,6 +83,7 @@ func (r *ledgerReader) states() (states []copier.FolderState, broken []mailbox.F
 			TargetAt: counters(f.TargetAtValidity, f.TargetAtUidnext, f.TargetAtMessages, f.TargetAtModseq),
 			Pairs:    pairs, Intent: intent, Differences: r.differ[f.ID],
 			Recreated: f.Recreated, Moving: movingOf(f), Former: formerOf(f.Former),
+			Witnesses: r.witnesses[f.ID],
 		})
 	}
 	return states, broken

@@ -39,6 +39,7 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 	for _, folders := range waves(update.Folders) {
 		w.folders(ctx, folders)
 		w.pairs(ctx, folders)
+		w.witnesses(ctx, folders)
 		w.differences(ctx, folders)
 		w.intents(ctx, folders)
 		w.moves(ctx, folders)

@@ -52,7 +52,7 @@ func (l *workerLedger) Judge(ctx context.Context, lease copier.Lease, limits mir
 		}
 	}
 	d := limits.Decide(due, standing, mirror.Past{})
-	h.waiting, h.refused, h.approved = d.Hold, d.Keep, h.approved.Intersect(due.UIDs)
+	h.waiting, h.refused, h.approved = d.Hold, d.Keep, d.Allow.Minus(d.Fresh)
 	h.reserved = append(h.reserved, reservation{time.Now(), d.Fresh})
 	if len(d.TargetOnly) > 0 {
 		db.w.faults["target only"]++

@@ -2,6 +2,7 @@ package copiersim
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -147,6 +148,13 @@ func (db *ledger) apply(u copier.FolderUpdate) {
 	if u.OpenMove != nil {
 		m := *u.OpenMove
 		s.Moving = &m
+	}
+	s.Witnesses = maps.Collect(maps.All(s.Witnesses))
+	for _, b := range u.Witnesses {
+		maps.DeleteFunc(s.Witnesses, func(uid mailbox.UID, _ copier.Witness) bool {
+			return uid >= b.First && uid < b.First+copier.WitnessSpan
+		})
+		maps.Copy(s.Witnesses, b.Of)
 	}
 	s.Pairs = slices.DeleteFunc(slices.Clone(s.Pairs), func(r mailbox.Run) bool { return slices.Contains(u.RemovePairs, r) })
 	for _, r := range u.AddPairs { // replaced by its key, as in a table

@@ -57,6 +57,12 @@ JOIN differences d ON d.folder_id = f.id
 WHERE f.link = @link AND f.number = @number
 ORDER BY d.folder_id, d.source_uid, d.kind;
 
+-- name: LedgerWitnesses :many
+SELECT w.folder_id, w.first_uid, w.data
+FROM ledger_folders f
+JOIN ledger_witnesses w ON w.folder_id = f.id
+WHERE f.link = @link AND f.number = @number;
+
 -- HoldLease comes first in a batch; see the function in the schema.
 -- name: HoldLease :exec
 SELECT ledger_lease(@link, @number, @epoch, @durable);
@@ -117,6 +123,26 @@ FROM (
 ) u
 JOIN f ON f.folder = u.folder
 ON CONFLICT (folder_id, source_uid) DO UPDATE SET target_uid = excluded.target_uid, length = excluded.length;
+
+-- name: DeleteWitnesses :exec
+DELETE FROM ledger_witnesses w
+USING (
+    SELECT unnest(@folders::text[]) AS folder,
+        unnest(@first_uids::bigint[]) AS first_uid
+) u
+JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
+WHERE w.folder_id = f.id AND w.first_uid = u.first_uid;
+
+-- name: UpsertWitnesses :exec
+INSERT INTO ledger_witnesses (folder_id, first_uid, data)
+SELECT f.id, u.first_uid, u.data
+FROM (
+    SELECT unnest(@folders::text[]) AS folder,
+        unnest(@first_uids::bigint[]) AS first_uid,
+        unnest(@data::bytea[]) AS data
+) u
+JOIN ledger_folders f ON f.link = @link AND f.number = @number AND f.folder = u.folder
+ON CONFLICT (folder_id, first_uid) DO UPDATE SET data = excluded.data;
 
 -- name: CloseIntents :exec
 DELETE FROM intents i

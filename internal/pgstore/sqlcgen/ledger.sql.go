@@ -88,6 +88,33 @@ func (q *Queries) DeleteRuns(ctx context.Context, arg DeleteRunsParams) error {
 	return err
 }
 
+const DeleteWitnesses = `-- name: DeleteWitnesses :exec
+DELETE FROM ledger_witnesses w
+USING (
+    SELECT unnest($1::text[]) AS folder,
+        unnest($2::bigint[]) AS first_uid
+) u
+JOIN ledger_folders f ON f.link = $3 AND f.number = $4 AND f.folder = u.folder
+WHERE w.folder_id = f.id AND w.first_uid = u.first_uid
+`
+
+type DeleteWitnessesParams struct {
+	Folders   []string
+	FirstUids []int64
+	Link      string
+	Number    string
+}
+
+func (q *Queries) DeleteWitnesses(ctx context.Context, arg DeleteWitnessesParams) error {
+	_, err := q.db.Exec(ctx, DeleteWitnesses,
+		arg.Folders,
+		arg.FirstUids,
+		arg.Link,
+		arg.Number,
+	)
+	return err
+}
+
 const DropFolders = `-- name: DropFolders :exec
 DELETE FROM ledger_folders WHERE link = $1 AND number = $2 AND folder = ANY ($3::text[])
 `
@@ -375,6 +402,38 @@ func (q *Queries) LedgerRuns(ctx context.Context, arg LedgerRunsParams) ([]Ledge
 	return items, nil
 }
 
+const LedgerWitnesses = `-- name: LedgerWitnesses :many
+SELECT w.folder_id, w.first_uid, w.data
+FROM ledger_folders f
+JOIN ledger_witnesses w ON w.folder_id = f.id
+WHERE f.link = $1 AND f.number = $2
+`
+
+type LedgerWitnessesParams struct {
+	Link   string
+	Number string
+}
+
+func (q *Queries) LedgerWitnesses(ctx context.Context, arg LedgerWitnessesParams) ([]LedgerWitness, error) {
+	rows, err := q.db.Query(ctx, LedgerWitnesses, arg.Link, arg.Number)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LedgerWitness
+	for rows.Next() {
+		var i LedgerWitness
+		if err := rows.Scan(&i.FolderID, &i.FirstUid, &i.Data); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const OpenIntents = `-- name: OpenIntents :exec
 INSERT INTO intents (folder_id, target_uidnext, sources)
 SELECT f.id, u.target_uidnext, u.sources
@@ -588,6 +647,37 @@ func (q *Queries) UpsertRuns(ctx context.Context, arg UpsertRunsParams) error {
 		arg.SourceUids,
 		arg.TargetUids,
 		arg.Lengths,
+		arg.Link,
+		arg.Number,
+	)
+	return err
+}
+
+const UpsertWitnesses = `-- name: UpsertWitnesses :exec
+INSERT INTO ledger_witnesses (folder_id, first_uid, data)
+SELECT f.id, u.first_uid, u.data
+FROM (
+    SELECT unnest($1::text[]) AS folder,
+        unnest($2::bigint[]) AS first_uid,
+        unnest($3::bytea[]) AS data
+) u
+JOIN ledger_folders f ON f.link = $4 AND f.number = $5 AND f.folder = u.folder
+ON CONFLICT (folder_id, first_uid) DO UPDATE SET data = excluded.data
+`
+
+type UpsertWitnessesParams struct {
+	Folders   []string
+	FirstUids []int64
+	Data      [][]byte
+	Link      string
+	Number    string
+}
+
+func (q *Queries) UpsertWitnesses(ctx context.Context, arg UpsertWitnessesParams) error {
+	_, err := q.db.Exec(ctx, UpsertWitnesses,
+		arg.Folders,
+		arg.FirstUids,
+		arg.Data,
 		arg.Link,
 		arg.Number,
 	)

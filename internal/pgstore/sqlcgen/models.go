@@ -492,6 +492,12 @@ type LedgerRun struct {
 	Length    int64
 }
 
+type LedgerWitness struct {
+	FolderID int64
+	FirstUid int64
+	Data     []byte
+}
+
 type Link struct {
 	Name              string
 	Source            string

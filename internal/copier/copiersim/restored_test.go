@@ -1,0 +1,213 @@
+package copiersim
+
+import (
+	"testing"
+	"time"
+
+	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
+)
+
+// backUp returns what puts the store's mailbox back to what it is now, as the
+// restoration of its files does: UIDs, counters and mod-sequences are those of now.
+func (s *store) backUp() (restore func()) {
+	saved := map[mailbox.FolderName]folder{}
+	for name, f := range s.folders {
+		c := *f
+		c.messages = nil
+		for _, m := range f.messages {
+			copied := *m
+			c.messages = append(c.messages, &copied)
+		}
+		saved[name] = c
+	}
+	return func() {
+		for name, f := range s.folders {
+			for _, m := range f.messages {
+				s.touch(name, m.content)
+			}
+		}
+		s.folders = map[mailbox.FolderName]*folder{}
+		for name, f := range saved {
+			s.w.ledger.forgetFrom(f.validity, f.next)
+			c := f
+			c.messages = nil
+			for _, m := range f.messages {
+				copied := *m
+				c.messages = append(c.messages, &copied)
+				s.touch(name, m.content)
+			}
+			s.folders[name] = &c
+		}
+	}
+}
+
+// TestRestoredTargetThenSourceDeletes: the target came back from a backup, its users
+// left messages that have the UIDs of messages that the backup lacked, and the source
+// deletes those messages. What the users left is held, whatever was known of the folder.
+func TestRestoredTargetThenSourceDeletes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		feat   features
+		folder mailbox.FolderName
+		// meanwhile happens after the users left their messages, and the source
+		// deletes the messages of these UIDs.
+		meanwhile func(s *scene)
+		force     bool
+		gone      bool // the source deletes the folder
+		expunged  int
+	}{
+		"":                     {feat: features{condstore: true, uidplus: true, keywords: true}},
+		"without CONDSTORE":    {feat: features{uidplus: true, keywords: true}},
+		"without UIDPLUS":      {feat: features{condstore: true, keywords: true}},
+		"forced":               {feat: features{condstore: true, uidplus: true, keywords: true}, force: true},
+		"the folder goes, too": {feat: features{condstore: true, uidplus: true, keywords: true}, folder: "Work", gone: true},
+		"beside an everyday deletion": {feat: features{condstore: true, uidplus: true, keywords: true}, expunged: 1, meanwhile: func(s *scene) {
+			s.source.remove(mailbox.Inbox, 2)
+		}},
+		"the source makes the folder anew": {feat: features{condstore: true, uidplus: true, keywords: true}, meanwhile: func(s *scene) {
+			f := s.source.folders[mailbox.Inbox]
+			f.validity += 100
+		}},
+		"the ledger is of an earlier release": {feat: features{condstore: true, uidplus: true, keywords: true}, meanwhile: func(s *scene) {
+			f := s.ledger.folders[mailbox.Inbox]
+			f.Witnesses, f.SourceAt, f.TargetAt = nil, mailbox.Counters{}, mailbox.Counters{}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.target.feat = tt.feat
+				in := tt.folder
+				if in == "" {
+					in = mailbox.Inbox
+				} else {
+					s.source.create(in)
+				}
+				s.deposit(in, 1, 2, 3, 4, 5)
+				s.sync(copier.Equal)
+				restore := s.target.backUp()
+				s.deposit(in, 6, 7)
+				s.sync(copier.Equal)
+				restore()
+				for _, i := range []int{20, 21} {
+					s.target.userPut(in, text(i), "", at(i))
+				}
+				f := s.target.folders[in]
+				if f.next != 8 || len(f.messages) != 7 {
+					t.Fatalf("UIDNEXT %d and %d messages: no UID was given out again", f.next, len(f.messages))
+				}
+				f.modseq += 20 // no counter went back
+				if tt.meanwhile != nil {
+					tt.meanwhile(s)
+				}
+				if tt.gone {
+					s.source.drop(in)
+				} else {
+					s.source.remove(in, 6)
+					s.source.remove(in, 7)
+				}
+				s.job.Force = tt.force
+				for i := range 3 {
+					r := s.sync(copier.Held)
+					if r.Held != 2 || r.Messages.Appended != 0 {
+						s.Errorf("sync %d: %d are held and %d copied, want 2 and none", i, r.Held, r.Messages.Appended)
+					}
+					if i == 0 && r.Messages.Expunged != tt.expunged && !tt.gone {
+						s.Errorf("%d were deleted, want %d", r.Messages.Expunged, tt.expunged)
+					}
+				}
+				for _, v := range s.violations {
+					s.Error(v)
+				}
+			})
+		})
+	}
+}
+
+// TestApprovedIsNotAnother: the operator approves what is held, the target comes back
+// from a backup, and its users leave other messages that have the same UIDs. The
+// approval is not about those.
+func TestApprovedIsNotAnother(t *testing.T) {
+	for name, decide := range map[string]func(s *scene){
+		"approved": func(s *scene) { s.approveAll() },
+		"refused": func(s *scene) {
+			h := s.ledger.holds[mailbox.Inbox]
+			h.refused, h.waiting = h.waiting, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.deposit(mailbox.Inbox, 1, 2, 3)
+				s.sync(copier.Equal)
+				restore := s.target.backUp()
+				s.target.userPut(mailbox.Inbox, text(20), "", at(20))
+				if r := s.sync(copier.Held); r.Held != 1 {
+					s.Errorf("%d are held, want 1", r.Held)
+				}
+				decide(s)
+				restore()
+				s.target.userPut(mailbox.Inbox, text(21), "", at(21))
+				s.ledger.forgetFrom(s.target.folders[mailbox.Inbox].validity, 4)
+				if r := s.sync(copier.Held); r.Held != 1 || r.Kept != 0 {
+					s.Errorf("%d are held and %d kept, want 1 and none", r.Held, r.Kept)
+				}
+				for _, v := range s.violations {
+					s.Error(v)
+				}
+			})
+		})
+	}
+}
+
+// TestFlagsOfAnother: the source changes the flags of a message whose copy the backup
+// of the target lacked. A message of the target's users that has its UID now keeps its
+// flags, and the message is copied again.
+func TestFlagsOfAnother(t *testing.T) {
+	play(t, func(s *scene) {
+		s.deposit(mailbox.Inbox, many(1, 20)...)
+		s.sync(copier.Equal)
+		f := s.target.folders[mailbox.Inbox]
+		f.messages[4].content, f.messages[4].date, f.messages[4].byUser = text(100), at(100), true
+		m := s.source.folders[mailbox.Inbox].messages[4]
+		m.flags, m.modseq = `\Seen`, s.source.folders[mailbox.Inbox].bump()
+		if r := s.sync(copier.Held); r.Held != 1 || r.Messages.Appended != 1 || f.messages[4].flags != "" {
+			s.Errorf("%d are held, %d were copied, and the flags are %q; want 1, 1 and none", r.Held, r.Messages.Appended, f.messages[4].flags)
+		}
+	})
+}
+
+// TestEverydayDeletionIsNotHeld: what the mirror put on the target goes with the
+// source's message, however it was stored, and also if a sync deletes what it copied.
+func TestEverydayDeletionIsNotHeld(t *testing.T) {
+	for name, feat := range map[string]features{
+		"":                  {condstore: true, uidplus: true, keywords: true},
+		"without UIDPLUS":   {condstore: true, keywords: true},
+		"without CONDSTORE": {uidplus: true, keywords: true},
+		"altering":          {condstore: true, uidplus: true, keywords: true, altersNUL: true, redates: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.job.Limits = mirror.Limits{}
+				s.target.feat = feat
+				s.source.create("Work")
+				for _, folder := range []mailbox.FolderName{mailbox.Inbox, "Work"} {
+					s.deposit(folder, 1, 2, 3, 4, 5)
+					s.source.userPut(folder, "Message-ID: <n>\r\n\r\nzero \x00 one\r\n", "", time.Unix(1700000003, 0))
+				}
+				if _, err := s.engine.Sync(s.Context(), s.job); err != nil {
+					s.Fatal(err)
+				}
+				s.source.remove(mailbox.Inbox, 2)
+				s.source.remove(mailbox.Inbox, 6)
+				s.source.rename("Work", "Work2")
+				if r, err := s.engine.Sync(s.Context(), s.job); err != nil || r.Held != 0 || r.Messages.Expunged < 2 {
+					s.Errorf("%d are held and %d were deleted (%v), want none and 2", r.Held, r.Messages.Expunged, err)
+				}
+				s.source.drop("Work2")
+				if r, err := s.engine.Sync(s.Context(), s.job); err != nil || r.Held != 0 || r.Folders.Deleted != 1 {
+					s.Errorf("%d are held and %d folders deleted (%v), want none and 1", r.Held, r.Folders.Deleted, err)
+				}
+			})
+		})
+	}
+}
