@@ -83,6 +83,9 @@ func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, 
 // has no mailbox of its own may not log in alone; that is an error only where
 // no mailbox is tried after it.
 func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error {
+	if err := s.gate.Login(ctx); err != nil {
+		return s.explainConnect(err)
+	}
 	c, err := s.connect(ctx)
 	if err != nil {
 		return s.explainConnect(err)

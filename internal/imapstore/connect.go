@@ -65,9 +65,6 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 // connect timeout. STARTTLS is done here and not by go-imap, whose TLS would
 // lie above the wire instead of below it.
 func (s *Store) reach(ctx context.Context) (*connection, error) {
-	if err := s.gate.Login(ctx); err != nil {
-		return nil, err
-	}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
 	defer cancel()

@@ -53,11 +53,11 @@ var errGoodbye = errors.New("the server says goodbye")
 // listenAs connects and logs in; number "" logs in as the trusted account
 // itself. ctx bounds the log-in alone.
 func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, error) {
-	as, err := s.loginOf(number)
-	if err != nil {
+	if err := s.turn(ctx, number); err != nil {
 		return nil, err
 	}
-	if err := s.rejected(number); err != nil {
+	as, err := s.loginOf(number)
+	if err != nil {
 		return nil, err
 	}
 	c, err := s.reach(ctx)

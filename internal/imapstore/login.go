@@ -39,13 +39,34 @@ func (s *Store) Open(ctx context.Context, number mailbox.Number) (copier.Session
 	return session, nil
 }
 
-// open connects and logs in; number "" logs in as the trusted account itself.
-func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, error) {
-	login, err := s.loginOf(number)
-	if err != nil {
-		return nil, err
+// turn waits until a login for a mailbox may begin. A login that the server rejected
+// shortly before, or meanwhile, is not tried.
+func (s *Store) turn(ctx context.Context, number mailbox.Number) error {
+	if _, err := s.loginOf(number); err != nil {
+		return err
 	}
 	if err := s.rejected(number); err != nil {
+		return err
+	}
+	if err := s.gate.Login(ctx); err != nil {
+		return s.explainConnect(err)
+	}
+	return s.rejected(number)
+}
+
+// open waits for its turn, connects and logs in; number "" logs in as the trusted
+// account itself.
+func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, error) {
+	if err := s.turn(ctx, number); err != nil {
+		return nil, err
+	}
+	return s.openNow(ctx, number)
+}
+
+// openNow is open for whoever has waited for its turn.
+func (s *Store) openNow(ctx context.Context, number mailbox.Number) (*Session, error) {
+	login, err := s.loginOf(number)
+	if err != nil {
 		return nil, err
 	}
 	c, err := s.connect(ctx)

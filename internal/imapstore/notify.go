@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/watch"
@@ -94,7 +96,7 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 	}
 	if err := n.command(command, nil); err != nil {
 		if no := refusal(err); no != nil {
-			return unsupported{"the store refuses NOTIFY over its mailboxes: " + no.Text}
+			return unsupported{notifyRefused(no.Code, no.Text)}
 		}
 		return err
 	}
@@ -118,6 +120,18 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 		}
 	}
 	return nil
+}
+
+// notifyRefused says that a store refuses NOTIFY, with the reason that it gave, if any.
+func notifyRefused(code imap.ResponseCode, text string) string {
+	why := "the store refuses NOTIFY over its mailboxes"
+	if code != "" {
+		why += " [" + printable(string(code)) + "]"
+	}
+	if text = strings.TrimSpace(printable(text)); text != "" {
+		why += ": " + text
+	}
+	return why
 }
 
 // list reads the folders of mailboxes. The store tells of all its mailboxes,
@@ -340,10 +354,13 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 				return err
 			}
 			var took time.Duration
-			folders, err := within(ctx, pollOne, func(ctx context.Context) (folders []mailbox.Folder, err error) {
-				folders, took, err = s.read(ctx, n)
-				return folders, err
-			})
+			var folders []mailbox.Folder
+			if err = s.turn(ctx, n); err == nil {
+				folders, err = within(ctx, pollOne, func(ctx context.Context) (folders []mailbox.Folder, err error) {
+					folders, took, err = s.read(ctx, n)
+					return folders, err
+				})
+			}
 			leave()
 			switch {
 			case err == nil:
@@ -359,8 +376,8 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 	return nil
 }
 
-// pollOne is how long reading one mailbox in turn may take: a connection that is
-// half open is noticed by it.
+// pollOne is how long reading one mailbox in turn may take, from its login on: a
+// connection that is half open is noticed by it.
 const pollOne = 20 * time.Second
 
 func within[T any](ctx context.Context, limit time.Duration, read func(context.Context) (T, error)) (got T, err error) {
@@ -370,11 +387,11 @@ func within[T any](ctx context.Context, limit time.Duration, read func(context.C
 	return got, err
 }
 
-// read lists the folders of a mailbox by a login of its own, and says how long the
-// server was busy with that.
+// read lists the folders of a mailbox by a login of its own, whose turn has come, and
+// says how long the server was busy with that.
 func (s *Store) read(ctx context.Context, n mailbox.Number) (folders []mailbox.Folder, took time.Duration, err error) {
 	began := time.Now()
-	session, err := s.open(ctx, n)
+	session, err := s.openNow(ctx, n)
 	if err != nil {
 		return nil, time.Since(began), err
 	}
