@@ -15,6 +15,7 @@ import (
 type gate struct {
 	shares *shares
 	store  string
+	bounds quota.Bounds
 	logins *throttle.Limiter
 	log    *slog.Logger
 }
@@ -22,7 +23,7 @@ type gate struct {
 var _ imapstore.Gate = (*gate)(nil)
 
 func newGate(s *shares, store control.Store, source bool) *gate {
-	return &gate{shares: s, store: store.Name, log: s.log,
+	return &gate{shares: s, store: store.Name, bounds: store.Bounds(source), log: s.log,
 		logins: throttle.NewLogins(loginPace{s}, systemClock{}, store.Name, store.Bounds(source).Logins)}
 }
 
@@ -59,7 +60,7 @@ func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, c
 		}
 	}
 	for _, kind := range keys {
-		l, err := g.shares.load.Acquire(ctx, throttle.Key{Store: g.store, Kind: kind})
+		l, err := g.shares.acquire(ctx, g.bounds, throttle.Key{Store: g.store, Kind: kind})
 		if err != nil {
 			leave()
 			return nil, err
@@ -83,7 +84,7 @@ func (g *gate) Listing(ctx context.Context, session bool) (func(mailboxes int, c
 
 // Session implements imapstore.Gate.
 func (g *gate) Session(ctx context.Context) (func(), error) {
-	return g.shares.load.Acquire(ctx, throttle.Key{Store: g.store, Kind: quota.Sessions})
+	return g.shares.acquire(ctx, g.bounds, throttle.Key{Store: g.store, Kind: quota.Sessions})
 }
 
 // Go implements imapstore.Gate.

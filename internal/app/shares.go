@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/throttle"
+	"mailmirror/internal/watch"
 )
 
 // shares keeps this process within what all processes may use together.
@@ -52,6 +54,46 @@ func (s *shares) admit(kind quota.Kind, stores ...control.Store) func(context.Co
 		keys = append(keys, throttle.Key{Store: store.Name, Kind: kind})
 	}
 	return func(ctx context.Context) (func(), error) { return s.load.Acquire(ctx, keys...) }
+}
+
+// admitListener returns what waits for a place for a listening connection to a source.
+func (s *shares) admitListener(store control.Store) func(context.Context) (func(), error) {
+	return func(ctx context.Context) (func(), error) {
+		return s.acquire(ctx, store.Bounds(true), throttle.Key{Store: store.Name, Kind: quota.Listeners})
+	}
+}
+
+// acquire waits for one of a kind of load, and lets a listener that waits say so.
+func (s *shares) acquire(ctx context.Context, b quota.Bounds, key throttle.Key) (func(), error) {
+	done := watch.Waits(ctx, func() (text, hint string) {
+		if _, err := s.load.Failing(); err != nil {
+			return "", "" // the database is the reason, and another worker may have it
+		}
+		return waitText(b, key)
+	})
+	defer done()
+	return s.load.Acquire(ctx, key)
+}
+
+// waitText says what a listener waits for, and how to raise the bound.
+func waitText(b quota.Bounds, key throttle.Key) (text, hint string) {
+	what, option, most := "a session", "--max-sessions", b.Sessions
+	switch key.Kind {
+	case quota.Sessions:
+	case quota.Listeners:
+		what, option, most = "a listening connection", "--max-idle", b.Listeners
+	case quota.Listings:
+		what, option, most = "a list of all mailboxes", "--max-listings", b.Listings
+	}
+	bound := fmt.Sprintf("at most %d at a time, over all workers", most)
+	if key.Kind == quota.Listeners {
+		bound = fmt.Sprintf("at most %d of one mailbox each, over all workers", most)
+	}
+	if b.Connections > 0 {
+		bound += fmt.Sprintf(", and %d connections in all", b.Connections)
+	}
+	return fmt.Sprintf("listening waits for a place for %s on store %s, as all are in use (%s)", what, key.Store, bound),
+		fmt.Sprintf("if the store bears more, raise the bound: mailmirror store edit %s %s N; what it bears now is in: mailmirror store show %s", key.Store, option, key.Store)
 }
 
 // pace returns what waits until more bytes of a link may be copied; nil where

@@ -84,7 +84,7 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
 		Claim:         s.repo.ClaimAccounts,
 		Admit:         s.shares.admit(quota.Sessions, source, target),
-		AdmitListener: s.shares.admit(quota.Listeners, source), Pace: pace}, nil
+		AdmitListener: s.shares.admitListener(source), Pace: pace}, nil
 }
 
 // imap returns the adapter of a store as it is configured now, with the log-ins of

@@ -112,7 +112,7 @@ func (w *Watcher) follow(ctx context.Context) {
 		w.stop(&w.old)
 		w.old, w.trunk = w.trunk, nil
 		if len(w.plan.Numbers) > 0 {
-			w.trunk = w.startTrunk(ctx)
+			w.trunk = w.startTrunk(ctx, nil)
 		} else {
 			w.stop(&w.old)
 		}
@@ -201,9 +201,17 @@ func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
 // firstAsk is half of how soon askAgain does so for the first time.
 const firstAsk = 2 * time.Second
 
-func (w *Watcher) startTrunk(ctx context.Context) *line {
+// startTrunk opens the connection of NOTIFY. ready is one that is open already; nil if
+// there is none.
+func (w *Watcher) startTrunk(ctx context.Context, ready Conn) *line {
 	plan, numbers := w.plan, w.plan.Numbers
-	return w.start(ctx, func(ctx context.Context) (Conn, error) { return plan.Source.Notify(ctx, numbers) },
+	return w.start(ctx, func(ctx context.Context) (Conn, error) {
+		if conn := ready; conn != nil {
+			ready = nil
+			return conn, nil
+		}
+		return plan.Source.Notify(ctx, numbers)
+	},
 		func(conn Conn, err error) bool {
 			switch {
 			case err == nil:

@@ -42,6 +42,8 @@ type store struct {
 	bad         mailbox.Number   // Offer fails with this one
 	slow, reads time.Duration    // how long Notify and Poll take
 	waits       time.Duration    // how long Poll waits for a bound of Mailmirror's own
+	place       chan struct{}    // Poll waits until it is closed, and says so by say
+	say         func() (text, hint string)
 }
 
 type conn struct {
@@ -132,7 +134,10 @@ func (s *store) Notify(ctx context.Context, numbers []mailbox.Number) (Conn, err
 	if err := sleep(ctx, s.slow); err != nil {
 		return nil, err
 	}
-	if s.modes != Notify {
+	s.mu.Lock()
+	modes := s.modes
+	s.mu.Unlock()
+	if modes != Notify {
 		return nil, errors.ErrUnsupported
 	}
 	return s.open("notify", numbers)
@@ -149,7 +154,7 @@ func (s *store) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (Conn
 	return k, err
 }
 
-func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error), spent func(int, time.Duration)) error {
+func (s *store) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error), spent func(int, time.Duration)) error {
 	s.mu.Lock()
 	s.polls = append(s.polls, numbers...)
 	err := s.down
@@ -159,6 +164,15 @@ func (s *store) Poll(_ context.Context, numbers []mailbox.Number, report func(Re
 	}
 	time.Sleep(s.reads)
 	time.Sleep(s.waits)
+	if s.place != nil {
+		done := Waits(ctx, s.say)
+		select {
+		case <-s.place:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		done()
+	}
 	for _, n := range numbers {
 		report(s.read(n, false))
 	}

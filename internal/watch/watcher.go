@@ -91,6 +91,12 @@ type Watcher struct {
 	// more, misses how often that was in vain.
 	again  time.Time
 	misses int
+	// retryAt is when the store is asked for NOTIFY again, trying whether it is now.
+	retryAt time.Time
+	trying  bool
+	tried   chan trial
+
+	waits waits
 }
 
 // message is what a helper goroutine tells Run.
@@ -106,14 +112,15 @@ type message struct {
 func New(ports Ports, opts Options) *Watcher {
 	opts = opts.withDefaults()
 	return &Watcher{ports: ports, opts: opts, door: newDoor(), queue: newQueue(opts.Quiet),
-		state: state{unheard: map[mailbox.Number]time.Time{}}, news: make(chan struct{}, 1), lines: map[mailbox.Number]*line{}, told: make(chan message, 16)}
+		state: state{unheard: map[mailbox.Number]time.Time{}}, news: make(chan struct{}, 1), lines: map[mailbox.Number]*line{},
+		told: make(chan message, 16), tried: make(chan trial)}
 }
 
 // Run listens until ctx ends, whose cause it then returns, or until there is an
 // outcome. Other errors are those of the database, or of a store that was out
 // of reach for long; another attempt may begin at once.
 func (w *Watcher) Run(parent context.Context) (Outcome, error) {
-	ctx, cancel := context.WithCancel(parent)
+	ctx, cancel := context.WithCancel(context.WithValue(parent, waitsKey{}, &w.waits))
 	defer w.group.Wait()
 	defer cancel()
 	changed := make(chan struct{}, 1)
@@ -140,6 +147,8 @@ func (w *Watcher) Run(parent context.Context) (Outcome, error) {
 			again = true
 		case m := <-w.told:
 			w.hear(ctx, m)
+		case t := <-w.tried:
+			w.tookNotify(ctx, t)
 		case <-tick.C:
 			if err := w.look(ctx); err != nil {
 				return "", err
@@ -317,6 +326,11 @@ func (w *Watcher) look(ctx context.Context) error {
 		}
 	}
 	polled := w.poll.count()
+	if wait := w.waits.trouble(now); wait != nil {
+		// The store is not out of reach, and another worker would wait as well.
+		w.seen = now
+		w.trouble("wait for a place", wait)
+	}
 	if open > 0 || w.poll.reached(now.Add(-w.opts.Tick)) || len(w.plan.Numbers) == 0 {
 		w.seen = now
 	}
@@ -340,6 +354,7 @@ func (w *Watcher) look(ctx context.Context) error {
 	}
 	w.lookAfterTrunk(ctx, now)
 	w.askAgain(ctx, now)
+	w.tryNotify(ctx, now)
 	if now.Sub(w.seen) > w.opts.Handover {
 		return fault.New(fault.Transient, "listen for changes", errors.New("the store was out of reach for "+w.opts.Handover.String()), h.Hint)
 	}
