@@ -183,10 +183,11 @@ func (r *run) selectAgain(ctx context.Context, from *FolderState) error {
 }
 
 // resume ends what an earlier sync began: what arrived in the folder for
-// deleted messages is not copied there again. It returns what is left to do.
+// deleted messages, and is still there, is not copied there again. A target that was
+// restored from a backup may lack it. It returns what is left to do.
 func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet) (mailbox.UIDSet, error) {
 	m := *from.Moving
-	arrived, err := r.arrived(ctx, m)
+	arrived, there, err := r.arrived(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -197,33 +198,48 @@ func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet
 		m.Copied = m.Copied.Union(m.UIDs)
 	}
 	m.UIDs = nil
-	if copied := uids.Intersect(m.Copied); len(copied) > 0 {
+	var copied mailbox.UIDSet
+	for uid := range uids.Intersect(m.Copied).All() {
+		if w, known := from.Witnesses[uid]; known && there[w] > 0 {
+			there[w]--
+			copied.Add(uid)
+		}
+	}
+	m.Copied = m.Copied.Minus(uids)
+	if len(copied) > 0 {
 		if err := r.expunge(ctx, copied); err != nil {
 			return nil, err
 		}
-		uids, m.Copied = uids.Minus(copied), m.Copied.Minus(copied)
+		uids = uids.Minus(copied)
 	}
 	from.Moving = &m
 	return uids, nil
 }
 
 // arrived counts what came into the folder for deleted messages since a move
-// began.
-func (r *run) arrived(ctx context.Context, m Moving) (int, error) {
-	there, err := r.target.Examine(ctx, m.To)
+// began, and what is there by its witness.
+func (r *run) arrived(ctx context.Context, m Moving) (since int, there map[Witness]int, err error) {
+	now, err := r.target.Examine(ctx, m.To)
 	switch {
 	case fault.Is(err, fault.Permanent):
-		return 0, nil // the folder is gone, and what it held with it
+		return 0, nil, nil // the folder is gone, and what it held with it
 	case err != nil:
-		return 0, fault.Wrap(err, "examine the folder for deleted messages")
-	case there.UIDValidity != m.Validity:
-		return 0, nil
+		return 0, nil, fault.Wrap(err, "examine the folder for deleted messages")
+	case now.UIDValidity != m.Validity || now.UIDNext <= 1:
+		return 0, nil, nil
 	}
-	all, err := r.target.UIDs(ctx)
+	all, err := r.messages(ctx, mailbox.UIDSet{{First: 1, Last: now.UIDNext - 1}})
 	if err != nil {
-		return 0, fault.Wrap(err, "list deleted messages")
+		return 0, nil, fault.Wrap(err, "list deleted messages")
 	}
-	return all.From(m.UIDNext).Len(), nil
+	there = map[Witness]int{}
+	for uid, message := range all {
+		there[witnessOf(message)]++
+		if uid >= m.UIDNext {
+			since++
+		}
+	}
+	return since, there, nil
 }
 
 // purge deletes what was kept long enough. A folder that the target does not

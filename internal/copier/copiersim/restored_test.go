@@ -1,6 +1,8 @@
 package copiersim
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,33 +14,86 @@ import (
 // backUp returns what puts the store's mailbox back to what it is now, as the
 // restoration of its files does: UIDs, counters and mod-sequences are those of now.
 func (s *store) backUp() (restore func()) {
-	saved := map[mailbox.FolderName]folder{}
-	for name, f := range s.folders {
-		c := *f
-		c.messages = nil
-		for _, m := range f.messages {
-			copied := *m
-			c.messages = append(c.messages, &copied)
-		}
-		saved[name] = c
-	}
-	return func() {
-		for name, f := range s.folders {
-			for _, m := range f.messages {
-				s.touch(name, m.content)
-			}
-		}
-		s.folders = map[mailbox.FolderName]*folder{}
-		for name, f := range saved {
-			s.w.ledger.forgetFrom(f.validity, f.next)
-			c := f
+	copied := func(from map[mailbox.FolderName]*folder) map[mailbox.FolderName]*folder {
+		out := map[mailbox.FolderName]*folder{}
+		for name, f := range from {
+			c := *f
 			c.messages = nil
 			for _, m := range f.messages {
-				copied := *m
-				c.messages = append(c.messages, &copied)
-				s.touch(name, m.content)
+				one := *m
+				c.messages = append(c.messages, &one)
 			}
-			s.folders[name] = &c
+			out[name] = &c
+		}
+		return out
+	}
+	saved, removed := copied(s.folders), maps.Clone(s.w.removed)
+	return func() {
+		for _, folders := range []map[mailbox.FolderName]*folder{s.folders, saved} {
+			for name, f := range folders {
+				for _, m := range f.messages {
+					s.touch(name, m.content)
+				}
+			}
+		}
+		for _, f := range saved {
+			s.w.ledger.forgetFrom(f.validity, f.next) // given out again, a UID is another message
+		}
+		s.folders, s.w.removed = copied(saved), maps.Clone(removed)
+	}
+}
+
+// ownDate is a date that no other message has: a size is no proof of a message, and
+// few dates would be none.
+func (w *world) ownDate() time.Time {
+	w.dates++
+	return time.Unix(1600000000+10000*int64(w.dates), 0)
+}
+
+// restoration backs the target up, or restores it from that while no worker syncs.
+// Its users then leave messages that have UIDs of messages that the backup lacks, and
+// the source deletes some of its youngest messages. The caller holds the world's lock.
+func (w *world) restoration() {
+	if w.restore == nil {
+		w.tell("the target is backed up")
+		w.restore = w.target.backUp()
+		return
+	}
+	if !w.ledger.free {
+		return
+	}
+	w.faults["restored"]++
+	w.restored = true
+	w.forgets++
+	w.movesLost = true
+	before := map[uint32]folder{} // by UIDVALIDITY
+	for _, f := range w.target.folders {
+		before[f.validity] = *f
+	}
+	w.restore()
+	w.restore = nil
+	w.tell("the target is restored")
+	for _, name := range slices.Sorted(maps.Keys(w.target.folders)) {
+		f := w.target.folders[name]
+		lost := int(before[f.validity].next) - int(f.next)
+		if isKept(name) || lost <= 0 {
+			continue
+		}
+		for range w.rng.IntN(lost + 2) {
+			content, date := w.content()
+			w.target.userPut(name, content, w.flags(), date)
+		}
+		if w.chance(50) { // what else was done there leaves no counter lower
+			f.modseq = max(f.modseq, before[f.validity].modseq)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.source.folders)) {
+		f := w.source.folders[name]
+		for range min(len(f.messages), w.rng.IntN(4)) {
+			m := f.messages[len(f.messages)-1]
+			w.tell("user on source: deletes %s %d", name, m.uid)
+			w.source.remove(name, m.uid)
+			w.source.touch(name, m.content)
 		}
 	}
 }
@@ -147,7 +202,6 @@ func TestApprovedIsNotAnother(t *testing.T) {
 				decide(s)
 				restore()
 				s.target.userPut(mailbox.Inbox, text(21), "", at(21))
-				s.ledger.forgetFrom(s.target.folders[mailbox.Inbox].validity, 4)
 				if r := s.sync(copier.Held); r.Held != 1 || r.Kept != 0 {
 					s.Errorf("%d are held and %d kept, want 1 and none", r.Held, r.Kept)
 				}

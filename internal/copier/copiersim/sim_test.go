@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d seeds from %d on, %d steps, faults %v", ran, first+1, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
-		"held", "target only", "outage", "approved", "refused", "cut in a move", "cut after a copy"} {
+		"held", "target only", "outage", "restored", "approved", "refused", "cut in a move", "cut after a copy"} {
 		if ran >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
@@ -123,6 +123,9 @@ func (w *world) chaosPhase() {
 			case roll < 80:
 				w.operatorAct()
 			case roll < 95:
+				if w.restores && w.chance(60) {
+					w.restoration()
+				}
 				w.target.userAct()
 			case roll < 97:
 				w.outage()
@@ -149,8 +152,9 @@ func (w *world) quietPhase(t *testing.T) {
 	engine := newEngine(&workerLedger{k: k})
 	job := w.job()
 	job.Source, job.Target = &storePort{k: k, s: w.source}, &storePort{k: k, s: w.target}
-	if w.lostOften() {
-		// Users of the target deleted a message too often, as this sync may find:
+	if w.lostOften() || w.restored {
+		// No counter tells of a target that was restored once it has as many messages
+		// and changes as before: the daily rebuild finds what is missing there. Users of the target deleted a message too often, as this sync may find:
 		// only one that an operator asks for copies it again at once.
 		_, _ = engine.Sync(t.Context(), job)
 		job.Force = true

@@ -340,6 +340,9 @@ func (s *store) drop(name mailbox.FolderName) {
 // some with the same header and size as others, some that servers dislike.
 func (w *world) content() (string, time.Time) {
 	date := time.Unix(1700000000+int64(w.rng.IntN(4)), 0)
+	if w.restored {
+		date = w.ownDate()
+	}
 	zero := 97
 	if w.target.feat.altersNUL && !w.target.feat.uidplus {
 		zero = 70 // the pairing by order has only these

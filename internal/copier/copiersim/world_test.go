@@ -40,6 +40,10 @@ type world struct {
 	movesLost  bool           // the ledger was lost, and with it what was being moved
 	lostInSync bool           // it was lost while a worker held the lease
 	still      time.Time      // until when no worker begins a sync
+	restores   bool           // the target is restored from backups
+	restore    func()         // restores it from the last one
+	restored   bool           // that was done
+	dates      int            // how many dates were given out since
 }
 
 func newWorld(seed uint64) *world {
@@ -48,6 +52,7 @@ func newWorld(seed uint64) *world {
 	w.target = newStore(w, "target", features{condstore: w.chance(80), uidplus: w.chance(75), keywords: w.chance(85),
 		altersNUL: w.chance(30), refusesPoison: w.chance(30), noRename: w.chance(15), refusesUrgent: w.chance(15),
 		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50), move: w.chance(50)})
+	w.restores = seed%5 == 3 // asks for no random number: other seeds keep their stories
 	w.guarded, w.keeps = w.chance(60), w.chance(40)
 	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
 		permitted: map[place]bool{}, copied: map[place]bool{}, consented: map[place]bool{}}
