@@ -2,6 +2,7 @@ package copier
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -33,6 +34,11 @@ type steady struct {
 	name     mailbox.FolderName
 	validity uint32
 	readOnly bool
+	// account identifies the account that was opened first, if known: "" if it is not
+	// or if the store tells none. other is why the session is not opened any more:
+	// another account was reached.
+	account string
+	other   error
 }
 
 // readAgain is the part of a steady session that a source is used with.
@@ -91,6 +97,9 @@ var errReconnects = fault.New(fault.Transient, "the connection is lost too often
 // again replaces a session that was lost, with the same folder open, after at least
 // the given time.
 func (s *steady) again(ctx context.Context, after time.Duration) error {
+	if s.other != nil {
+		return s.other
+	}
 	if s.left == 0 {
 		return errReconnects
 	}
@@ -109,8 +118,8 @@ func (s *steady) again(ctx context.Context, after time.Duration) error {
 		}
 		return err
 	}
-	if name == "" {
-		return nil
+	if err := s.same(ctx); err != nil || name == "" {
+		return err
 	}
 	var now mailbox.Counters
 	var err error
@@ -123,6 +132,25 @@ func (s *steady) again(ctx context.Context, after time.Duration) error {
 		return fault.Newf(fault.Conflict, "the folder was re-created in mid-sync")
 	}
 	return err
+}
+
+// same checks that a session that was opened again reached the same account: an address
+// may lead to another server meanwhile. It asks only a store that told the account.
+func (s *steady) same(ctx context.Context) error {
+	if s.account == "" {
+		return nil
+	}
+	before := s.account
+	now, err := s.Account(ctx)
+	s.account = before
+	if err != nil || now == before {
+		return err
+	}
+	_ = s.Close() // nothing is written to it
+	s.dead = true
+	s.other = fault.New(fault.Conflict, "connect again", errors.New("the address leads to another account than before, or to another server"),
+		"the next sync checks again who may write to whom; if it fails, check where the store's address leads")
+	return s.other
 }
 
 // revive replaces a session that cannot be used any more, with no folder open.
@@ -183,6 +211,9 @@ func (s *steady) Account(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	account, err := i.Account(ctx)
+	if err == nil {
+		s.account = account
+	}
 	return account, s.spent(err)
 }
 
