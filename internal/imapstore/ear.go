@@ -83,7 +83,10 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 	s.accepted(number)
 	if err := e.askNamespaces(); err != nil {
 		e.close()
-		return nil, e.classify("ask for the namespace", err)
+		if number == "" {
+			return nil, e.classify("ask for the namespace", err)
+		}
+		return nil, e.ofMailbox("ask for the namespace of mailbox "+string(number), err)
 	}
 	return e, nil
 }
@@ -320,6 +323,16 @@ func (e *ear) classify(op string, err error) error {
 		return fault.New(fault.Transient, op, notUnderstood(bad), "")
 	}
 	return transient(op, err)
+}
+
+// ofMailbox is classify for a connection that listens to one mailbox. What the server
+// sends there beyond all bounds is that mailbox's own fault: it says nothing of others.
+func (e *ear) ofMailbox(op string, err error) error {
+	err = e.classify(op, err)
+	if hint := storeFault(err); hint != "" {
+		return fault.New(fault.Permanent, op, err, hint)
+	}
+	return err
 }
 
 // folders lists what matches the patterns (already quoted), with counters. by, if

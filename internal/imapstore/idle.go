@@ -43,7 +43,7 @@ func (s *Store) Idle(ctx context.Context, number mailbox.Number, review time.Dur
 		err = i.open()
 	}
 	if err != nil {
-		err = e.classify("listen to mailbox "+string(number), err)
+		err = e.ofMailbox("listen to mailbox "+string(number), err)
 		e.close()
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (i *idler) Listen(ctx context.Context, report func(watch.Report), alive fun
 			return i.classify("listen to mailbox "+string(i.number), errOtherLogin)
 		}
 		if err := i.idle(report, alive); err != nil {
-			return i.classify("listen to mailbox "+string(i.number), err)
+			return i.ofMailbox("listen to mailbox "+string(i.number), err)
 		}
 		if i.review <= 0 || time.Since(i.reviewed) < i.review {
 			continue
@@ -141,7 +141,7 @@ func (i *idler) Listen(ctx context.Context, report func(watch.Report), alive fun
 		// The inbox is still open: what becomes of it may be told here as well.
 		folders, err := i.list(func(line []byte) { i.hear(line, report) })
 		if err != nil {
-			return i.classify("read the folders of mailbox "+string(i.number), err)
+			return i.ofMailbox("read the folders of mailbox "+string(i.number), err)
 		}
 		report(watch.Report{Number: i.number, Folders: folders, Whole: true})
 	}

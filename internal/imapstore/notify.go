@@ -348,6 +348,8 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 			}
 		}
 		spent(len(part)-len(rest), took)
+		inRow, read := 0, len(part) > len(rest)
+		var last error
 		for _, n := range rest {
 			leave, err := s.gate.Session(ctx)
 			if err != nil {
@@ -365,16 +367,32 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 			switch {
 			case err == nil:
 				report(watch.Report{Number: n, Folders: folders, Whole: true})
+				inRow, read = 0, true
 			case fault.Is(err, fault.Permanent):
 				failed(n, err)
-			default:
+			case ctx.Err() != nil, !fault.Is(err, fault.Transient):
 				return err
+			default:
+				// It may be this mailbox's own trouble: those behind it are read as well.
+				if inRow++; inRow >= badInRow {
+					return err
+				}
+				failed(n, err)
+				if storeFault(err) == "" {
+					last = err
+				}
 			}
 			spent(1, took)
+		}
+		if last != nil && !read {
+			return last // nothing could be read at all
 		}
 	}
 	return nil
 }
+
+// badInRow is how many mailboxes in a row may fail until the store is the reason.
+const badInRow = 3
 
 // pollOne is how long reading one mailbox in turn may take, from its login on: a
 // connection that is half open is noticed by it.

@@ -3,11 +3,14 @@ package imapstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/watch"
 )
@@ -87,5 +90,72 @@ func TestNotifyRefused(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.HasSuffix(err.Error(), ": ") || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%q: %v, want %q", answer, err, want)
 		}
+	}
+}
+
+// One mailbox at which the server sends too much, falls silent or ends the connection
+// keeps none behind it from being read in turn. If it does so at every mailbox, the
+// reading ends soon.
+func TestPollPassesABadMailbox(t *testing.T) {
+	bad := map[string]func(s *script){
+		"too much": func(s *script) {
+			s.command("LIST")
+			for range 70_000 {
+				if _, err := io.WriteString(s, "* LIST () \"/\" other\r\n"); err != nil {
+					return
+				}
+			}
+		},
+		"closes": func(s *script) { s.command("LIST") },
+		"silent": func(s *script) { s.command("LIST"); s.rest() },
+	}
+	for name, play := range bad {
+		for _, all := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " all ", all), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					served := 0
+					store := piped(t, func(s *script) {
+						served++
+						at := served
+						s.loginAs("", standard)
+						if at == 2 || all {
+							play(s)
+							return
+						}
+						s.answer("LIST", `* LIST () "/" INBOX`, "* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 HIGHESTMODSEQ 9)")
+						s.rest()
+					})
+					store.overviewLearned = time.Now().Add(time.Hour)
+					store.opts.Timeouts = Timeouts{}.withDefaults()
+					var got, failed []mailbox.Number
+					err := store.Poll(t.Context(), []mailbox.Number{"1", "2", "3", "4", "5"}, func(r watch.Report) { got = append(got, r.Number) },
+						func(n mailbox.Number, err error) { failed = append(failed, n) }, func(int, time.Duration) {})
+					switch {
+					case all && (err == nil || len(got) > 0 || served > badInRow):
+						t.Errorf("at all: %v; read %v after %d connections", err, got, served)
+					case !all && (err != nil || len(got) != 4 || len(failed) != 1 || failed[0] != "2"):
+						t.Errorf("at one: %v; read %v, failed %v", err, got, failed)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What a server sends beyond all bounds to who listens to one mailbox is that mailbox's
+// own fault.
+func TestIdleBeyondABoundIsTheMailboxesFault(t *testing.T) {
+	store := serve(t, func(s *script) {
+		s.login(standard + " IDLE")
+		s.command("LIST")
+		for range 70_000 {
+			if _, err := io.WriteString(s, "* LIST () \"/\" other\r\n"); err != nil {
+				return
+			}
+		}
+	})
+	_, err := store.Idle(t.Context(), "1000", time.Minute)
+	if !fault.Is(err, fault.Permanent) || fault.HintOf(err) != storeFaultHint {
+		t.Errorf("%s: %v", fault.KindOf(err), err)
 	}
 }

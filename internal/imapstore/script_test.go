@@ -131,9 +131,12 @@ func (s *script) answer(text string, untagged ...string) {
 }
 
 // login greets, takes the log-in and tells the namespace.
-func (s *script) login(capabilities string) {
+func (s *script) login(capabilities string) { s.loginAs("MTAwMAB0cnVzdGVkAHB3", capabilities) }
+
+// loginAs is login for whatever begins with the given credentials.
+func (s *script) loginAs(credentials, capabilities string) {
 	s.send("* OK [CAPABILITY " + capabilities + "] ready")
-	tag := s.command("AUTHENTICATE PLAIN MTAwMAB0cnVzdGVkAHB3")
+	tag := s.command("AUTHENTICATE PLAIN " + credentials)
 	s.send(tag + " OK [CAPABILITY " + capabilities + "] in")
 	if strings.Contains(capabilities, "NAMESPACE") {
 		s.answer("NAMESPACE", `* NAMESPACE (("" "/")) NIL NIL`)

@@ -205,7 +205,7 @@ const firstAsk = 2 * time.Second
 // there is none.
 func (w *Watcher) startTrunk(ctx context.Context, ready Conn) *line {
 	plan, numbers := w.plan, w.plan.Numbers
-	return w.start(ctx, func(ctx context.Context) (Conn, error) {
+	return w.start(ctx, false, func(ctx context.Context) (Conn, error) {
 		if conn := ready; conn != nil {
 			ready = nil
 			return conn, nil
@@ -226,7 +226,7 @@ func (w *Watcher) startTrunk(ctx context.Context, ready Conn) *line {
 
 func (w *Watcher) startIdle(ctx context.Context, n mailbox.Number) *line {
 	plan := w.plan
-	return w.start(ctx, func(ctx context.Context) (Conn, error) { return plan.Source.Idle(ctx, n, plan.PollEvery) },
+	return w.start(ctx, true, func(ctx context.Context) (Conn, error) { return plan.Source.Idle(ctx, n, plan.PollEvery) },
 		func(_ Conn, err error) bool {
 			if errors.Is(err, errors.ErrUnsupported) {
 				w.tell(ctx, message{version: plan.Version, none: err})

@@ -44,6 +44,7 @@ type store struct {
 	waits       time.Duration    // how long Poll waits for a bound of Mailmirror's own
 	place       chan struct{}    // Poll waits until it is closed, and says so by say
 	say         func() (text, hint string)
+	breaks      mailbox.Number // a connection of this one ends by the mailbox's own fault
 }
 
 type conn struct {
@@ -184,6 +185,9 @@ func (k *conn) Heard() []mailbox.Number { return k.numbers }
 
 func (k *conn) Listen(ctx context.Context, report func(Report), alive func()) error {
 	alive()
+	if slices.Contains(k.numbers, k.s.breaks) {
+		return fault.Newf(fault.Permanent, "the store sends too much")
+	}
 	k.s.mu.Lock()
 	k.report = report
 	k.s.conns[k] = true

@@ -33,8 +33,12 @@ const badMailbox = 5 * time.Minute
 // lasting is how long a connection has to be open until it counts as good.
 const lasting = 5 * time.Second
 
-// start runs a line. opened is told of every attempt's end; false gives up.
-func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn, error), opened func(Conn, error) bool) *line {
+// badSoon is how soon a connection ends again that a mailbox ends by its own fault.
+const badSoon = time.Minute
+
+// start runs a line, which listens to one mailbox alone or to many. opened is told of
+// every attempt's end; false gives up.
+func (w *Watcher) start(parent context.Context, alone bool, open func(context.Context) (Conn, error), opened func(Conn, error) bool) *line {
 	ctx, cancel := context.WithCancel(parent)
 	l := &line{cancel: cancel, begun: time.Now()}
 	door := w.door
@@ -86,6 +90,11 @@ func (w *Watcher) start(parent context.Context, open func(context.Context) (Conn
 				return
 			}
 			w.trouble("listen", err)
+			if alone && fault.Is(err, fault.Permanent) && time.Since(began) < badSoon {
+				// It is the mailbox's own fault, and says nothing of the store.
+				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
+				continue
+			}
 			if time.Since(began) < lasting {
 				// One that ends as soon as it is open counts as not let in.
 				door.fail(age)

@@ -77,3 +77,21 @@ func TestNotifyIsAskedForAgain(t *testing.T) {
 		})
 	})
 }
+
+// TestAMailboxThatBreaksItsConnection: a mailbox at which the store breaks a bound is
+// left alone for minutes, and does not disturb the others.
+func TestAMailboxThatBreaksItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Idle, Idle, "1", "2")
+		s.breaks = "1"
+		_, _ = run(t, s, func() {
+			time.Sleep(20 * time.Minute)
+			synctest.Wait()
+			if n := len(s.opened); n < 4 || n > 10 {
+				t.Errorf("it connected %d times in 20 minutes", n)
+			}
+			s.deposit("2")
+			want(t, "woken", s.takeWoken(time.Minute), "2")
+		})
+	})
+}
