@@ -215,9 +215,9 @@ type run struct {
 	// made are the folders for deleted messages that are known to be there.
 	made map[mailbox.FolderName]bool
 	// subscriptions are those that were changed, and as the source has them;
-	// undoable is true where the target may undo what was done to its folders.
+	// deletions is true once folders of the target were deleted.
 	subscriptions map[mailbox.FolderName]bool
-	undoable      bool
+	deletions     bool
 	// room is true once something was removed from the target.
 	room bool
 	// freshUnread is true once a message of the source was found unreadable that no

@@ -153,8 +153,11 @@ type Session interface {
 	DeleteFolder(ctx context.Context, name mailbox.FolderName) error
 	// RenameFolder renames a folder and all below it.
 	RenameFolder(ctx context.Context, from, to mailbox.FolderName) error
-	// Subscribe sets or clears a subscription.
-	Subscribe(ctx context.Context, name mailbox.FolderName, subscribed bool) error
+	// Subscribe sets or clears the subscriptions of folders. It returns the folders
+	// for which the store refused that, which is no error.
+	Subscribe(ctx context.Context, subscribed bool, names ...mailbox.FolderName) (refused []mailbox.FolderName, err error)
+	// Subscribed returns the folders that are subscribed. A folder may be open.
+	Subscribed(ctx context.Context) (map[mailbox.FolderName]bool, error)
 
 	// SetWriteDeadline sets the instant after which nothing more may be
 	// written to the connection: the end of the write lease. A write that is

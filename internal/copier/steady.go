@@ -338,7 +338,14 @@ func (s *steady) RenameFolder(ctx context.Context, from, to mailbox.FolderName) 
 	return s.spent(s.Session.RenameFolder(ctx, from, to))
 }
 
-// Subscribe sets or clears a subscription.
-func (s *steady) Subscribe(ctx context.Context, name mailbox.FolderName, subscribed bool) error {
-	return s.spent(s.Session.Subscribe(ctx, name, subscribed))
+// Subscribe sets or clears subscriptions.
+func (s *steady) Subscribe(ctx context.Context, subscribed bool, names ...mailbox.FolderName) ([]mailbox.FolderName, error) {
+	refused, err := s.Session.Subscribe(ctx, subscribed, names...)
+	return refused, s.spent(err)
+}
+
+// Subscribed lists the subscriptions.
+func (s *steady) Subscribed(ctx context.Context) (map[mailbox.FolderName]bool, error) {
+	list, err := s.Session.Subscribed(ctx)
+	return list, s.spent(err)
 }

@@ -314,7 +314,7 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 func (r *run) unsubscribe(ctx context.Context, name mailbox.FolderName) error {
 	for _, f := range r.targetList {
 		if f.Name == name && f.Subscribed {
-			if err := r.subscribeOne(ctx, name, false); err != nil {
+			if err := r.setSubscribed(ctx, false, []mailbox.FolderName{name}); err != nil {
 				return err
 			}
 		}
@@ -324,33 +324,29 @@ func (r *run) unsubscribe(ctx context.Context, name mailbox.FolderName) error {
 
 // subscribe mirrors the subscriptions; a target that refuses one keeps its own.
 func (r *run) subscribe(ctx context.Context, plan mirror.TreePlan, refused map[mailbox.FolderName]bool) error {
-	set := func(names []mailbox.FolderName, subscribed bool) error {
-		for _, name := range names {
-			if refused[name] {
-				continue
-			}
-			if err := r.subscribeOne(ctx, name, subscribed); err != nil {
-				return err
-			}
-		}
-		return nil
+	there := func(names []mailbox.FolderName) []mailbox.FolderName {
+		return slices.DeleteFunc(slices.Clone(names), func(n mailbox.FolderName) bool { return refused[n] })
 	}
-	if err := set(plan.Subscribe, true); err != nil {
+	if err := r.setSubscribed(ctx, true, there(plan.Subscribe)); err != nil {
 		return err
 	}
-	return set(plan.Unsubscribe, false)
+	return r.setSubscribed(ctx, false, there(plan.Unsubscribe))
 }
 
-func (r *run) subscribeOne(ctx context.Context, name mailbox.FolderName, subscribed bool) error {
-	err := r.write("subscribe target folder", func() error { return r.target.Subscribe(ctx, name, subscribed) })
-	r.subscriptions[name], r.undoable = subscribed, true
-	if err == nil {
-		r.report.Folders.Subscribed++
-	}
-	if fault.Is(err, fault.Permanent) {
+func (r *run) setSubscribed(ctx context.Context, subscribed bool, names []mailbox.FolderName) error {
+	if len(names) == 0 {
 		return nil
 	}
-	return err
+	for _, name := range names {
+		r.subscriptions[name] = subscribed
+	}
+	return r.write("subscribe target folders", func() error {
+		refused, err := r.target.Subscribe(ctx, subscribed, names...)
+		if err == nil {
+			r.report.Folders.Subscribed += len(names) - len(refused)
+		}
+		return err
+	})
 }
 
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {

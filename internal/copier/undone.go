@@ -165,7 +165,7 @@ func (r *run) deleted(name mailbox.FolderName) {
 	state := r.state(name)
 	state.Differences = []Difference{{Kind: Undone, Detail: again.String()}}
 	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, AddDifferences: state.Differences})
-	r.undoable = true
+	r.deletions = true
 }
 
 // comesBack reports whether the target created a folder by itself each time it was
@@ -183,25 +183,30 @@ func (s *FolderState) kept() bool {
 
 var errComesBack = fault.Newf(fault.Permanent, "the target creates the folder by itself whenever it is deleted")
 
-// checkUndone lists the target's folders once more where some were deleted, or
-// subscriptions changed, and records what the target did not keep.
+// checkUndone looks at the target's folders once more if some were deleted, and at
+// its subscriptions if some were changed, and records what the target did not keep.
 func (r *run) checkUndone(ctx context.Context) error {
-	if !r.undoable {
-		return nil
-	}
-	if err := r.target.Unselect(ctx); err != nil {
-		return fault.Wrap(err, "close target folder")
-	}
-	list, err := r.target.List(ctx)
-	if err != nil {
-		return fault.Wrap(err, "list target folders again")
-	}
 	subscribed := map[mailbox.FolderName]bool{}
-	for _, f := range list {
-		subscribed[f.Name] = f.Subscribed
-		if s := r.states[f.Name]; f.Selectable && s != nil && s.SourceValidity == 0 && !lists(r.sourceList, f.Name) &&
-			s.undone(0).times > 0 && !s.kept() {
-			r.refuseFolder(f.Name, 0, FolderKept, errComesBack)
+	switch {
+	case r.deletions:
+		if err := r.target.Unselect(ctx); err != nil {
+			return fault.Wrap(err, "close target folder")
+		}
+		list, err := r.target.List(ctx)
+		if err != nil {
+			return fault.Wrap(err, "list target folders again")
+		}
+		for _, f := range list {
+			subscribed[f.Name] = f.Subscribed
+			if s := r.states[f.Name]; f.Selectable && s != nil && s.SourceValidity == 0 && !lists(r.sourceList, f.Name) &&
+				s.undone(0).times > 0 && !s.kept() {
+				r.refuseFolder(f.Name, 0, FolderKept, errComesBack)
+			}
+		}
+	case len(r.subscriptions) > 0:
+		var err error
+		if subscribed, err = r.target.Subscribed(ctx); err != nil {
+			return fault.Wrap(err, "list target subscriptions again")
 		}
 	}
 	for name, want := range r.subscriptions {

@@ -220,17 +220,3 @@ func (s *Session) RenameFolder(ctx context.Context, from, to mailbox.FolderName)
 		return nil
 	})
 }
-
-// Subscribe sets or clears a subscription.
-func (s *Session) Subscribe(ctx context.Context, name mailbox.FolderName, subscribed bool) error {
-	spelled, err := s.spell(name)
-	if err != nil {
-		return err
-	}
-	return s.run(ctx, "subscribe folder "+string(name), func() error {
-		if subscribed {
-			return s.client.Subscribe(spelled).Wait()
-		}
-		return s.client.Unsubscribe(spelled).Wait()
-	})
-}

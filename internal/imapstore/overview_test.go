@@ -42,7 +42,7 @@ func fillBoxes(t *testing.T, store *imapstore.Store, boxes []string) {
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Subscribe(t.Context(), "Greetings", true); err != nil {
+		if _, err := s.Subscribe(t.Context(), true, "Greetings"); err != nil {
 			t.Fatal(err)
 		}
 		// Looking creates Dovecot's inbox, and gives the list it will be held to.

@@ -69,13 +69,29 @@ func (c *session) RenameFolder(ctx context.Context, from, to mailbox.FolderName)
 	return nil
 }
 
-func (c *session) Subscribe(ctx context.Context, name mailbox.FolderName, on bool) error {
+func (c *session) Subscribe(ctx context.Context, on bool, names ...mailbox.FolderName) (refused []mailbox.FolderName, err error) {
 	if err := c.write(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer c.leave()
-	if f := c.s.folders[name]; f != nil {
-		f.subscribed = on
+	for _, name := range names {
+		if f := c.s.folders[name]; f != nil {
+			f.subscribed = on
+		}
 	}
-	return nil
+	return nil, nil
+}
+
+func (c *session) Subscribed(ctx context.Context) (map[mailbox.FolderName]bool, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	list := map[mailbox.FolderName]bool{}
+	for name, f := range c.s.folders {
+		if f.subscribed {
+			list[name] = true
+		}
+	}
+	return list, nil
 }

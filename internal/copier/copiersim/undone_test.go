@@ -21,12 +21,14 @@ func (s *balkySession) DeleteFolder(ctx context.Context, name mailbox.FolderName
 	return err
 }
 
-func (s *balkySession) Subscribe(ctx context.Context, name mailbox.FolderName, on bool) error {
-	err := s.Session.Subscribe(ctx, name, on)
-	if f := s.p.s.folders[name]; f != nil && s.p.subscribes {
-		f.subscribed = true
+func (s *balkySession) Subscribe(ctx context.Context, on bool, names ...mailbox.FolderName) ([]mailbox.FolderName, error) {
+	refused, err := s.Session.Subscribe(ctx, on, names...)
+	for _, name := range names {
+		if f := s.p.s.folders[name]; f != nil && s.p.subscribes {
+			f.subscribed = true
+		}
 	}
-	return err
+	return refused, err
 }
 
 // Select expires messages as a server does that looks at what is too much when

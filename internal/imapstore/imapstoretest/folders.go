@@ -3,6 +3,7 @@ package imapstoretest
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func testFolders(t *testing.T, b Backend) {
 	must(t, s.CreateFolder(t.Context(), inbox, nil))
 	must(t, s.CreateFolder(t.Context(), "Work/2025", nil))
 	must(t, s.CreateFolder(t.Context(), "Outbox", []string{`\Archive`}))
-	must(t, s.Subscribe(t.Context(), "Work/2025", true))
+	subscribe(t, s, true, "Work/2025")
 	putAll(t, s, "Work/2025", `\Seen`, message("1", "a"))
 	if !has("Work") || !has("Work/2025") || !has("Outbox") {
 		t.Fatalf("folders: %v", names(t, s))
@@ -64,9 +65,9 @@ func testFolders(t *testing.T, b Backend) {
 		t.Errorf("rename of no folder: %v", err)
 	}
 
-	must(t, s.Subscribe(t.Context(), "Done/2025", true))
-	must(t, s.Subscribe(t.Context(), "Done/2025", false))
-	must(t, s.Subscribe(t.Context(), "Outbox", true))
+	subscribe(t, s, true, "Done/2025")
+	subscribe(t, s, false, "Done/2025")
+	subscribe(t, s, true, "Outbox")
 	must(t, s.Unselect(t.Context()))
 	folders, err := s.List(t.Context())
 	must(t, err)
@@ -98,7 +99,7 @@ func testFolders(t *testing.T, b Backend) {
 func testInboxSubscription(t *testing.T, b Backend) {
 	s, number := fresh(t, b)
 	for _, on := range []bool{true, false} {
-		must(t, s.Subscribe(t.Context(), inbox, on))
+		subscribe(t, s, on, inbox)
 		s = open(t, b, number)
 		for _, list := range []string{"first", "second"} {
 			folders, err := s.List(t.Context())
@@ -133,7 +134,7 @@ func testOddFolders(t *testing.T, b Backend) {
 		body := message("in", o.Name)
 		kept[name] = body
 		putAll(t, s, name, "", body)
-		must(t, s.Subscribe(t.Context(), name, true))
+		subscribe(t, s, true, name)
 	}
 	if len(kept) == 0 {
 		t.Fatal("no odd name was taken")
@@ -160,9 +161,57 @@ func testOddFolders(t *testing.T, b Backend) {
 		if strings.HasPrefix(string(name), string(inbox)) {
 			continue
 		}
-		must(t, s.Subscribe(t.Context(), name, false))
+		subscribe(t, s, false, name)
 		if err := s.DeleteFolder(t.Context(), name); err != nil {
 			t.Errorf("delete %q: %v", name, err)
 		}
+	}
+}
+
+// subscribe sets or clears a subscription, and has the store list it, whatever folder
+// is open.
+func subscribe(t *testing.T, s copier.Session, on bool, name mailbox.FolderName) {
+	t.Helper()
+	refused, err := s.Subscribe(t.Context(), on, name)
+	must(t, err)
+	if len(refused) > 0 {
+		t.Errorf("the store refuses to set the subscription of %q to %v", name, on)
+	}
+	list, err := s.Subscribed(t.Context())
+	must(t, err)
+	if list[name] != on {
+		t.Errorf("%q: subscribed %v, want %v, in %v", name, list[name], on, list)
+	}
+}
+
+// testSubscriptions: many subscriptions change by one call, and one that the store
+// refuses keeps none of the others from changing.
+func testSubscriptions(t *testing.T, b Backend) {
+	s, _ := fresh(t, b)
+	many := []mailbox.FolderName{inbox}
+	for i := range 120 {
+		name := mailbox.FolderName("Many/" + strconv.Itoa(i))
+		must(t, s.CreateFolder(t.Context(), name, nil))
+		many = append(many, name)
+	}
+	_, _, err := s.Select(t.Context(), "Many/7")
+	must(t, err)
+	for _, on := range []bool{true, false} {
+		refused, err := s.Subscribe(t.Context(), on, many...)
+		must(t, err)
+		list, err := s.Subscribed(t.Context())
+		must(t, err)
+		for _, name := range many {
+			if list[name] != on || slices.Contains(refused, name) {
+				t.Errorf("%q: subscribed %v, want %v", name, list[name], on)
+			}
+		}
+	}
+	refused, err := s.Subscribe(t.Context(), true, "Many/1", "Nowhere", "Many/2")
+	must(t, err)
+	list, err := s.Subscribed(t.Context())
+	must(t, err)
+	if !list["Many/1"] || !list["Many/2"] || slices.Contains(refused, "Many/1") || slices.Contains(refused, "Many/2") {
+		t.Errorf("subscribed %v, refused %v", list, refused)
 	}
 }

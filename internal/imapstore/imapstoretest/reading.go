@@ -25,7 +25,7 @@ func testList(t *testing.T, b Backend) {
 	s, number := fresh(t, b)
 	must(t, s.CreateFolder(t.Context(), "Saved/Old", nil))
 	must(t, s.CreateFolder(t.Context(), "Greetings", nil))
-	must(t, s.Subscribe(t.Context(), "Saved/Old", true))
+	subscribe(t, s, true, "Saved/Old")
 	putAll(t, s, "Saved/Old", "", message("1", "a"), message("2", "b"))
 
 	folders, err := s.List(t.Context())

@@ -77,6 +77,7 @@ func Run(t *testing.T, b Backend) {
 		{"move and copy", testMoving},
 		{"folders", testFolders},
 		{"subscription of the inbox", testInboxSubscription},
+		{"subscriptions", testSubscriptions},
 		{"odd folder names", testOddFolders},
 		{"odd messages", testOddMessages},
 		{"refused before sending", testRefusedHere},
