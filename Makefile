@@ -88,7 +88,7 @@ bench-latency: $(BIN)/mailmirror-bench ## from deposit and announcement to reada
 bench-directory: $(BIN)/mailmirror-bench ## the directory beside OpenLDAP's syncrepl (BENCH='-entries 10000' for less)
 	$(BIN)/mailmirror-bench directory $(BENCH)
 
-bench-scale: $(BIN)/mailmirror-bench ## the load on a production of 5,000 mailboxes, beside the bare protocol: a quarter of an hour (BENCH='-mailboxes 300' for less)
+bench-scale: $(BIN)/mailmirror-bench ## the load on a production of 5,000 mailboxes, beside the bare protocol: a quarter of an hour on an idle machine (BENCH='-mailboxes 300' for less)
 	$(BIN)/mailmirror-bench scale $(BENCH)
 
 clean: ## the programs; the demo's data stays

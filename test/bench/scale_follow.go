@@ -11,22 +11,26 @@ import (
 	"mailmirror/test/bench/meter"
 )
 
-// followEvery is how often a server's processes are counted; reading the memory
-// of hundreds of them takes some of the time that is measured.
-const followEvery = 2 * time.Second
+// followEvery is how often a server's processes are counted, memoryEvery how often
+// their memory is read: that of hundreds of them takes some of the time that is
+// measured.
+const (
+	followEvery = time.Second
+	memoryEvery = 10 * time.Second
+)
 
 // moment is what a server's processes were at one moment.
 type moment struct {
-	at       time.Duration // since the beginning
-	sessions int           // processes that serve IMAP sessions
-	mem      int64         // PSS of all processes, bytes
+	at        time.Duration // since the beginning
+	sessions  int           // processes that serve IMAP sessions
+	processes int           // all of them
+	mem       int64         // PSS of all processes, bytes; when it was last read
 }
 
 // followed is what a server's processes did.
 type followed struct {
 	moments []moment
-	most    moment // the largest number, and the largest memory, not of one moment
-	cpu     time.Duration
+	most    moment // the largest numbers, and the largest memory, not of one moment
 }
 
 type follower struct {
@@ -41,22 +45,27 @@ func follow(ctx context.Context, group int) *follower {
 	f := &follower{cancel: cancel}
 	f.group.Go(func() {
 		began := time.Now()
-		var first time.Duration
-		for look := 0; ; look++ {
+		var measured time.Time
+		var mem int64
+		for {
 			if t, err := meter.ReadTable(); err == nil {
 				list := t.InGroup(group)
-				m := moment{at: time.Since(began)}
+				m := moment{at: time.Since(began), processes: len(list)}
+				fresh := time.Since(measured) >= memoryEvery
+				if fresh {
+					mem, measured = 0, time.Now()
+				}
 				for _, p := range list {
-					m.mem += meter.PSS(p.Pid)
+					if fresh {
+						mem += meter.PSS(p.Pid)
+					}
 					if p.Name == "imap" {
 						m.sessions++
 					}
 				}
-				if look == 0 {
-					first = meter.CPU(list)
-				}
-				f.result.cpu = meter.CPU(list) - first
+				m.mem = mem
 				f.result.most.sessions = max(f.result.most.sessions, m.sessions)
+				f.result.most.processes = max(f.result.most.processes, m.processes)
 				f.result.most.mem = max(f.result.most.mem, m.mem)
 				f.result.moments = append(f.result.moments, m)
 			}
@@ -76,7 +85,7 @@ func (f *follower) stop() followed {
 	return f.result
 }
 
-// overTime shows some of the moments: "10s 4/20MB".
+// overTime shows some of the moments: "10 s: 4, 9, 20".
 func (f followed) overTime(points int) string {
 	var out []string
 	for i := range points {
@@ -84,9 +93,9 @@ func (f followed) overTime(points int) string {
 			break
 		}
 		m := f.moments[i*(len(f.moments)-1)/max(points-1, 1)]
-		out = append(out, fmt.Sprintf("%.0fs %d/%.0fMB", m.at.Seconds(), m.sessions, float64(m.mem)/1e6))
+		out = append(out, fmt.Sprintf("%.0f s: %d, %d, %.0f", m.at.Seconds(), m.sessions, m.processes, float64(m.mem)/1e6))
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, "; ")
 }
 
 // listeningFigures are how long it took until every mailbox is listened to or

@@ -47,6 +47,8 @@ type Job struct {
 	Parallel  int                `json:"parallel"` // mailboxes at a time
 	Changes   map[string]Changed `json:"changes,omitempty"`
 	Separator string             `json:"separator,omitempty"` // of the shared namespace
+	// Admit, where not nil, waits until the next mailbox may be logged in to.
+	Admit func(context.Context) error `json:"-"`
 }
 
 // Main reads a Job from in, does it and writes what it Moved to out.
@@ -108,6 +110,11 @@ func Run(ctx context.Context, j Job) (Moved, error) {
 
 // dialBoth logs in on both sides at the same time.
 func dialBoth(ctx context.Context, j Job, mailbox string) (from, to *Conn, err error) {
+	if j.Admit != nil {
+		if err := j.Admit(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	var fromErr, toErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { from, fromErr = Dial(ctx, j.Source, mailbox) })
