@@ -205,6 +205,7 @@ func (f *folderRun) strangers() bool {
 func (f *folderRun) startOver(ctx context.Context) error {
 	f.state.Recreated = true // a source that came back from a backup lacks what came since
 	f.state.Former = nil     // and nothing shows whose the messages of wrong pairs are
+	f.forgetRefusals()
 	var err error
 	f.source, err = view(ctx, f.run.source, f.source.Counters, nil, f.unread)
 	if err = f.sourceWithheld(err); err != nil {
@@ -462,6 +463,7 @@ func (f *folderRun) record(proven bool) {
 		Recreated: f.state.Recreated}
 	f.state.Former = f.former()
 	u.Former = f.state.Former
+	u.SourceAt, u.TargetAt = floor(f.source.Counters), floor(f.target.Counters)
 	if proven && !f.left && !f.sourceMoved {
 		u.SourceAt, u.TargetAt = f.source.Counters, f.target.Counters
 	}

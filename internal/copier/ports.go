@@ -262,7 +262,8 @@ type FolderState struct {
 	// Intent and Differences hold.
 	SourceValidity, TargetValidity uint32
 	// SourceAt and TargetAt are the counters at which both sides were last
-	// proven equal; zero where they never were, or not since a write.
+	// proven equal. If they never were, or not since a write, they are the last
+	// UIDNEXT alone.
 	SourceAt, TargetAt mailbox.Counters
 	Pairs              []mailbox.Run // sorted by source UID
 	// Intent is the append that was begun and not confirmed; nil where none.

@@ -203,6 +203,18 @@ func (f *folderRun) exchanged() (any bool) {
 	return any
 }
 
+// floor is what is kept of counters at which both sides were not proven equal: no
+// store that was not restored from a backup has a lower UIDNEXT later.
+func floor(c mailbox.Counters) mailbox.Counters { return mailbox.Counters{UIDNext: c.UIDNext} }
+
+// forgetRefusals has everything copied that the target refused or lost: the source may
+// have given the UIDs to other messages.
+func (f *folderRun) forgetRefusals() {
+	f.skip = f.unread
+	f.losses, f.losesOften = map[mailbox.UID]undone{}, false
+	maps.DeleteFunc(f.differences, func(d Difference, _ bool) bool { return d.Kind == Refused || d.Kind == Postponed })
+}
+
 // attested reports whether the ledger has a witness of every pair that can be read.
 func (f *folderRun) attested() bool {
 	for _, t := range f.pairs.All() {

@@ -265,3 +265,61 @@ func TestEverydayDeletionIsNotHeld(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoredBesideAHold: a store comes back from a backup while something of the
+// folder is held. Its lower UIDNEXT is noticed: what production lost is asked about,
+// and what the target lost is copied again.
+func TestRestoredBesideAHold(t *testing.T) {
+	for name, source := range map[string]bool{"source": true, "target": false} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.guard()
+				s.deposit(mailbox.Inbox, 1, 2, 3, 4, 5)
+				s.target.userPut(mailbox.Inbox, text(20), "", at(20))
+				s.sync(copier.Held)
+				side := s.target
+				if source {
+					side = s.source
+				}
+				restore := side.backUp()
+				s.deposit(mailbox.Inbox, 6, 7)
+				if r := s.sync(copier.Held); r.Messages.Appended != 2 {
+					s.Errorf("%d copied, want 2", r.Messages.Appended)
+				}
+				restore()
+				r := s.sync(copier.Held)
+				if source && (r.Held != 3 || r.Messages.Expunged != 0) {
+					s.Errorf("%d are held and %d were deleted, want 3 and none", r.Held, r.Messages.Expunged)
+				}
+				if !source && (r.Held != 1 || r.Messages.Appended != 2) {
+					s.Errorf("%d are held and %d were copied, want 1 and 2", r.Held, r.Messages.Appended)
+				}
+				for _, v := range s.violations {
+					s.Error(v)
+				}
+			})
+		})
+	}
+}
+
+// TestRestoredSourceForgetsDifferences: the source gives the UID of a message that the
+// target refused to another message. That one is copied.
+func TestRestoredSourceForgetsDifferences(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.refusesPoison = true
+		s.deposit(mailbox.Inbox, many(1, 4)...)
+		restore := s.source.backUp()
+		s.source.userPut(mailbox.Inbox, "Message-ID: <p>\r\n\r\npoison", "", at(5))
+		s.deposit(mailbox.Inbox, many(6, 3)...)
+		s.sync(copier.Differing)
+		restore()
+		s.deposit(mailbox.Inbox, many(30, 9)...)
+		s.source.folders[mailbox.Inbox].modseq += 20 // no counter went back
+		if r := s.sync(copier.Held); r.Messages.Appended != 9 || r.Held != 3 {
+			s.Errorf("%d were copied and %d are held, want 9 and 3", r.Messages.Appended, r.Held)
+		}
+		s.approveAll()
+		s.sync(copier.Equal)
+		s.equal()
+	})
+}
