@@ -186,21 +186,21 @@ func (f *folderRun) attest() {
 
 // exchanged drops pairs of messages that the target altered and that are others now:
 // nothing but their witnesses shows that. It reports whether there was any.
-func (f *folderRun) exchanged() (any bool) {
+func (f *folderRun) exchanged() (found bool) {
 	for s := range f.alteredSources() {
 		t, paired := f.pairs.Target(s)
 		now, known := f.target.Messages[t]
 		if w, ok := f.witnesses[t]; !paired || !known || !ok || w == witnessOf(now) {
 			continue
 		}
-		any = true
+		found = true
 		delete(f.witnesses, t)
 		f.pairs.DeleteSource(s)
 		maps.DeleteFunc(f.differences, func(d Difference, _ bool) bool {
 			return d.SourceUID == s && (d.Kind == Altered || d.Kind == Unchecked)
 		})
 	}
-	return any
+	return found
 }
 
 // floor is what is kept of counters at which both sides were not proven equal: no

@@ -48,6 +48,7 @@ func TestWitnessMigration(t *testing.T) {
 	must(t, pgstore.MigrateTo(t.Context(), s, 15))
 	must(t, s.Migrate(t.Context()))
 	equal(t, "states", known(t, s, keyOf("1")), []copier.FolderState{
-		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, Pairs: pairs, Former: firsts(2)}})
+		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, SourceAt: at, TargetAt: mailbox.Counters{UIDNext: 4},
+			Pairs: pairs, Former: firsts(2)}})
 	sql(t, dsn, `SELECT FROM ledger_witnesses`)
 }

@@ -126,7 +126,7 @@ func TestRestoredTargetThenSourceDeletes(t *testing.T) {
 		}},
 		"the ledger is of an earlier release": {feat: features{condstore: true, uidplus: true, keywords: true}, meanwhile: func(s *scene) {
 			f := s.ledger.folders[mailbox.Inbox]
-			f.Witnesses, f.SourceAt, f.TargetAt = nil, mailbox.Counters{}, mailbox.Counters{}
+			f.Witnesses, f.TargetAt = nil, mailbox.Counters{UIDNext: f.TargetAt.UIDNext}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -320,6 +320,30 @@ func TestRestoredSourceForgetsDifferences(t *testing.T) {
 		}
 		s.approveAll()
 		s.sync(copier.Equal)
+		s.equal()
+	})
+}
+
+// TestUpgradeFillsWitnesses: the first compare after an upgrade looks at every message
+// once, also of mailboxes in which nothing changed. From then on nothing of what the
+// mirror put on the target is held, and an unchanged mailbox is not looked at.
+func TestUpgradeFillsWitnesses(t *testing.T) {
+	play(t, func(s *scene) {
+		s.deposit(mailbox.Inbox, many(1, 12)...)
+		s.sync(copier.Equal)
+		f := s.ledger.folders[mailbox.Inbox]
+		f.Witnesses, f.TargetAt = nil, mailbox.Counters{UIDNext: f.TargetAt.UIDNext}
+		r, unchanged, err := s.engine.Review(s.Context(), s.job, s.states())
+		if n := len(s.ledger.folders[mailbox.Inbox].Witnesses); err != nil || unchanged || !r.Idle() || n != 12 {
+			s.Errorf("the first compare: %d witnesses, unchanged is %v, %+v, %v; want 12 and no work", n, unchanged, r, err)
+		}
+		if _, unchanged, err := s.engine.Review(s.Context(), s.job, s.states()); err != nil || !unchanged {
+			s.Errorf("the second compare looked at the mailbox (%v)", err)
+		}
+		s.source.remove(mailbox.Inbox, 3)
+		if r := s.sync(copier.Equal); r.Messages.Expunged != 1 {
+			s.Errorf("%d deleted, want 1", r.Messages.Expunged)
+		}
 		s.equal()
 	})
 }

@@ -13,12 +13,10 @@ CREATE TABLE ledger_witnesses (
     PRIMARY KEY (folder_id, first_uid)
 );
 
--- Nothing is known of the messages that are in the ledger by now. Without counters
--- the next compare looks at all of them, and what it finds equal on both sides is
--- known from then on.
-UPDATE ledger_folders
-SET source_at_validity = 0, source_at_uidnext = 0, source_at_messages = 0, source_at_modseq = 0,
-    target_at_validity = 0, target_at_uidnext = 0, target_at_messages = 0, target_at_modseq = 0;
+-- Nothing is known of the messages that are in the ledger by now. Without the target's
+-- counters, but for a UIDNEXT that might go back, the next compare looks at all of
+-- them, and what it finds equal on both sides is known from then on.
+UPDATE ledger_folders SET target_at_validity = 0, target_at_messages = 0, target_at_modseq = 0;
 
 -- +goose Down
 DROP TABLE ledger_witnesses;
