@@ -56,7 +56,8 @@ func (f *folderRun) lasting() []Difference {
 	var out []Difference
 	for d := range f.differences {
 		_, paired := f.pairs.Target(d.SourceUID)
-		if there := d.SourceUID == 0 || f.source.UIDs.Contains(d.SourceUID); there && !(paired && (d.Kind == Suspect || d.Kind == SuspectSource)) {
+		over := paired && (d.Kind == Suspect || d.Kind == SuspectSource || d.Kind == Refused || d.Kind == Postponed)
+		if there := d.SourceUID == 0 || f.source.UIDs.Contains(d.SourceUID); there && !over {
 			out = append(out, d)
 		}
 	}

@@ -218,6 +218,10 @@ type run struct {
 	// deletions is true once folders of the target were deleted.
 	subscriptions map[mailbox.FolderName]bool
 	deletions     bool
+	// short are the folders for whose messages the target had no room.
+	short map[mailbox.FolderName]bool
+	// along are the folders to which the target moved messages.
+	along map[mailbox.FolderName]bool
 	// room is true once something was removed from the target.
 	room bool
 	// freshUnread is true once a message of the source was found unreadable that no
@@ -232,7 +236,8 @@ type run struct {
 
 func newRun(e *Engine, job Job) *run {
 	r := &run{Engine: e, job: job, left: map[mailbox.FolderName]mirror.Decision{}, made: map[mailbox.FolderName]bool{},
-		breaks:        map[mailbox.FolderName]*breaks{},
+		breaks: map[mailbox.FolderName]*breaks{},
+		short:  map[mailbox.FolderName]bool{}, along: map[mailbox.FolderName]bool{},
 		subscriptions: map[mailbox.FolderName]bool{},
 		report: Report{
 			Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
@@ -444,7 +449,7 @@ func treeInput(job Job, now time.Time, source, target []mailbox.Folder, known []
 			k.Refused = k.Refused || d.Kind == FolderRefused
 			k.Kept = k.Kept || (d.Kind == FolderKept && !job.asked() && !(in.Force && s.undone(0).due(now)))
 			k.Unsubscribable = k.Unsubscribable || d.Kind == SubscriptionKept
-			if job.Retry && (d.Kind == Refused || d.Kind == Postponed || d.Kind == Unreadable || d.Kind == TargetUnreadable) {
+			if d.Kind == OnlyCopy || job.Retry && (d.Kind == Refused || d.Kind == Postponed || d.Kind == Unreadable || d.Kind == TargetUnreadable) {
 				k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}
 			}
 		}

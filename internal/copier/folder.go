@@ -69,10 +69,8 @@ type folderRun struct {
 	// hold keeps expunges back until every folder of the mailbox has its new
 	// messages; held is true where that was done.
 	hold, held bool
-	// judged is what the deletion guard was asked about, allowed what of it may
-	// go; left is true where the last plan was empty but for the rest.
-	judged, allowed mailbox.UIDSet
-	left            bool
+	ruling
+	left bool // the last plan was empty but for what may not go
 	// witnesses are those of the target's messages, as far as they are known now.
 	witnesses map[mailbox.UID]Witness
 }
@@ -101,7 +99,7 @@ func (r *run) folder(ctx context.Context, name mailbox.FolderName) (*folderRun, 
 // finish does what was held back, so that a message that was moved from one
 // folder to another is on the target at every moment.
 func (f *folderRun) finish(ctx context.Context) error {
-	f.hold, f.held = false, false
+	f.askAnew()
 	now, err := f.run.source.Examine(ctx, f.name)
 	if err != nil {
 		return fault.Wrap(err, "examine source folder again")
@@ -475,7 +473,7 @@ func (f *folderRun) record(proven bool) {
 		u.CloseIntent = true
 		f.state.Intent = nil
 	}
-	if proven && !f.left && f.state.Moving != nil {
+	if proven && !f.left && len(f.only) == 0 && f.state.Moving != nil {
 		u.CloseMove = true
 		f.state.Moving = nil
 	}

@@ -10,22 +10,49 @@ import (
 	"mailmirror/internal/mirror"
 )
 
-// permit asks what of the messages due in a folder may go. The answer is
-// durable before anything goes: what is held is held by whoever comes next.
-func (r *run) permit(ctx context.Context, due mirror.Due) (mailbox.UIDSet, error) {
-	d, err := r.ledger.Judge(ctx, r.lease, r.job.Limits, due)
-	if err != nil {
-		return nil, fault.Wrap(err, "ask the deletion guard")
-	}
-	r.left[due.Folder] = d
-	if len(d.Hold)+len(d.Keep) == 0 {
-		delete(r.left, due.Folder)
-	}
-	return d.Allow, nil
+// ruling is what of a folder's messages that are due may go.
+type ruling struct {
+	// judged is what was asked about, allowed what of it may go, and only what stays
+	// since it may be an only copy.
+	judged, allowed, only mailbox.UIDSet
+	// gave is true if the target moved messages from the folder to others.
+	gave bool
 }
 
-// permitted returns what of a plan's expunges may be carried out. Asked once,
-// the guard is asked again only about messages that it has not seen.
+// permit asks what of the messages due in a folder may go. The answer is
+// durable before anything goes: what is held is held by whoever comes next. It is not
+// asked about only copies that the mirror put there. An approval of others waits until
+// they are no only copies any more. why says that something stays for that; "" if nothing.
+func (r *run) permit(ctx context.Context, due mirror.Due, stay stays) (allowed mailbox.UIDSet, why string, err error) {
+	delete(r.left, due.Folder)
+	var approved mailbox.UIDSet
+	kept := stay.kept()
+	if due.UIDs = due.UIDs.Minus(kept); len(due.UIDs) > 0 {
+		d, err := r.ledger.Judge(ctx, r.lease, r.job.Limits, due)
+		if err != nil {
+			return nil, "", fault.Wrap(err, "ask the deletion guard")
+		}
+		if approved = d.Allow; len(d.Hold)+len(d.Keep)+len(approved.Intersect(stay.unsure)) > 0 {
+			r.left[due.Folder] = d
+		}
+	}
+	if len(kept)+len(approved.Intersect(stay.unsure)) == 0 {
+		return approved, "", nil
+	}
+	return approved.Minus(stay.unsure), stay.why(approved), nil
+}
+
+// askAnew has finish ask what may go, after every folder of the mailbox has its new
+// messages.
+func (f *folderRun) askAnew() {
+	f.hold, f.held, f.gave, f.judged, f.only = false, false, false, nil, nil
+	delete(f.run.left, f.name)
+	f.forgetOnlyCopies()
+}
+
+// permitted returns what of a plan's expunges may be carried out: what is not kept as
+// an only copy, and what the guard lets go. Once asked, both are asked again only about
+// messages that they have not seen.
 func (f *folderRun) permitted(ctx context.Context, due mailbox.UIDSet) (mailbox.UIDSet, error) {
 	if len(due.Minus(f.judged)) > 0 {
 		if err := f.fetchTarget(ctx, due.Minus(knownUIDs(f.target)).Minus(f.damaged)); err != nil {
@@ -35,17 +62,28 @@ func (f *folderRun) permitted(ctx context.Context, due mailbox.UIDSet) (mailbox.
 			return nil, nil
 		}
 		seen := sortByWitness(f.witnesses, due, f.target.Messages)
-		seen.forget(f.state)
-		allowed, err := f.run.permit(ctx, seen.of(mirror.Due{Folder: f.name, UIDs: due, TargetValidity: f.target.Counters.UIDValidity,
-			Own: f.state.Former, Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated}))
+		if seen.forget(f.state) {
+			f.run.pending.Folders = append(f.run.pending.Folders, f.state.asUpdate())
+		}
+		stay, err := f.stays(ctx, due, seen.same)
 		if err != nil {
 			return nil, err
 		}
-		seen.remember(f.witnesses, f.target.Messages)
-		f.judged, f.allowed = due, allowed
+		due = due.Intersect(f.target.UIDs)
+		kept := stay.kept()
+		allowed, why, err := f.run.permit(ctx, seen.of(mirror.Due{Folder: f.name, UIDs: due, TargetValidity: f.target.Counters.UIDValidity,
+			Own: f.state.Former, Target: f.target.UIDs.Len(), Source: f.source.UIDs.Len(), Recreated: f.state.Recreated}), stay)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			f.differences[Difference{Kind: OnlyCopy, Detail: why}] = true
+		}
+		seen.remember(f.witnesses, f.target.Messages, due.Minus(kept))
+		f.judged, f.allowed, f.only = due, allowed, kept
 	}
 	allowed := due.Intersect(f.allowed)
-	f.left = f.left || allowed.Len() < due.Len()
+	f.left = f.left || f.gave || len(due.Minus(allowed).Minus(f.only)) > 0
 	return allowed, nil
 }
 
@@ -73,14 +111,10 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if len(uids) == 0 {
 		return true, nil
 	}
-	if r.freshUnread || r.unreadSingle() {
-		return false, &WithheldError{UIDs: uids, Err: fault.Newf(fault.Permanent,
-			"it may hold the only copy of a message that the source has and cannot read")}
-	}
 	state := r.state(name)
-	var own mailbox.UIDSet
+	var own, before mailbox.UIDSet
 	if state.TargetValidity == now.UIDValidity && !backwards(state.TargetAt, now) {
-		own = state.own()
+		own, before = state.own(), state.targets()
 	} else {
 		r.forgetTarget(state, now.UIDValidity)
 	}
@@ -89,14 +123,30 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 		return false, fault.Wrap(err, "look at what is to go")
 	}
 	seen := sortByWitness(state.Witnesses, uids, messages)
-	allowed, err := r.permit(ctx, seen.of(mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
-		Own: own, Target: uids.Len(), Vanished: true}))
+	stay, _, err := r.onlyCopies(ctx, dueOn{uids: uids, known: messages, own: own.Intersect(seen.same), before: before.Intersect(seen.same)})
 	if err != nil {
 		return false, err
 	}
-	r.settleWitnesses(state, seen, messages)
+	along, err := r.moveAlong(ctx, &stay)
+	if err != nil {
+		return false, err
+	}
+	uids = uids.Minus(along)
+	allowed, why, err := r.permit(ctx, seen.of(mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
+		Own: own, Target: uids.Len(), Vanished: true}), stay)
+	if why != "" {
+		defer func() {
+			if err == nil {
+				r.refuseFolder(name, 0, OnlyCopy, fault.Newf(fault.Permanent, "%s", why))
+			}
+		}()
+	}
+	if err != nil {
+		return false, err
+	}
+	r.settleWitnesses(state, seen, messages, uids.Minus(stay.kept()))
 	if len(allowed) == 0 {
-		return false, nil
+		return len(uids) == 0, nil
 	}
 	if err := r.remove(ctx, state, allowed); err != nil {
 		return false, err
@@ -110,6 +160,24 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	}
 	uids, err = r.target.UIDs(ctx)
 	return len(uids) == 0, fault.Wrap(err, "list the target's messages again")
+}
+
+// targets are the target's messages of the pairs that the ledger knows.
+func (s *FolderState) targets() mailbox.UIDSet {
+	var uids []mailbox.UID
+	for _, t := range mailbox.NewUIDMap(s.Pairs).All() {
+		uids = append(uids, t)
+	}
+	return mailbox.NewUIDSet(uids...)
+}
+
+// sources are the source's messages of these pairs.
+func (s *FolderState) sources() mailbox.UIDSet {
+	var uids []mailbox.UID
+	for uid := range mailbox.NewUIDMap(s.Pairs).All() {
+		uids = append(uids, uid)
+	}
+	return mailbox.NewUIDSet(uids...)
 }
 
 // forgetTarget forgets whose the messages of a target's folder are, since their UIDs

@@ -354,6 +354,9 @@ const (
 	// SubscriptionKept: the target does not keep a subscription as the source has
 	// it (SourceUID is 0).
 	SubscriptionKept DifferenceKind = "subscription_kept"
+	// OnlyCopy: messages of the target stay, since each may be its only copy of a
+	// message that could not be copied to another folder (SourceUID is 0).
+	OnlyCopy DifferenceKind = "only_copy"
 	// Undone is no lasting difference by itself: it counts how often in a row the
 	// target undid work on a message, or on the folder (SourceUID is 0).
 	Undone DifferenceKind = "undone"

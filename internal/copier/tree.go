@@ -3,6 +3,7 @@ package copier
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -144,6 +145,7 @@ func (w *folderWork) note(name mailbox.FolderName, err error) error {
 	}
 	if noRoom(err) {
 		w.full = append(w.full, name)
+		w.short[name] = true
 		return nil
 	}
 	w.trouble = err
@@ -170,13 +172,28 @@ func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 	if w.room {
 		full = append(full, w.postponed()...)
 	}
+	for _, name := range slices.Sorted(maps.Keys(w.along)) {
+		if !slices.Contains(full, name) {
+			full = append(full, name)
+		}
+	}
 	for _, name := range full {
 		f, err := w.folder(ctx, name)
+		if err == nil {
+			delete(w.short, name)
+		}
 		if err == nil && f.held {
 			err = f.finish(ctx)
 		}
 		if err != nil {
 			return fault.Wrap(err, "folder "+string(name))
+		}
+	}
+	for _, f := range w.held {
+		if len(full) > 0 && f.again() {
+			if err := w.note(f.name, f.finish(ctx)); err != nil {
+				return err
+			}
 		}
 	}
 	return w.trouble
@@ -361,7 +378,7 @@ func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind 
 	}
 	next := FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
 	var witnesses []WitnessBlock
-	if kind == FolderKept {
+	if kind != FolderRefused {
 		next.TargetValidity, next.Former = state.TargetValidity, state.own()
 		witnesses = next.keepWitnesses(state.Witnesses, state.SourceValidity == sourceValidity)
 	}

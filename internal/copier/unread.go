@@ -51,11 +51,6 @@ func (f *folderRun) targetWithheld(err error) error {
 // A message of the target that cannot be read is the partner of a message of the
 // source if, between the neighbours of both, there are as many of the one as of the
 // other. Otherwise nothing is copied there: it might be there already.
-//
-// A message of the source that cannot be read and has no partner may have been moved
-// there from any folder, and its copy on the target may be the only one that can be
-// read. What vanished from the source in the sync that finds it stays on the target,
-// and what no ledger knows does as long as the message cannot be read.
 func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 	f.damaged = f.damaged.Intersect(f.target.UIDs)
 	f.unread = f.unread.Intersect(f.source.UIDs)
@@ -66,34 +61,8 @@ func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 		f.pairByPlace(unknown)
 		keep = keep.Union(unknown)
 	}
-	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
-	switch {
-	case f.hold: // nothing goes yet, and other folders may still tell more
-	case f.run.freshUnread:
-		keep = keep.Union(stray)
-	case len(f.unread.Intersect(single)) > 0 || f.run.unreadSingle():
-		keep = keep.Union(stray.Minus(f.formerly))
-	}
 	f.tellDamaged()
 	return keep
-}
-
-// unreadSingle reports whether a message of any folder of the source cannot be read
-// and has no partner.
-func (r *run) unreadSingle() bool {
-	for name, s := range r.states {
-		if !lists(r.sourceList, name) {
-			continue // what it says of the source is over
-		}
-		for _, d := range s.Differences {
-			if d.Kind == Unreadable && !slices.ContainsFunc(s.Pairs, func(p mailbox.Run) bool {
-				return d.SourceUID >= p.Source && d.SourceUID-p.Source < mailbox.UID(p.Length)
-			}) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // gap is the place between two pairs that are neighbours on the target: the source

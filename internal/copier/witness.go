@@ -95,21 +95,23 @@ func (s sorted) of(due mirror.Due) mirror.Due {
 }
 
 // forget removes the messages that are not surely the same as before from what the
-// ledger says that the mirror did to them.
-func (s sorted) forget(state *FolderState) {
+// ledger says that the mirror did to them. It returns true if an open move is another
+// one then.
+func (s sorted) forget(state *FolderState) (move bool) {
 	unsure := s.other.Union(s.unknown)
 	state.Former = state.Former.Minus(unsure)
 	if m := state.Moving; m != nil && len(unsure) > 0 {
 		next := *m
 		next.UIDs, next.Copied = m.UIDs.Minus(unsure), m.Copied.Minus(unsure)
-		state.Moving = &next
+		state.Moving, move = &next, true
 	}
+	return move
 }
 
-// remember replaces the witnesses of the messages by what they tell now. It is called
-// once the guard knows of those that are others.
-func (s sorted) remember(witnesses map[mailbox.UID]Witness, now map[mailbox.UID]mailbox.Message) {
-	for uid := range s.other.Union(s.unknown).All() {
+// remember replaces the witnesses of those messages that the guard was asked about by
+// what they tell now.
+func (s sorted) remember(witnesses map[mailbox.UID]Witness, now map[mailbox.UID]mailbox.Message, asked mailbox.UIDSet) {
+	for uid := range s.other.Union(s.unknown).Intersect(asked).All() {
 		if m, looked := now[uid]; looked {
 			witnesses[uid] = witnessOf(m)
 		}
@@ -129,13 +131,13 @@ func (r *run) messages(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UI
 }
 
 // settleWitnesses brings what the ledger knows of a folder that the source does not
-// have up to date with its messages, all of which the guard was asked about.
-func (r *run) settleWitnesses(s *FolderState, seen sorted, now map[mailbox.UID]mailbox.Message) {
+// have up to date with its messages. The guard was asked about some of them.
+func (r *run) settleWitnesses(s *FolderState, seen sorted, now map[mailbox.UID]mailbox.Message, asked mailbox.UIDSet) {
 	next := map[mailbox.UID]Witness{}
 	for uid := range seen.same.All() {
 		next[uid] = s.Witnesses[uid]
 	}
-	seen.remember(next, now)
+	seen.remember(next, now, asked)
 	blocks := witnessBlocks(s.Witnesses, next)
 	if len(blocks) == 0 && len(seen.other)+len(seen.unknown) == 0 {
 		return

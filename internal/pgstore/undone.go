@@ -18,6 +18,8 @@ func undoneHint(kind copier.DifferenceKind) string {
 		return "delete the folder on the target, or have its server create no folders by itself; then: mailmirror sync"
 	case copier.SubscriptionKept:
 		return "have the target's server subscribe no folders by itself; then: mailmirror sync"
+	case copier.OnlyCopy:
+		return "see why the other message could not be copied: mailmirror errors shows it; once it is copied, Mailmirror deletes this copy"
 	default:
 		return ""
 	}

@@ -62,7 +62,17 @@ func (c *session) Move(ctx context.Context, uids mailbox.UIDSet, to mailbox.Fold
 			return errCut
 		}
 		c.s.put(to, m.content, m.flags, m.date)
-		c.takeOut(f, m)
+		if isKept(to) {
+			c.takeOut(f, m)
+			continue
+		}
+		w := c.k.w
+		w.faults["moved along"]++
+		c.s.remove(c.name, uid)
+		w.tell("%s moves %s %d %v to %s", c.k.name, c.name, uid, m, to)
+		if n, on := c.s.countLike(to, m), w.source.countLike(to, m); n > on && !w.source.touchedSince(m.content, c.opened) && !c.s.touchedSince(m.content, c.opened) {
+			w.violate("%s: message %v moved there: the target has %d, and the source %d", to, m, n, on)
+		}
 	}
 	return nil
 }

@@ -38,8 +38,8 @@ type balky struct {
 	// creates makes a folder again once it is deleted, subscribes a folder again
 	// once it is unsubscribed; expires keeps only so many messages of the inbox.
 	creates, subscribes bool
-	// keepsFolders deletes no folder.
-	keepsFolders bool
+	// keepsFolders deletes no folder, noFolders creates none.
+	keepsFolders, noFolders bool
 	// ignoresFlags takes flags, counted in stores, and keeps none.
 	ignoresFlags bool
 	stores       int

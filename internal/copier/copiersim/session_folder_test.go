@@ -49,9 +49,6 @@ func (c *session) stillThere(from mailbox.FolderName, f *folder, m *message) {
 	if w.source.touchedSince(m.content, c.opened) || c.s.touchedSince(m.content, c.opened) {
 		return
 	}
-	if w.ledger.consented[place{f.validity, m.uid}] && w.lostAll(m.content) {
-		return
-	}
 	if on := w.source.total(m.content); on > 0 && c.s.total(m.content) == 0 {
 		w.violate("%s: message %q removed, the last of the target, although the source has %d of it", from, m.content, on)
 	}

@@ -381,7 +381,7 @@ func (c *session) refusal(m incoming) error {
 	case f.refusesAll:
 		c.s.refused++
 		return fault.Newf(fault.Permanent, "no right to append")
-	case c.s.feat.refusesPoison && strings.Contains(m.text, "poison"):
+	case c.s.refuses(m.Folder, m.text):
 		return fault.Newf(fault.Permanent, "message refused")
 	case c.s.feat.refusesUrgent && m.Flags.Has("urgent"):
 		return fault.Newf(fault.Permanent, "keyword refused")

@@ -14,6 +14,7 @@ import (
 type features struct {
 	condstore, uidplus, keywords       bool
 	altersNUL, refusesPoison, noRename bool
+	refusesInPlaces                    bool // refuses poison in some folders only
 	refusesUrgent                      bool // announces any keyword and says NO to this one
 	multiappend                        bool // takes several messages by one command
 	redates                            bool // puts another date in place of some
@@ -98,6 +99,11 @@ func (s *store) put(name mailbox.FolderName, content string, flags mailbox.Flags
 	f.next++
 	f.messages = append(f.messages, m)
 	return m.uid
+}
+
+// refuses reports whether this store refuses a content in a folder.
+func (s *store) refuses(name mailbox.FolderName, content string) bool {
+	return s.feat.refusesPoison && strings.Contains(content, "poison") && (!s.feat.refusesInPlaces || name == "Work" || name == "Archive")
 }
 
 // kept is a content as this store keeps it.
@@ -348,6 +354,8 @@ func (w *world) content() (string, time.Time) {
 		zero = 70 // the pairing by order has only these
 	}
 	switch roll := w.rng.IntN(100); {
+	case w.target.feat.refusesPoison && w.target.feat.refusesInPlaces && roll%4 == 0:
+		return fmt.Sprintf("Message-ID: <p%d>\r\n\r\npoison\r\n", w.rng.IntN(1000)), date
 	case roll >= zero && roll < 90:
 		return fmt.Sprintf("Message-ID: <n%d>\r\n\r\nzero \x00 %d\r\n", w.rng.IntN(1<<20), w.rng.IntN(10)), date
 	case roll < 70:

@@ -53,6 +53,7 @@ func newWorld(seed uint64) *world {
 		altersNUL: w.chance(30), refusesPoison: w.chance(30), noRename: w.chance(15), refusesUrgent: w.chance(15),
 		redates: w.chance(20), keepsLevels: w.chance(20), multiappend: w.chance(50), move: w.chance(50)})
 	w.restores = seed%5 == 3 // asks for no random number: other seeds keep their stories
+	w.target.feat.refusesInPlaces = seed%3 == 0
 	w.guarded, w.keeps = w.chance(60), w.chance(40)
 	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
 		permitted: map[place]bool{}, copied: map[place]bool{}, consented: map[place]bool{}}
