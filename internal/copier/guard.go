@@ -131,6 +131,7 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if err != nil {
 		return false, err
 	}
+	present := uids
 	uids = uids.Minus(along)
 	allowed, why, err := r.permit(ctx, seen.of(mirror.Due{Folder: name, UIDs: uids, TargetValidity: now.UIDValidity,
 		Own: own, Target: uids.Len(), Vanished: true}), stay)
@@ -144,7 +145,7 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if err != nil {
 		return false, err
 	}
-	r.settleWitnesses(state, seen, messages, uids.Minus(stay.kept()))
+	r.settleWitnesses(state, present, uids.Minus(stay.kept()), seen, messages)
 	if len(allowed) == 0 {
 		return len(uids) == 0, nil
 	}

@@ -68,16 +68,18 @@ func witnessBlocks(before, after map[mailbox.UID]Witness) []WitnessBlock {
 }
 
 // sorted is what witnesses say of messages that are to go: those that are the same
-// as before, those that are others, and those of which there is no witness.
+// as before, those that are others, and those of which there is no witness. A message
+// that cannot be looked at is in none of the sets: it is not the mirror's, and what
+// the operator decides on it holds, or it could never go.
 type sorted struct{ same, other, unknown mailbox.UIDSet }
 
-// sortByWitness compares messages of the target with their witnesses. A message
-// that could not be looked at is unknown.
+// sortByWitness compares messages of the target with their witnesses.
 func sortByWitness(witnesses map[mailbox.UID]Witness, uids mailbox.UIDSet, now map[mailbox.UID]mailbox.Message) (s sorted) {
 	for uid := range uids.All() {
 		m, looked := now[uid]
 		switch w, ok := witnesses[uid]; {
-		case !looked || !ok:
+		case !looked:
+		case !ok:
 			s.unknown.Add(uid)
 		case w == witnessOf(m):
 			s.same.Add(uid)
@@ -131,12 +133,11 @@ func (r *run) messages(ctx context.Context, uids mailbox.UIDSet) (map[mailbox.UI
 }
 
 // settleWitnesses brings what the ledger knows of a folder that the source does not
-// have up to date with its messages. The guard was asked about some of them.
-func (r *run) settleWitnesses(s *FolderState, seen sorted, now map[mailbox.UID]mailbox.Message, asked mailbox.UIDSet) {
-	next := map[mailbox.UID]Witness{}
-	for uid := range seen.same.All() {
-		next[uid] = s.Witnesses[uid]
-	}
+// have up to date with those of its messages that are present. The guard was asked
+// about some of them.
+func (r *run) settleWitnesses(s *FolderState, present, asked mailbox.UIDSet, seen sorted, now map[mailbox.UID]mailbox.Message) {
+	next := maps.Collect(maps.All(s.Witnesses))
+	maps.DeleteFunc(next, func(uid mailbox.UID, _ Witness) bool { return !present.Contains(uid) })
 	seen.remember(next, now, asked)
 	blocks := witnessBlocks(s.Witnesses, next)
 	if len(blocks) == 0 && len(seen.other)+len(seen.unknown) == 0 {
