@@ -180,6 +180,7 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	plan := watch.Plan{
 		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery,
 		Source:    watch.Admitted(source, stores.AdmitListener),
+		Shards:    shards,
 		IdleLimit: idleLimit(roster, shards),
 		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
 		Version: fmt.Sprint(roster.Source.Name, " ", roster.Source.UpdatedAt.UnixNano()),

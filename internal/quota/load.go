@@ -326,23 +326,27 @@ func short(d time.Duration) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-// pollShare is what part of the time reading in turn may take at most.
+// pollShare is what part of the time reading in turn may take at most, over all
+// readers of a link together.
 const pollShare = 20
 
-// PollPause is how long to pause in a reading in turn after some more mailboxes. If
-// all are read within a twentieth of the configured interval, that is not at all;
-// else the reading is spread over the time that it may take. busy is how long the
-// server was busy with reading done of all mailboxes, last with the last of them.
-func PollPause(configured, busy, last time.Duration, done, all int) time.Duration {
-	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/pollShare {
+// PollPause is how long one of so many readers pauses in a reading in turn after some
+// more mailboxes. If all of its own are read within its part of the configured
+// interval, that is not at all; else the reading is spread over the time that it may
+// take. busy is how long the server was busy with reading done of all mailboxes, last
+// with the last of them.
+func PollPause(configured, busy, last time.Duration, done, all, readers int) time.Duration {
+	part := pollShare * time.Duration(max(readers, 1))
+	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/part {
 		return 0
 	}
-	return last * (pollShare - 1)
+	return last * (part - 1)
 }
 
-// PollEvery is how long to wait between two readings of mailboxes in turn: as
-// configured, and long enough that reading takes no more than a twentieth of the
-// time. took is how long the server was busy with the last reading.
-func PollEvery(configured, took time.Duration) time.Duration {
-	return max(configured, took*(pollShare-1))
+// PollEvery is how long one of so many readers waits between two readings of
+// mailboxes in turn: as configured, and long enough that all readers together take no
+// more than a twentieth of the time. took is how long the server was busy with the
+// reader's last reading.
+func PollEvery(configured, took time.Duration, readers int) time.Duration {
+	return max(configured, took*(pollShare*time.Duration(max(readers, 1))-1))
 }

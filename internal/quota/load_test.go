@@ -149,21 +149,28 @@ func TestPollEvery(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
 		0: time.Minute, time.Second: time.Minute, 24 * time.Second: 456 * time.Second,
 	} {
-		if got := quota.PollEvery(time.Minute, took); got != want {
+		if got := quota.PollEvery(time.Minute, took, 1); got != want {
 			t.Errorf("every %s after a reading of %s, want %s", got, took, want)
 		}
+	}
+	// Twenty readers with 225 mailboxes each: together they read for a twentieth of the time.
+	if got := quota.PollEvery(time.Minute, 1200*time.Millisecond, 20); got != 399*1200*time.Millisecond {
+		t.Errorf("one of 20 readers reads every %s", got)
 	}
 }
 
 func TestPollPause(t *testing.T) {
 	const one = 6 * time.Millisecond
-	if p := quota.PollPause(time.Minute, 100*one, one, 100, 400); p != 0 {
+	if p := quota.PollPause(time.Minute, 100*one, one, 100, 400, 1); p != 0 {
 		t.Errorf("400 mailboxes are read in 2.4 s, and it pauses for %s", p)
 	}
-	if p := quota.PollPause(time.Minute, 100*one, one, 100, 4000); p != 19*one {
+	if p := quota.PollPause(time.Minute, 100*one, one, 100, 4000, 0); p != 19*one {
 		t.Errorf("4000 mailboxes take 24 s, and it pauses for %s", p)
 	}
-	if p := quota.PollPause(time.Minute, 0, 0, 0, 4000); p != 0 {
+	if p := quota.PollPause(time.Minute, 100*one, one, 100, 400, 20); p != 399*one {
+		t.Errorf("20 readers of 400 mailboxes each take 48 s, and one pauses for %s", p)
+	}
+	if p := quota.PollPause(time.Minute, 0, 0, 0, 4000, 1); p != 0 {
 		t.Errorf("before the first it pauses for %s", p)
 	}
 }

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -77,24 +78,29 @@ func TestSlowNotify(t *testing.T) {
 	})
 }
 
-// TestReadingCostsAShareOfTheTime: reading takes a twentieth of the time at most,
-// and the health tells how often that is.
+// TestReadingCostsAShareOfTheTime: all shards of a link together read for a twentieth
+// of the time at most, and the health tells how often mailboxes are read.
 func TestReadingCostsAShareOfTheTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Poll, Poll, "1", "2", "3", "4")
-		s.reads = 30 * time.Second
-		_, _ = run(t, s, func() {
-			time.Sleep(4 * time.Hour)
-			synctest.Wait()
-			if every := s.health.PollEvery; every < 9*time.Minute || every > 10*time.Minute {
-				t.Errorf("read every %s", every)
-			}
-			busy := time.Duration(len(s.polls)/4) * s.reads
-			if share := float64(busy) / float64(4*time.Hour); share > 0.06 || share < 0.03 {
-				t.Errorf("reading took %.3f of the time", share)
-			}
+	for _, shards := range []int{1, 20} {
+		t.Run(strconv.Itoa(shards), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(Poll, Poll, "1", "2", "3", "4")
+				s.plan.Shards = shards
+				s.reads = 30 * time.Second / time.Duration(shards)
+				_, _ = run(t, s, func() {
+					time.Sleep(4 * time.Hour)
+					synctest.Wait()
+					if every := s.health.PollEvery; every < 9*time.Minute || every > 10*time.Minute {
+						t.Errorf("read every %s", every)
+					}
+					busy := time.Duration(shards*len(s.polls)/4) * s.reads
+					if share := float64(busy) / float64(4*time.Hour); share > 0.06 || share < 0.03 {
+						t.Errorf("reading took %.3f of the time", share)
+					}
+				})
+			})
 		})
-	})
+	}
 }
 
 // TestWaitingIsNoCost: what reading waits for because Mailmirror bounds its own load

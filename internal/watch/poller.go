@@ -89,7 +89,7 @@ func (p *poller) interval() time.Duration {
 }
 
 // every is interval with mu held.
-func (p *poller) every() time.Duration { return quota.PollEvery(p.configured(), p.took) }
+func (p *poller) every() time.Duration { return quota.PollEvery(p.configured(), p.took, p.plan.Shards) }
 
 func (p *poller) configured() time.Duration {
 	if p.plan.PollEvery > 0 {
@@ -147,7 +147,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	}
 	plan, rest := p.plan, p.rest
 	var heard []mailbox.Number
-	if time.Since(p.reviews) >= quota.PollEvery(p.review(), p.reviewTook) {
+	if time.Since(p.reviews) >= quota.PollEvery(p.review(), p.reviewTook, plan.Shards) {
 		heard = p.heard
 	}
 	p.mu.Unlock()
@@ -168,9 +168,12 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 			spread := func(mailboxes int, last time.Duration) {
 				done += mailboxes
 				took += last
-				if pause := quota.PollPause(max(plan.PollEvery, time.Second), took, last, done, len(all)); pause > 0 {
+				if pause := quota.PollPause(max(plan.PollEvery, time.Second), took, last, done, len(all), plan.Shards); pause > 0 {
 					p.mu.Lock()
 					p.pausing = time.Now().Add(pause)
+					// How long the reading will have taken at this pace: whoever asks how
+					// often mailboxes are read need not wait for its end.
+					p.took = took / time.Duration(done) * time.Duration(len(rest))
 					p.mu.Unlock()
 					_ = sleep(ctx, pause)
 					p.slept += pause

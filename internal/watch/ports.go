@@ -51,7 +51,10 @@ type Plan struct {
 	Mode Mode
 	// Why says why the store is listened to in less of a way than it offers, "" if
 	// it is not.
-	Why       string
+	Why string
+	// Shards is how many shards listen for the link. They read in turn at the same
+	// time, and share the time that reading may take; 0 counts as 1.
+	Shards    int
 	IdleLimit int           // connections of Idle in this shard
 	PollEvery time.Duration // also how often what Idle does not hear is read
 	Greetings mailbox.Patterns
