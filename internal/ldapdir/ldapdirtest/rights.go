@@ -40,6 +40,7 @@ func rights(t *testing.T, k Kind) {
 		"read-only":            {wish: Wish{LDIF: two, ReadOnly: true}, fault: "takes no change: unwilling to perform (53); the server, or this directory of it, may be read-only"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			d := k.Start(t, test.wish)
 			o := options(d)
 			if test.change != nil {

@@ -131,7 +131,12 @@ func Run(t *testing.T, k Kind) {
 		"Check":          check,
 		"Rights":         rights,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, k) })
+		t.Run(name, func(t *testing.T) {
+			if name != "Memory" { // it measures the process
+				t.Parallel()
+			}
+			test(t, k)
+		})
 	}
 }
 
