@@ -11,6 +11,18 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
+// backgroundGate lets lists of all mailboxes go on after their callers.
+type backgroundGate struct {
+	openGate
+
+	process context.Context // of what outlives its callers
+	group   *sync.WaitGroup
+}
+
+func (g backgroundGate) Go(_ context.Context, f func(context.Context)) {
+	g.group.Go(func() { f(g.process) })
+}
+
 // countingGate allows one list of all mailboxes at a time and keeps what it was
 // told.
 type countingGate struct {

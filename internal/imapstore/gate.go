@@ -37,7 +37,7 @@ type Gate interface {
 }
 
 // openGate is the gate of a store whose load nobody bounds: that of a check, or a
-// test. What Go gets is done before Go returns, so that nothing outlives its caller.
+// test. What Go gets goes on until the caller's context ends.
 type openGate struct{}
 
 func (openGate) Login(context.Context) error             { return nil }
@@ -46,7 +46,7 @@ func (openGate) Session(context.Context) (func(), error) { return func() {}, nil
 func (openGate) Listing(context.Context, bool) (func(int, bool), error) {
 	return func(int, bool) {}, nil
 }
-func (openGate) Go(ctx context.Context, f func(context.Context)) { f(ctx) }
+func (openGate) Go(ctx context.Context, f func(context.Context)) { go f(ctx) }
 func (openGate) LoggedIn(time.Duration) func()                   { return func() {} }
 func (openGate) TurnedAway(bool)                                 {}
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,18 +139,6 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 	}
 }
 
-// backgroundGate lets lists of all mailboxes go on after their callers.
-type backgroundGate struct {
-	openGate
-
-	process context.Context // of what outlives its callers
-	group   *sync.WaitGroup
-}
-
-func (g backgroundGate) Go(_ context.Context, f func(context.Context)) {
-	g.group.Go(func() { f(g.process) })
-}
-
 // TestHalfOpenIsNoticedWithinAMinute lets a server fall silent, and nothing say
 // why, as it is when it, or the way to it, is gone. With the timeouts as they are
 // by default the listener has to know within a minute of the last sign of life,
@@ -195,6 +182,12 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 		"notify, after an answer": {byNotify, func(s *script) { s.notifier(); s.answer("LIST", othersInbox...); s.answer("NOOP") }},
 		"poll, no greeting":       {byPoll(true), func(*script) {}},
 		"poll, one by one":        {byPoll(false), func(s *script) { s.login(standard) }},
+		"poll, before an overview": {byPoll(true), func(s *script) {
+			s.send("* OK [CAPABILITY " + standard + "] ready")
+			tag := s.command("AUTHENTICATE PLAIN")
+			s.send(tag + " OK [CAPABILITY " + standard + "] in")
+			s.command("NAMESPACE")
+		}},
 		"poll, an overview": {byPoll(true), func(s *script) {
 			s.send("* OK [CAPABILITY " + standard + "] ready")
 			tag := s.command("AUTHENTICATE PLAIN")
@@ -219,12 +212,9 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 						<-over
 					})
 					store.opts.Timeouts = Timeouts{}.withDefaults()
-					process, end := context.WithCancel(t.Context())
-					var group sync.WaitGroup
-					defer group.Wait()
-					defer end()
-					store.gate = backgroundGate{process: process, group: &group}
-					err := c.listen(t.Context(), store)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					err := c.listen(ctx, store)
 					noticed := time.Now()
 					close(over)
 					if !fault.Is(err, fault.Transient) {

@@ -41,7 +41,7 @@ func ears(t *testing.T, s server, numbers []string, e imapstoretest.Ears) imapst
 	e.Source = newStore(t, s, func(o *imapstore.Options) {
 		o.Address = proxy.Addr()
 		// A connection that stalls is to be noticed in a test's time.
-		o.Timeouts.Quiet, o.Timeouts.Answer = 2*time.Second, 2*time.Second
+		o.Timeouts.Quiet, o.Timeouts.Answer, o.Timeouts.Listing = 2*time.Second, 2*time.Second, 2*time.Second
 	})
 	return e
 }
