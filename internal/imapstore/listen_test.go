@@ -59,6 +59,7 @@ func killer(t *testing.T, s interface {
 }
 
 func TestListenDovecot(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []watch.Mode{watch.Notify, watch.Idle, watch.Poll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
@@ -71,6 +72,7 @@ func TestListenDovecot(t *testing.T) {
 }
 
 func TestListenDovecotHidden(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +85,7 @@ func TestListenDovecotHidden(t *testing.T) {
 }
 
 func TestListenCyrus(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
