@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailmirror/test/bench/meter"
+	"mailmirror/test/servers"
 )
 
 // followEvery is how often a server's processes are counted, memoryEvery how often
@@ -22,8 +23,8 @@ const (
 // moment is what a server's processes were at one moment.
 type moment struct {
 	at        time.Duration // since the beginning
-	sessions  int           // processes that serve IMAP sessions
-	processes int           // all of them
+	sessions  int           // connections to it that are open
+	processes int           // of the server
 	mem       int64         // PSS of all processes, bytes; when it was last read
 }
 
@@ -39,8 +40,8 @@ type follower struct {
 	result followed
 }
 
-// follow watches the processes of the group until stop.
-func follow(ctx context.Context, group int) *follower {
+// follow watches a server until stop.
+func follow(ctx context.Context, d *servers.Dovecot) *follower {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{cancel: cancel}
 	f.group.Go(func() {
@@ -49,8 +50,9 @@ func follow(ctx context.Context, group int) *follower {
 		var mem int64
 		for {
 			if t, err := meter.ReadTable(); err == nil {
-				list := t.InGroup(group)
+				list := t.InGroup(d.Pid())
 				m := moment{at: time.Since(began), processes: len(list)}
+				m.sessions, _ = meter.Connections(d.Addr())
 				fresh := time.Since(measured) >= memoryEvery
 				if fresh {
 					mem, measured = 0, time.Now()
@@ -58,9 +60,6 @@ func follow(ctx context.Context, group int) *follower {
 				for _, p := range list {
 					if fresh {
 						mem += meter.PSS(p.Pid)
-					}
-					if p.Name == "imap" {
-						m.sessions++
 					}
 				}
 				m.mem = mem

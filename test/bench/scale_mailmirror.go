@@ -14,6 +14,10 @@ func (m *mailmirror) bound(ctx context.Context, logins int) error {
 	return m.run(ctx, "store", "edit", "production", "--events", "auto", "--poll-every", "1m", "--max-logins", strconv.Itoa(logins))
 }
 
+// trunks is how many connections besides sessions and those of IDLE Mailmirror allows
+// itself: those of NOTIFY, and those that ask a store how it can be listened to.
+const trunks = 32
+
 // shown is what `store show` says of production: how many sessions it may have at
 // most, those that listen included, and the lines that say how it bears the load.
 func (m *mailmirror) shown(ctx context.Context) (sessions int, notes []string) {
@@ -21,6 +25,7 @@ func (m *mailmirror) shown(ctx context.Context) (sessions int, notes []string) {
 	if err != nil {
 		return 0, nil
 	}
+	sessions = trunks
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		fields := strings.Fields(value)

@@ -144,7 +144,7 @@ func (s *scale) bare(ctx context.Context, c bareCase) (f bareFigures, err error)
 	if c.bounded {
 		admit = newLoginPace(s.logins).wait
 	}
-	load := follow(ctx, r.source.Pid())
+	load := follow(ctx, r.source)
 	defer func() { f.production = load.stop() }()
 	run := func(kind bare.Kind) (scalePhase, error) {
 		s.say("%s: %s", c, kind)
@@ -187,7 +187,7 @@ func (s *scale) measure(ctx context.Context, way string) (f wayFigures, err erro
 	if err := mm.bound(ctx, s.logins); err != nil {
 		return f, err
 	}
-	load := follow(ctx, r.source.Pid())
+	load := follow(ctx, r.source)
 	defer func() { f.production = load.stop() }()
 	joined := time.Now()
 	if err := mm.run(ctx, "mailbox", "add", benchLink, "--file", mailboxList(r)); err != nil {
