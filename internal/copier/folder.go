@@ -24,6 +24,10 @@ type folderRun struct {
 	// unread are messages of the source that cannot be read, damaged those of the
 	// target. formerly are the target's messages whose partners the ledger knows.
 	unread, damaged, formerly mailbox.UIDSet
+	// known is true if the ledger knows the folder; doubted may be on the target already,
+	// as messages that cannot be read there.
+	known   bool
+	doubted mailbox.UIDSet
 	// recheckSource and recheckTarget could not be read earlier, and are tried again.
 	recheckSource, recheckTarget mailbox.UIDSet
 	// stuck are messages of the target that it does not let go, damage is the last
@@ -322,6 +326,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 		}
 	}
 	f.remember(s.Intent)
+	f.known = len(s.Pairs)+len(s.Differences) > 0
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
 	f.formerly = f.knownTargets()
 	f.confirmed = f.pairs.Len()
@@ -354,6 +359,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 			t, paired := f.pairs.Target(d.SourceUID)
 			switch {
 			case !paired:
+				f.doubted.Add(d.SourceUID)
 			case f.triesAgain(d):
 				f.recheckTarget.Add(t)
 			default:

@@ -44,13 +44,8 @@ func (f *folderRun) targetWithheld(err error) error {
 	return err
 }
 
-// uncertain deals with messages of which it is not known whether they are partners,
-// because one side cannot be read. It returns the messages of the target that must
-// stay for that.
-//
-// A message of the target that cannot be read is the partner of a message of the
-// source if, between the neighbours of both, there are as many of the one as of the
-// other. Otherwise nothing is copied there: it might be there already.
+// uncertain deals with messages of the target that cannot be read and have no partner.
+// It returns the messages of the target that must stay for that.
 func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 	f.damaged = f.damaged.Intersect(f.target.UIDs)
 	f.unread = f.unread.Intersect(f.source.UIDs)
@@ -58,7 +53,7 @@ func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 	unknown := f.damaged.Intersect(stray).Minus(f.formerly)
 	keep = f.stuck
 	if len(unknown) > 0 {
-		f.pairByPlace(unknown)
+		f.doubt(unknown)
 		keep = keep.Union(unknown)
 	}
 	f.tellDamaged()
@@ -69,9 +64,59 @@ func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 // UIDs of these pairs, both excluded.
 type gap struct{ after, before mailbox.UID }
 
-// pairByPlace pairs unreadable messages of the target with the messages of the
-// source in the same gap, or has nothing of that gap copied.
-func (f *folderRun) pairByPlace(damaged mailbox.UIDSet) {
+// doubt has those messages of the source not copied that may be on the target already,
+// as one that cannot be read. It makes no pairs: nothing shows whose the messages are.
+//
+// A message of the source may be one of them if no ledger knows the folder, or if it was
+// in doubt before, or if its copying was begun and not confirmed. Every other one came
+// later than the last look at the target. Only those between the same neighbours and of
+// the same date are in doubt. If there are more of them than of the target's, some are
+// certainly not there: Mailmirror copies all of them, so that none is missing.
+func (f *folderRun) doubt(damaged mailbox.UIDSet) {
+	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
+	for g, targets := range f.gaps(damaged) {
+		var sources []mailbox.UID
+		for s := range single.All() {
+			if s > g.after && s < g.before {
+				sources = append(sources, s)
+			}
+		}
+		if len(sources) == 0 {
+			// Its partner may have been given to a twin of that.
+			sources = f.twins(single)
+		}
+		var doubtful []mailbox.UID
+		for _, s := range sources {
+			if slices.ContainsFunc(targets, func(t mailbox.UID) bool { return f.mayBe(s, t) }) {
+				doubtful = append(doubtful, s)
+			}
+		}
+		if len(doubtful) > len(targets) {
+			continue // some of them are not there
+		}
+		f.skip = f.skip.Union(mailbox.NewUIDSet(doubtful...))
+		for _, s := range doubtful {
+			f.differences[Difference{Kind: TargetUnreadable, SourceUID: s, Detail: "not copied: the target has " +
+				plural(len(targets), "message") + " at this place that cannot be read, and this may be one of them"}] = true
+		}
+	}
+}
+
+// mayBe reports whether a message of the target that cannot be read may be a copy of a
+// message of the source.
+func (f *folderRun) mayBe(s, t mailbox.UID) bool {
+	if f.known && !f.doubted.Contains(s) {
+		if i := f.state.Intent; i == nil || t < i.TargetUIDNext || !i.Sources.Contains(s) {
+			return false
+		}
+	}
+	a, knownA := f.source.Messages[s]
+	b, knownB := f.target.Messages[t]
+	return !knownA || !knownB || a.InternalDate.Equal(b.InternalDate)
+}
+
+// gaps returns the places at which messages of the target stand.
+func (f *folderRun) gaps(targets mailbox.UIDSet) map[gap][]mailbox.UID {
 	type pair struct{ source, target mailbox.UID }
 	var pairs []pair
 	for s, t := range f.pairs.All() {
@@ -79,7 +124,7 @@ func (f *folderRun) pairByPlace(damaged mailbox.UIDSet) {
 	}
 	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.target, b.target) })
 	gaps := map[gap][]mailbox.UID{}
-	for t := range damaged.All() {
+	for t := range targets.All() {
 		i, _ := slices.BinarySearchFunc(pairs, t, func(p pair, t mailbox.UID) int { return cmp.Compare(p.target, t) })
 		g := gap{0, ^mailbox.UID(0)}
 		if i > 0 {
@@ -93,30 +138,7 @@ func (f *folderRun) pairByPlace(damaged mailbox.UIDSet) {
 		}
 		gaps[g] = append(gaps[g], t)
 	}
-	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
-	for g, targets := range gaps {
-		var sources []mailbox.UID
-		for s := range single.All() {
-			if s > g.after && s < g.before {
-				sources = append(sources, s)
-			}
-		}
-		if len(sources) == 0 {
-			// Its partner may have been given to a twin of that.
-			sources = f.twins(single)
-		}
-		if len(sources) == len(targets) {
-			for i, s := range sources {
-				f.pairs.Put(s, targets[i])
-			}
-			continue
-		}
-		f.skip = f.skip.Union(mailbox.NewUIDSet(sources...))
-		for _, s := range sources {
-			f.differences[Difference{Kind: TargetUnreadable, SourceUID: s, Detail: "not copied: the target has " +
-				plural(len(targets), "message") + " at this place that cannot be read, and this may be one of them"}] = true
-		}
-	}
+	return gaps
 }
 
 // twins returns those of the given messages of the source of which another one with

@@ -159,6 +159,15 @@ func TestWrongSizeInMaildir(t *testing.T) {
 						t.Errorf("%d messages on the target after sync %d, want %d: %+v", n, round, want, m.recorded())
 					}
 				}
+				// What comes later is copied, beside a message that nobody can read.
+				m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("later", 1)...) })
+				m.sync()
+				m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("last", 3)...) })
+				for range 2 {
+					if m.force(); m.target.holds("INBOX") != want+4 {
+						t.Errorf("%d messages on the target after four more came, want %d: %+v", m.target.holds("INBOX"), want+4, m.recorded())
+					}
+				}
 				if n := m.target.holds("Work"); n != 2 {
 					t.Errorf("%d messages in the other folder, want 2", n)
 				}
