@@ -65,7 +65,7 @@ func TestLeaseEndsAStuckWrite(t *testing.T) {
 	if err := session.Append(t.Context(), in, func(copier.AppendResult) {}); !errors.Is(err, ErrLeaseOver) {
 		t.Errorf("append: %v", err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 }

@@ -226,7 +226,7 @@ func TestLoginChanges(t *testing.T) {
 						}
 					case err := <-ended:
 						t.Fatalf("%s: listening ended: %v", what, err)
-					case <-time.After(30 * time.Second):
+					case <-time.After(2 * time.Minute):
 						t.Fatalf("%s is not heard of", what)
 					}
 				}
@@ -239,7 +239,7 @@ func TestLoginChanges(t *testing.T) {
 						if r.Number == "7001" && r.Resumed {
 							return
 						}
-					case <-time.After(30 * time.Second):
+					case <-time.After(2 * time.Minute):
 						t.Fatal("listening does not begin")
 					}
 				}
@@ -254,7 +254,7 @@ func TestLoginChanges(t *testing.T) {
 				if !fault.Is(err, fault.Transient) || !strings.Contains(err.Error(), "another log-in") {
 					t.Errorf("listening ended: %v", err)
 				}
-			case <-time.After(30 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatal("listening goes on under the log-in of before")
 			}
 			ended = listen()

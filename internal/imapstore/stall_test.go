@@ -20,7 +20,7 @@ func patient(s *Store, d time.Duration) *Store {
 
 // A server that owes an answer and is silent is given up, whatever it owes.
 func TestStalledServer(t *testing.T) {
-	const wait = 150 * time.Millisecond
+	const wait = 500 * time.Millisecond
 	for name, c := range map[string]struct {
 		play func(*script)
 		do   func(*testing.T, *Session) error
@@ -93,7 +93,7 @@ func TestStalledServer(t *testing.T) {
 			began := time.Now()
 			err := c.do(t, session)
 			took := time.Since(began)
-			if err == nil || took > 10*wait {
+			if err == nil || took > 40*wait {
 				t.Errorf("%v after %v", err, took)
 			}
 			if name != "in a literal" && !errors.Is(err, errReadTimeout) && !errors.Is(err, errWriteTimeout) {
@@ -107,7 +107,7 @@ func TestStalledServer(t *testing.T) {
 			}
 			began = time.Now()
 			must(t, session.Close())
-			if took := time.Since(began); took > 10*wait {
+			if took := time.Since(began); took > 40*wait {
 				t.Errorf("close took %v", took)
 			}
 			close(done)
@@ -118,28 +118,29 @@ func TestStalledServer(t *testing.T) {
 // Time passes only while an answer is owed: not between operations, and not
 // while data keeps coming.
 func TestPatience(t *testing.T) {
-	const wait = 500 * time.Millisecond
+	t.Parallel()
+	const wait = 2 * time.Second
 	idled := make(chan struct{})
 	store := patient(serve(t, func(s *script) {
 		s.login(standard)
 		<-idled
 		s.examine(1)
 		tag := s.command("UID FETCH")
-		_, _ = io.WriteString(s, "* 1 FETCH (UID 1 BODY[] {20}\r\n")
-		for range 20 {
+		_, _ = io.WriteString(s, "* 1 FETCH (UID 1 BODY[] {8}\r\n")
+		for range 8 {
 			_, _ = io.WriteString(s, "x")
 			time.Sleep(wait / 5) // the pace of the server is what is tested
 		}
 		s.send(")", tag+" OK done")
 	}), wait)
 	session := openScripted(t, store)
-	time.Sleep(3 * wait) // idle for longer than an answer may take
+	time.Sleep(wait * 3 / 2) // idle for longer than an answer may take
 	close(idled)
 	_, err := session.Examine(t.Context(), "INBOX")
 	must(t, err)
 	got := map[mailbox.UID]string{}
 	must(t, session.Bodies(t.Context(), one, readAll(got)))
-	if len(got[1]) != 20 {
+	if len(got[1]) != 8 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -164,7 +165,7 @@ func TestCloseInMidAnswer(t *testing.T) {
 		t.Errorf("bodies: %v", err)
 	}
 	must(t, session.Close())
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
