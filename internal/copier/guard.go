@@ -146,8 +146,8 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 		return false, err
 	}
 	r.settleWitnesses(state, present, uids.Minus(stay.kept()), seen, messages)
-	if len(allowed) == 0 {
-		return len(uids) == 0, nil
+	if len(allowed) == 0 && len(uids) > 0 {
+		return false, nil
 	}
 	if err := r.remove(ctx, state, allowed); err != nil {
 		return false, err

@@ -194,17 +194,9 @@ func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet
 	if err := r.selectAgain(ctx, from); err != nil {
 		return nil, err
 	}
-	if arrived >= m.UIDs.Len() {
-		m.Copied = m.Copied.Union(m.UIDs)
-	}
+	m.Copied = m.Copied.Union(from.among(arrived, m.UIDs))
 	m.UIDs = nil
-	var copied mailbox.UIDSet
-	for uid := range uids.Intersect(m.Copied).All() {
-		if w, known := from.Witnesses[uid]; known && there[w] > 0 {
-			there[w]--
-			copied.Add(uid)
-		}
-	}
+	copied := from.among(there, uids.Intersect(m.Copied))
 	m.Copied = m.Copied.Minus(uids)
 	if len(copied) > 0 {
 		if err := r.expunge(ctx, copied); err != nil {
@@ -216,27 +208,39 @@ func (r *run) resume(ctx context.Context, from *FolderState, uids mailbox.UIDSet
 	return uids, nil
 }
 
-// arrived counts what came into the folder for deleted messages since a move
-// began, and what is there by its witness.
-func (r *run) arrived(ctx context.Context, m Moving) (since int, there map[Witness]int, err error) {
+// among returns those of the folder's messages that are among others, by their
+// witnesses. Users of the target may have put others there.
+func (s *FolderState) among(others map[Witness]int, uids mailbox.UIDSet) (out mailbox.UIDSet) {
+	for uid := range uids.All() {
+		if w, known := s.Witnesses[uid]; known && others[w] > 0 {
+			others[w]--
+			out.Add(uid)
+		}
+	}
+	return out
+}
+
+// arrived counts, by their witnesses, the messages that came into the folder for deleted
+// messages since a move began, and all that are there.
+func (r *run) arrived(ctx context.Context, m Moving) (since, there map[Witness]int, err error) {
 	now, err := r.target.Examine(ctx, m.To)
 	switch {
 	case fault.Is(err, fault.Permanent):
-		return 0, nil, nil // the folder is gone, and what it held with it
+		return nil, nil, nil // the folder is gone, and what it held with it
 	case err != nil:
-		return 0, nil, fault.Wrap(err, "examine the folder for deleted messages")
+		return nil, nil, fault.Wrap(err, "examine the folder for deleted messages")
 	case now.UIDValidity != m.Validity || now.UIDNext <= 1:
-		return 0, nil, nil
+		return nil, nil, nil
 	}
 	all, err := r.messages(ctx, mailbox.UIDSet{{First: 1, Last: now.UIDNext - 1}})
 	if err != nil {
-		return 0, nil, fault.Wrap(err, "list deleted messages")
+		return nil, nil, fault.Wrap(err, "list deleted messages")
 	}
-	there = map[Witness]int{}
+	since, there = map[Witness]int{}, map[Witness]int{}
 	for uid, message := range all {
 		there[witnessOf(message)]++
 		if uid >= m.UIDNext {
-			since++
+			since[witnessOf(message)]++
 		}
 	}
 	return since, there, nil

@@ -229,6 +229,36 @@ func TestCutBetweenCopyAndExpunge(t *testing.T) {
 	})
 }
 
+// TestCutBeforeCopy: without MOVE, a sync that ends before the COPY does not take what a
+// user of the target puts into the folder for deleted messages for what was to be copied.
+func TestCutBeforeCopy(t *testing.T) {
+	play(t, func(s *scene) {
+		s.target.feat.move = false
+		s.keep()
+		s.deposit(mailbox.Inbox, many(1, 5)...)
+		s.sync(copier.Equal)
+		s.source.remove(mailbox.Inbox, 1)
+		s.source.remove(mailbox.Inbox, 2)
+		s.to.cutBeforeCopy = true
+		s.sync(copier.Failed)
+		s.to.cutBeforeCopy = false
+		time.Sleep(fence)
+		for name := range s.target.folders {
+			if isKept(name) {
+				s.target.userPut(name, text(8), "", at(8))
+				s.target.userPut(name, text(9), "", at(9))
+			}
+		}
+		s.sync(copier.Equal)
+		s.wantInbox(3)
+		for name := range s.target.folders {
+			if n := s.target.count(name, text(1)) + s.target.count(name, text(2)); isKept(name) && n != 2 {
+				s.Errorf("%d of the two deleted messages are kept", n)
+			}
+		}
+	})
+}
+
 // TestCopiedAndHeld: what was copied to where deleted messages are kept, and held
 // before it was expunged, is not copied once more when it is let go, although
 // another message was moved meanwhile.

@@ -35,6 +35,8 @@ type balky struct {
 	mute    bool // the connection breaks when messages are asked for
 	// cutAfterCopy loses the connection once a COPY is carried out.
 	cutAfterCopy bool
+	// cutBeforeCopy loses the connection before a COPY is carried out.
+	cutBeforeCopy bool
 	// creates makes a folder again once it is deleted, subscribes a folder again
 	// once it is unsubscribed; expires keeps only so many messages of the inbox.
 	creates, subscribes bool
@@ -93,6 +95,10 @@ func (s *balkySession) List(ctx context.Context) ([]mailbox.Folder, error) {
 }
 
 func (s *balkySession) Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.FolderName) error {
+	if s.p.cutBeforeCopy {
+		_ = s.Close()
+		return errCut
+	}
 	err := s.Session.Copy(ctx, uids, to)
 	if err == nil && s.p.cutAfterCopy {
 		_ = s.Close()
