@@ -24,6 +24,8 @@ type stores struct {
 	shares *shares
 	log    *slog.Logger
 
+	memory *imapstore.Memory
+
 	mu     sync.Mutex
 	open   map[string]openStore
 	logins map[string]*logins
@@ -35,7 +37,7 @@ type openStore struct {
 }
 
 func newStores(repo *pgstore.Store, keys *seal.Ring, shares *shares, log *slog.Logger) *stores {
-	return &stores{repo: repo, keys: keys, shares: shares, log: log, open: map[string]openStore{}, logins: map[string]*logins{}}
+	return &stores{repo: repo, keys: keys, shares: shares, log: log, memory: imapstore.NewMemory(), open: map[string]openStore{}, logins: map[string]*logins{}}
 }
 
 // Stores implements activities.Links.
@@ -112,7 +114,7 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 		Name: c.Name, Address: c.IMAPAddress,
 		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
 		Login: imapstore.Login(c.Login), Separator: c.Separator,
-		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log, Gate: newGate(s.shares, c, source),
+		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log, Gate: newGate(s.shares, c, source), Memory: s.memory,
 		Dial: server.dial, Reported: server.reported,
 	})
 	if err != nil {

@@ -152,6 +152,7 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 	if !s.wire.has("CONDSTORE") {
 		changedSince = 0
 	}
+	s.wire.beginMessages()
 	var messages []mailbox.Message
 	if state := s.client.Mailbox(); state != nil && changedSince == 0 {
 		messages = make([]mailbox.Message, 0, min(uids.Len(), int(state.NumMessages), maxMessages))

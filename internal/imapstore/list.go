@@ -133,7 +133,9 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 		status := s.wire.has("LIST-STATUS")
 		extended := s.wire.has("LIST-EXTENDED")
 		options := s.listOptions(status, extended)
-		seen, err := s.collect(newListing(ofMailbox), func() []waiter {
+		answers := newListing(ofMailbox)
+		answers.hold = func(bytes int64) error { return s.wire.holds.holdFolders(bytes, s.wire.dead) }
+		seen, err := s.collect(answers, func() []waiter {
 			var commands []waiter
 			if s.wire.has("NAMESPACE") {
 				s.wire.replace = "NAMESPACE"

@@ -8,9 +8,11 @@ import (
 // listing joins LIST, LSUB and STATUS responses by name as they come, within a
 // bound. It keeps NAMESPACE and ID responses as they are, and passes over others.
 type listing struct {
-	bound      listBound
-	responses  int
-	bytes      int64
+	bound     listBound
+	responses int
+	bytes     int64
+	// hold, if not nil, waits until so many bytes may be kept.
+	hold       func(bytes int64) error
 	folders    []*found
 	byName     map[string]*found
 	subscribed []string
@@ -31,6 +33,11 @@ func (l *listing) take(response []byte) error {
 	l.bytes += int64(len(response))
 	if l.responses > l.bound.responses || l.bytes > l.bound.bytes {
 		return beyond("a list of folders without end", "%d responses and %d MB for one list of folders", l.bound.responses, l.bound.bytes>>20)
+	}
+	if l.hold != nil {
+		if err := l.hold(2*l.bytes + int64(len(l.folders))*folderMemory); err != nil {
+			return err
+		}
 	}
 	sc := &scanner{rest: response}
 	switch sc.kind() {

@@ -73,6 +73,9 @@ func (s *Store) openNow(ctx context.Context, number mailbox.Number) (*Session, e
 	if err != nil {
 		return nil, s.explainConnect(err)
 	}
+	if number != "" {
+		c.wire.holds.memory, c.wire.holds.number = s.opts.Memory, number
+	}
 	session := &Session{store: s, number: number, login: login, wire: c.wire, client: c.client, conn: c}
 	stop := c.wire.bind(ctx)
 	defer stop()
@@ -84,7 +87,11 @@ func (s *Store) openNow(ctx context.Context, number mailbox.Number) (*Session, e
 		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
 	c.login = time.Since(c.began)
-	c.link.onEnd(s.gate.LoggedIn(c.took + c.login))
+	loggedOut := s.gate.LoggedIn(c.took + c.login)
+	c.link.onEnd(func() {
+		loggedOut()
+		c.wire.holds.end()
+	})
 	s.accepted(number)
 	if err := session.start(ctx); err != nil {
 		_ = session.Close()

@@ -82,6 +82,9 @@ type Options struct {
 	Logger   *slog.Logger
 	// Gate bounds the load on the store; nil bounds nothing.
 	Gate Gate
+	// Memory, the same for all stores of the process, bounds what large answers take
+	// together; nil bounds nothing.
+	Memory *Memory
 
 	// Reported, where not nil, is called with the id that the server reports about
 	// itself, before an account's id is asked for. An error ends the session.

@@ -39,6 +39,9 @@ type wire struct {
 	appended map[string]appendUID // by tag
 	batch    string               // tag of the APPEND that has not ended; "" where none
 
+	holds   held
+	counted int64 // messages whose metadata came since Messages began
+
 	// Of the writing goroutine alone.
 	literal *literal
 	replace string

@@ -120,6 +120,9 @@ func (d *reader) passFetch(w *wire, kind fetchKind, f *fetched, size int64) erro
 	out := fmt.Appendf(d.out[:0], "* %d FETCH (UID %d", f.seq, f.uid)
 	switch {
 	case kind == fetchMetadata:
+		if err := w.countMessage(); err != nil {
+			return err
+		}
 		if len(f.flags) > maxMessageFlags {
 			return beyond("a message with flags without end", "%d kB of flags", maxMessageFlags>>10)
 		}
@@ -301,6 +304,22 @@ func (w *wire) wants(uid mailbox.UID) (bool, error) {
 	}
 	w.came.Add(uid)
 	return true, nil
+}
+
+// countMessage counts a message whose metadata is kept.
+func (w *wire) countMessage() error {
+	w.smu.Lock()
+	w.counted++
+	n := w.counted
+	w.smu.Unlock()
+	return w.holds.holdMessages(n*messageMemory, w.dead)
+}
+
+// beginMessages begins to count anew.
+func (w *wire) beginMessages() {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	w.counted = 0
 }
 
 // dateTimeLayout is date-time of RFC 9051, section 9, as go-imap reads it.

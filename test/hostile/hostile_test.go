@@ -72,6 +72,12 @@ func (s *safeBuffer) String() string {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOf(t, 3*time.Second)
+}
+
+// newRigOf is newRig with how long a silent server is waited for.
+func newRigOf(t *testing.T, patience time.Duration) *rig {
+	t.Helper()
 	r := &rig{source: servers.HostileT(t, password), target: servers.HostileT(t, password), dsn: pgtest.DSN(t), log: &safeBuffer{}}
 	ledger, err := pgstore.Open(t.Context(), r.dsn)
 	if err != nil {
@@ -80,14 +86,15 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(ledger.Close)
 	r.ledger = ledger
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	memory := imapstore.NewMemory()
 	for _, side := range []struct {
 		name  string
 		h     *servers.Hostile
 		store **imapstore.Store
 	}{{"production", r.source, &r.from}, {"dr", r.target, &r.to}} {
 		*side.store, err = imapstore.New(imapstore.Options{Name: side.name, Address: side.h.Addr(), Security: imapstore.SecurityNone,
-			Login: imapstore.LoginAuthzid, TrustedName: side.h.TrustedName(), Password: seal.NewSecret(password), Logger: logger,
-			Timeouts: imapstore.Timeouts{Connect: 20 * time.Second, Read: 3 * time.Second, Write: 20 * time.Second, Quiet: time.Second, Answer: 3 * time.Second}})
+			Login: imapstore.LoginAuthzid, TrustedName: side.h.TrustedName(), Password: seal.NewSecret(password), Logger: logger, Memory: memory,
+			Timeouts: imapstore.Timeouts{Connect: 20 * time.Second, Read: patience, Write: 20 * time.Second, Quiet: time.Second, Answer: patience}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -200,7 +200,7 @@ func (c *hostileConn) serve() {
 			c.login(cmd)
 			continue
 		}
-		if hook := hostileModes[c.mode]; hook != nil && hook(c, cmd) {
+		if hook := hookOf(c.mode); hook != nil && hook(c, cmd) {
 			continue
 		}
 		if !c.answer(cmd) {
@@ -264,7 +264,7 @@ func (c *hostileConn) login(cmd hostileCommand) {
 	c.mu.Lock()
 	c.mode = c.modes[c.number]
 	c.mu.Unlock()
-	if hook := hostileModes[c.mode]; hook != nil && hook(c, cmd) {
+	if hook := hookOf(c.mode); hook != nil && hook(c, cmd) {
 		return
 	}
 	c.send("%s OK [CAPABILITY %s] in", cmd.tag, hostileCapabilities)
