@@ -102,7 +102,10 @@ func (f followed) overTime(points int) string {
 type listeningFigures struct {
 	up     time.Duration // 0 if it never was
 	minute string        // what status said after a minute, or when listening was up
-	last   string        // what it said at the end
+	// instead is whether at that moment every mailbox was listened to or read in turn,
+	// and status said why.
+	instead bool
+	last    string // what it said at the end
 }
 
 type listeningWait struct {
@@ -118,13 +121,13 @@ func (m *mailmirror) awaitListening(ctx context.Context, began time.Time, mailbo
 	go func() {
 		defer close(w.done)
 		for ctx.Err() == nil {
-			covered, text := m.listened(ctx)
+			covered, reached, text := m.listened(ctx)
 			since := time.Since(began)
 			if text != "" {
 				w.figures.last = text
 			}
 			if w.figures.minute == "" && (since > time.Minute || covered >= mailboxes) {
-				w.figures.minute = w.figures.last
+				w.figures.minute, w.figures.instead = w.figures.last, reached >= mailboxes
 			}
 			if covered >= mailboxes {
 				w.figures.up = since
@@ -149,12 +152,13 @@ func (w *listeningWait) within(limit time.Duration) listeningFigures {
 	return w.figures
 }
 
-// listened is how many mailboxes are listened to or read in turn, and what status
-// says of it.
-func (m *mailmirror) listened(ctx context.Context) (mailboxes int, text string) {
+// listened is how many mailboxes are listened to or read in turn by shards that have
+// all their connections, how many by all shards that say why it is as it is, and what
+// status says of it.
+func (m *mailmirror) listened(ctx context.Context) (mailboxes, reached int, text string) {
 	out, err := m.command(ctx, "status", benchLink, "-o", "json").Output()
 	if err != nil {
-		return 0, ""
+		return 0, 0, ""
 	}
 	var s []struct {
 		Watchers []struct {
@@ -164,13 +168,16 @@ func (m *mailmirror) listened(ctx context.Context) (mailboxes int, text string) 
 		}
 	}
 	if json.Unmarshal(out, &s) != nil || len(s) == 0 {
-		return 0, ""
+		return 0, 0, ""
 	}
 	listened, polled, open, wanted, slowest := 0, 0, 0, 0, time.Duration(0)
 	mode, why, trouble := "", "", ""
 	for _, w := range s[0].Watchers {
 		if w.Connections == w.Wanted {
 			mailboxes += w.Listened + w.Polled
+		}
+		if w.Why != "" {
+			reached += w.Listened + w.Polled
 		}
 		listened, polled, open, wanted = listened+w.Listened, polled+w.Polled, open+w.Connections, wanted+w.Wanted
 		mode, why, slowest = w.Mode, w.Why, max(slowest, w.PollEvery)
@@ -180,5 +187,5 @@ func (m *mailmirror) listened(ctx context.Context) (mailboxes int, text string) 
 	}
 	text = fmt.Sprintf("%s, %d of %d connections, %d heard of, %d read every %s; %s%s", mode, open, wanted, listened, polled,
 		slowest.Round(time.Second), why, trouble)
-	return mailboxes, text
+	return mailboxes, reached, text
 }
