@@ -106,7 +106,8 @@ func newRigOf(t *testing.T, patience time.Duration) *rig {
 	if err := ledger.AddLink(t.Context(), control.Link{Name: "dr", Source: "production", Target: "dr"}); err != nil {
 		t.Fatal(err)
 	}
-	r.engine = copier.NewEngine(ledger, wallClock{}, copier.Options{}, logger)
+	// The stores are in this process: what they were sent before a cut lands soon.
+	r.engine = copier.NewEngine(ledger, wallClock{}, copier.Options{Fence: 500 * time.Millisecond}, logger)
 	return r
 }
 
