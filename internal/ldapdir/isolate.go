@@ -137,9 +137,9 @@ type part[T any] struct {
 // one reads a part; split returns smaller ones, nil if it is one item; name tells items
 // apart; give records an item that cannot be read.
 func search[T any](ctx context.Context, x *isolation, parts []T, one func(T) error, split func(T) []T, name func(T) string, give func(T, error) error) error {
-	queue, aside := make([]part[T], len(parts)), []part[T]{}
-	for i, of := range parts {
-		queue[i].of = of
+	var queue, aside []part[T]
+	for _, of := range parts {
+		queue = append(queue, part[T]{of: of})
 	}
 	for len(queue) > 0 {
 		p := queue[0]

@@ -336,11 +336,11 @@ const pollShare = 20
 // take. busy is how long the server was busy with reading done of all mailboxes, last
 // with the last of them.
 func PollPause(configured, busy, last time.Duration, done, all, readers int) time.Duration {
-	part := pollShare * time.Duration(max(readers, 1))
-	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/part {
+	part := pollShare * max(readers, 1)
+	if done < 1 || busy/time.Duration(done)*time.Duration(all) <= configured/time.Duration(part) {
 		return 0
 	}
-	return last * (part - 1)
+	return last * time.Duration(part-1)
 }
 
 // PollEvery is how long one of so many readers waits between two readings of

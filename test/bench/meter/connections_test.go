@@ -31,7 +31,7 @@ func TestConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = c.Close() }()
+		t.Cleanup(func() { _ = c.Close() })
 		if n, err := Connections(address); err != nil || n != want {
 			t.Errorf("%d connections, error %v, instead of %d", n, err, want)
 		}
