@@ -41,8 +41,9 @@ type LinkStores struct {
 	// opened, and returns what says that they are closed.
 	Admit func(context.Context) (leave func(), err error)
 	// AdmitListener is the same for one connection to the source that stays open and
-	// listens.
-	AdmitListener func(context.Context) (leave func(), err error)
+	// listens to one mailbox, AdmitTrunk for one that listens to many, or that asks how
+	// the source can be listened to.
+	AdmitListener, AdmitTrunk func(context.Context) (leave func(), err error)
 	// Claim, where not nil, checks that a mailbox may be written to: see copier.Job.
 	Claim func(ctx context.Context, key mailbox.Key, source, target string) error
 	// Pace, where not nil, waits until so many bytes more may be copied.

@@ -179,7 +179,7 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	shards := max(roster.Shards, 1)
 	plan := watch.Plan{
 		Mode: roster.Source.Events, PollEvery: roster.Source.PollEvery,
-		Source:    watch.Admitted(source, stores.AdmitListener),
+		Source:    watch.Admitted(source, stores.AdmitListener, stores.AdmitTrunk),
 		Shards:    shards,
 		IdleLimit: idleLimit(roster, shards),
 		Greetings: stores.Greetings, Exclude: stores.Exclude, LastEvents: roster.LastEvents,
@@ -196,12 +196,20 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 		plan.Why = fewConnections(roster)
 	}
 	plan.Version += " " + string(plan.Mode)
+	first := make(map[mailbox.Number]bool, len(roster.First))
+	for _, n := range roster.First {
+		first[n] = true
+	}
+	plan.First, plan.LinkFirst, plan.LinkMailboxes = map[mailbox.Number]bool{}, len(first), len(roster.Numbers)
 	named, byName := source.(namer)
 	for _, n := range roster.Numbers {
 		// One of which the store's directory tells no log-in is listened to when it
 		// does: that is a change of the plan. Its syncs say what is wrong.
 		if watch.ShardOf(n, shards) == s.in.Shard && (!byName || named.Knows(n)) {
 			plan.Numbers = append(plan.Numbers, n)
+			if first[n] {
+				plan.First[n] = true
+			}
 		}
 	}
 	return plan, nil

@@ -164,6 +164,11 @@ func (*Ear) Poll(context.Context, []mailbox.Number, func(watch.Report), func(mai
 	return nil
 }
 
+// PollEach implements watch.Source.
+func (*Ear) PollEach(context.Context, []mailbox.Number, func(watch.Report), func(mailbox.Number, error), func(int, time.Duration)) error {
+	return nil
+}
+
 type earConn struct {
 	ear     *Ear
 	numbers []mailbox.Number

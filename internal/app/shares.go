@@ -56,10 +56,11 @@ func (s *shares) admit(kind quota.Kind, stores ...control.Store) func(context.Co
 	return func(ctx context.Context) (func(), error) { return s.load.Acquire(ctx, keys...) }
 }
 
-// admitListener returns what waits for a place for a listening connection to a source.
-func (s *shares) admitListener(store control.Store) func(context.Context) (func(), error) {
+// admitListener returns what waits for a place for a listening connection to a source,
+// of the kind that listens to one mailbox or to many.
+func (s *shares) admitListener(kind quota.Kind, store control.Store) func(context.Context) (func(), error) {
 	return func(ctx context.Context) (func(), error) {
-		return s.acquire(ctx, store.Bounds(true), throttle.Key{Store: store.Name, Kind: quota.Listeners})
+		return s.acquire(ctx, store.Bounds(true), throttle.Key{Store: store.Name, Kind: kind})
 	}
 }
 
@@ -84,10 +85,16 @@ func waitText(b quota.Bounds, key throttle.Key) (text, hint string) {
 		what, option, most = "a listening connection", "--max-idle", b.Listeners
 	case quota.Listings:
 		what, option, most = "a list of all mailboxes", "--max-listings", b.Listings
+	case quota.Trunks:
+		what, option = "a connection that listens to many mailboxes", "--max-connections"
 	}
 	bound := fmt.Sprintf("at most %d at a time, over all workers", most)
-	if key.Kind == quota.Listeners {
+	switch key.Kind {
+	case quota.Listeners:
 		bound = fmt.Sprintf("at most %d of one mailbox each, over all workers", most)
+	case quota.Trunks:
+		bound = "over all workers"
+	case quota.Sessions, quota.Listings:
 	}
 	if b.Connections > 0 {
 		bound += fmt.Sprintf(", and %d connections in all", b.Connections)

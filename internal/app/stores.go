@@ -86,7 +86,8 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 	return activities.LinkStores{Source: from, Target: to, Exclude: l.Exclude, Greetings: source.Greetings,
 		Claim:         s.repo.ClaimAccounts,
 		Admit:         s.shares.admit(quota.Sessions, source, target),
-		AdmitListener: s.shares.admitListener(source), Pace: pace}, nil
+		AdmitListener: s.shares.admitListener(quota.Listeners, source), AdmitTrunk: s.shares.admitListener(quota.Trunks, source),
+		Pace: pace}, nil
 }
 
 // imap returns the adapter of a store as it is configured now, with the log-ins of

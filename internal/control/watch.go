@@ -17,6 +17,9 @@ type WatchRoster struct {
 	Shards  int        // into which the link is cut; 0 where it was not yet
 	Chosen  watch.Mode // the way of listening in use; "" where none is known
 	Numbers []mailbox.Number
+	// First are those that wait to be mirrored or looked at for the first time, parked
+	// ones not among them.
+	First []mailbox.Number
 	// LastEvents tells when mailboxes last changed, of those that did.
 	LastEvents map[mailbox.Number]time.Time
 	// Load is what is known of the load that the source bears.

@@ -348,45 +348,60 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 			}
 		}
 		spent(len(part)-len(rest), took)
-		inRow, read := 0, len(part) > len(rest)
-		var last error
-		for _, n := range rest {
-			leave, err := s.gate.Session(ctx)
-			if err != nil {
+		if err := s.pollEach(ctx, rest, len(part) > len(rest), report, failed, spent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PollEach implements watch.Source.
+func (s *Store) PollEach(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error),
+	spent func(mailboxes int, took time.Duration)) error {
+	return s.pollEach(ctx, numbers, false, report, failed, spent)
+}
+
+// pollEach is PollEach; read says that some other mailbox was just read.
+func (s *Store) pollEach(ctx context.Context, numbers []mailbox.Number, read bool, report func(watch.Report), failed func(mailbox.Number, error),
+	spent func(mailboxes int, took time.Duration)) error {
+	inRow := 0
+	var last error
+	for _, n := range numbers {
+		leave, err := s.gate.Session(ctx)
+		if err != nil {
+			return err
+		}
+		var took time.Duration
+		var folders []mailbox.Folder
+		if err = s.turn(ctx, n); err == nil {
+			folders, err = within(ctx, pollOne, func(ctx context.Context) (folders []mailbox.Folder, err error) {
+				folders, took, err = s.read(ctx, n)
+				return folders, err
+			})
+		}
+		leave()
+		switch {
+		case err == nil:
+			report(watch.Report{Number: n, Folders: folders, Whole: true})
+			inRow, read = 0, true
+		case fault.Is(err, fault.Permanent):
+			failed(n, err)
+		case ctx.Err() != nil, !fault.Is(err, fault.Transient):
+			return err
+		default:
+			// It may be this mailbox's own trouble: those behind it are read as well.
+			if inRow++; inRow >= badInRow {
 				return err
 			}
-			var took time.Duration
-			var folders []mailbox.Folder
-			if err = s.turn(ctx, n); err == nil {
-				folders, err = within(ctx, pollOne, func(ctx context.Context) (folders []mailbox.Folder, err error) {
-					folders, took, err = s.read(ctx, n)
-					return folders, err
-				})
+			failed(n, err)
+			if storeFault(err) == "" {
+				last = err
 			}
-			leave()
-			switch {
-			case err == nil:
-				report(watch.Report{Number: n, Folders: folders, Whole: true})
-				inRow, read = 0, true
-			case fault.Is(err, fault.Permanent):
-				failed(n, err)
-			case ctx.Err() != nil, !fault.Is(err, fault.Transient):
-				return err
-			default:
-				// It may be this mailbox's own trouble: those behind it are read as well.
-				if inRow++; inRow >= badInRow {
-					return err
-				}
-				failed(n, err)
-				if storeFault(err) == "" {
-					last = err
-				}
-			}
-			spent(1, took)
 		}
-		if last != nil && !read {
-			return last // nothing could be read at all
-		}
+		spent(1, took)
+	}
+	if last != nil && !read {
+		return last // nothing could be read at all
 	}
 	return nil
 }

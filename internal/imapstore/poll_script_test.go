@@ -51,6 +51,37 @@ func TestPollDoesNotCountThePaceOfLogins(t *testing.T) {
 	})
 }
 
+// unlistedGate is a gate that nobody may ask for a list of all mailboxes.
+type unlistedGate struct {
+	openGate
+
+	t *testing.T
+}
+
+func (g unlistedGate) WorthListing(context.Context, int) error {
+	g.t.Error("a list of all mailboxes was wanted")
+	return nil
+}
+
+// PollEach logs in to each mailbox, although the store would list all.
+func TestPollEachListsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := piped(t, func(s *script) {
+			s.login(standard)
+			s.answer("LIST", `* LIST () "/" INBOX`, "* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 HIGHESTMODSEQ 9)")
+			s.rest()
+		})
+		store.gate = unlistedGate{t: t}
+		store.overviewLearned, store.overviewOffered = time.Now().Add(time.Hour), true
+		var got []watch.Report
+		err := store.PollEach(t.Context(), []mailbox.Number{"1000"}, func(r watch.Report) { got = append(got, r) },
+			func(_ mailbox.Number, err error) { t.Error(err) }, func(int, time.Duration) {})
+		if err != nil || len(got) != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
 // A login that the server rejected while another waited for its turn is not tried.
 func TestALoginThatWaitsIsNotTriedAfterARejection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

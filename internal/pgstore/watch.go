@@ -52,6 +52,11 @@ func (s *Store) WatchRoster(ctx context.Context, link string) (control.WatchRost
 	if r.Numbers, err = s.NumbersPage(ctx, link, "", 0); err != nil {
 		return r, err
 	}
+	first, err := s.q.FirstDue(ctx, link)
+	if err != nil {
+		return r, classify(op, err)
+	}
+	r.First = numbers(first)
 	events, err := s.q.LastEvents(ctx, link)
 	r.LastEvents = make(map[mailbox.Number]time.Time, len(events))
 	for _, e := range events {

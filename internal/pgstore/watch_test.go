@@ -190,6 +190,31 @@ func TestWatchRoster(t *testing.T) {
 	wantKind(t, s.SetWatchShards(t.Context(), link, 1), fault.NotFound)
 }
 
+// TestFirstDue: only those mailboxes wait to be mirrored for the first time that were
+// not mirrored, not looked at and not parked.
+func TestFirstDue(t *testing.T) {
+	s := seeded(t, "1", "2", "3", "4")
+	wants := func(want ...mailbox.Number) {
+		t.Helper()
+		r, err := s.WatchRoster(t.Context(), link)
+		must(t, err)
+		equal(t, "mailboxes that wait", r.First, want)
+	}
+	wants("1", "2", "3", "4")
+	lease, _ := begin(t, s, keyOf("1"))
+	leaveClean(t, s, lease, 1)
+	must(t, s.RecordReviewed(t.Context(), link, []control.Reviewed{{Number: "2", Generation: 1}}))
+	must(t, s.RecordFailure(t.Context(), failed("3"), time.Hour)) // parked
+	wants("4")
+	r := failed("4")
+	r.ErrKind = "transient"
+	must(t, s.RecordFailure(t.Context(), r, time.Hour)) // it is tried again soon
+	wants("4")
+	_, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: watch.Flags, Count: 1, At: time.Now()}})
+	must(t, err)
+	wants("4")
+}
+
 func TestRosterChanges(t *testing.T) {
 	s := seeded(t, "1")
 	must(t, s.AddLink(t.Context(), control.Link{Name: "other", Source: "dr", Target: "prod"}))
@@ -217,6 +242,8 @@ func TestRosterChanges(t *testing.T) {
 	must(t, err)
 	must(t, s.UpdateStore(t.Context(), store))
 	next("a store that changes")
+	must(t, s.SetWatchShards(t.Context(), link, 3))
+	next("another number of shards")
 	if len(changes) > 0 {
 		t.Errorf("told %d times more", len(changes))
 	}

@@ -12,19 +12,22 @@ type Kind string
 const (
 	// Sessions are connections that do work: syncs, reviews, reading in turn.
 	Sessions Kind = "sessions"
-	// Listeners are connections that stay open and wait for changes.
+	// Listeners are connections that stay open and wait for changes of one mailbox.
 	Listeners Kind = "listeners"
+	// Trunks are connections that wait for changes of many mailboxes, and those that ask
+	// a store how it can be listened to.
+	Trunks Kind = "trunks"
 	// Listings are lists of everybody's mailboxes by one command.
 	Listings Kind = "listings"
 )
 
 // Bounds limit the load on one store, over all processes together.
 type Bounds struct {
-	Sessions  int `json:"max_sessions"` // at a time, besides the listeners
+	Sessions  int `json:"max_sessions"` // at a time, besides the listeners and trunks
 	Listings  int `json:"max_listings"` // at a time
 	Logins    int `json:"max_logins"`   // per second
-	Listeners int `json:"max_idle"`     // at a time; 0 is none but those of NOTIFY
-	// Connections bounds sessions and listeners together; 0 is no such bound.
+	Listeners int `json:"max_idle"`     // at a time; 0 is none
+	// Connections bounds sessions, listeners and trunks together; 0 is no such bound.
 	Connections int `json:"max_connections"`
 }
 
@@ -51,15 +54,15 @@ func (b Bounds) Or(defaults Bounds) Bounds {
 	return b
 }
 
-// trunks is how many listeners a store allows besides those of one mailbox each:
-// a connection of NOTIFY listens to about a thousand mailboxes.
-const trunks = 32
+// mostTrunks is how many trunks a store allows: a connection of NOTIFY listens to about
+// a thousand mailboxes.
+const mostTrunks = 32
 
 // Most is how many of a kind all processes together may have now. held is how
 // many of each kind the processes hold.
 //
-// If the total is bounded, listeners get at most half of it, and sessions get
-// everything that listeners do not hold: syncs come before listeners.
+// If the total is bounded, listeners and trunks get at most half of it, and sessions
+// get everything that those do not hold: syncs come before listening.
 func Most(kind Kind, b Bounds, l Load, held map[Kind]int, now time.Time) int {
 	total := l.Total(b)
 	switch kind {
@@ -69,13 +72,16 @@ func Most(kind Kind, b Bounds, l Load, held map[Kind]int, now time.Time) int {
 			most = min(most, l.Pace)
 		}
 		if total > 0 {
-			most = min(most, total-held[Listeners])
+			most = min(most, total-held[Listeners]-held[Trunks])
 		}
 		return max(most, 1)
-	case Listeners:
-		most := b.Listeners + trunks
+	case Listeners, Trunks:
+		most, others := b.Listeners, held[Trunks]
+		if kind == Trunks {
+			most, others = mostTrunks, held[Listeners]
+		}
 		if total > 0 {
-			most = min(most, total/2, total-held[Sessions])
+			most = min(most, total/2-others, total-held[Sessions]-others)
 		}
 		return max(most, 0)
 	case Listings:

@@ -12,23 +12,24 @@ import (
 // closed.
 type Admit func(context.Context) (leave func(), err error)
 
-// Admitted returns a source that opens a connection to listen only if admit lets
-// it; nil lets everything through. Reading in turn is admitted by the source.
-func Admitted(s Source, admit Admit) Source {
-	if admit == nil {
+// Admitted returns a source that opens a connection to listen to one mailbox only if
+// one lets it, and another connection that listens or asks only if many lets it; nil
+// lets everything through. Reading in turn is admitted by the source.
+func Admitted(s Source, one, many Admit) Source {
+	if one == nil || many == nil {
 		return s
 	}
-	return admitted{s, admit}
+	return admitted{s, one, many}
 }
 
 type admitted struct {
-	source Source
-	admit  Admit
+	source    Source
+	one, many Admit
 }
 
 // Offer implements Source.
 func (a admitted) Offer(ctx context.Context, sample mailbox.Number) (Mode, string, error) {
-	leave, err := a.admit(ctx)
+	leave, err := a.many(ctx)
 	if err != nil {
 		return "", "", err
 	}
@@ -38,12 +39,12 @@ func (a admitted) Offer(ctx context.Context, sample mailbox.Number) (Mode, strin
 
 // Notify implements Source.
 func (a admitted) Notify(ctx context.Context, numbers []mailbox.Number) (Conn, error) {
-	return a.open(ctx, func() (Conn, error) { return a.source.Notify(ctx, numbers) })
+	return open(ctx, a.many, func() (Conn, error) { return a.source.Notify(ctx, numbers) })
 }
 
 // Idle implements Source.
 func (a admitted) Idle(ctx context.Context, number mailbox.Number, review time.Duration) (Conn, error) {
-	return a.open(ctx, func() (Conn, error) { return a.source.Idle(ctx, number, review) })
+	return open(ctx, a.one, func() (Conn, error) { return a.source.Idle(ctx, number, review) })
 }
 
 // Poll implements Source.
@@ -52,8 +53,14 @@ func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report fun
 	return a.source.Poll(ctx, numbers, report, failed, spent)
 }
 
-func (a admitted) open(ctx context.Context, connect func() (Conn, error)) (Conn, error) {
-	leave, err := a.admit(ctx)
+// PollEach implements Source.
+func (a admitted) PollEach(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+	spent func(mailboxes int, took time.Duration)) error {
+	return a.source.PollEach(ctx, numbers, report, failed, spent)
+}
+
+func open(ctx context.Context, admit Admit, connect func() (Conn, error)) (Conn, error) {
+	leave, err := admit(ctx)
 	if err != nil {
 		return nil, err
 	}

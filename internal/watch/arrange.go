@@ -14,6 +14,7 @@ import (
 // is to be listened to in another way.
 func (w *Watcher) restart(ctx context.Context) {
 	w.stopAll()
+	w.awaits = false
 	w.door = newDoor()
 	if w.plan.Mode != Auto {
 		w.choose(w.plan.Mode, cmp.Or(w.plan.Why, "as configured"))
@@ -103,20 +104,20 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 }
 
 // follow makes the connections those of the plan's mailboxes. One that hears of
-// all is replaced by another, which listens before the old one is dropped.
+// all is replaced by another, which listens before the old one is dropped. While NOTIFY
+// is to wait, the one that is open goes on.
 func (w *Watcher) follow(ctx context.Context) {
 	if w.chosen() == Auto && w.ask == nil {
 		w.askOffer(ctx)
 	}
-	if w.chosen() == Notify {
+	notify := w.chosen() == Notify && len(w.plan.Numbers) > 0
+	w.awaits = notify && w.first.holds(time.Now())
+	switch {
+	case w.awaits:
+	case notify:
 		w.stop(&w.old)
-		w.old, w.trunk = w.trunk, nil
-		if len(w.plan.Numbers) > 0 {
-			w.trunk = w.startTrunk(ctx, nil)
-		} else {
-			w.stop(&w.old)
-		}
-	} else {
+		w.old, w.trunk = w.trunk, w.startTrunk(ctx, nil)
+	default:
 		w.stop(&w.trunk)
 		w.stop(&w.old)
 	}
@@ -133,14 +134,19 @@ func (w *Watcher) arrange(ctx context.Context) {
 	if mode == Notify && w.trunk != nil {
 		heard, rest, known = w.trunk.hears(rest)
 	}
-	if !known && w.slow == "" {
+	if !known && w.slow == "" && !w.awaits {
 		// Until then nobody is listened to or read in turn by itself: that begins
 		// with a reading of everything anyway.
 		rest = nil
 	}
 	var own []mailbox.Number
-	if mode == Idle || mode == Notify && w.plan.Mode == Auto && known {
-		own, rest = mostActive(rest, w.plan.LastEvents, w.plan.IdleLimit)
+	if mode == Idle || mode == Notify && w.plan.Mode == Auto && (known || w.awaits) {
+		limit := w.plan.IdleLimit
+		if w.awaits {
+			// A connection for each of those that change: it is for a while only.
+			limit = min(limit, changing(rest, w.plan.LastEvents))
+		}
+		own, rest = mostActive(rest, w.plan.LastEvents, limit)
 	}
 	wanted := make(map[mailbox.Number]bool, len(own))
 	for _, n := range own {
@@ -158,7 +164,7 @@ func (w *Watcher) arrange(ctx context.Context) {
 	if w.poll == nil {
 		w.poll = w.startPoll(ctx)
 	}
-	w.poll.set(rest, heard, w.plan)
+	w.poll.set(rest, heard, w.plan, w.awaits)
 }
 
 // patience is how long nobody is read in turn while the connection of NOTIFY is
@@ -182,7 +188,7 @@ func (w *Watcher) lookAfterTrunk(ctx context.Context, now time.Time) {
 // askAgain makes the one connection anew where it does not hear of every
 // mailbox: one that was not there, or not allowed to be seen, may be by now.
 func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
-	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil {
+	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil || w.awaits {
 		return
 	}
 	_, unheard, _ := w.trunk.hears(w.plan.Numbers)

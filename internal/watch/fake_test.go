@@ -28,6 +28,7 @@ type store struct {
 	conns   map[*conn]bool
 	opened  []string
 	polls   []mailbox.Number
+	logins  int // mailboxes that were read by a login to each
 
 	failMarks error
 	// rejected are mailboxes whose marks the database does not accept.
@@ -179,6 +180,13 @@ func (s *store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 	}
 	spent(len(numbers), s.reads)
 	return nil
+}
+
+func (s *store) PollEach(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error), spent func(int, time.Duration)) error {
+	s.mu.Lock()
+	s.logins += len(numbers)
+	s.mu.Unlock()
+	return s.Poll(ctx, numbers, report, failed, spent)
 }
 
 func (k *conn) Heard() []mailbox.Number { return k.numbers }

@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -157,11 +156,18 @@ func (l *line) nobody() {
 	}
 }
 
-// hears returns the mailboxes that it hears of, sorted, and those of some that it
+// hears returns those of some mailboxes that it hears of, sorted, and those that it
 // does not; known is false until it was open once, as nobody can tell then.
 func (l *line) hears(of []mailbox.Number) (heard, unheard []mailbox.Number, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	unheard = slices.DeleteFunc(slices.Clone(of), func(n mailbox.Number) bool { return l.heard[n] })
-	return slices.Sorted(maps.Keys(l.heard)), unheard, l.heard != nil
+	for _, n := range of {
+		if l.heard[n] {
+			heard = append(heard, n)
+		} else {
+			unheard = append(unheard, n)
+		}
+	}
+	slices.Sort(heard)
+	return heard, unheard, l.heard != nil
 }

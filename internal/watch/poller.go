@@ -21,6 +21,7 @@ type poller struct {
 
 	mu      sync.Mutex
 	plan    Plan
+	each    bool             // by a login to each mailbox
 	rest    []mailbox.Number // that nobody hears of
 	heard   []mailbox.Number
 	fresh   map[mailbox.Number]bool // not read since they are here
@@ -31,6 +32,9 @@ type poller struct {
 	// took is how long the server was busy with the last reading of rest,
 	// reviewTook with that of heard.
 	took, reviewTook time.Duration
+
+	// stop ends the reading that is under way.
+	stop context.CancelFunc
 
 	// slept is how long the last reading paused; of the poller's own goroutine.
 	slept time.Duration
@@ -60,10 +64,15 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 	return p
 }
 
-// set gives the poller its mailboxes; those that are new to it are read now.
-func (p *poller) set(rest, heard []mailbox.Number, plan Plan) {
+// set gives the poller its mailboxes; those that are new to it are read now. each has
+// them read by a login to each.
+func (p *poller) set(rest, heard []mailbox.Number, plan Plan, each bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.each && !each && p.stop != nil {
+		p.stop() // they are listened to from now on, or read at less cost
+	}
+	p.each = each
 	added, _ := difference(p.rest, rest)
 	p.rest, p.heard, p.plan = rest, heard, plan
 	for _, n := range added {
@@ -145,7 +154,10 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	case <-p.news: // what it is about is read now
 	default:
 	}
-	plan, rest := p.plan, p.rest
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	p.stop = stop
+	plan, rest, each := p.plan, p.rest, p.each
 	var heard []mailbox.Number
 	if time.Since(p.reviews) >= quota.PollEvery(p.review(), p.reviewTook, plan.Shards) {
 		heard = p.heard
@@ -154,15 +166,19 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	if plan.Source == nil || len(rest)+len(heard) == 0 {
 		return
 	}
+	read := plan.Source.Poll
+	if each {
+		read = plan.Source.PollEach
+	}
 	listenedTo := make(map[mailbox.Number]bool, len(heard))
 	for _, n := range heard {
 		listenedTo[n] = true
 	}
 	var took time.Duration
 	p.slept = 0
-	for len(rest)+len(heard) > 0 && ctx.Err() == nil {
+	for len(rest)+len(heard) > 0 && reading.Err() == nil {
 		all := append(append([]mailbox.Number(nil), rest...), heard...)
-		_, err := door.through(ctx, func() error {
+		_, err := door.through(reading, func() error {
 			done := 0
 			took = 0
 			spread := func(mailboxes int, last time.Duration) {
@@ -175,11 +191,11 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 					// often mailboxes are read need not wait for its end.
 					p.took = took / time.Duration(done) * time.Duration(len(rest))
 					p.mu.Unlock()
-					_ = sleep(ctx, pause)
+					_ = sleep(reading, pause)
 					p.slept += pause
 				}
 			}
-			return plan.Source.Poll(ctx, all, func(r Report) {
+			return read(reading, all, func(r Report) {
 				p.mu.Lock()
 				r.Resumed = p.fresh[r.Number]
 				delete(p.fresh, r.Number)
@@ -191,6 +207,9 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 		if err == nil {
 			door.lasts()
 			break
+		}
+		if reading.Err() != nil {
+			return
 		}
 		w.trouble("read mailboxes in turn", err)
 		p.mu.Lock()

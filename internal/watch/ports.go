@@ -28,6 +28,9 @@ type Source interface {
 	// spent has returned.
 	Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
 		spent func(mailboxes int, took time.Duration)) error
+	// PollEach is Poll by a login to each mailbox, whatever the store offers.
+	PollEach(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+		spent func(mailboxes int, took time.Duration)) error
 }
 
 // Conn is one listening connection.
@@ -60,6 +63,10 @@ type Plan struct {
 	Greetings mailbox.Patterns
 	Exclude   mailbox.Patterns
 	Numbers   []mailbox.Number
+	// First are those of Numbers that wait to be mirrored for the first time.
+	First map[mailbox.Number]bool
+	// LinkFirst is how many of the LinkMailboxes mailboxes of the link wait so.
+	LinkFirst, LinkMailboxes int
 	// LastEvents tells when something last happened, as far as that is known.
 	LastEvents map[mailbox.Number]time.Time
 	Source     Source

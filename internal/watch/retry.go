@@ -32,7 +32,7 @@ func (w *Watcher) tryNotify(ctx context.Context, now time.Time) {
 	if w.retryAt.IsZero() {
 		w.retryAt = now.Add(offerAgain/2 + rand.N(offerAgain))
 	}
-	if now.Before(w.retryAt) {
+	if now.Before(w.retryAt) || w.first.holds(now) {
 		return
 	}
 	w.trying, w.retryAt = true, time.Time{}

@@ -45,6 +45,16 @@ func ShardOf(n mailbox.Number, shards int) int {
 	return int(max(b, 0))
 }
 
+// changing counts those mailboxes of which an event is known.
+func changing(numbers []mailbox.Number, last map[mailbox.Number]time.Time) (n int) {
+	for _, number := range numbers {
+		if !last[number].IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // mostActive returns up to limit mailboxes for a connection each, those whose
 // last event is youngest, and the others.
 func mostActive(numbers []mailbox.Number, last map[mailbox.Number]time.Time, limit int) (some, others []mailbox.Number) {

@@ -50,6 +50,39 @@ func (t *tracker) begin(n mailbox.Number, known Known) {
 	t.seen[n] = known
 }
 
+// settle takes in the counters at which a mailbox was mirrored for the first time, and
+// returns the events of what was read since. nil is one that was not mirrored.
+func (t *tracker) settle(n mailbox.Number, known Known) []Kind {
+	seen, takesPart := t.seen[n]
+	switch {
+	case known == nil || !takesPart:
+		return nil
+	case t.left[n]:
+		// Nothing was read yet: the first reading shows what changed since.
+		delete(t.left, n)
+		t.begin(n, known)
+		return nil
+	}
+	var kinds []Kind
+	for name, now := range seen {
+		at, mirrored := known[name]
+		if mirrored && at.UIDValidity == now.UIDValidity && now.HighestModSeq > 0 && now.HighestModSeq <= at.HighestModSeq {
+			seen[name] = at // it was read before the sync
+			continue
+		}
+		if kind := compare(at, mirrored, now, false); kind != "" && !slices.Contains(kinds, t.named(name, kind)) {
+			kinds = append(kinds, t.named(name, kind))
+		}
+	}
+	for name, at := range known {
+		if _, read := seen[name]; !read {
+			seen[name] = at // the sync found it, or it is gone: the next reading tells
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
 func (t *tracker) forget(n mailbox.Number) {
 	delete(t.seen, n)
 	delete(t.left, n)

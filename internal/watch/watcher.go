@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,6 +88,10 @@ type Watcher struct {
 	told  chan message
 	seen  time.Time // when something was last reached
 	slow  string    // why mailboxes are read in turn until trunk is open; "" if they are not
+	first first
+	// awaits is true while no connection of NOTIFY is opened because of first.
+	awaits  bool
+	planned time.Time // when the plan was read
 	// again is when mailboxes that trunk does not hear of are asked for once
 	// more, misses how often that was in vain.
 	again  time.Time
@@ -153,7 +158,7 @@ func (w *Watcher) Run(parent context.Context) (Outcome, error) {
 			if err := w.look(ctx); err != nil {
 				return "", err
 			}
-			again = !unread.IsZero() && time.Now().After(unread)
+			again = !unread.IsZero() && time.Now().After(unread) || w.awaits && time.Since(w.planned) > firstAgain
 		}
 		if again {
 			outcome, err := w.replan(ctx)
@@ -203,15 +208,19 @@ func (w *Watcher) replan(ctx context.Context) (Outcome, error) {
 		return Reshard, nil
 	}
 	before := w.plan
+	w.planned = time.Now()
 	fresh := before.Source == nil || plan.Version != before.Version
 	added, removed := difference(before.Numbers, plan.Numbers)
-	if len(added) > 0 {
-		known, err := w.ports.Journal.Known(ctx, added)
+	mirrored := mirroredSince(before, plan)
+	if len(added)+len(mirrored) > 0 {
+		known, err := w.ports.Journal.Known(ctx, slices.Concat(added, mirrored))
 		if err != nil {
 			return "", err
 		}
 		w.begin(plan, added, known)
+		w.settle(mirrored, known)
 	}
+	w.first.update(plan.LinkFirst, plan.LinkMailboxes, time.Now())
 	w.mu.Lock()
 	for _, n := range removed {
 		w.tracker.forget(n)
@@ -241,6 +250,34 @@ func (w *Watcher) begin(plan Plan, added []mailbox.Number, known map[mailbox.Num
 		w.tracker = newTracker(plan.Greetings, plan.Exclude)
 	}
 	w.tracker.beginAll(added, known)
+}
+
+// mirroredSince are the mailboxes that waited to be mirrored for the first time, and do
+// not any more.
+func mirroredSince(before, now Plan) []mailbox.Number {
+	return slices.DeleteFunc(slices.Clone(now.Numbers), func(n mailbox.Number) bool { return !before.First[n] || now.First[n] })
+}
+
+// settle takes in at which counters mailboxes were mirrored for the first time. What
+// was read of them before may be older, or newer: then it is an event.
+func (w *Watcher) settle(mirrored []mailbox.Number, known map[mailbox.Number]Known) {
+	now := time.Now()
+	var events []Kind
+	w.mu.Lock()
+	for _, n := range mirrored {
+		for _, kind := range w.tracker.settle(n, known[n]) {
+			w.queue.add(n, kind, now)
+			w.state.event(kind, now)
+			events = append(events, kind)
+		}
+	}
+	w.mu.Unlock()
+	for _, kind := range events {
+		w.opts.Heard(kind, false)
+	}
+	if len(events) > 0 {
+		w.wakeFlush()
+	}
 }
 
 func difference(before, after []mailbox.Number) (added, removed []mailbox.Number) {
@@ -342,6 +379,9 @@ func (w *Watcher) look(ctx context.Context) error {
 	if w.slow != "" {
 		h.Why = w.slow
 	}
+	if w.awaits {
+		h.Why = w.first.String()
+	}
 	w.mu.Unlock()
 	if missed {
 		w.poll.reviewSoon()
@@ -351,6 +391,9 @@ func (w *Watcher) look(ctx context.Context) error {
 		if err := w.ports.Journal.Save(ctx, h); err != nil {
 			w.opts.Logger.DebugContext(ctx, "health not saved", "error", err.Error())
 		}
+	}
+	if w.awaits && !w.first.holds(now) {
+		w.follow(ctx)
 	}
 	w.lookAfterTrunk(ctx, now)
 	w.askAgain(ctx, now)

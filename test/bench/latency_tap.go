@@ -161,7 +161,8 @@ func (l *latency) awaitListening(ctx context.Context, dead int) error {
 		}
 		listened := 0
 		for _, w := range s[0].Watchers {
-			if w.Connections == w.Wanted && !strings.HasPrefix(w.Worker, fmt.Sprint(dead, "@")) {
+			ready := w.Connections == w.Wanted && (l.events != "notify" || w.Wanted > 0) // until the first mirroring notify waits
+			if ready && !strings.HasPrefix(w.Worker, fmt.Sprint(dead, "@")) {
 				listened += w.Listened + w.Polled
 			}
 		}

@@ -56,12 +56,21 @@ SELECT * FROM mailbox_events WHERE link = @link AND number = @number;
 -- name: WatchShards :one
 SELECT shards FROM watch_shards WHERE link = @link;
 
+-- SetWatchShards tells the shards that are listening: each gives up what is another's
+-- from now on, and the connections that it held for that.
 -- name: SetWatchShards :exec
 WITH cut AS (
     INSERT INTO watch_shards (link, shards) VALUES (@link, @shards)
     ON CONFLICT (link) DO UPDATE SET shards = excluded.shards
+), gone AS (
+    DELETE FROM watchers w WHERE w.link = @link AND w.shard >= @shards
 )
-DELETE FROM watchers w WHERE w.link = @link AND w.shard >= @shards;
+SELECT pg_notify('mailmirror_roster', @link::text);
+
+-- FirstDue gives the mailboxes of a link that were never mirrored or looked at, and
+-- that are not parked.
+-- name: FirstDue :many
+SELECT number FROM mailboxes WHERE link = @link AND state = 'new' ORDER BY number;
 
 -- name: SaveWatcher :exec
 INSERT INTO watchers (link, shard, worker, mode, why, connections, wanted, connected_since, listened, polled, events,

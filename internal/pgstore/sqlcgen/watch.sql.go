@@ -10,6 +10,32 @@ import (
 	"time"
 )
 
+const FirstDue = `-- name: FirstDue :many
+SELECT number FROM mailboxes WHERE link = $1 AND state = 'new' ORDER BY number
+`
+
+// FirstDue gives the mailboxes of a link that were never mirrored or looked at, and
+// that are not parked.
+func (q *Queries) FirstDue(ctx context.Context, link string) ([]string, error) {
+	rows, err := q.db.Query(ctx, FirstDue, link)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		items = append(items, number)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const GetMailboxEvent = `-- name: GetMailboxEvent :one
 SELECT link, number, last_at, last_kind, events FROM mailbox_events WHERE link = $1 AND number = $2
 `
@@ -322,8 +348,10 @@ const SetWatchShards = `-- name: SetWatchShards :exec
 WITH cut AS (
     INSERT INTO watch_shards (link, shards) VALUES ($1, $2)
     ON CONFLICT (link) DO UPDATE SET shards = excluded.shards
+), gone AS (
+    DELETE FROM watchers w WHERE w.link = $1 AND w.shard >= $2
 )
-DELETE FROM watchers w WHERE w.link = $1 AND w.shard >= $2
+SELECT pg_notify('mailmirror_roster', $1::text)
 `
 
 type SetWatchShardsParams struct {
@@ -331,6 +359,8 @@ type SetWatchShardsParams struct {
 	Shards int64
 }
 
+// SetWatchShards tells the shards that are listening: each gives up what is another's
+// from now on, and the connections that it held for that.
 func (q *Queries) SetWatchShards(ctx context.Context, arg SetWatchShardsParams) error {
 	_, err := q.db.Exec(ctx, SetWatchShards, arg.Link, arg.Shards)
 	return err
