@@ -25,8 +25,9 @@ const (
 	// maxSearch bounds a list of UIDs in bytes, maxRanges in runs of UIDs.
 	maxSearch = 64 << 20
 	maxRanges = 1 << 20
-	// maxMessages bounds the messages of a folder.
-	maxMessages = 1_000_000
+	// maxMessages bounds the messages of a folder. A sync of a folder of that size takes
+	// about 120 MB, four times that with a million.
+	maxMessages = 250_000
 	// maxOutOfOrder bounds the messages of one answer that come after one with
 	// a higher UID: sorting them in costs time.
 	maxOutOfOrder = 50_000

@@ -186,7 +186,7 @@ func (s *Session) Messages(ctx context.Context, uids mailbox.UIDSet, changedSinc
 var errNoFolder = errors.New("no folder is open")
 
 func tooManyMessages() error {
-	return beyond("a folder with messages without end", "%d messages of a folder", maxMessages)
+	return beyond("a folder of too many messages", "%d messages of a folder", maxMessages)
 }
 
 // interned makes equal flag sets share memory, and spares building them.

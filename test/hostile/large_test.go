@@ -15,7 +15,7 @@ import (
 // sends as much as Mailmirror reads of one, and then nothing more. Together they stay
 // within the memory of the worker, and an honest mailbox is mirrored meanwhile.
 func TestManyLargeAnswers(t *testing.T) {
-	for mode, n := range map[servers.Mode]int{servers.LargeList: 20, servers.LargeFolder: 4} {
+	for mode, n := range map[servers.Mode]int{servers.LargeList: 20, servers.LargeFolder: 4, servers.LargestFolder: 1} {
 		t.Run(string(mode), func(t *testing.T) {
 			r := newRigOf(t, 500*time.Millisecond)
 			resetPeak(t)

@@ -14,6 +14,8 @@ const (
 	LargeList Mode = "large: a list of folders"
 	// LargeFolder has a folder of 50,000 messages.
 	LargeFolder Mode = "large: a folder"
+	// LargestFolder has a folder of a million messages, more than Mailmirror reads.
+	LargestFolder Mode = "large: a folder beyond the bound"
 )
 
 // hang falls silent until the client closes the connection.
@@ -36,7 +38,8 @@ var largeModes = map[Mode]hook{
 		}
 		c.hang()
 	}),
-	LargeFolder: largeFolderOf(largeFolder),
+	LargeFolder:   largeFolderOf(largeFolder),
+	LargestFolder: largeFolderOf(1_000_000),
 }
 
 func largeFolderOf(n int) hook {
@@ -62,7 +65,7 @@ func largeFolderOf(n int) hook {
 }
 
 // LargeModes returns the modes of this kind.
-func LargeModes() []Mode { return []Mode{LargeList, LargeFolder} }
+func LargeModes() []Mode { return []Mode{LargeList, LargeFolder, LargestFolder} }
 
 // hookOf is what a mode does.
 func hookOf(m Mode) hook {
