@@ -38,7 +38,7 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 		}
 	}
 	if len(plan.Expunge) > 0 {
-		err := f.run.remove(ctx, f.state, plan.Expunge)
+		err := f.run.remove(ctx, f.state, plan.Expunge, f.target.Messages)
 		if withheld, _ := apart(err); withheld != nil {
 			f.stuck = f.stuck.Union(withheld.UIDs)
 			plan.Expunge = plan.Expunge.Minus(withheld.UIDs)

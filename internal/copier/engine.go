@@ -125,7 +125,7 @@ func (e *Engine) Unchanged(job Job, source, target []mailbox.Folder, known []Fol
 
 func (e *Engine) provenUnchanged(job Job, source, target []mailbox.Folder, known []FolderState) bool {
 	return !job.Force && mirror.Unchanged(treeInput(job, e.clock.Now(), source, target, known)) &&
-		len(job.Keep.overdue(target, e.clock.Now())) == 0
+		!job.Keep.purges(target, known, e.clock.Now())
 }
 
 func lists(folders []mailbox.Folder, name mailbox.FolderName) bool {

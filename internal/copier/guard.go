@@ -149,7 +149,7 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if len(allowed) == 0 && len(uids) > 0 {
 		return false, nil
 	}
-	if err := r.remove(ctx, state, allowed); err != nil {
+	if err := r.remove(ctx, state, allowed, messages); err != nil {
 		return false, err
 	}
 	goes = allowed.Len() == uids.Len()

@@ -1,7 +1,6 @@
 package copier
 
 import (
-	"cmp"
 	"context"
 	"path"
 	"slices"
@@ -48,18 +47,6 @@ func (k Keep) expired(name mailbox.FolderName, now time.Time) bool {
 	return err == nil && now.Sub(day.AddDate(0, 0, 1)) > k.For
 }
 
-// overdue returns the folders of a list whose time is over, children first.
-func (k Keep) overdue(list []mailbox.Folder, now time.Time) []mailbox.FolderName {
-	var out []mailbox.FolderName
-	for _, f := range list {
-		if f.Selectable && k.expired(f.Name, now) {
-			out = append(out, f.Name)
-		}
-	}
-	slices.SortFunc(out, func(a, b mailbox.FolderName) int { return cmp.Compare(b, a) })
-	return out
-}
-
 // excluded are the folders that are left alone on both sides.
 func (j Job) excluded() mailbox.Patterns {
 	if j.Keep.Folder == "" {
@@ -86,8 +73,8 @@ func (r *run) reserved() {
 }
 
 // remove takes messages out of the open folder of the target: for good, or
-// into the folder that keeps them for a time.
-func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet) error {
+// into the folder that keeps them for a time. now is what the target tells of them.
+func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet, now map[mailbox.UID]mailbox.Message) error {
 	if len(uids) == 0 {
 		return nil
 	}
@@ -103,6 +90,11 @@ func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet
 	to := r.job.Keep.of(from.Name, r.clock.Now())
 	if err := r.makeKept(ctx, to); err != nil {
 		return err
+	}
+	if r.noteMoved(to, uids, now) {
+		if err := r.save(ctx); err != nil {
+			return err
+		}
 	}
 	for _, part := range uids.Chunks(setBytes) {
 		if r.target.CanMove() {
@@ -244,18 +236,6 @@ func (r *run) arrived(ctx context.Context, m Moving) (since, there map[Witness]i
 		}
 	}
 	return since, there, nil
-}
-
-// purge deletes what was kept long enough. A folder that the target does not
-// delete is tried again by the next sync.
-func (r *run) purge(ctx context.Context) error {
-	for _, name := range r.job.Keep.overdue(r.targetList, r.clock.Now()) {
-		err := r.write("purge deleted messages", func() error { return r.target.DeleteFolder(ctx, name) })
-		if err != nil && !fault.Is(err, fault.Permanent) {
-			return err
-		}
-	}
-	return nil
 }
 
 // asUpdate is the folder's state with its open move and without a proof that

@@ -224,7 +224,7 @@ type Ledger interface {
 	Renew(ctx context.Context, lease Lease, ttl time.Duration) (Lease, error)
 	// Save writes an update in one transaction, and nothing of it where the
 	// lease's epoch is no longer the current one (Conflict). An Update that
-	// opens an intent is durable when Save returns.
+	// opens an intent, or that says Durable, is durable when Save returns.
 	Save(ctx context.Context, lease Lease, update Update) error
 	// Judge decides what of the deletions due in a folder may be carried out,
 	// by the limits and by what happened and was decided before, and records
@@ -281,7 +281,8 @@ type FolderState struct {
 	Former mailbox.UIDSet
 	// Witnesses show of the target's messages, under TargetValidity, whether they are
 	// still those that Pairs, Former, Moving and the guard know by their UIDs. The map
-	// is replaced and never changed.
+	// is replaced and never changed. In a folder for deleted messages, which has no
+	// validities, they are of the messages that the mirror moved there: see noteMoved.
 	Witnesses map[mailbox.UID]Witness
 }
 
@@ -357,6 +358,10 @@ const (
 	// OnlyCopy: messages of the target stay, since each may be its only copy of a
 	// message that could not be copied to another folder (SourceUID is 0).
 	OnlyCopy DifferenceKind = "only_copy"
+	// NotPurged: the time of a folder for deleted messages is over, and it holds
+	// messages of which nothing shows that the mirror moved them there (SourceUID is
+	// 0). They stay.
+	NotPurged DifferenceKind = "not_purged"
 	// Undone is no lasting difference by itself: it counts how often in a row the
 	// target undid work on a message, or on the folder (SourceUID is 0).
 	Undone DifferenceKind = "undone"
@@ -382,6 +387,8 @@ type Update struct {
 	// Undecided names, with Done, the folders with deletions that are held or
 	// refused. What the guard noted of any other folder is over.
 	Undecided []mailbox.FolderName
+	// Durable has Save wait for the disk, as for an update that opens an intent.
+	Durable bool
 }
 
 // FolderUpdate is what changes for one folder. A folder whose state has other

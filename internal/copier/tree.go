@@ -417,7 +417,7 @@ func (r *run) drop(name mailbox.FolderName) {
 // dropStates forgets the folders that neither side has any more, but for those
 // that were deleted lately.
 func (r *run) dropStates() {
-	there := map[mailbox.FolderName]bool{}
+	there := maps.Clone(r.made)
 	for _, list := range [][]mailbox.Folder{r.sourceList, r.targetList} {
 		for _, f := range list {
 			there[f.Name] = true

@@ -17,7 +17,7 @@ import (
 // makes it harmless when repeated is the lease: it is held throughout, Done
 // ends it, and rows are replaced by their key.
 //
-// Only an update that opens an intent waits for the disk. Without one, what a
+// Only an update that opens an intent, or asks for it, waits for the disk. Without one, what a
 // crash of the database takes away is found out again by the next sync, which
 // meets the state before: pairs too few, an intent still open, a lease that
 // ends by itself.
@@ -31,7 +31,7 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 		q: sqlcgen.New(queue{&b}), link: lease.Key.Link, number: string(lease.Key.Number),
 	}
 	w.do(w.q.HoldLease(ctx, sqlcgen.HoldLeaseParams{
-		Link: w.link, Number: w.number, Epoch: lease.Epoch, Durable: opensIntent(update),
+		Link: w.link, Number: w.number, Epoch: lease.Epoch, Durable: update.Durable || opensIntent(update),
 	}))
 	if len(update.Drop) > 0 {
 		w.do(w.q.DropFolders(ctx, sqlcgen.DropFoldersParams{Link: w.link, Number: w.number, Folders: strs(update.Drop)}))

@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	limit "mailmirror/internal/mirror"
+	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -26,7 +27,8 @@ type later struct {
 func (l later) Now() time.Time { return time.Now().Add(l.ahead) }
 
 // TestKeepDeleted moves what is deleted into a folder that is never mirrored, on
-// every kind of target, and purges it when its time is over.
+// every kind of target, and purges it when its time is over. What a user of the target
+// put there stays, and is a lasting difference until it is gone.
 func TestKeepDeleted(t *testing.T) {
 	t.Parallel()
 	source := servers.DovecotT(t, servers.DovecotOptions{Name: "production"})
@@ -71,7 +73,7 @@ func TestKeepDeleted(t *testing.T) {
 			if r := m.sync(); r.Messages.Expunged != 6 {
 				t.Errorf("%d messages were deleted, want 6", r.Messages.Expunged)
 			}
-			check := func(when string, want int) {
+			check := func(when string, want, ofUsers int) (folders []string) {
 				t.Helper()
 				left, err := m.source.access.Read(t.Context(), m.source.number)
 				if err != nil {
@@ -85,21 +87,25 @@ func TestKeepDeleted(t *testing.T) {
 				for name, v := range unlike(left, mirrored) {
 					t.Errorf("%s: folder %q differs: %+v", when, name, v)
 				}
-				n := 0
+				n, others := 0, 0
 				for name, f := range kept {
+					if name != keptIn {
+						folders = append(folders, name)
+					}
 					from := "INBOX"
 					if strings.HasSuffix(name, "/Work") {
 						from = "Work"
 					}
 					for msg, count := range f.Messages {
-						n += count
-						if !gone[from].Had(msg) {
-							t.Errorf("%s: %s holds a message that was never in %s", when, name, from)
+						if gone[from].Had(msg) {
+							n += count
+						} else {
+							others += count
 						}
 					}
 				}
-				if n != want {
-					t.Errorf("%s: %d messages are kept, want %d", when, n, want)
+				if n != want || others != ofUsers {
+					t.Errorf("%s: %d messages are kept, and %d others are there; want %d and %d", when, n, others, want, ofUsers)
 				}
 				verdicts, err := copier.Verify(t.Context(), m.job, true)
 				if err != nil {
@@ -110,18 +116,46 @@ func TestKeepDeleted(t *testing.T) {
 						t.Errorf("%s: verify finds %+v", when, v)
 					}
 				}
+				return folders
 			}
-			check("after the deletion", 6)
+			check("after the deletion", 6, 0)
 			if r := m.sync(); !r.Idle() {
 				t.Errorf("the next sync wrote: %+v", r)
 			}
-			check("after another sync", 6)
+			check("after another sync", 6, 0)
 			m.engine = copier.NewEngine(m.ledger, later{ahead: 20 * time.Hour}, copier.Options{}, slog.New(slog.DiscardHandler))
 			m.sync()
-			check("before its time is over", 6)
+			left := check("before its time is over", 6, 0)
+			m.target.use(func(u *user.User) {
+				for _, name := range left {
+					u.Put(name, user.Voice("of a user in "+name, 400))
+				}
+			})
 			m.engine = copier.NewEngine(m.ledger, later{ahead: 72 * time.Hour}, copier.Options{}, slog.New(slog.DiscardHandler))
-			m.review()
-			check("after its time", 0)
+			if r, _ := m.review(); r.Differences != len(left) || len(left) != 2 {
+				t.Errorf("%d folders for deleted messages and %d differences, want 2 of both", len(left), r.Differences)
+			}
+			check("after its time", 0, 2)
+			shown := m.errors()[copier.NotPurged]
+			if len(shown) != 2 || !strings.HasPrefix(shown[0].Text, "this folder for deleted messages holds 1 message that") || shown[0].Hint == "" {
+				t.Errorf("errors shows %+v", shown)
+			}
+			before := len(m.target.proxy.Commands())
+			if _, unchanged := m.review(); !unchanged && strings.HasPrefix(target.name, "dovecot") {
+				t.Error("what is left there has every compare look at the mailbox")
+			}
+			for _, c := range faults.Changes(m.target.proxy.Commands()[before:]) {
+				t.Errorf("the next compare sent %.100q", c)
+			}
+			m.target.use(func(u *user.User) {
+				for _, name := range left {
+					u.Empty(name)
+				}
+			})
+			m.compares(2) // a folder that others were below takes another compare
+			if folders := check("after the user's messages are gone", 0, 0); len(folders)+len(m.errors()) > 0 {
+				t.Errorf("folders %q are left, and errors shows %+v", folders, m.errors())
+			}
 			m.onlyRead()
 		})
 	}

@@ -63,6 +63,7 @@ func (c *session) Move(ctx context.Context, uids mailbox.UIDSet, to mailbox.Fold
 		}
 		c.s.put(to, m.content, m.flags, m.date)
 		if isKept(to) {
+			c.noted(to, m)
 			c.takeOut(f, m)
 			continue
 		}
@@ -100,6 +101,7 @@ func (c *session) Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.Fold
 			w.violate("%s: message %v copied twice to %s", c.name, m, to)
 		}
 		w.ledger.copied[at] = true
+		c.noted(to, m)
 		c.s.put(to, m.content, m.flags, m.date)
 		w.tell("%s copies %s %d to %s", c.k.name, c.name, uid, to)
 	}
@@ -116,6 +118,11 @@ func (c *session) Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.Fold
 // deleted messages are.
 func (c *session) takeOut(f *folder, m *message) {
 	w := c.k.w
+	if isKept(c.name) {
+		c.purged(c.name, m)
+		c.s.remove(c.name, m.uid)
+		return
+	}
 	before := c.s.countLike(c.name, m)
 	c.s.remove(c.name, m.uid)
 	w.tell("%s expunges %s %d %v", c.k.name, c.name, m.uid, m)

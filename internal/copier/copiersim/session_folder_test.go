@@ -30,6 +30,7 @@ func (c *session) DeleteFolder(ctx context.Context, name mailbox.FolderName) err
 		delete(c.s.folders, name)
 		for _, m := range f.messages {
 			if isKept(name) {
+				c.k.w.violate("%s: deleted with message %d %v", name, m.uid, m)
 				continue
 			}
 			c.stillThere(name, f, m)

@@ -57,7 +57,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d seeds from %d on, %d steps, faults %v", ran, first+1, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
-		"held", "target only", "outage", "restored", "approved", "refused", "cut in a move", "cut after a copy"} {
+		"held", "target only", "outage", "restored", "approved", "refused", "cut in a move", "cut after a copy", "not purged"} {
 		if ran >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
@@ -136,6 +136,7 @@ func (w *world) chaosPhase() {
 				w.lostInSync = w.lostInSync || !w.ledger.free
 				w.ledger.folders = map[mailbox.FolderName]*copier.FolderState{}
 			}
+			w.leaveInKept()
 			w.mu.Unlock()
 		}
 	})
@@ -204,6 +205,8 @@ func (w *world) quietPhase(t *testing.T) {
 	if err != nil || !forced.Idle() {
 		w.violate("forced sync in peace: %+v, %v", forced, err)
 	}
+	job.Force = false
+	w.purgePhase(t.Context(), engine, job)
 }
 
 // checkDifferences holds the number of lasting differences to what the target
