@@ -64,9 +64,6 @@ func largeFolderOf(n int) hook {
 	}
 }
 
-// LargeModes returns the modes of this kind.
-func LargeModes() []Mode { return []Mode{LargeList, LargeFolder, LargestFolder} }
-
 // hookOf is what a mode does.
 func hookOf(m Mode) hook {
 	if h := hostileModes[m]; h != nil {
