@@ -178,7 +178,7 @@ func (f *folderRun) copyChunk(ctx context.Context, chunk mailbox.UIDSet, intent 
 	case broken != 0:
 		f.sourceLost(broken)
 		err = &fault.Error{Kind: fault.Transient, Op: "read a message from the source", Err: err, Lost: true}
-	case fault.Is(err, fault.Transient):
+	case fault.Is(err, fault.Transient) && !fault.Rejected(err):
 		f.targetLost()
 	}
 	return delivered, err

@@ -49,7 +49,7 @@ func (s *steady) isolate(ctx context.Context, uids mailbox.UIDSet, wait time.Dur
 			search.took(part)
 			continue
 		}
-		if s.dead = !fault.Is(err, fault.Permanent); !fault.Lost(err) || ctx.Err() != nil {
+		if s.dead = !staysInFolder(err); !fault.Lost(err) || ctx.Err() != nil {
 			return err
 		}
 		search.cause = err

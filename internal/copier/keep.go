@@ -55,21 +55,23 @@ func (j Job) excluded() mailbox.Patterns {
 	return append(slices.Clip(j.Exclude), string(j.Keep.Folder))
 }
 
-// reserved reports a folder of the source that has the name under which the
-// target keeps deleted messages, so that it cannot be mirrored.
+// reserved reports folders of the source that have the name under which the
+// target keeps deleted messages, or are below it, so that they cannot be mirrored.
 func (r *run) reserved() {
 	name := r.job.Keep.Folder
 	if name == "" {
 		return
 	}
+	found := false
 	for _, f := range r.sourceList {
-		if f.Selectable && f.Name == name {
-			r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent,
-				"the target keeps deleted messages in a folder of this name; choose another for it with link edit --deleted-folder"))
-			return
-		}
+		found = found || f.Selectable && (f.Name == name || strings.HasPrefix(string(f.Name), string(name)+"/"))
 	}
-	r.drop(name)
+	if !found {
+		r.drop(name)
+		return
+	}
+	r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent, "the source has this folder or folders below it, "+
+		"and the target keeps deleted messages there; choose another folder for them with link edit --deleted-folder"))
 }
 
 // remove takes messages out of the open folder of the target: for good, or

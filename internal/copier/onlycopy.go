@@ -224,7 +224,7 @@ func (r *run) moveAlong(ctx context.Context, stay *stays) (moved mailbox.UIDSet,
 		if withheld, _ := apart(err); withheld != nil {
 			uids, err = uids.Minus(withheld.UIDs), nil
 		}
-		if fault.Is(err, fault.Permanent) {
+		if err != nil && staysInFolder(err) {
 			continue
 		}
 		if err != nil {

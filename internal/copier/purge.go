@@ -112,6 +112,8 @@ func (r *run) purge(ctx context.Context) error {
 			case fault.Is(err, fault.Permanent):
 				r.settle(f.Name, f.Counters, FolderKept, err.Error())
 				err = nil
+			case fault.Rejected(err):
+				err = nil // the next sync tries again
 			}
 			if err != nil {
 				return fault.Wrap(err, "purge the folder for deleted messages "+string(f.Name))
@@ -139,6 +141,7 @@ func (r *run) purgeFolder(ctx context.Context, name mailbox.FolderName, above bo
 		if err := r.expunge(ctx, own); err != nil {
 			return false, err
 		}
+		r.room = true
 	}
 	left, err := r.target.UIDs(ctx)
 	if err != nil {

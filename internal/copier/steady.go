@@ -112,7 +112,7 @@ func (s *steady) again(ctx context.Context, after time.Duration) error {
 		}
 	}
 	if err := s.open(ctx); err != nil {
-		if fault.Is(err, fault.Permanent) {
+		if fault.Is(err, fault.Permanent) || fault.Rejected(err) {
 			// That would be a folder's trouble, and there is no session for the others.
 			err = fault.New(fault.Transient, "log in again after the connection was lost", err, fault.HintOf(err))
 		}
@@ -174,7 +174,7 @@ func (s *steady) heard(err error) error {
 
 // spent notes that the session cannot be used any more.
 func (s *steady) spent(err error) error {
-	if err != nil && !fault.Is(err, fault.Permanent) {
+	if err != nil && !staysInFolder(err) {
 		s.dead = true
 	}
 	return err

@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -24,7 +25,8 @@ func (r *run) mailbox(ctx context.Context) error {
 	if plan, err = r.rename(ctx, in, plan); err != nil {
 		return err
 	}
-	refused, err := r.create(ctx, plan.Create)
+	w := &folderWork{run: r}
+	refused, err := w.create(ctx, plan.Create)
 	if err != nil {
 		return err
 	}
@@ -32,7 +34,6 @@ func (r *run) mailbox(ctx context.Context) error {
 		r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent,
 			"the folder's name is not modified UTF-7; rename it on the source"))
 	}
-	w := &folderWork{run: r}
 	for _, pair := range plan.Pairs {
 		if (pair.Unchanged && !r.job.Force) || refused[pair.Name] {
 			continue
@@ -44,13 +45,14 @@ func (r *run) mailbox(ctx context.Context) error {
 	if err := w.copyAgain(ctx); err != nil {
 		return err
 	}
+	// A full target gets room by that.
+	if err := r.purge(ctx); err != nil {
+		return err
+	}
 	if err := w.finish(ctx, plan); err != nil {
 		return err
 	}
 	if err := r.subscribe(ctx, plan, refused); err != nil {
-		return err
-	}
-	if err := r.purge(ctx); err != nil {
 		return err
 	}
 	if err := r.checkUndone(ctx); err != nil {
@@ -67,6 +69,9 @@ type folderWork struct {
 	held    []*folderRun // with expunges that wait
 	full    []mailbox.FolderName
 	trouble error
+	// done counts the folders that were copied, rejected those to which a store
+	// answered NO with a code that may pass.
+	done, rejected int
 	// again are the folders at which a connection was lost. They come after all
 	// others, which shall not wait for them.
 	again []mailbox.FolderName
@@ -82,6 +87,9 @@ func (w *folderWork) copy(ctx context.Context, name mailbox.FolderName) error {
 	}
 	if f.held {
 		w.held = append(w.held, f)
+	}
+	if err == nil {
+		w.done++
 	}
 	return w.note(name, err)
 }
@@ -143,6 +151,12 @@ func (w *folderWork) note(name mailbox.FolderName, err error) error {
 	if !staysInFolder(err) {
 		return err
 	}
+	if fault.Rejected(err) && !fault.Is(err, fault.Permanent) && !noRoom(err) {
+		w.rejected++
+		if w.done == 0 && w.rejected >= blame.Doubt(false, fault.KindOf(err)) {
+			return err // that is no folder's own trouble
+		}
+	}
 	if noRoom(err) {
 		w.full = append(w.full, name)
 		w.short[name] = true
@@ -167,7 +181,7 @@ func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 	if err := w.delete(ctx, plan); err != nil {
 		return err
 	}
-	w.room = w.report.Messages.Expunged+w.report.Greetings.Expunged+w.report.Folders.Deleted > 0
+	w.room = w.room || w.report.Messages.Expunged+w.report.Greetings.Expunged+w.report.Folders.Deleted > 0
 	full := w.full
 	if w.room {
 		full = append(full, w.postponed()...)
@@ -185,9 +199,10 @@ func (w *folderWork) finish(ctx context.Context, plan mirror.TreePlan) error {
 		if err == nil && f.held {
 			err = f.finish(ctx)
 		}
-		if err != nil {
-			return fault.Wrap(err, "folder "+string(name))
+		if err = fault.Wrap(err, "folder "+string(name)); err != nil && !staysInFolder(err) {
+			return err
 		}
+		w.trouble = cmp.Or(w.trouble, err)
 	}
 	for _, f := range w.held {
 		if len(full) > 0 && f.again() {
@@ -221,14 +236,14 @@ func noRoom(err error) bool {
 // after err, so that the other folders can go on.
 func staysInFolder(err error) bool {
 	_, ok := errors.AsType[*folderTrouble](err)
-	return ok || fault.Is(err, fault.Permanent)
+	return ok || fault.Is(err, fault.Permanent) || fault.Rejected(err)
 }
 
 // write runs one write to the target and notes whether its outcome is known.
 func (r *run) write(op string, do func() error) error {
 	r.unknown = true
 	err := do()
-	if err == nil || fault.Is(err, fault.Permanent) {
+	if err == nil || fault.Is(err, fault.Permanent) || fault.Rejected(err) {
 		r.unknown = false
 	}
 	return fault.Wrap(err, op)
@@ -240,7 +255,7 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 	for _, rn := range plan.Rename {
 		if !rn.Implied {
 			err := r.write("rename target folder", func() error { return r.target.RenameFolder(ctx, rn.From, rn.To) })
-			if fault.Is(err, fault.Permanent) {
+			if err != nil && staysInFolder(err) {
 				if err := r.list(ctx); err != nil {
 					return plan, err
 				}
@@ -269,33 +284,37 @@ func (r *run) rename(ctx context.Context, in mirror.TreeInput, plan mirror.TreeP
 }
 
 // create makes the missing folders and returns those that the target refused.
-func (r *run) create(ctx context.Context, folders []mailbox.Folder) (refused map[mailbox.FolderName]bool, err error) {
+func (w *folderWork) create(ctx context.Context, folders []mailbox.Folder) (refused map[mailbox.FolderName]bool, err error) {
 	refused = map[mailbox.FolderName]bool{}
 	for _, f := range folders {
-		err := r.write("create target folder", func() error { return r.target.CreateFolder(ctx, f.Name, f.SpecialUse) })
+		err := w.write("create target folder", func() error { return w.target.CreateFolder(ctx, f.Name, f.SpecialUse) })
 		switch {
 		case err == nil:
-			r.report.Folders.Created++
-		case fault.Is(err, fault.Permanent):
+			w.report.Folders.Created++
+		case fault.Is(err, fault.Permanent), fault.NoRoom(err):
 			refused[f.Name] = true
-			r.refuseFolder(f.Name, f.Counters.UIDValidity, FolderRefused, err)
+			w.refuseFolder(f.Name, f.Counters.UIDValidity, FolderRefused, err)
 		default:
-			return nil, err
+			refused[f.Name] = true
+			if err := w.note(f.Name, err); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return refused, nil
 }
 
 // delete removes the folders that the source does not have.
-func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
+func (w *folderWork) delete(ctx context.Context, plan mirror.TreePlan) error {
+	r := w.run
 	above := map[mailbox.FolderName]bool{} // those above a folder that stays
 	for _, name := range plan.Delete {
 		goes, err := r.vacate(ctx, name)
 		if fault.Is(err, fault.Permanent) {
 			goes = false
 			r.refuseFolder(name, 0, FolderKept, err)
-		} else if err != nil {
-			return fault.Wrap(err, "folder "+string(name))
+		} else if err := w.note(name, err); err != nil {
+			return err
 		}
 		if goes && !above[name] && r.comesBack(name) {
 			r.refuseFolder(name, 0, FolderKept, errComesBack)
@@ -320,7 +339,9 @@ func (r *run) delete(ctx context.Context, plan mirror.TreePlan) error {
 		case fault.Is(err, fault.Permanent):
 			r.refuseFolder(name, 0, FolderKept, err)
 		default:
-			return err
+			if err := w.note(name, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -418,6 +439,7 @@ func (r *run) drop(name mailbox.FolderName) {
 // that were deleted lately.
 func (r *run) dropStates() {
 	there := maps.Clone(r.made)
+	there[r.job.Keep.Folder] = true // see reserved
 	for _, list := range [][]mailbox.Folder{r.sourceList, r.targetList} {
 		for _, f := range list {
 			there[f.Name] = true

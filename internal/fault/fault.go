@@ -61,6 +61,9 @@ type Error struct {
 	Silent bool
 	// NoRoom is true if the server rejected something for want of room.
 	NoRoom bool
+	// Rejected is true if the server answered NO to a command. The session can still
+	// be used, whatever the kind.
+	Rejected bool
 }
 
 // Error returns "op: cause", without the hint, which callers show apart.
@@ -142,6 +145,13 @@ func Silent(err error) bool {
 func NoRoom(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.NoRoom
+}
+
+// Rejected reports whether err is, or wraps, the server's NO to a command; see
+// Error.Rejected.
+func Rejected(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Rejected
 }
 
 // Wrap puts an operation before err and keeps its kind and hint. A nil error

@@ -50,11 +50,11 @@ func refusalOf(op string, no *imap.Error, cause error) *fault.Error {
 	case no.Code == imap.ResponseCodeOverQuota:
 		kind, hint = fault.Transient, "the mailbox is full on this store; raise its quota there"
 	case passing[no.Code]:
-		kind = fault.Transient
+		kind, hint = fault.Transient, "Mailmirror tries again later; if that does not help, the store's log says why it rejects this"
 	case no.Code == imap.ResponseCodeNoPerm:
 		hint = "give the trusted account all rights on the mailbox"
 	}
-	return &fault.Error{Kind: kind, Op: op, Err: cause, Hint: hint, NoRoom: no.Code == imap.ResponseCodeOverQuota}
+	return &fault.Error{Kind: kind, Op: op, Err: cause, Hint: hint, NoRoom: no.Code == imap.ResponseCodeOverQuota, Rejected: true}
 }
 
 // refused says that the server answered NO to a command about a message. Its

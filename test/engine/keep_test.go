@@ -26,6 +26,11 @@ type later struct {
 
 func (l later) Now() time.Time { return time.Now().Add(l.ahead) }
 
+// at has the mirror work with a clock that is so much ahead.
+func (m *mirror) at(ahead time.Duration) {
+	m.engine = copier.NewEngine(m.ledger, later{ahead: ahead}, copier.Options{}, slog.New(slog.DiscardHandler))
+}
+
 // TestKeepDeleted moves what is deleted into a folder that is never mirrored, on
 // every kind of target, and purges it when its time is over. What a user of the target
 // put there stays, and is a lasting difference until it is gone.
@@ -123,7 +128,7 @@ func TestKeepDeleted(t *testing.T) {
 				t.Errorf("the next sync wrote: %+v", r)
 			}
 			check("after another sync", 6, 0)
-			m.engine = copier.NewEngine(m.ledger, later{ahead: 20 * time.Hour}, copier.Options{}, slog.New(slog.DiscardHandler))
+			m.at(20 * time.Hour)
 			m.sync()
 			left := check("before its time is over", 6, 0)
 			m.target.use(func(u *user.User) {
@@ -131,7 +136,7 @@ func TestKeepDeleted(t *testing.T) {
 					u.Put(name, user.Voice("of a user in "+name, 400))
 				}
 			})
-			m.engine = copier.NewEngine(m.ledger, later{ahead: 72 * time.Hour}, copier.Options{}, slog.New(slog.DiscardHandler))
+			m.at(72 * time.Hour)
 			if r, _ := m.review(); r.Differences != len(left) || len(left) != 2 {
 				t.Errorf("%d folders for deleted messages and %d differences, want 2 of both", len(left), r.Differences)
 			}
