@@ -173,7 +173,8 @@ func (m *mailmirror) listened(ctx context.Context) (mailboxes, reached int, text
 	listened, polled, open, wanted, slowest := 0, 0, 0, 0, time.Duration(0)
 	mode, why, trouble := "", "", ""
 	for _, w := range s[0].Watchers {
-		if w.Connections == w.Wanted {
+		// Notify that has no connection yet waits for the first compare.
+		if w.Connections == w.Wanted && (w.Wanted > 0 || w.Mode != "notify") {
 			mailboxes += w.Listened + w.Polled
 		}
 		if w.Why != "" {
