@@ -37,8 +37,9 @@ type census struct {
 }
 
 // listAll returns what one list of all mailboxes shows that begins after the
-// call. Callers that come together share one list.
-func (s *Store) listAll(ctx context.Context, asked int) (*census, error) {
+// call. Callers that come together share one list. If it takes longer than patience,
+// the error is errStillListing; 0 waits for as long as it takes.
+func (s *Store) listAll(ctx context.Context, asked int, patience time.Duration) (*census, error) {
 	s.mu.Lock()
 	l := s.nextCensus
 	if l != nil {
@@ -58,12 +59,16 @@ func (s *Store) listAll(ctx context.Context, asked int) (*census, error) {
 		defer s.mu.Unlock()
 		l.waiting--
 	}()
-	patience := time.NewTimer(s.opts.Timeouts.Listing)
-	defer patience.Stop()
+	var late <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-l.done:
 		return l, l.err
-	case <-patience.C:
+	case <-late:
 		return nil, errStillListing
 	case <-ctx.Done():
 		return nil, fault.New(fault.Transient, "store "+s.opts.Name+": list folders of all mailboxes", context.Cause(ctx), "")
@@ -116,7 +121,7 @@ func (s *Store) runCensus(ctx context.Context, l *census) {
 	done(mailboxes, ended)
 	if l.err == nil {
 		s.mu.Lock()
-		s.overviewSize = mailboxes
+		s.overviewSize, s.listedNone = mailboxes, mailboxes == 0
 		s.mu.Unlock()
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,13 +54,31 @@ func (s *script) idle() (done func() bool) {
 
 var othersInbox = []string{`* LIST () "/" users/1000`, "* STATUS users/1000 (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 HIGHESTMODSEQ 9)"}
 
-// notifier lets one in who is going to listen by NOTIFY, up to its second LIST.
+// notifying is a server that plays to the first connection, which is going to listen by
+// NOTIFY, and shows one mailbox to those that list.
+func notifying(play func(*script)) func(*script) {
+	var connections atomic.Int32
+	return func(s *script) {
+		if connections.Add(1) == 1 {
+			play(s)
+			return
+		}
+		s.send("* OK [CAPABILITY " + standard + "] ready")
+		tag := s.command("AUTHENTICATE PLAIN")
+		s.send(tag + " OK [CAPABILITY " + standard + "] in")
+		s.answer("NAMESPACE", `* NAMESPACE (("" "/")) (("users/" "/")) NIL`)
+		s.answer("LIST", othersInbox...)
+		s.rest()
+	}
+}
+
+// notifier lets one in who is going to listen by NOTIFY.
 func (s *script) notifier() {
 	s.send("* OK [CAPABILITY " + standard + " NOTIFY] ready")
 	tag := s.command("AUTHENTICATE PLAIN")
 	s.send(tag + " OK [CAPABILITY " + standard + " NOTIFY] in")
 	s.answer("NAMESPACE", `* NAMESPACE (("" "/")) (("users/" "/")) NIL`)
-	s.answer("LIST", othersInbox...)
+	s.answer(`STATUS "users/1000"`, othersInbox[1])
 	s.answer("NOTIFY SET")
 }
 
@@ -81,16 +102,15 @@ func TestIdleHearsWhileItReads(t *testing.T) {
 }
 
 // Dovecot tells that inboxes are gone which only another connection has listed,
-// at any time, and in the answer to a LIST as well.
+// at any time.
 func TestNotifyBelievesNoInboxGone(t *testing.T) {
-	store := serve(t, func(s *script) {
+	store := serve(t, notifying(func(s *script) {
 		s.notifier()
-		s.answer("LIST", append([]string{`* LIST (\NonExistent) "/" users/1000`}, othersInbox...)...)
 		s.send(`* LIST (\NonExistent) "/" users/1000`, `* LIST (\HasNoChildren) "/" users/1000`,
 			"* STATUS users/1000 (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 UNSEEN 1 HIGHESTMODSEQ 9)",
 			`* LIST () "/" users/1000/Work`)
 		_ = s.rest()
-	})
+	}))
 	c, err := store.Notify(t.Context(), []mailbox.Number{"1000"})
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +128,52 @@ func TestNotifyBelievesNoInboxGone(t *testing.T) {
 	if r := got[2]; r.Kind != watch.Folder || r.Folder != "Work" {
 		t.Errorf("of the new folder it heard %+v", r)
 	}
+}
+
+// TestNotifyAsksForNothingIfNoneIsShown: if a list showed none of the mailboxes, the next
+// attempt lists before it asks for each.
+func TestNotifyAsksForNothingIfNoneIsShown(t *testing.T) {
+	shows := []string{}
+	var mu sync.Mutex
+	asked := 0
+	store := serve(t, func(s *script) {
+		s.send("* OK [CAPABILITY " + standard + " NOTIFY] ready")
+		tag := s.command("AUTHENTICATE PLAIN")
+		s.send(tag + " OK [CAPABILITY " + standard + " NOTIFY] in")
+		s.answer("NAMESPACE", `* NAMESPACE (("" "/")) (("users/" "/")) NIL`)
+		for {
+			line, err := s.r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			tag, command, _ := strings.Cut(strings.TrimSpace(line), " ")
+			mu.Lock()
+			switch word, _, _ := strings.Cut(command, " "); word {
+			case "STATUS":
+				asked++
+			case "LIST":
+				s.send(shows...)
+			}
+			mu.Unlock()
+			s.send(tag + " OK done")
+		}
+	})
+	for range 3 {
+		if _, err := store.Notify(t.Context(), []mailbox.Number{"1000"}); !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatalf("NOTIFY over nothing: %v", err)
+		}
+	}
+	mu.Lock()
+	if asked != 1 {
+		t.Errorf("it asked %d times for the mailbox", asked)
+	}
+	shows = othersInbox
+	mu.Unlock()
+	c, err := store.Notify(t.Context(), []mailbox.Number{"1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
 }
 
 // byIdle and byNotify listen to a scripted server until that ends.
@@ -170,16 +236,15 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 		}},
 		"idle, for the third time":               {byIdle(time.Hour), func(s *script) { s.idler(); s.idle()(); s.idle()(); s.idle() }},
 		"idle, while the other folders are read": {byIdle(time.Second), func(s *script) { s.idler(); s.idle()(); s.command("LIST") }},
-		"notify":                                 {byNotify, func(s *script) { s.notifier(); s.answer("LIST", othersInbox...) }},
+		"notify":                                 {byNotify, func(s *script) { s.notifier() }},
 		"notify, after some words": {byNotify, func(s *script) {
 			s.notifier()
-			s.answer("LIST", othersInbox...)
 			for range 5 {
 				time.Sleep(5 * time.Second)
 				s.send("* STATUS users/1000 (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 HIGHESTMODSEQ 9)")
 			}
 		}},
-		"notify, after an answer": {byNotify, func(s *script) { s.notifier(); s.answer("LIST", othersInbox...); s.answer("NOOP") }},
+		"notify, after an answer": {byNotify, func(s *script) { s.notifier(); s.answer("NOOP") }},
 		"poll, no greeting":       {byPoll(true), func(*script) {}},
 		"poll, one by one":        {byPoll(false), func(s *script) { s.login(standard) }},
 		"poll, before an overview": {byPoll(true), func(s *script) {
@@ -203,14 +268,18 @@ func TestHalfOpenIsNoticedWithinAMinute(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					silent, over := make(chan time.Time, 1), make(chan struct{})
-					store := piped(t, func(s *script) {
+					play := func(s *script) {
 						c.play(s)
 						silent <- time.Now()
 						if takes {
 							s.rest()
 						}
 						<-over
-					})
+					}
+					if strings.HasPrefix(name, "notify") {
+						play = notifying(play)
+					}
+					store := piped(t, play)
 					store.opts.Timeouts = Timeouts{}.withDefaults()
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()

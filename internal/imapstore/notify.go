@@ -26,7 +26,6 @@ type notifier struct {
 	owners  owners
 	// spelled is how the store spells the owner of each mailbox that is heard of.
 	spelled map[mailbox.Number]string
-	shown   int // mailboxes that the last list showed
 	// last is what was told of each folder, by its name as it is spelled: an
 	// event tells only some of the counters.
 	last  map[string]mailbox.Counters
@@ -37,9 +36,13 @@ type notifier struct {
 // account sees in the namespace of other users' mailboxes, and of as many as
 // one command can name.
 //
-// Dovecot tells of shared mailboxes only where they were listed before on the
-// same connection, and only where they are named, not by the namespace's root;
-// and of changed flags only with CONDSTORE enabled.
+// Dovecot tells of shared mailboxes only if they were asked for before on the same
+// connection, and only where they are named, not by the namespace's root; and of
+// changed flags only with CONDSTORE enabled. A list on the connection would ask for all
+// mailboxes of the namespace: the process that serves it then holds each of them for as
+// long as the connection lives, about 0.1 MB. So the connection asks for the status of
+// those alone that it is to hear of, and the list comes on another connection, for all
+// that are being opened together.
 func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Conn, error) {
 	e, err := s.listenAs(ctx, "")
 	if err != nil {
@@ -49,25 +52,16 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 		e.close()
 		return nil, unsupported{why}
 	}
-	// The first list may take long, and has to come on this connection.
-	done, err := s.gate.Listing(ctx, false)
-	if err != nil {
-		e.close()
-		if errors.Is(err, errors.ErrUnsupported) {
-			return nil, unsupported{err.Error()}
-		}
-		return nil, e.classify("list all mailboxes to listen by NOTIFY", err)
-	}
 	e.link.patient(listingSilence)
 	stop := e.link.bind(ctx)
 	defer stop()
 	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{},
 		spelled: map[mailbox.Number]string{}}
 	n.space, _ = e.ns.ofOthers()
-	err = n.begin(numbers)
-	done(n.shown, err == nil || e.link.cause() == nil)
-	if err != nil {
-		if !errors.Is(err, errors.ErrUnsupported) {
+	if err := n.begin(ctx, numbers); err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			err = unsupported{err.Error()}
+		} else {
 			err = e.classify("listen by NOTIFY", err)
 		}
 		e.close()
@@ -77,22 +71,24 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 	return n, nil
 }
 
-// begin lists, says what to tell of, and lists again: what the second list
-// shows is what there is since the server tells of changes.
-func (n *notifier) begin(numbers []mailbox.Number) error {
+// begin asks for the mailboxes, says what to tell of, and has them listed: what the
+// list shows is what there is since the server tells of changes.
+func (n *notifier) begin(ctx context.Context, numbers []mailbox.Number) error {
 	if n.caps["ENABLE"] && n.caps["CONDSTORE"] {
 		if err := n.command("ENABLE CONDSTORE", nil); err != nil {
 			return err
 		}
 	}
 	n.owners = n.store.ownersOf(numbers)
-	seen, _, err := n.list()
-	if err != nil {
+	if err := n.spell(ctx); err != nil {
 		return err
 	}
-	command := n.set(numbers, seen)
-	if len(n.numbers) == 0 {
-		return unsupported{"the trusted account sees none of the mailboxes in the namespace " + n.space.prefix}
+	names, command := n.set(numbers)
+	if len(names) == 0 {
+		return n.seesNone()
+	}
+	if err := n.ask(names); err != nil {
+		return err
 	}
 	if err := n.command(command, nil); err != nil {
 		if no := refusal(err); no != nil {
@@ -105,12 +101,15 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 		heard = append(heard, number)
 	}
 	slices.Sort(heard)
-	boxes, folders, err := n.list()
+	l, err := n.store.listAll(ctx, len(n.owners), 0)
 	if err != nil {
 		return err
 	}
-	for _, f := range folders {
-		n.last[f.decoded] = f.counters
+	boxes := groupByMailbox(n.space, n.owners, l.folders)
+	for _, f := range l.folders {
+		if _, _, ok := n.owner(f.decoded); ok {
+			n.last[f.decoded] = f.counters
+		}
 	}
 	for _, number := range heard {
 		if list, ok := boxes[number]; ok {
@@ -119,7 +118,14 @@ func (n *notifier) begin(numbers []mailbox.Number) error {
 			delete(n.numbers, number)
 		}
 	}
+	if len(n.numbers) == 0 {
+		return n.seesNone()
+	}
 	return nil
+}
+
+func (n *notifier) seesNone() error {
+	return unsupported{"the trusted account sees none of the mailboxes in the namespace " + n.space.prefix}
 }
 
 // notifyRefused says that a store refuses NOTIFY, with the reason that it gave, if any.
@@ -134,40 +140,87 @@ func notifyRefused(code imap.ResponseCode, text string) string {
 	return why
 }
 
-// list reads the folders of mailboxes. The store tells of all its mailboxes,
-// since asking for some costs Dovecot a look at each of the others for every
-// line of patterns.
-func (n *notifier) list() (map[mailbox.Number][]mailbox.Folder, []*found, error) {
-	all, err := n.folders(quote(encodeUTF7(n.space.prefix)+"*"), ofNamespace(len(n.owners)), nil)
-	if err != nil {
-		return nil, nil, err
+// spell finds out how the store spells the owners of mailboxes. Dovecot shows log-ins in
+// lower case; of those that are not, a list tells. If the last list showed no mailbox,
+// another tells first whether there are some by now.
+func (n *notifier) spell(ctx context.Context) error {
+	mixed := false
+	for owner, number := range n.owners {
+		if n.spelled[number] == "" || strings.ToLower(owner) == owner {
+			n.spelled[number] = owner
+		}
+		mixed = mixed || strings.ToLower(owner) != owner
 	}
-	n.shown = countMailboxes(n.space, all)
-	for _, f := range all {
+	n.store.mu.Lock()
+	none := n.store.listedNone
+	n.store.mu.Unlock()
+	if !mixed && !none {
+		return nil
+	}
+	l, err := n.store.listAll(ctx, len(n.owners), 0)
+	if err != nil {
+		return err
+	}
+	for _, f := range l.folders {
 		if owner, _, ok := n.owners.split(n.space, f.decoded); ok {
 			n.spelled[n.owners[owner]] = owner
+			none = false
 		}
 	}
-	return groupByMailbox(n.space, n.owners, all), all, nil
+	if none {
+		return n.seesNone()
+	}
+	return nil
 }
 
-// set makes the NOTIFY command for the mailboxes that are seen.
-func (n *notifier) set(numbers []mailbox.Number, seen map[mailbox.Number][]mailbox.Folder) string {
+// askedAtOnce is how many commands go out before their answers are read.
+const askedAtOnce = 50
+
+// ask asks for the status of mailboxes, by their quoted names. Whether the server knows
+// one does not matter.
+func (n *notifier) ask(names []string) error {
+	for part := range slices.Chunk(names, askedAtOnce) {
+		var text strings.Builder
+		tags := map[string]bool{}
+		for _, name := range part {
+			tag := n.newTag()
+			tags[tag] = true
+			text.WriteString(tag + " STATUS " + name + " (UIDVALIDITY)\r\n")
+		}
+		n.link.await(true)
+		if _, err := n.link.Write([]byte(text.String())); err != nil {
+			return err
+		}
+		for len(tags) > 0 {
+			line, err := n.response()
+			if err != nil {
+				return err
+			}
+			word, _, _ := bytes.Cut(line, []byte(" "))
+			delete(tags, string(word))
+		}
+		n.link.await(false)
+	}
+	return nil
+}
+
+// set makes the NOTIFY command for the mailboxes, and the names that are in it.
+func (n *notifier) set(numbers []mailbox.Number) (names []string, command string) {
 	const head, tail = "NOTIFY SET (subtree (", ") (MessageNew MessageExpunge FlagChange MailboxName))"
-	var names []string
 	size := len(head) + len(tail)
 	for _, number := range numbers {
-		if _, ok := seen[number]; !ok {
+		owner, ok := n.spelled[number]
+		if !ok {
 			continue
 		}
-		name := quote(encodeUTF7(n.space.prefix + n.spelled[number]))
+		name := quote(encodeUTF7(n.space.prefix + owner))
 		if size += len(name) + 1; size > maxNotify {
 			break
 		}
 		names = append(names, name)
 		n.numbers[number] = true
 	}
-	return head + strings.Join(names, " ") + tail
+	return names, head + strings.Join(names, " ") + tail
 }
 
 // Heard implements watch.Conn.

@@ -109,6 +109,7 @@ type Store struct {
 	overviewLearned time.Time
 	overviewOffered bool
 	overviewSize    int
+	listedNone      bool    // the last list of all mailboxes showed none
 	nextCensus      *census // that has not begun; nil if there is none
 	// self and all say until when a login is not tried that the server rejected:
 	// that of the trusted account by itself, and that for any mailbox.

@@ -75,7 +75,7 @@ func (s *Store) overviewTook(ctx context.Context, numbers []mailbox.Number) (map
 		return nil, 0, err
 	}
 	wanted := s.ownersOf(numbers)
-	l, err := s.listAll(ctx, len(numbers))
+	l, err := s.listAll(ctx, len(numbers), s.opts.Timeouts.Listing)
 	if err != nil {
 		return nil, 0, err
 	}

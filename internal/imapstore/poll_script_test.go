@@ -112,7 +112,7 @@ func TestNotifyRefused(t *testing.T) {
 			tag := s.command("AUTHENTICATE PLAIN")
 			s.send(tag + " OK [CAPABILITY " + standard + " NOTIFY] in")
 			s.answer("NAMESPACE", `* NAMESPACE (("" "/")) (("users/" "/")) NIL`)
-			s.answer("LIST", othersInbox...)
+			s.answer(`STATUS "users/1000"`, othersInbox[1])
 			tag = s.command("NOTIFY SET")
 			s.send(tag + " " + answer)
 			s.rest()
