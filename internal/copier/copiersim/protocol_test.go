@@ -37,6 +37,8 @@ type balky struct {
 	cutAfterCopy bool
 	// cutBeforeCopy loses the connection before a COPY is carried out.
 	cutBeforeCopy bool
+	// cutAtKept loses the connection when a folder for deleted messages is opened.
+	cutAtKept bool
 	// creates makes a folder again once it is deleted, subscribes a folder again
 	// once it is unsubscribed; expires keeps only so many messages of the inbox.
 	creates, subscribes bool

@@ -383,3 +383,88 @@ func TestPurgeOfMany(t *testing.T) {
 		t.Errorf("the sync that purges took %d steps for 2 messages and %d for 300", commands[2], commands[300])
 	}
 }
+
+// TestPurgeThatCostsTheConnection: a folder for deleted messages at which the connection
+// is lost keeps nothing else from being mirrored, and is reported.
+func TestPurgeThatCostsTheConnection(t *testing.T) {
+	for name, trouble := range map[string]func(p *balky) *bool{
+		"when it is opened":            func(p *balky) *bool { return &p.cutAtKept },
+		"when its messages are listed": func(p *balky) *bool { return &p.mute },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				s.keep()
+				s.deposit(mailbox.Inbox, 1, 2)
+				s.sync(copier.Equal)
+				s.source.remove(mailbox.Inbox, 1)
+				s.sync(copier.Equal)
+				time.Sleep(73 * time.Hour)
+				*trouble(s.to) = true
+				for range 2 {
+					if r := s.sync(copier.Differing); r.Differences != 1 || s.kept() != 1 {
+						s.Errorf("%d differences and %d kept, want 1 and 1", r.Differences, s.kept())
+					}
+				}
+				*trouble(s.to) = false
+				s.job.Force, s.job.Retry = true, true // the daily rebuild
+				s.sync(copier.Equal)
+				if s.kept() != 0 {
+					s.Errorf("%d are kept after their time", s.kept())
+				}
+			})
+		})
+	}
+}
+
+// TestKeptUnderAnotherName: if the folder for deleted messages gets another name, the
+// former one is an ordinary folder that only the target has. If it gets its name back,
+// nothing is taken for the mirror's that users put there.
+func TestKeptUnderAnotherName(t *testing.T) {
+	play(t, func(s *scene) {
+		s.keep()
+		s.deposit(mailbox.Inbox, 1, 2, 3)
+		s.sync(copier.Equal)
+		s.source.remove(mailbox.Inbox, 1)
+		s.sync(copier.Equal)
+		s.eachKept(func(name mailbox.FolderName, _ *folder) { s.target.userPut(name, text(9), "", at(9)) })
+		s.job.Keep.Folder = "Elsewhere"
+		if r := s.sync(copier.Held); r.Held != 2 {
+			s.Errorf("%d are held, want 2", r.Held)
+		}
+		s.job.Keep.Folder = keptIn
+		time.Sleep(73 * time.Hour)
+		for _, force := range []bool{false, true} {
+			s.job.Force = force
+			s.sync(copier.Differing)
+			s.eachKept(func(name mailbox.FolderName, _ *folder) {
+				if s.left(name) != 1 {
+					s.Errorf("%s: what a user put there is gone", name)
+				}
+			})
+		}
+		for _, v := range s.violations {
+			s.Error(v)
+		}
+	})
+}
+
+// TestMirroredBeforeItWasKept: a folder that was mirrored, and is one for deleted
+// messages now, holds nothing that may be purged.
+func TestMirroredBeforeItWasKept(t *testing.T) {
+	play(t, func(s *scene) {
+		day := keptIn + mailbox.FolderName(time.Now().UTC().AddDate(0, 0, -20).Format("/2006-01-02"))
+		s.source.create(day)
+		s.deposit(day, 1, 2)
+		s.deposit(mailbox.Inbox, 3)
+		s.sync(copier.Equal)
+		s.keep()
+		for _, force := range []bool{false, true} {
+			s.job.Force = force
+			if r := s.sync(copier.Differing); r.Differences != 1 || s.kept() != 2 {
+				s.Errorf("%d differences and %d messages, want 1 and 2", r.Differences, s.kept())
+			}
+		}
+		s.job.Force = false
+		s.unchanged(true)
+	})
+}
