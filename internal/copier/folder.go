@@ -236,7 +236,7 @@ func (f *folderRun) alteredSources() map[mailbox.UID]bool {
 // other folders go on.
 type folderTrouble struct {
 	error
-	noRoom bool // the target answered that it may take the messages later
+	mayPass bool // the target answered that it may accept the messages later
 }
 
 func (t *folderTrouble) Unwrap() error { return t.error }

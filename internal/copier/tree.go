@@ -151,13 +151,13 @@ func (w *folderWork) note(name mailbox.FolderName, err error) error {
 	if !staysInFolder(err) {
 		return err
 	}
-	if fault.Rejected(err) && !fault.Is(err, fault.Permanent) && !noRoom(err) {
+	if fault.Rejected(err) && !fault.Is(err, fault.Permanent) && !mayPass(err) {
 		w.rejected++
 		if w.done == 0 && w.rejected >= blame.Doubt(false, fault.KindOf(err)) {
 			return err // that is no folder's own trouble
 		}
 	}
-	if noRoom(err) {
+	if mayPass(err) {
 		w.full = append(w.full, name)
 		w.short[name] = true
 		return nil
@@ -226,10 +226,11 @@ func (w *folderWork) postponed() (names []mailbox.FolderName) {
 	return names
 }
 
-// noRoom reports a NO that the target may take back once something is gone.
-func noRoom(err error) bool {
+// mayPass reports any Transient NO of the target: it may accept the messages later, such
+// as once something is gone from there. fault.NoRoom is narrower.
+func mayPass(err error) bool {
 	t, ok := errors.AsType[*folderTrouble](err)
-	return ok && t.noRoom
+	return ok && t.mayPass
 }
 
 // staysInFolder reports whether the sessions and the lease are still good
