@@ -177,16 +177,14 @@ func (l Limits) Decide(d Due, s Standing, p Past) Decision {
 
 // targetOnly says what n messages are that the mirror did not put on the target.
 func (d Due) targetOnly(n int) Reason {
-	where := ""
+	what, them := "that only the target has", "them"
 	if d.Vanished {
-		where = " in a folder that only the target has"
+		what = "in a folder that only the target has"
 	}
-	them := "them"
 	if n == 1 {
 		them = "it"
 	}
-	return Reason{RuleTargetOnly, fmt.Sprintf("%s that only the target has%s; the mirror did not put %s there, as far as its ledger shows",
-		plural(n), where, them)}
+	return Reason{RuleTargetOnly, fmt.Sprintf("%s %s; the mirror did not put %s there, as far as its ledger shows", plural(n), what, them)}
 }
 
 // trips returns the rules that do not let the messages in left go.

@@ -107,6 +107,26 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestGuardSaysWhose: the reason says once that only the target has what is held.
+func TestGuardSaysWhose(t *testing.T) {
+	for _, tt := range []struct {
+		n        int
+		vanished bool
+		want     string
+	}{
+		{1, false, "1 message that only the target has; the mirror did not put it there, as far as its ledger shows"},
+		{2, false, "2 messages that only the target has; the mirror did not put them there, as far as its ledger shows"},
+		{2, true, "2 messages in a folder that only the target has; the mirror did not put them there, as far as its ledger shows"},
+	} {
+		d := due(tt.n, 9)
+		d.Own, d.Vanished = nil, tt.vanished
+		got := mirror.DefaultLimits().Decide(d, mirror.Standing{}, mirror.Past{})
+		if len(got.Reasons) != 1 || got.Reasons[0].Text != tt.want {
+			t.Errorf("%+v, want %q", got.Reasons, tt.want)
+		}
+	}
+}
+
 func TestGuardRemembers(t *testing.T) {
 	limits := mirror.DefaultLimits()
 	for _, tt := range []struct {
