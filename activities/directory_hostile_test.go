@@ -89,8 +89,8 @@ func (d onServers) Directories(ctx context.Context, link string) (control.LinkDi
 	return both, err
 }
 
-// hostileDirectory is a hostile server as one side of a link.
-func hostileDirectory(t *testing.T, mode servers.HostileLDAPMode, numbers ...string) (*control.Directory, *ldapdir.Store) {
+// hostileDirectory is a hostile server as one side of a link. read is how long it may be silent.
+func hostileDirectory(t *testing.T, read time.Duration, mode servers.HostileLDAPMode, numbers ...string) (*control.Directory, *ldapdir.Store) {
 	t.Helper()
 	h, err := servers.StartHostileLDAP(t.Context(), mode, numbers...)
 	if err != nil {
@@ -100,7 +100,7 @@ func hostileDirectory(t *testing.T, mode servers.HostileLDAPMode, numbers ...str
 	m := directory.DefaultMapping()
 	m.BaseDN = h.Base()
 	store, err := ldapdir.New(ldapdir.Options{Name: "hostile", Address: h.Addr(), Security: ldapdir.SecurityNone, BindDN: "cn=trusted,dc=example",
-		Password: seal.NewSecret(canaryPassword), Mapping: m, Timeouts: ldapdir.Timeouts{Read: time.Second}})
+		Password: seal.NewSecret(canaryPassword), Mapping: m, Timeouts: ldapdir.Timeouts{Read: read}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 			d.Put(number, map[directory.Column]string{directory.CommonName: "Box " + number, directory.Password: canaryPIN, directory.RecordedName: canaryName})
 		}
 	}
-	there, store := hostileDirectory(t, mode, "1001", "1002")
+	there, store := hostileDirectory(t, 3*time.Second, mode, "1001", "1002")
 	both := onServers{Runs: m.runs, source: there}
 	if side == control.TargetSide {
 		both = onServers{Runs: m.runs, target: there}

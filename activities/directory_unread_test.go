@@ -38,7 +38,7 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 		for _, side := range []control.Side{control.SourceSide, control.TargetSide} {
 			t.Run(string(mode)+" "+string(side), func(t *testing.T) {
 				t.Parallel()
-				there, _ := hostileDirectory(t, mode, "1001", "1002", "1003", "1004")
+				there, _ := hostileDirectory(t, time.Minute, mode, "1001", "1002", "1003", "1004")
 				source, target := there, (*control.Directory)(nil)
 				if side == control.TargetSide {
 					source, target = nil, there
