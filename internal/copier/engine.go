@@ -227,6 +227,8 @@ type run struct {
 	// freshUnread is true once a message of the source was found unreadable that no
 	// earlier sync recorded.
 	freshUnread bool
+	// hidden is true if the source has messages in folders that cannot be named.
+	hidden bool
 	// writing is how long the target may be written to.
 	writing writePermit
 	// suspended is why the lease was not renewed, where that is since the

@@ -7,6 +7,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/mirror"
 )
 
 // A message that was moved on the source is copied to its new folder before it goes
@@ -266,9 +267,34 @@ func (s *FolderState) without() mailbox.UIDSet {
 	return mailbox.NewUIDSet(uids...)
 }
 
+// unnameable records the source's folders whose names no store can be told. Their
+// messages cannot be read either: if there are others than before, as far as the
+// folder's counters tell, they may have come from other folders.
+func (r *run) unnameable() {
+	for _, f := range r.sourceList {
+		if !f.Unreadable || r.job.excluded().Match(f.Name) {
+			continue
+		}
+		s := r.state(f.Name)
+		known := len(s.Differences) > 0 && s.SourceAt == f.Counters
+		r.freshUnread = r.freshUnread || (!mirror.Bare(f) && (!known || f.Counters.UIDValidity == 0))
+		r.hidden = r.hidden || !mirror.Bare(f)
+		if known {
+			continue
+		}
+		r.refuseFolder(f.Name, 0, FolderRefused, fault.Newf(fault.Permanent,
+			"the folder's name is not modified UTF-7, or holds the character U+FFFD; rename it on the source"))
+		s.SourceAt = f.Counters
+		r.pending.Folders[len(r.pending.Folders)-1].SourceAt = f.Counters
+	}
+}
+
 // unreadSingle reports whether a message of any folder of the source cannot be read
 // and has no partner.
 func (r *run) unreadSingle() bool {
+	if r.hidden {
+		return true
+	}
 	for name, s := range r.states {
 		if !lists(r.sourceList, name) {
 			continue // what it says of the source is over

@@ -30,10 +30,7 @@ func (r *run) mailbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range plan.Unreadable {
-		r.refuseFolder(name, 0, FolderRefused, fault.Newf(fault.Permanent,
-			"the folder's name is not modified UTF-7; rename it on the source"))
-	}
+	r.unnameable()
 	for _, pair := range plan.Pairs {
 		if (pair.Unchanged && !r.job.Force) || refused[pair.Name] {
 			continue

@@ -86,3 +86,43 @@ func TestMovedToWhereItIsRejected(t *testing.T) {
 		})
 	}
 }
+
+// TestMovedToFolderWithoutAName: a user moves messages to a folder whose name Mailmirror
+// cannot tell any store, as Dovecot names one that is not UTF-8 on its disk. The target's
+// copies stay until the folder has another name. What is deleted elsewhere goes.
+func TestMovedToFolderWithoutAName(t *testing.T) {
+	t.Parallel()
+	production, dr := servers.DovecotT(t, servers.DovecotOptions{Name: "production"}), servers.DovecotT(t, servers.DovecotOptions{Name: "dr"})
+	m := newMirror(t, mailboxNumber(790), production, dr)
+	m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("voice", 8)...) })
+	m.sync()
+	move := func(messages string) {
+		m.source.use(func(u *user.User) {
+			_, _ = u.Conn.Command(`CREATE "Caf&,,0-"`) // the second time it is there
+			u.Do("SELECT INBOX")
+			u.Do("MOVE " + messages + ` "Caf&,,0-"`)
+		})
+	}
+	wants := func(when string, want int) {
+		t.Helper()
+		m.sync()
+		if n := m.target.holds("INBOX"); n != want {
+			t.Fatalf("%s: %d messages on the target, want %d: %+v", when, n, want, m.recorded())
+		}
+	}
+	move("1:3")
+	wants("moved", 8)
+	wants("looked at again", 8)
+	m.source.use(func(u *user.User) {
+		u.Do("SELECT INBOX")
+		u.Do(`STORE 1 +FLAGS (\Deleted)`)
+		u.Do("EXPUNGE")
+	})
+	wants("another one deleted", 7)
+	move("1:2")
+	wants("more moved", 7)
+	m.source.use(func(u *user.User) { u.Do(`RENAME "Caf&,,0-" Cafe`) })
+	m.sync()
+	m.wholly("after the folder was renamed")
+	m.onlyRead()
+}
