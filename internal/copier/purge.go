@@ -112,8 +112,9 @@ func (r *run) purge(ctx context.Context) error {
 			case fault.Is(err, fault.Permanent):
 				r.settle(f.Name, f.Counters, FolderKept, err.Error())
 				err = nil
-			case fault.Rejected(err):
-				err = nil // the next sync tries again
+			case fault.Rejected(err): // the next sync tries again
+				r.settle(f.Name, mailbox.Counters{}, FolderKept, err.Error())
+				err = nil
 			}
 			if err != nil {
 				return fault.Wrap(err, "purge the folder for deleted messages "+string(f.Name))

@@ -39,6 +39,8 @@ type balky struct {
 	cutBeforeCopy bool
 	// cutAtKept loses the connection when a folder for deleted messages is opened.
 	cutAtKept bool
+	// rejectsKept answers NO for now when such a folder is opened.
+	rejectsKept bool
 	// creates makes a folder again once it is deleted, subscribes a folder again
 	// once it is unsubscribed; expires keeps only so many messages of the inbox.
 	creates, subscribes bool

@@ -384,12 +384,13 @@ func TestPurgeOfMany(t *testing.T) {
 	}
 }
 
-// TestPurgeThatCostsTheConnection: a folder for deleted messages at which the connection
-// is lost keeps nothing else from being mirrored, and is reported.
-func TestPurgeThatCostsTheConnection(t *testing.T) {
+// TestPurgeThatFails: a folder for deleted messages that cannot be opened or read
+// keeps nothing else from being mirrored, and is reported.
+func TestPurgeThatFails(t *testing.T) {
 	for name, trouble := range map[string]func(p *balky) *bool{
-		"when it is opened":            func(p *balky) *bool { return &p.cutAtKept },
-		"when its messages are listed": func(p *balky) *bool { return &p.mute },
+		"when it is opened":                     func(p *balky) *bool { return &p.cutAtKept },
+		"when its messages are listed":          func(p *balky) *bool { return &p.mute },
+		"when a NO that may pass is the answer": func(p *balky) *bool { return &p.rejectsKept },
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, func(s *scene) {

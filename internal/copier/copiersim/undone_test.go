@@ -39,6 +39,9 @@ func (s *balkySession) Select(ctx context.Context, name mailbox.FolderName) (mai
 		_ = s.Close()
 		return mailbox.Counters{}, mailbox.Permanent{}, errCut
 	}
+	if s.p.rejectsKept && isKept(name) {
+		return mailbox.Counters{}, mailbox.Permanent{}, &fault.Error{Kind: fault.Transient, Op: "server bug", Rejected: true}
+	}
 	return s.Session.Select(ctx, name)
 }
 
