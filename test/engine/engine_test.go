@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,8 +15,8 @@ import (
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/seal"
+	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
@@ -49,29 +48,16 @@ type mirror struct {
 
 func newMirror(t *testing.T, number string, source, target user.Server) *mirror {
 	t.Helper()
-	m := &mirror{t: t, dsn: pgtest.DSN(t)}
+	m := &mirror{t: t}
 	m.source, m.target = newSide(t, number, "production", source), newSide(t, number, "dr", target)
-	ledger, err := pgstore.Open(t.Context(), m.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ledger.Close)
-	m.ledger = ledger
-	for _, name := range []string{"production", "dr"} {
-		if err := ledger.AddStore(t.Context(), control.Store{Name: name, IMAPAddress: "127.0.0.1:143", Security: control.SecurityNone,
-			Login: control.LoginAuthzid, TrustedName: "trusted"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := ledger.AddLink(t.Context(), control.Link{Name: link, Source: "production", Target: "dr"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ledger.AddMailboxes(t.Context(), link, []mailbox.Number{mailbox.Number(number)}); err != nil {
+	// Nothing connects to the addresses in the ledger.
+	m.ledger, m.dsn = enginetest.Ledger(t, "127.0.0.1:143", "127.0.0.1:143")
+	if _, err := m.ledger.AddMailboxes(t.Context(), link, []mailbox.Number{mailbox.Number(number)}); err != nil {
 		t.Fatal(err)
 	}
 	m.job = copier.Job{Key: mailbox.Key{Link: link, Number: mailbox.Number(number)}, Generation: 1, Trigger: "operator",
 		Source: m.source.store, Target: m.target.store, Greetings: mailbox.DefaultGreetings}
-	m.engine = copier.NewEngine(ledger, wallClock{}, copier.Options{}, slog.New(slog.DiscardHandler))
+	m.engine = copier.NewEngine(m.ledger, enginetest.Clock{}, copier.Options{}, slog.New(slog.DiscardHandler))
 	return m
 }
 
@@ -85,22 +71,6 @@ func newSide(t *testing.T, number, name string, s user.Server) *side {
 	}
 	return &side{t: t, number: number, proxy: p, store: store,
 		access: user.Access(s)}
-}
-
-// wallClock is the machine's clock.
-type wallClock struct{}
-
-func (wallClock) Now() time.Time { return time.Now() }
-
-func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // sync makes the mailbox equal.

@@ -12,23 +12,16 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	limit "mailmirror/internal/mirror"
+	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 )
 
-// later is the machine's clock, so much ahead.
-type later struct {
-	wallClock
-	ahead time.Duration
-}
-
-func (l later) Now() time.Time { return time.Now().Add(l.ahead) }
-
 // at has the mirror work with a clock that is so much ahead.
 func (m *mirror) at(ahead time.Duration) {
-	m.engine = copier.NewEngine(m.ledger, later{ahead: ahead}, copier.Options{}, slog.New(slog.DiscardHandler))
+	m.engine = copier.NewEngine(m.ledger, enginetest.Clock{Ahead: ahead}, copier.Options{}, slog.New(slog.DiscardHandler))
 }
 
 // TestKeepDeleted moves what is deleted into a folder that is never mirrored, on

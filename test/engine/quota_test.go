@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -33,7 +34,7 @@ func TestOverQuota(t *testing.T) {
 	}
 	dr := servers.DovecotT(t, o)
 	m := newMirror(t, mailboxNumber(310), production, dr)
-	m.engine = copier.NewEngine(m.ledger, wallClock{}, copier.Options{LeaseTTL: 2 * time.Second}, slog.New(slog.DiscardHandler))
+	m.engine = copier.NewEngine(m.ledger, enginetest.Clock{}, copier.Options{LeaseTTL: 2 * time.Second}, slog.New(slog.DiscardHandler))
 	m.source.use(func(u *user.User) {
 		u.Put("INBOX", user.Voice("small", 400))
 		u.Put("Work", user.Voices("work", 5)...)
@@ -146,7 +147,7 @@ func (m *mirror) inTurn() (copier.Report, error) {
 		if !fault.Is(err, fault.Conflict) || time.Now().After(end) {
 			return report, err
 		}
-		if err := (wallClock{}).Sleep(m.t.Context(), 50*time.Millisecond); err != nil {
+		if err := (enginetest.Clock{}).Sleep(m.t.Context(), 50*time.Millisecond); err != nil {
 			m.t.Fatal(err)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/imapstore"
@@ -24,6 +23,7 @@ import (
 	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/watch"
+	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/servers"
 )
 
@@ -78,13 +78,8 @@ func newRig(t *testing.T) *rig {
 // newRigOf is newRig with how long a silent server is waited for.
 func newRigOf(t *testing.T, patience time.Duration) *rig {
 	t.Helper()
-	r := &rig{source: servers.HostileT(t, password), target: servers.HostileT(t, password), dsn: pgtest.DSN(t), log: &safeBuffer{}}
-	ledger, err := pgstore.Open(t.Context(), r.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ledger.Close)
-	r.ledger = ledger
+	r := &rig{source: servers.HostileT(t, password), target: servers.HostileT(t, password), log: &safeBuffer{}}
+	r.ledger, r.dsn = enginetest.Ledger(t, r.source.Addr(), r.target.Addr())
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	memory := imapstore.NewMemory()
 	for _, side := range []struct {
@@ -92,39 +87,17 @@ func newRigOf(t *testing.T, patience time.Duration) *rig {
 		h     *servers.Hostile
 		store **imapstore.Store
 	}{{"production", r.source, &r.from}, {"dr", r.target, &r.to}} {
+		var err error
 		*side.store, err = imapstore.New(imapstore.Options{Name: side.name, Address: side.h.Addr(), Security: imapstore.SecurityNone,
 			Login: imapstore.LoginAuthzid, TrustedName: side.h.TrustedName(), Password: seal.NewSecret(password), Logger: logger, Memory: memory,
 			Timeouts: imapstore.Timeouts{Connect: 20 * time.Second, Read: patience, Write: 20 * time.Second, Quiet: time.Second, Answer: patience}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ledger.AddStore(t.Context(), control.Store{Name: side.name, IMAPAddress: side.h.Addr(), Security: control.SecurityNone,
-			Login: control.LoginAuthzid, TrustedName: "trusted"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := ledger.AddLink(t.Context(), control.Link{Name: "dr", Source: "production", Target: "dr"}); err != nil {
-		t.Fatal(err)
 	}
 	// The stores are in this process: what they were sent before a cut lands soon.
-	r.engine = copier.NewEngine(ledger, wallClock{}, copier.Options{Fence: 500 * time.Millisecond}, logger)
+	r.engine = copier.NewEngine(r.ledger, enginetest.Clock{}, copier.Options{Fence: 500 * time.Millisecond}, logger)
 	return r
-}
-
-// wallClock is the machine's clock.
-type wallClock struct{}
-
-func (wallClock) Now() time.Time { return time.Now() }
-
-func (wallClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // canaries must be in no output: parts of the password, of what is sent at the
