@@ -387,7 +387,7 @@ func (r *run) setSubscribed(ctx context.Context, subscribed bool, names []mailbo
 
 func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind DifferenceKind, err error) {
 	state := r.state(name)
-	refused := []Difference{{Kind: kind, Detail: err.Error()}}
+	refused := []Difference{{Kind: kind, Detail: withHint(err.Error(), err)}}
 	if kind == FolderKept {
 		again := state.undone(0).again(r.clock.Now())
 		if errors.Is(err, errComesBack) {

@@ -61,14 +61,19 @@ func (f *folderRun) reject(r rejection) {
 			delete(f.differences, d)
 		}
 	}
-	kind, why := Refused, fmt.Sprintf("%v (%d bytes)", r.err, f.source.Messages[r.uid].Size)
-	if hint := fault.HintOf(r.err); hint != "" {
-		why += "; " + hint
-	}
+	kind, why := Refused, withHint(fmt.Sprintf("%v (%d bytes)", r.err, f.source.Messages[r.uid].Size), r.err)
 	if fault.Is(r.err, fault.Transient) {
 		kind = Postponed
 	}
 	f.refuse(kind, r.uid, why)
+}
+
+// withHint adds what the operator can do about an error to a text about it.
+func withHint(text string, err error) string {
+	if hint := fault.HintOf(err); hint != "" {
+		text += "; " + hint
+	}
+	return text
 }
 
 // judge decides what the row of rejections belongs to; rest is how many other

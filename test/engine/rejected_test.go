@@ -99,7 +99,7 @@ func TestQuotaOfFolders(t *testing.T) {
 			}
 		}
 	}
-	if said := m.recorded(); len(said["INBOX"][copier.OnlyCopy]) != 1 || !strings.Contains(said["Apart"][copier.FolderRefused][0], "OVERQUOTA") {
+	if said := m.recorded(); len(said["INBOX"][copier.OnlyCopy]) != 1 || !strings.Contains(said["Apart"][copier.FolderRefused][0], "OVERQUOTA] Over quota; the mailbox is full") {
 		t.Errorf("recorded are %v", said)
 	}
 	quota("/Work", "STORAGE 10000")
@@ -157,4 +157,26 @@ func TestDeletedFolderInUse(t *testing.T) {
 	if said := m.recorded()["Archive"][copier.FolderRefused][0]; !strings.Contains(said, "--deleted-folder") {
 		t.Errorf("the operator sees %q", said)
 	}
+}
+
+// TestFolderNameOfAnotherSeparator: errors says why the target cannot have a folder, and
+// what to do. Its messages that were elsewhere before stay there.
+func TestFolderNameOfAnotherSeparator(t *testing.T) {
+	t.Parallel()
+	production := servers.DovecotT(t, servers.DovecotOptions{Name: "production"})
+	dr := servers.DovecotT(t, servers.DovecotOptions{Name: "dr", Separator: "."})
+	m := newMirror(t, mailboxNumber(785), production, dr)
+	m.source.use(func(u *user.User) { u.Put("Work", user.Voices("work", 3)...) })
+	m.sync()
+	m.source.use(func(u *user.User) { u.Do("RENAME %s %s", "Work", "v1.2") })
+	m.sync()
+	if n := m.target.holds("Work"); n != 3 {
+		t.Errorf("%d messages on the target, want 3", n)
+	}
+	if said := m.errors()[copier.FolderRefused]; len(said) != 1 || !strings.Contains(said[0].Text, "separator; rename it on the source") {
+		t.Errorf("errors shows %+v", said)
+	}
+	m.source.use(func(u *user.User) { u.Do("RENAME %s %s", "v1.2", "v1-2") })
+	m.sync()
+	m.wholly("after the folder was renamed")
 }
