@@ -50,7 +50,7 @@ func (c *cli) writeErrors(w io.Writer, entries []control.ErrorEntry) {
 		if e.Failures > 0 {
 			failures = fmt.Sprint(e.Failures)
 		}
-		t.row(e.Link, e.Number, where, e.Kind, c.moment(e.Since), failures, c.moment(e.NextAttemptAt), e.Text)
+		t.row(e.Link, e.Number, where, e.Kind, c.moment(e.Since), failures, c.attempt(e.NextAttemptAt), e.Text)
 		hints.add(e.Hint)
 		kinds[e.Kind]++
 	}

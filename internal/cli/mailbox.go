@@ -169,7 +169,7 @@ func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
 		failures = fmt.Sprintf("%s in a row, last %s", counted(m.Failures, "failure"), c.moment(m.ErrorAt))
 	}
 	if !m.NextAttemptAt.IsZero() {
-		next = c.moment(m.NextAttemptAt)
+		next = c.attempt(m.NextAttemptAt)
 	}
 	differences := ""
 	if m.Differences > 0 {

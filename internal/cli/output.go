@@ -180,6 +180,14 @@ func (c *cli) moment(t time.Time) string {
 	return t.In(c.env.Now().Location()).Format("2006-01-02 15:04:05")
 }
 
+// attempt shows when something is tried again: "due" if that moment is past.
+func (c *cli) attempt(t time.Time) string {
+	if !t.IsZero() && !t.After(c.env.Now()) {
+		return "due"
+	}
+	return c.moment(t)
+}
+
 // ago shows how long a time is past.
 func (c *cli) ago(t time.Time) string {
 	if t.IsZero() {

@@ -140,7 +140,7 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 	if l.States.Parked > 0 {
 		line := counted(l.States.Parked, "mailbox") + " parked"
 		if !l.Next.RetryAt.IsZero() {
-			line += ", next attempt " + c.moment(l.Next.RetryAt)
+			line += ", next attempt " + c.attempt(l.Next.RetryAt)
 		}
 		next = append(next, line+"; see: mailmirror errors "+l.Link.Name)
 	}

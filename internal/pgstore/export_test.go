@@ -22,6 +22,15 @@ func PlanInBulk(ctx context.Context, s *Store, statement string, args ...any) (p
 	return plan, err
 }
 
+// Plan carries a statement out and returns how that was done.
+func Plan(ctx context.Context, s *Store, statement string, args ...any) ([]string, error) {
+	rows, err := s.pool.Query(ctx, "EXPLAIN ANALYZE "+statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // MigrateDown takes every migration back.
 func MigrateDown(ctx context.Context, s *Store) error { return MigrateTo(ctx, s, 0) }
 

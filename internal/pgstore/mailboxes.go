@@ -154,7 +154,9 @@ const compareSilence = 10 * time.Minute
 
 // DueMailboxes lists mailboxes that are dirty, whose next attempt is due and
 // that nobody is writing to, the longest due first, at most limit (0 means
-// all). New ones that a running compare is about to copy are left to it.
+// all). New ones that a running compare is about to copy are left to it. After an
+// outage of a store, parked ones are due once the store works for another mailbox, or
+// its settings are changed.
 func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
 	rows, err := s.q.DueMailboxes(ctx, sqlcgen.DueMailboxesParams{MaxSilence: compareSilence, MaxRows: int64(limit)})
 	keys := make([]mailbox.Key, len(rows))

@@ -98,9 +98,10 @@ func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []cont
 
 // RecordFailure records a failed sync: a row of history and the mailbox's
 // error, with one failure more. The mailbox stays or becomes dirty and is due
-// again after retryAfter. If the report says InPart, changes of a parked mailbox
-// make it due earlier. A report that is recorded already (same mailbox,
-// start and run) changes nothing.
+// again after retryAfter. If the mailbox was parked and the sync began before its
+// next try was due, neither the count nor that moment changes. If the report says
+// InPart, changes of a parked mailbox make it due earlier. A report that is recorded
+// already (same mailbox, start and run) changes nothing.
 func (s *Store) RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error {
 	op := "record failure of mailbox " + string(report.Key.Number)
 	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {

@@ -88,11 +88,11 @@ func TestRecordFailure(t *testing.T) {
 	must(t, s.Save(ctx, lease, updateDone(report("1", 1))))
 
 	failed := report("1", 1)
-	failed.Outcome, failed.ErrKind, failed.Err, failed.Hint = copier.Failed, "permanent", "no\x00 \xff room", "free some"
+	failed.Outcome, failed.ErrKind, failed.Err, failed.Hint = copier.Failed, "transient", "no\x00 \xff room", "free some"
 	must(t, s.RecordFailure(ctx, failed, time.Hour))
 	must(t, s.RecordFailure(ctx, failed, time.Hour)) // the same one again counts once
 	m := box(t, s, "1")
-	if m.Failures != 1 || m.ErrorKind != "permanent" || m.Error != "no \uFFFD room" || m.Hint != "free some" || m.ErrorAt.IsZero() ||
+	if m.Failures != 1 || m.ErrorKind != "transient" || m.Error != "no \uFFFD room" || m.Hint != "free some" || m.ErrorAt.IsZero() ||
 		m.DirtyGeneration != 2 || m.DirtySince.IsZero() {
 		t.Errorf("after a failure: %+v", m)
 	}

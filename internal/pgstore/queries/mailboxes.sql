@@ -100,6 +100,13 @@ RETURNING dirty_generation;
 -- for the first time: mailboxes that were there when it began and that are due
 -- for no other reason than that they are new. A compare of which nothing was
 -- heard for max_silence counts as dead, and holds up nobody.
+--
+-- A parked mailbox for which a store was the reason is due before its time if
+-- another mailbox of the link was found or made equal since, so that the stores
+-- answer again, or if the settings of a store were changed since. early_distance
+-- keeps such tries apart, so that a store that works for some mailboxes only is not
+-- flooded. A permanent failure is the mailbox's own: the store answered, and
+-- rejected the mailbox.
 -- name: DueMailboxes :many
 WITH comparing AS MATERIALIZED (
     SELECT r.link, max(r.started_at)::timestamptz AS started_at
@@ -108,13 +115,26 @@ WITH comparing AS MATERIALIZED (
         AND greatest(r.updated_at, (SELECT max(p.updated_at) FROM compare_pages p WHERE p.run_id = r.run_id))
             > clock_timestamp() - sqlc.arg(max_silence)::interval
     GROUP BY r.link
+), working AS MATERIALIZED (
+    SELECT k.name AS link, greatest(source.updated_at, target.updated_at, b.at)::timestamptz AS at
+    FROM links k
+    JOIN stores source ON source.name = k.source
+    JOIN stores target ON target.name = k.target
+    LEFT JOIN (SELECT r.link, max(r.last_review_at) AS at FROM mailboxes r GROUP BY r.link) b ON b.link = k.name
 )
 SELECT m.link, m.number
 FROM mailboxes m
 JOIN leases l ON l.link = m.link AND l.number = m.number
 LEFT JOIN comparing c ON c.link = m.link AND c.started_at >= m.created_at
+JOIN working w ON w.link = m.link
 WHERE m.dirty_generation > m.clean_generation
-    AND m.next_attempt_at <= clock_timestamp()
+    AND (
+        m.next_attempt_at <= clock_timestamp()
+        OR (
+            m.state = 'parked' AND m.early_at IS NULL AND m.error_kind <> 'permanent' AND w.at > m.error_at
+            AND m.error_at + early_distance(m.failing_since) <= clock_timestamp()
+        )
+    )
     AND (l.clean OR l.expires_at <= clock_timestamp())
     AND (c.link IS NULL OR m.last_review_at IS NOT NULL OR m.failures > 0 OR m.dirty_generation > 1)
 ORDER BY m.next_attempt_at, m.link, m.number
@@ -195,9 +215,11 @@ SET last_review_at = clock_timestamp(),
 WHERE mailboxes.link = @link AND mailboxes.number = @number;
 
 -- RecordFailed leaves the mailbox due, or makes it due where it was not. in_part
--- is true if the stores work and a folder is the reason. If such a failure ends a
--- try before its time, for a change, the mailbox waits no longer than without
--- that try. What changed since the sync had read its generation is due early.
+-- is true if the stores work and a folder is the reason. A try of a parked mailbox
+-- that began before parked_until (for a change, because the stores answer again,
+-- for a compare, or because an operator asked) does not count as a failure more:
+-- the mailbox waits no longer than without that try. What changed since the sync
+-- had read its generation is due early.
 -- name: RecordFailed :execrows
 WITH next AS MATERIALIZED (
     SELECT m.link, m.number, e.early,
@@ -208,7 +230,7 @@ WITH next AS MATERIALIZED (
         END AS early_at
     FROM mailboxes m
     CROSS JOIN LATERAL (
-        SELECT coalesce(m.state = 'parked' AND @in_part::boolean
+        SELECT coalesce(m.state = 'parked'
             AND clock_timestamp() - sqlc.arg(lasted)::interval < m.parked_until, false) AS early
     ) e
     WHERE m.link = @link AND m.number = @number
