@@ -60,7 +60,7 @@ func (d *directories) Directories(ctx context.Context, link string) (control.Lin
 
 // ldap returns the adapter of a directory.
 func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
-	password, err := openSealed(d.keys, c.SealedPassword, control.DirectoryPasswordIdentity(c.Store))
+	password, err := sealedPassword{store: c.Store, directory: true, sealed: c.SealedPassword}.open(d.keys)
 	if err != nil {
 		return nil, err
 	}

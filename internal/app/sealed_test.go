@@ -1,11 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,21 +25,25 @@ func (s storeTable) DirectoryStore(context.Context, string) (control.DirectorySt
 	return control.DirectoryStore{}, false, nil
 }
 
-// TestKeysThatDoNotFit: a worker does not start with a key file that opens no
-// password of the database, and says what to do.
-func TestKeysThatDoNotFit(t *testing.T) {
-	ring := func() *seal.Ring {
-		path := filepath.Join(t.TempDir(), "key")
-		if err := seal.CreateKeyFile(path); err != nil {
-			t.Fatal(err)
-		}
-		keys, err := seal.LoadKeyFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return keys
+// ring returns a new key file's keys.
+func ring(t *testing.T) *seal.Ring {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := seal.CreateKeyFile(path); err != nil {
+		t.Fatal(err)
 	}
-	old, fresh := ring(), ring()
+	keys, err := seal.LoadKeyFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// TestKeysThatDoNotFit: a worker starts with a key file that opens no password of the
+// database, or not all. It says which stores fail, and how to enter their passwords
+// again, until that is done.
+func TestKeysThatDoNotFit(t *testing.T) {
+	old, fresh := ring(t), ring(t)
 	store := func(name string, keys *seal.Ring) control.Store {
 		sealed, err := keys.Seal(seal.NewSecret("geheim"), control.PasswordIdentity(name))
 		if err != nil {
@@ -48,20 +55,32 @@ func TestKeysThatDoNotFit(t *testing.T) {
 	for name, c := range map[string]struct {
 		stores storeTable
 		keys   *seal.Ring
-		fails  bool
+		locked []string
 	}{
-		"the key fits":         {both, old, false},
-		"another key":          {both, fresh, true},
-		"no store yet":         {nil, fresh, false},
-		"one is entered again": {storeTable{store("prod", old), store("dr", fresh)}, fresh, false},
+		"the key fits":         {both, old, nil},
+		"another key":          {both, fresh, []string{"prod", "dr"}},
+		"no store yet":         {nil, fresh, nil},
+		"one is entered again": {storeTable{store("prod", old), store("dr", fresh)}, fresh, []string{"prod"}},
 	} {
-		err := checkKeys(t.Context(), c.stores, c.keys)
-		if (err != nil) != c.fails {
-			t.Errorf("%s: %v", name, err)
+		var log bytes.Buffer
+		p := &passwords{repo: c.stores, keys: c.keys}
+		if err := p.start(t.Context(), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			t.Errorf("%s: the worker does not start: %v", name, err)
 		}
-		if c.fails && (!fault.Is(err, fault.Config) || !strings.Contains(fault.HintOf(err), "restore the key file") ||
-			!strings.Contains(err.Error(), "does not open any of the 2 passwords")) {
-			t.Errorf("%s: %v, hint %q", name, err, fault.HintOf(err))
+		_, err := p.failing()
+		if (err != nil) != (len(c.locked) > 0) || strings.Contains(log.String(), "level=ERROR") != (err != nil) {
+			t.Errorf("%s: %v; log:\n%s", name, err, log.String())
+		}
+		for _, s := range both {
+			locked := slices.Contains(c.locked, s.Name)
+			if err != nil && strings.Contains(err.Error(), "store "+s.Name) != locked ||
+				strings.Contains(fault.HintOf(err), "mailmirror store edit "+s.Name+" --trusted-password-file FILE") != locked {
+				t.Errorf("%s, store %s: %v, hint %q", name, s.Name, err, fault.HintOf(err))
+			}
+		}
+		p.repo = storeTable{store("prod", c.keys)}
+		if _, err := p.failing(); err != nil {
+			t.Errorf("%s: after all were entered again: %v", name, err)
 		}
 	}
 }
@@ -80,8 +99,9 @@ func TestMissingKeyFile(t *testing.T) {
 		t.Errorf("a key file was made: %v", err)
 	}
 	_, sealing := keys.Seal(seal.NewSecret("x"), "id")
-	_, opening := openSealed(keys, []byte("x"), "id")
-	for what, err := range map[string]error{"worker": checkKeys(t.Context(), storeTable{}, keys), "seal": sealing, "open": opening} {
+	_, opening := sealedPassword{store: "prod", sealed: []byte("x")}.open(keys)
+	starting := (&passwords{repo: storeTable{}, keys: keys}).start(t.Context(), slog.New(slog.DiscardHandler))
+	for what, err := range map[string]error{"worker": starting, "seal": sealing, "open": opening} {
 		if !fault.Is(err, fault.Config) || !strings.Contains(err.Error(), p.keyFile+" is missing") ||
 			!strings.Contains(fault.HintOf(err), "restore the key file from a backup to "+p.keyFile) || !strings.Contains(fault.HintOf(err), "mailmirror key create") {
 			t.Errorf("%s: %v (%s)", what, err, fault.HintOf(err))

@@ -106,7 +106,7 @@ func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, e
 	if err != nil {
 		return nil, err
 	}
-	password, err := openSealed(s.keys, c.SealedPassword, control.PasswordIdentity(c.Name))
+	password, err := sealedPassword{store: c.Name, sealed: c.SealedPassword}.open(s.keys)
 	if err != nil {
 		return nil, err
 	}

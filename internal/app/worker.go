@@ -54,7 +54,8 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := figures.show(p.repo); err != nil {
 		return nil, err
 	}
-	if err := checkKeys(ctx, p.repo, p.keys); err != nil {
+	sealed := &passwords{repo: p.repo, keys: p.keys}
+	if err := sealed.start(ctx, log); err != nil {
 		return nil, err
 	}
 	if err := p.runner.Prepare(ctx); err != nil {
@@ -81,6 +82,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Log: log, Own: []supervise.Own{
 			{Loop: control.LoopShares, Failing: p.shares.load.Failing},
 			{Loop: control.LoopLogins, Failing: p.stores.failing},
+			{Loop: control.LoopPasswords, Failing: sealed.failing},
 		}})}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
 		select {

@@ -31,11 +31,17 @@ const (
 	LoopShares Loop = "shares of load"
 	// LoopLogins reads by what login the directory of a store knows its mailboxes.
 	LoopLogins Loop = "logins"
+	// LoopPasswords opens the passwords of the stores with the key file.
+	LoopPasswords Loop = "passwords"
+	// LoopCompare and LoopRebuild are the last compare and the last rebuild of the
+	// ledger of a link.
+	LoopCompare Loop = "compare"
+	LoopRebuild Loop = "ledger rebuild"
 )
 
 // OwnLoops are the loops that each worker has for itself; Sign.Item is the worker.
 // The worker repeats that one fails, for as long as it does.
-func OwnLoops() []Loop { return []Loop{LoopShares, LoopLogins} }
+func OwnLoops() []Loop { return []Loop{LoopShares, LoopLogins, LoopPasswords} }
 
 // Sign is the sign of life of one loop.
 type Sign struct {
@@ -183,12 +189,23 @@ func failing(s Sign) string {
 func hintOf(l Loop) string {
 	if slices.Contains(OwnLoops(), l) {
 		return "check that PostgreSQL answers and that the worker's role may use all tables; Mailmirror tries again by itself"
+	case LoopPasswords:
+		return "worker " + s.Item + " cannot log in to a store: " + s.Error
+	case LoopCompare:
+		return "the last compare of link " + s.Link + " failed: " + s.Error
+	case LoopRebuild:
+		return "the last rebuild of the ledger of link " + s.Link + " failed: " + s.Error
 	}
 	return "Mailmirror tries again every minute; the worker's log says more"
 }
 
 // Restarted tells what the supervision had to start again within the last day, of a
 // link and of what serves all.
+	switch l {
+	case LoopCompare, LoopRebuild:
+		return "the next run clears this; the worker's log and Temporal's Web UI say more"
+	default:
+	}
 func (b Background) Restarted(link string) []string {
 	var lines []string
 	for _, s := range b.Signs {

@@ -62,8 +62,8 @@ type Options struct {
 // whichever worker looks after the others.
 type Own struct {
 	Loop control.Loop
-	// Failing returns since when it fails, and the last error; zero values if it
-	// does not fail.
+	// Failing returns since when it fails, zero if that is to be shown at once, and
+	// the last error; zero values if it does not fail.
 	Failing func() (since time.Time, err error)
 }
 
