@@ -32,9 +32,30 @@ func (a *Activities) BeginCompare(ctx context.Context, in BeginInput) (int, erro
 	return count, nil
 }
 
-// FinishCompare closes the record of a compare.
-func (a *Activities) FinishCompare(ctx context.Context, runID string) error {
-	if err := a.ports.Records.FinishCompare(ctx, runID); err != nil {
+// FinishInput says how a compare ended.
+type FinishInput struct {
+	RunID string          `json:"run_id"`
+	Link  string          `json:"link"`
+	Kind  control.RunKind `json:"kind,omitempty"`
+	// ErrorKind, Error and Hint say why it broke off, in the words of the activity
+	// that failed; Error is "" if it went through every mailbox.
+	ErrorKind string `json:"error_kind,omitempty"`
+	Error     string `json:"error,omitempty"`
+	Hint      string `json:"hint,omitempty"`
+}
+
+// FinishCompare closes the record of a compare, and records whether it broke off:
+// that is shown until the next one ends. It may be repeated.
+func (a *Activities) FinishCompare(ctx context.Context, in FinishInput) error {
+	if err := a.ports.Records.FinishCompare(ctx, in.RunID); err != nil {
+		return applicationError(err, 0)
+	}
+	if a.ports.Signs == nil {
+		return nil
+	}
+	sign := control.Sign{Loop: control.LoopOf(in.Kind), Item: in.Link, Link: in.Link, Worker: a.identity,
+		ErrorKind: in.ErrorKind, Error: in.Error, Hint: in.Hint}
+	if err := a.ports.Signs.EndLoop(ctx, sign); err != nil {
 		return applicationError(err, 0)
 	}
 	return nil

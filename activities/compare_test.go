@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
+	"mailmirror/internal/control"
 )
 
 // TestPlanPages: where both stores tell of all mailboxes at once, those that
@@ -39,5 +41,37 @@ func TestPlanPages(t *testing.T) {
 				t.Errorf("pages (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// signs keeps the last sign of life of each loop.
+type signs map[control.Loop]control.Sign
+
+func (s signs) BeginLoop(context.Context, control.Sign) error { return nil }
+
+func (s signs) EndLoop(_ context.Context, sign control.Sign) error {
+	s[sign.Loop] = sign
+	return nil
+}
+
+// TestFinishCompare: why a compare or a rebuild broke off is recorded against its
+// link, until the next one of its kind went through.
+func TestFinishCompare(t *testing.T) {
+	for kind, loop := range map[control.RunKind]control.Loop{"": control.LoopCompare, control.RunRebuild: control.LoopRebuild} {
+		world, recorded := activitytest.New(), signs{}
+		acts := activities.New(activities.Ports{Records: world, Signs: recorded}, activities.Settings{})
+		end := activities.FinishInput{RunID: "r", Link: link, Kind: kind, ErrorKind: "config", Error: "the password does not open", Hint: "enter it again"}
+		for range 2 {
+			if err := acts.FinishCompare(t.Context(), end); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := recorded[loop]
+		if got.Item != link || got.Link != link || got.ErrorKind != "config" || got.Error != end.Error || got.Hint != end.Hint {
+			t.Errorf("%q is recorded as %+v", kind, got)
+		}
+		if err := acts.FinishCompare(t.Context(), activities.FinishInput{RunID: "s", Link: link, Kind: kind}); err != nil || recorded[loop].Error != "" {
+			t.Errorf("%q went through and is recorded as %+v, %v", kind, recorded[loop], err)
+		}
 	}
 }

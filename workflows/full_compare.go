@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 
 	"go.temporal.io/api/enums/v1"
@@ -104,7 +105,7 @@ func (c *compare) whole(ctx workflow.Context) (control.CompareProgress, error) {
 	// Cancelled or failed, the compare is not running any more, and its record
 	// must not say that it is.
 	after, _ := workflow.NewDisconnectedContext(ctx)
-	if endErr := c.end(after, phaseOf(err)); err == nil {
+	if endErr := c.end(after, err); err == nil {
 		err = endErr
 	}
 	return c.Progress, err
@@ -210,14 +211,23 @@ func (c *compare) ended(ctx workflow.Context, f workflow.Future) error {
 	return nil
 }
 
-// end leaves the last phase to be found by and closes the record.
-func (c *compare) end(ctx workflow.Context, phase string) error {
+// end leaves the last phase to be found by and closes the record. failure is why the
+// compare broke off, nil if it did not. A compare that is not recorded as begun failed
+// because its link is gone, or was cancelled before: there is nothing to close.
+func (c *compare) end(ctx workflow.Context, failure error) error {
 	c.tell(ctx)
-	if err := workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(phase)); err != nil || !c.Begun {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(phaseOf(failure))); err != nil || !c.Begun {
 		return err
 	}
+	input := activities.FinishInput{RunID: c.runID, Link: c.Link, Kind: c.kind}
+	if failure != nil {
+		input.Error, input.Hint = toldOf(failure)
+		if app, ok := errors.AsType[*temporal.ApplicationError](failure); ok {
+			input.ErrorKind = app.Type()
+		}
+	}
 	var a *activities.Activities
-	return workflow.ExecuteLocalActivity(bookkeeping(ctx, "close the record"), a.FinishCompare, c.runID).Get(ctx, nil)
+	return workflow.ExecuteLocalActivity(bookkeeping(ctx, "close the record"), a.FinishCompare, input).Get(ctx, nil)
 }
 
 func (c *compare) view() CompareView {

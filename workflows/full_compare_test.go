@@ -38,7 +38,7 @@ type link struct {
 	begun   int
 	kind    control.RunKind
 	rebuilt int
-	ended   []string
+	ended   []activities.FinishInput
 	// page answers ReviewPage; nil finds everything unchanged.
 	page func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error)
 }
@@ -56,7 +56,7 @@ func (l *link) expect(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(steps.ReviewPage, mock.Anything, mock.Anything).Return(l.review).Maybe()
 	env.OnActivity(steps.RebuildPage, mock.Anything, mock.Anything).Return(l.rebuild).Maybe()
 	env.OnActivity(steps.FinishCompare, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, runID string) error { l.ended = append(l.ended, runID); return nil }).Maybe()
+		func(_ context.Context, in activities.FinishInput) error { l.ended = append(l.ended, in); return nil }).Maybe()
 }
 
 func (l *link) plan(_ context.Context, in activities.PlanInput) ([]activities.Page, error) {
@@ -113,9 +113,7 @@ func TestFullCompareReviewsEveryPage(t *testing.T) {
 				}
 				seen[i] = true
 			}
-			if len(l.ended) != 1 {
-				t.Errorf("record closed %d times", len(l.ended))
-			}
+			l.endedAs(t, activities.FinishInput{Link: "dr"})
 		})
 	}
 }
@@ -193,7 +191,7 @@ func TestFullCompareEndsItsRecordWhenAPageFails(t *testing.T) {
 		begun.Done()
 		if in.Index == 0 {
 			begun.Wait()
-			return control.CompareProgress{}, temporal.NewNonRetryableApplicationError("link is gone", "config", nil)
+			return control.CompareProgress{}, temporal.NewNonRetryableApplicationError("the password does not open", "config", nil, "enter it again")
 		}
 		<-ctx.Done()
 		return control.CompareProgress{}, ctx.Err()
@@ -204,8 +202,17 @@ func TestFullCompareEndsItsRecordWhenAPageFails(t *testing.T) {
 		t.Errorf("got %v, want the page's own error", err)
 	}
 	begun.Wait()
+	l.endedAs(t, activities.FinishInput{Link: "dr", ErrorKind: "config", Error: "the password does not open", Hint: "enter it again"})
+}
+
+// endedAs expects the record to be closed once, and like that.
+func (l *link) endedAs(t *testing.T, want activities.FinishInput) {
+	t.Helper()
 	if len(l.ended) != 1 {
-		t.Errorf("record closed %d times", len(l.ended))
+		t.Fatalf("record closed %d times", len(l.ended))
+	}
+	if diff := cmp.Diff(want, l.ended[0]); diff != "" {
+		t.Errorf("the end (-want +got):\n%s", diff)
 	}
 }
 
@@ -222,9 +229,7 @@ func TestFullCompareCancelled(t *testing.T) {
 	if err := env.GetWorkflowError(); !temporal.IsCanceledError(err) {
 		t.Errorf("got %v, want a cancellation", err)
 	}
-	if len(l.ended) != 1 {
-		t.Errorf("record closed %d times", len(l.ended))
-	}
+	l.endedAs(t, activities.FinishInput{Link: "dr", Error: "cancelled"})
 }
 
 func TestScheduledCompareLeavesARunningOneAlone(t *testing.T) {

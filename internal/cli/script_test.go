@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"directory":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).directory() },
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
 			"still":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).still() },
+			"brokenoff":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).brokenOff() },
 			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
 		},
 	})
@@ -99,6 +100,17 @@ func (s *system) Control() *control.Control {
 		Repository: s.repo, Runner: s.runner, Checker: s.checker, Verifier: s.verifier, Sealer: controltest.Sealer{},
 		Records: s.records, Directories: s.sides, DirectoryChecker: s.ldap,
 	}, control.Options{Now: now})
+}
+
+// brokenOff has the last compare and rebuild of link dr fail, and a try due.
+func (s *system) brokenOff() {
+	ended := clock.Add(-time.Minute)
+	for kind, loop := range map[control.RunKind]control.Loop{control.RunCompare: control.LoopCompare, control.RunRebuild: control.LoopRebuild} {
+		s.repo.PutRun(control.CompareRun{RunID: "broken-" + string(kind), Link: "dr", Kind: kind, Mailboxes: 6, StartedAt: ended, FinishedAt: ended, UpdatedAt: ended})
+		_ = s.repo.EndLoop(context.Background(), control.Sign{Loop: loop, Item: "dr", Link: "dr", FailedAt: ended, ErrorKind: "config",
+			Error: "open the password of store prod: sealed with a key that is not in the key file", Hint: "enter it again"})
+	}
+	s.repo.PutErrors(control.ErrorEntry{Link: "dr", Number: "1006", Kind: "transient", Text: "connection refused", Failures: 4, NextAttemptAt: clock.Add(-time.Minute)})
 }
 
 // still acknowledges suspensions, as a worker does.

@@ -123,6 +123,9 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 			line += fmt.Sprintf("; no progress for %s, is a worker running?", span(silence))
 		}
 		return line
+	case run.Error != "":
+		return fmt.Sprintf("last compare FAILED %s (%s) after %d of %s; see: mailmirror errors %s",
+			c.moment(run.FinishedAt), c.ago(run.FinishedAt), run.Reviewed, counted(run.Mailboxes, "mailbox"), l.Link.Name)
 	default:
 		return fmt.Sprintf("last compare ended %s (%s, took %s): %s, %d unchanged, %d synced, %d differing, %d failed",
 			c.moment(run.FinishedAt), c.ago(run.FinishedAt), span(run.FinishedAt.Sub(run.StartedAt)),
@@ -169,6 +172,9 @@ func (c *cli) lastRebuild(run *control.CompareRun) string {
 		return ""
 	case run.FinishedAt.IsZero():
 		return fmt.Sprintf("ledger is being rebuilt since %s: %d of %d mailboxes", c.moment(run.StartedAt), run.Reviewed, run.Mailboxes)
+	case run.Error != "":
+		return fmt.Sprintf("last rebuild of the ledger FAILED %s (%s) after %d of %s",
+			c.moment(run.FinishedAt), c.ago(run.FinishedAt), run.Reviewed, counted(run.Mailboxes, "mailbox"))
 	default:
 		return fmt.Sprintf("ledger rebuilt %s (%s, took %s): %d failed", c.moment(run.FinishedAt), c.ago(run.FinishedAt),
 			span(run.FinishedAt.Sub(run.StartedAt)), run.Failed)

@@ -39,6 +39,14 @@ const (
 	LoopRebuild Loop = "ledger rebuild"
 )
 
+// LoopOf is the loop of the runs of a kind over a link.
+func LoopOf(k RunKind) Loop {
+	if k == RunRebuild {
+		return LoopRebuild
+	}
+	return LoopCompare
+}
+
 // OwnLoops are the loops that each worker has for itself; Sign.Item is the worker.
 // The worker repeats that one fails, for as long as it does.
 func OwnLoops() []Loop { return []Loop{LoopShares, LoopLogins, LoopPasswords} }
@@ -181,14 +189,6 @@ func failing(s Sign) string {
 		return "worker " + s.Item + " cannot renew its share of connections to the stores, so that its syncs wait: " + s.Error
 	case LoopLogins:
 		return "worker " + s.Item + " does not know by what login to open mailboxes: " + s.Error
-	}
-	return string(s.Loop) + " fails: " + s.Error
-}
-
-// hintOf says what to do about a loop that fails, if its error does not say so.
-func hintOf(l Loop) string {
-	if slices.Contains(OwnLoops(), l) {
-		return "check that PostgreSQL answers and that the worker's role may use all tables; Mailmirror tries again by itself"
 	case LoopPasswords:
 		return "worker " + s.Item + " cannot log in to a store: " + s.Error
 	case LoopCompare:
@@ -196,16 +196,24 @@ func hintOf(l Loop) string {
 	case LoopRebuild:
 		return "the last rebuild of the ledger of link " + s.Link + " failed: " + s.Error
 	}
-	return "Mailmirror tries again every minute; the worker's log says more"
+	return string(s.Loop) + " fails: " + s.Error
 }
 
-// Restarted tells what the supervision had to start again within the last day, of a
-// link and of what serves all.
+// hintOf says what to do about a loop that fails, if its error does not say so.
+func hintOf(l Loop) string {
 	switch l {
 	case LoopCompare, LoopRebuild:
 		return "the next run clears this; the worker's log and Temporal's Web UI say more"
 	default:
 	}
+	if slices.Contains(OwnLoops(), l) {
+		return "check that PostgreSQL answers and that the worker's role may use all tables; Mailmirror tries again by itself"
+	}
+	return "Mailmirror tries again every minute; the worker's log says more"
+}
+
+// Restarted tells what the supervision had to start again within the last day, of a
+// link and of what serves all.
 func (b Background) Restarted(link string) []string {
 	var lines []string
 	for _, s := range b.Signs {

@@ -130,6 +130,14 @@ func (o *LinkOverview) judge(b Background, findings []Finding) {
 		}
 	}
 	o.Restarted = b.Restarted(link)
+	for _, run := range []*CompareRun{o.LastCompare, o.LastRebuild} {
+		if run == nil || run.FinishedAt.IsZero() {
+			continue
+		}
+		if s, known := b.sign(LoopOf(run.Kind), link); known {
+			run.Error, run.Hint = s.Error, s.Hint
+		}
+	}
 }
 
 // backgroundErrors are the findings as errors: what concerns all links first, then

@@ -152,6 +152,10 @@ type CompareRun struct {
 	Mailboxes int `json:"mailboxes"`
 	CompareProgress
 	UpdatedAt time.Time `json:"updated_at"`
+	// Error says why the last run of a link broke off, and Hint what to do; "" if it
+	// went through every mailbox. Only Control.Status sets them.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
 }
 
 // CompareProgress is what a compare has done so far; as a delta it is added.
