@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,11 @@ type demo struct {
 	productionLDAP, drLDAP *servers.Slapd
 	// extra are subscribers that were created besides.
 	extra []string
+	// again is true if an earlier run mirrored production already. What people did
+	// since then may keep messages waiting, or differing, without a fault.
+	again bool
+	// waits is true if something of an earlier run waits or differs.
+	waits bool
 }
 
 func (d *demo) run(ctx context.Context, once bool) error {
@@ -83,11 +89,11 @@ func (d *demo) run(ctx context.Context, once bool) error {
 		return err
 	}
 	step("Mirroring the directory: the mailboxes are created on DR, and join the link")
-	if err := d.system.show(ctx, "directory", "sync", link, "--wait"); err != nil {
+	if err := d.mayWait(d.system.show(ctx, "directory", "sync", link, "--wait")); err != nil {
 		return err
 	}
 	step("Mirroring production to DR")
-	if err := d.system.show(ctx, "compare", link, "--wait"); err != nil {
+	if err := d.mayWait(d.system.show(ctx, "compare", link, "--wait")); err != nil {
 		return err
 	}
 	if err := d.newSubscriber(ctx); err != nil {
@@ -95,6 +101,14 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	}
 	if err := d.prove(ctx); err != nil {
 		return err
+	}
+	if d.waits {
+		step("What waits for a decision, or differs and stays so, since an earlier run")
+		for _, args := range [][]string{{"errors", link}, {"guard", "list", link}} {
+			if err := d.system.show(ctx, args...); err != nil {
+				return err
+			}
+		}
 	}
 	step("Done after %s", time.Since(start).Round(100*time.Millisecond))
 	if once {
@@ -166,7 +180,11 @@ func access(s *servers.Dovecot) reader.Store {
 // it knows already stays.
 func (d *demo) configure(ctx context.Context) error {
 	if _, err := d.system.capture(ctx, "link", "show", link); err == nil {
-		return d.configureDirectories(ctx)
+		d.again = true
+		if err := d.configureDirectories(ctx); err != nil {
+			return err
+		}
+		return d.compareOften(ctx)
 	}
 	step("Telling Mailmirror of both stores with their directories, and of the link")
 	for _, s := range []struct {
@@ -190,24 +208,51 @@ func (d *demo) configure(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr")
+	if err := d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr"); err != nil {
+		return err
+	}
+	return d.compareOften(ctx)
+}
+
+// compareOften has the link compared every minute, so that there is something to see.
+func (d *demo) compareOften(ctx context.Context) error {
+	return d.system.show(ctx, "schedule", "set", "full-compare/"+link, "--every", "1m")
+}
+
+// exitDifferences is how a command ends after which differences remain, or something
+// waits for a decision.
+const exitDifferences = 3
+
+// mayWait is the error of a command. If an earlier run mirrored production already,
+// differences that remain are none: they are shown at the end.
+func (d *demo) mayWait(err error) error {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != exitDifferences || !d.again {
+		return err
+	}
+	d.waits = true
+	return nil
 }
 
 // prove compares the stores twice: by Mailmirror, reading every body, and by a
 // reader that shares no code with it.
 func (d *demo) prove(ctx context.Context) error {
 	step("Proving both stores equal: every body, flag and date")
-	if err := d.system.show(ctx, "verify", link, "--deep"); err != nil {
+	if err := d.mayWait(d.system.show(ctx, "verify", link, "--deep")); err != nil {
 		return err
 	}
 	diffs, err := reader.Compare(ctx, access(d.production), access(d.dr), append(d.numbers(), d.extra...), 4)
 	if err != nil {
 		return fmt.Errorf("compare by the independent reader: %w", err)
 	}
-	if len(diffs) > 0 {
+	switch {
+	case len(diffs) == 0:
+		fmt.Println("  an independent reader agrees: nothing missing, nothing extra, nothing different")
+	case d.waits:
+		fmt.Printf("  an independent reader sees what waits or differs since an earlier run: %s\n", strings.Join(diffs, "; "))
+	default:
 		return errors.New("the independent reader sees differences: " + strings.Join(diffs, "; "))
 	}
-	fmt.Println("  an independent reader agrees: nothing missing, nothing extra, nothing different")
 	return d.proveDirectories(ctx)
 }
 
@@ -215,7 +260,9 @@ func (d *demo) prove(ctx context.Context) error {
 func (d *demo) next() {
 	data := short(filepath.Join(d.dir, "mirror"))
 	fmt.Printf(`
-The mirror runs on: it compares every minute here (every 4 hours by default).
+The mirror runs on. It listens to production, and compares every minute here (every
+4 hours unless that is changed: mailmirror schedule set). DR itself is looked at only
+by a compare, and by a sync of the mailbox.
 Look around from another terminal:
 
   export MAILMIRROR_DATA=%[1]s

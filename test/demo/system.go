@@ -38,7 +38,6 @@ func startSystem(ctx context.Context, bin, data string) (*system, error) {
 	defer log.Close()
 	s := &system{program: filepath.Join(bin, "mailmirror"), data: data, done: make(chan error, 1)}
 	s.up = exec.Command(s.program, "up", "--data", data, "-o", "json")
-	s.up.Env = append(os.Environ(), "MAILMIRROR_COMPARE_INTERVAL=1m")
 	s.up.Stderr = log
 	// In a group of its own, so that Ctrl-C reaches it once, from us.
 	s.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
