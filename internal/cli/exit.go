@@ -74,7 +74,7 @@ func (c *cli) describe(ctx context.Context, err error) ErrorObject {
 	}
 	if c.last == nil {
 		// Cobra's own findings, such as a required flag that is missing.
-		return ErrorObject{Message: err.Error(), Kind: "usage", ExitCode: exitUsage, Hint: "mailmirror --help shows the commands"}
+		return ErrorObject{Message: err.Error(), Kind: "usage", ExitCode: exitUsage, Hint: helpHint(c.ran)}
 	}
 	if _, ok := errors.AsType[*control.InputError](err); ok {
 		o.Kind, o.ExitCode = "usage", exitUsage
@@ -90,6 +90,14 @@ func (c *cli) describe(ctx context.Context, err error) ErrorObject {
 		return ErrorObject{Message: "interrupted", Kind: "interrupted", ExitCode: exitFailed}
 	}
 	return o
+}
+
+// helpHint says where the flags of a command, or the commands, are explained.
+func helpHint(cmd *cobra.Command) string {
+	if cmd == nil || cmd.HasSubCommands() {
+		return "mailmirror --help shows the commands"
+	}
+	return cmd.CommandPath() + " --help shows the flags"
 }
 
 func usageHint(cmd *cobra.Command) string {

@@ -117,8 +117,8 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 	}
 	t.write(w)
 	if waiting > 0 {
-		c.say("%s in %s to be deleted from the target wait for: mailmirror guard approve ID... or guard refuse ID...",
-			counted(messages, "message"), counted(waiting, "folder"))
+		c.say("%s in %s to be deleted from the target %s for: mailmirror guard approve ID... or guard refuse ID...",
+			counted(messages, "message"), counted(waiting, "folder"), verb(messages, "wait"))
 	}
 	if only > 0 {
 		c.say("%s of them only the target has. %s", counted(only, "message"), untilRestored)

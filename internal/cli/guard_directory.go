@@ -24,8 +24,8 @@ func (c *cli) writeDirectoryHolds(w io.Writer, holds []control.DirectoryHold) {
 	}
 	t.write(w)
 	if waiting > 0 {
-		c.say("%s of directories wait for: mailmirror guard approve ID... or guard refuse ID...; guard show ID lists them",
-			counted(entries, "change"))
+		c.say("%s of directories %s for: mailmirror guard approve ID... or guard refuse ID...; guard show ID lists them",
+			counted(entries, "change"), verb(entries, "wait"))
 	}
 }
 

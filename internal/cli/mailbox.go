@@ -177,7 +177,7 @@ func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
 	}
 	held := ""
 	if m.Held > 0 {
-		held = fmt.Sprintf("%s wait to be deleted from the target; see: mailmirror guard list %s", counted(m.Held, "message"), m.Link)
+		held = fmt.Sprintf("%s %s to be deleted from the target; see: mailmirror guard list %s", counted(m.Held, "message"), verb(m.Held, "wait"), m.Link)
 	}
 	pairs(w,
 		"mailbox", string(m.Number)+" of link "+m.Link,

@@ -240,6 +240,14 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", value, units[unit])
 }
 
+// verb is what n things do: "waits" if it is one, otherwise "wait".
+func verb(n int, does string) string {
+	if n == 1 {
+		return does + "s"
+	}
+	return does
+}
+
 // counted spells a number with its noun.
 func counted(n int, noun string) string {
 	if n == 1 {

@@ -62,7 +62,8 @@ func Main(ctx context.Context, args []string, env Environment) int {
 	c.out.w = c.env.Stdout
 	root := c.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	var err error
+	c.ran, err = root.ExecuteContextC(ctx)
 	if c.out.err != nil {
 		err = c.out.err
 	}
@@ -117,7 +118,9 @@ type cli struct {
 	// last is the command whose work began; nil while only the command line
 	// was looked at, so that any error until then is one of usage.
 	last *cobra.Command
-	top  *cobra.Command
+	// ran is the command that was found, whether or not it began.
+	ran *cobra.Command
+	top *cobra.Command
 }
 
 func (c *cli) root() *cobra.Command {

@@ -203,7 +203,7 @@ func (l Limits) trips(d Due, decided Decision, left mailbox.UIDSet, s Standing, 
 			n, of, l.within(before), l.FolderShare, l.FolderMinimum)
 	}
 	if l.FolderCount > 0 && n > l.FolderCount {
-		note(RuleFolderCount, "%d messages of the folder%s: more than %d", n, l.within(before), l.FolderCount)
+		note(RuleFolderCount, "%s of the folder%s: more than %d", plural(n), l.within(before), l.FolderCount)
 	}
 	if l.Gone > 0 && left.Len() >= l.Gone {
 		switch {
@@ -233,6 +233,15 @@ func (l Limits) within(before int) string {
 
 // exceeds reports whether n is more than share percent of all.
 func exceeds(n, all, share int) bool { return int64(n)*100 > int64(all)*int64(share) }
+
+// Messages spells a number of messages with what they do: "1 message waits",
+// "2 messages wait".
+func Messages(n int, verb string) string {
+	if n == 1 {
+		verb += "s"
+	}
+	return plural(n) + " " + verb
+}
 
 func plural(n int) string {
 	if n == 1 {

@@ -200,7 +200,7 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 		switch h.State {
 		case control.HoldWaiting:
 			e.Kind = "held"
-			e.Text = fmt.Sprintf("%d messages wait to be deleted from the target", h.Messages)
+			e.Text = mirror.Messages(h.Messages, "wait") + " to be deleted from the target"
 			for i, r := range h.Reasons {
 				e.Text += [2]string{": ", "; "}[min(i, 1)] + r.Text
 			}
@@ -210,7 +210,7 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 			}
 		case control.HoldRefused:
 			e.Kind = "kept"
-			e.Text = fmt.Sprintf("%d messages stay on the target that the source does not have: their deletion was refused by %s", h.Messages, h.DecidedBy)
+			e.Text = mirror.Messages(h.Messages, "stay") + " on the target that the source does not have: deletion was refused by " + h.DecidedBy
 		default:
 			continue
 		}
