@@ -124,7 +124,7 @@ func (l *directoryLease) keep(ttl time.Duration) {
 				l.cancel(fault.New(fault.Transient, "", errLeaseLost, ""))
 			}
 			return
-		case time.Now().After(now.Deadline):
+		case fault.Is(err, fault.Config), time.Now().After(now.Deadline):
 			l.cancel(err)
 			return
 		}

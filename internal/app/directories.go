@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
@@ -65,7 +66,30 @@ func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
 		return nil, err
 	}
 	return ldapdir.New(ldapdir.Options{Name: c.Store, Address: c.Address, Security: ldapdir.Security(c.Security), CAFile: c.CAFile,
-		BindDN: c.BindDN, Password: password, Mapping: c.Mapping})
+		BindDN: c.BindDN, Password: password, Mapping: c.Mapping,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return d.dial(ctx, c.Store, network, address)
+		}})
+}
+
+// dial connects to the directory of a store, and records the address. If that changes
+// which links may write to directories, the connection is not used: what was checked
+// before it has to be checked again.
+func (d *directories) dial(ctx context.Context, store, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := d.repo.DirectoryFound(ctx, store, control.ServerAddresses(conn.RemoteAddr().String(), nil))
+	if err == nil && changed {
+		err = fault.New(fault.Transient, "connect to the directory of store "+store+": its name leads to another server than before", nil,
+			"Mailmirror checks again which directory may be written to, and tries again")
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // CheckRights implements control.DirectoryChecker.

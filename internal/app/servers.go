@@ -117,8 +117,27 @@ func (s *stores) foundServer(ctx context.Context, c control.Store, reported stri
 	return err
 }
 
-// findServers does the same for every store, by its name alone. What cannot be found
-// out now stays as it is recorded.
+// foundDirectory records where the directory of a store is now; a store may have none.
+// If the host does not resolve, what is known of it stays.
+func (s *stores) foundDirectory(ctx context.Context, store string) error {
+	d, has, err := s.repo.DirectoryStore(ctx, store)
+	if err != nil || !has {
+		return err
+	}
+	host, _, err := net.SplitHostPort(d.Address)
+	if err != nil {
+		return err
+	}
+	found, err := (resolver{}).Resolve(ctx, host)
+	if err != nil {
+		return nil //nolint:nilerr // a connection finds it
+	}
+	_, err = s.repo.DirectoryFound(ctx, store, control.ServerAddresses(d.Address, found))
+	return err
+}
+
+// findServers looks for the servers of every store and of its directory, by names alone.
+// What cannot be found out now stays as it is recorded.
 func (s *stores) findServers(ctx context.Context) {
 	all, err := s.repo.Stores(ctx)
 	if err != nil {
@@ -130,6 +149,9 @@ func (s *stores) findServers(ctx context.Context) {
 		each.Go(func() {
 			if err := s.foundServer(ctx, c, c.ReportedID); err != nil {
 				s.log.WarnContext(ctx, "server of store not looked for", "store", c.Name, "error", err)
+			}
+			if err := s.foundDirectory(ctx, c.Name); err != nil {
+				s.log.WarnContext(ctx, "directory server of store not looked for", "store", c.Name, "error", err)
 			}
 		})
 	}

@@ -66,9 +66,10 @@ func (c *cli) linkEdit() *cobra.Command {
 	var f bandwidthFlags
 	var keep keepFlags
 	var participate participateFlags
+	var mirrored linkDirectoryFlag
 	cmd := &cobra.Command{
 		Use:   "edit NAME [flags]",
-		Short: "Change the bandwidth of a link, how long deleted messages are kept, or who joins it; what is not given stays",
+		Short: "Change the bandwidth of a link, how long deleted messages are kept, who joins it, or whether its directory is mirrored; what is not given stays",
 		Example: `  mailmirror link edit dr --bandwidth 5MB/s \
       --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin
   mailmirror link edit dr --keep-deleted 14d
@@ -79,9 +80,10 @@ func (c *cli) linkEdit() *cobra.Command {
 	f.register(cmd)
 	keep.add(cmd.Flags())
 	participate.add(cmd.Flags())
+	mirrored.add(cmd.Flags())
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		given := cmd.Flags().Changed
-		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() && !participate.given() {
+		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() && !participate.given() && !mirrored.given() {
 			return &usageError{cmd, errors.New("nothing to change is given")}
 		}
 		return nil
@@ -102,6 +104,11 @@ func (c *cli) linkEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if mirrored.given() {
+			if l, err = ctl.SetLinkDirectory(ctx, l.Name, mirrored.setting()); err != nil {
+				return err
+			}
+		}
 		settings, err := c.applyKeep(ctx, ctl, l.Name, keep)
 		if err != nil {
 			return err
@@ -121,6 +128,10 @@ func (c *cli) linkEdit() *cobra.Command {
 			}
 			if keep.given() {
 				c.say("link %s changed: deleted messages are %s", l.Name, keptText(settings))
+				return
+			}
+			if mirrored.given() {
+				c.say("link %s changed: its directory is %s", l.Name, mirrored.value)
 				return
 			}
 			c.say("link %s changed: bandwidth %s", l.Name, l.BandwidthSettings())

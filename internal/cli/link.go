@@ -28,6 +28,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	var bandwidth bandwidthFlags
 	var keep keepFlags
 	var participate participateFlags
+	var directory linkDirectoryFlag
 	cmd := &cobra.Command{
 		Use:   "add NAME --source STORE --target STORE",
 		Short: "Mirror from one store to another",
@@ -36,7 +37,7 @@ func (c *cli) linkAdd() *cobra.Command {
 		Args:              takes(1, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			l.Name, l.Exclude = args[0], exclude
+			l.Name, l.Exclude, l.Directory = args[0], exclude, directory.setting()
 			l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone = quota.Rate(bandwidth.rate), bandwidth.given(), bandwidth.timezone
 			added, err := ctl.AddLink(ctx, l)
 			if err != nil {
@@ -79,6 +80,7 @@ func (c *cli) linkAdd() *cobra.Command {
 	bandwidth.register(cmd)
 	keep.add(f)
 	participate.add(f)
+	directory.add(f)
 	for _, name := range []string{"source", "target"} {
 		_ = cmd.MarkFlagRequired(name)
 		_ = cmd.RegisterFlagCompletionFunc(name, c.storeNames(-1))
@@ -130,6 +132,9 @@ func (c *cli) linkShow() *cobra.Command {
 			who := ""
 			if g.Directory != nil {
 				who = participationText(*g.Directory)
+			}
+			if l.Directory == control.LinkDirectoryOff {
+				who = "not mirrored"
 			}
 			return c.show(linkShown{l, g.Settings, g.Directory}, func(w io.Writer) {
 				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,

@@ -56,6 +56,29 @@ func (p *participateFlags) apply(s *control.DirectorySettings) {
 	}
 }
 
+// linkDirectoryFlag says whether a link mirrors the directories of its stores.
+type linkDirectoryFlag struct {
+	value string
+	set   *pflag.FlagSet
+}
+
+const directoryOn = "on" // control.LinkDirectoryOn on the command line
+
+func (d *linkDirectoryFlag) add(f *pflag.FlagSet) {
+	d.set = f
+	f.Var(choice(&d.value, "", directoryOn, string(control.LinkDirectoryOff), string(control.LinkDirectoryReverse)),
+		"directory", "whether the directories of the stores are mirrored: on, if both have one; off; or reverse, also to where the source's directory came from by a link that is removed (default on)")
+}
+
+func (d *linkDirectoryFlag) given() bool { return d.set.Changed("directory") }
+
+func (d *linkDirectoryFlag) setting() control.LinkDirectory {
+	if d.value == directoryOn {
+		return control.LinkDirectoryOn
+	}
+	return control.LinkDirectory(d.value)
+}
+
 func participationText(s control.DirectorySettings) string {
 	var text string
 	switch s.Participate {

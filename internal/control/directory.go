@@ -27,6 +27,9 @@ type DirectoryStore struct {
 	SealedPassword []byte            `json:"-"`
 	Mapping        directory.Mapping `json:"mapping"`
 	UpdatedAt      time.Time         `json:"updated_at"`
+	// Addresses are those at which the directory was found: see ServerAddresses. Nil
+	// stands for the host of Address alone.
+	Addresses []string `json:"-"`
 }
 
 // Participation says which mailboxes of the directory join a link.
@@ -223,6 +226,8 @@ type DirectoryRepository interface {
 type DirectoryConfig interface {
 	// DirectoryStore returns a store's directory; false where it has none.
 	DirectoryStore(ctx context.Context, store string) (DirectoryStore, bool, error)
+	// PutDirectoryStore rejects, as a Conflict, what would mirror a directory back to
+	// where it comes from.
 	PutDirectoryStore(ctx context.Context, d DirectoryStore) error
 	RemoveDirectoryStore(ctx context.Context, store string) error
 	// Logins returns by which IMAP log-ins a store knows its mailboxes, and their
@@ -231,6 +236,9 @@ type DirectoryConfig interface {
 	// DirectorySettings returns a link's settings, the defaults where none are set.
 	DirectorySettings(ctx context.Context, link string) (DirectorySettings, error)
 	SetDirectorySettings(ctx context.Context, link string, s DirectorySettings) error
+	// DirectoryRefusal is why no run over the directory of a link may begin, a Config
+	// fault; nil if one may. It does not look whether both stores have a directory.
+	DirectoryRefusal(ctx context.Context, link string) error
 }
 
 // DirectoryRuns is the record of runs. Every method may be repeated with the
@@ -238,7 +246,8 @@ type DirectoryConfig interface {
 type DirectoryRuns interface {
 	// BeginDirectoryRun records a run. One of the link that is recorded as running
 	// still was broken off, and ends as failed: the workflow's id lets one run at
-	// a time.
+	// a time. A run that DirectoryConfig.DirectoryRefusal rejects is recorded as failed,
+	// and the refusal is returned.
 	BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error
 	// StageDirectory replaces what is staged of one side of a run by what next
 	// yields until io.EOF, by COPY in one transaction: all of it or nothing.
@@ -297,7 +306,8 @@ type DirectoryRuns interface {
 	DirectoryRejections(ctx context.Context, runID string) ([]DirectoryRejection, error)
 
 	// TakeDirectoryLease lets one process at a time write to a link's target
-	// directory, and none while the mirror is suspended; Conflict otherwise. The
+	// directory, and none while the mirror is suspended; Conflict otherwise. None is
+	// given or renewed while DirectoryRefusal rejects a run: a Config fault. The
 	// same trigger and rules as for the leases of mailboxes hold: suspending waits
 	// for its end.
 	TakeDirectoryLease(ctx context.Context, link string, ttl, fence time.Duration) (DirectoryLease, error)

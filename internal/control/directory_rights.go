@@ -61,6 +61,9 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	case held:
 		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)
 		return nil
+	case fault.Is(leaseErr, fault.Config):
+		r.Advice = append(r.Advice, leaseErr.Error()+untried)
+		return nil
 	case leaseErr != nil:
 		return leaseErr
 	case !leased && fault.Is(err, fault.Transient) && ctx.Err() == nil:
@@ -87,7 +90,7 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 // these links; "" where there is none.
 func (c *Control) mirroredInto(ctx context.Context, d DirectoryStore, links []Link) (columns []directory.Column, link string, err error) {
 	for _, l := range links {
-		if l.Target != d.Store {
+		if l.Target != d.Store || l.Directory == LinkDirectoryOff {
 			continue
 		}
 		source, has, err := c.records.DirectoryStore(ctx, l.Source)

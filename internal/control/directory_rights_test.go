@@ -38,6 +38,7 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 		"during a run":       {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.LeaseHeldError{}, ""), advice: "written to at this moment"},
 		"with faults":        {store: "site", faults: []string{"no schema"}},
 		"both of two":        {store: "middle", under: "first", advice: "one thing is not known"},
+		"a way back":         {store: "site", refused: fault.Newf(fault.Config, "it would be mirrored back"), advice: "mirrored back"},
 		"a broken record":    {store: "site", refused: away, fails: true},
 		"a lost connection":  {store: "site", under: "dr", broken: away, advice: "could not be tried to the end: the connection was lost", unclean: true},
 		"a changed password": {store: "site", under: "dr", broken: fault.Newf(fault.Config, "invalid credentials"), advice: "one thing is not known", fails: true, unclean: true},

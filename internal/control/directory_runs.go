@@ -33,6 +33,9 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 	if err := c.requireDirectories(ctx, op, l); err != nil {
 		return DirectoryStart{}, err
 	}
+	if err := c.records.DirectoryRefusal(ctx, link); err != nil {
+		return DirectoryStart{}, fault.Wrap(err, op)
+	}
 	trigger := DirectoryDryRun
 	if !dryRun {
 		trigger = DirectoryOperator
@@ -102,8 +105,12 @@ func (c *Control) requireDirectories(ctx context.Context, op string, l Link) err
 	return nil
 }
 
-// hasDirectory reports whether both stores of a link have a directory.
+// hasDirectory reports whether a link mirrors directories: both stores have one, and it
+// is not switched off.
 func (c *Control) hasDirectory(ctx context.Context, l Link) (bool, error) {
+	if l.Directory == LinkDirectoryOff {
+		return false, nil
+	}
 	for _, store := range []string{l.Source, l.Target} {
 		if _, has, err := c.records.DirectoryStore(ctx, store); err != nil || !has {
 			return false, err

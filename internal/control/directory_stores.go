@@ -55,7 +55,8 @@ func newDirectoryStore(store string) DirectoryStore {
 
 // EditDirectory gives a store a directory, or changes it, and returns it as it is
 // now. Nothing is connected to. Links of which both stores have one then are
-// mirrored by their directories too.
+// mirrored by their directories too. A change by which a link would mirror a directory
+// back to where it comes from is rejected.
 func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (DirectoryStore, error) {
 	op := "set directory of store " + store
 	d, has, err := c.Directory(ctx, store)
@@ -71,6 +72,7 @@ func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEd
 	if err := c.checkDirectoryEnds(ctx, d); err != nil {
 		return DirectoryStore{}, fault.Wrap(err, op)
 	}
+	d.Addresses = c.addresses(ctx, d.Address)
 	if e.Password != nil {
 		if d.SealedPassword, err = c.sealer.Seal(*e.Password, DirectoryPasswordIdentity(store)); err != nil {
 			return DirectoryStore{}, fault.Wrap(err, op)

@@ -14,14 +14,18 @@ import (
 // ServerAddresses are the addresses that distinguish one server from another: the
 // host of address (HOST:PORT) in lower case, and the IP addresses that it resolves
 // to, each with the port. IMAP's two ports, 143 and 993, are one server's: both read
-// "imap". Other ports of one host may be other servers'.
+// "imap". LDAP's two, 389 and 636, read "ldap". Other ports of one host may be other
+// servers'.
 func ServerAddresses(address string, resolved []netip.Addr) []string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil
 	}
-	if port == "143" || port == "993" {
+	switch port {
+	case "143", "993":
 		port = "imap"
+	case "389", "636":
+		port = "ldap"
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if ip, err := netip.ParseAddr(host); err == nil {

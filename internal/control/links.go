@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+
+	"mailmirror/internal/fault"
 )
 
 // AddLink records a link between two stores that exist and are two servers, and
@@ -20,6 +22,9 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 		faults = append(faults, err)
 	}
 	faults = append(faults, bandwidthFaults(l)...)
+	if err := checkLinkDirectory(l.Directory); err != nil {
+		faults = append(faults, err)
+	}
 	if err := malformed(op, faults); err != nil {
 		return Link{}, err
 	}
@@ -66,4 +71,29 @@ func (c *Control) RemoveLink(ctx context.Context, name string) error {
 		return err
 	}
 	return nil
+}
+
+// SetLinkDirectory says whether a link mirrors the directories of its stores, and returns
+// the link as it is then. It rejects, as a Conflict, what would mirror a directory back
+// to where it comes from.
+func (c *Control) SetLinkDirectory(ctx context.Context, name string, d LinkDirectory) (Link, error) {
+	op := "edit link " + name
+	if err := checkLinkDirectory(d); err != nil {
+		return Link{}, malformed(op, []error{err})
+	}
+	if err := c.repo.SetLinkDirectory(ctx, name, d); err != nil {
+		return Link{}, fault.Wrap(err, op)
+	}
+	if err := c.runner.EnsureSchedules(ctx, name); err != nil {
+		return Link{}, fault.New(fault.KindOf(err), op+": it is recorded; update the schedules", err, "a worker that starts updates them too")
+	}
+	return c.repo.Link(ctx, name)
+}
+
+func checkLinkDirectory(d LinkDirectory) error {
+	switch d {
+	case LinkDirectoryOn, LinkDirectoryOff, LinkDirectoryReverse:
+		return nil
+	}
+	return fmt.Errorf("directory %q: must be on, off or reverse", d)
 }

@@ -25,8 +25,11 @@ type Repository interface {
 	// StoreLoad is what the processes learned of the load on a store.
 	StoreLoad(ctx context.Context, name string) (quota.Load, error)
 
-	// AddLink rejects, as a Config fault, two stores that are one server.
+	// AddLink rejects, as a Config fault, two stores that are one server. It rejects,
+	// as a Conflict, a link that would mirror a directory back to where it comes from.
 	AddLink(ctx context.Context, l Link) error
+	// SetLinkDirectory replaces Link.Directory; it rejects what AddLink rejects.
+	SetLinkDirectory(ctx context.Context, link string, d LinkDirectory) error
 	Link(ctx context.Context, name string) (Link, error)
 	Links(ctx context.Context) ([]Link, error)
 	// SetBandwidth replaces the bandwidth of the link.

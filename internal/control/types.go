@@ -109,7 +109,23 @@ type Link struct {
 	BandwidthWindows  []string   `json:"bandwidth_windows,omitempty"`
 	BandwidthTimezone string     `json:"bandwidth_timezone,omitempty"`
 	CreatedAt         time.Time  `json:"created_at"`
+	// Directory says whether the link mirrors the directories of its stores.
+	Directory LinkDirectory `json:"mirror_directory,omitempty"`
 }
+
+// LinkDirectory says whether a link mirrors the directories of its stores.
+type LinkDirectory string
+
+const (
+	// LinkDirectoryOn mirrors them if both stores have one, but never to where the
+	// source's directory comes from or came from.
+	LinkDirectoryOn LinkDirectory = ""
+	// LinkDirectoryOff never mirrors them.
+	LinkDirectoryOff LinkDirectory = "off"
+	// LinkDirectoryReverse also mirrors them to where the source's directory came from
+	// by a link that does not mirror it any more.
+	LinkDirectoryReverse LinkDirectory = "reverse"
+)
 
 // MailboxState is what the operator sees of a mailbox's standing.
 type MailboxState string

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,15 +41,88 @@ func (s *Store) PutDirectoryStore(ctx context.Context, d control.DirectoryStore)
 	if err != nil {
 		return fault.New(fault.Config, op, err, "")
 	}
-	err = s.q.PutDirectoryStore(ctx, sqlcgen.PutDirectoryStoreParams{Store: d.Store, Address: d.Address, Security: string(d.Security),
-		CaFile: d.CAFile, BindDn: d.BindDN, SealedPassword: bytesOrEmpty(d.SealedPassword), Mapping: mapping})
+	p := sqlcgen.PutDirectoryStoreParams{Store: d.Store, Address: d.Address, Security: string(d.Security),
+		CaFile: d.CAFile, BindDn: d.BindDN, SealedPassword: bytesOrEmpty(d.SealedPassword), Mapping: mapping}
+	addresses := d.Addresses
+	if addresses == nil {
+		addresses = listOrEmpty(control.ServerAddresses(d.Address, nil))
+	}
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		if err := q.PutDirectoryStore(ctx, p); err != nil {
+			return directoryValues(op, d.Store, err)
+		}
+		if err := q.DropDirectoryAddresses(ctx, sqlcgen.DropDirectoryAddressesParams{Store: d.Store, Addresses: addresses}); err != nil {
+			return err
+		}
+		if _, err := q.AddDirectoryAddresses(ctx, sqlcgen.AddDirectoryAddressesParams{Store: d.Store, Addresses: addresses}); err != nil {
+			return err
+		}
+		return s.rejectNewConflicts(ctx, q, op)
+	})
+}
+
+// directoryValues classifies what the schema does not accept of a directory.
+func directoryValues(op, store string, err error) error {
 	switch {
 	case violates(err, foreignKeyViolation, "directory_stores_store"):
-		return unknownStore(d.Store)
+		return unknownStore(store)
 	case violates(err, checkViolation, ""):
 		return fault.New(fault.Config, op+": unknown kind of security", nil, "it is none, starttls or tls")
 	}
+	return err
+}
+
+// DirectoryFound records addresses at which the directory of a store was found, besides
+// those that are recorded. It returns whether the links that may write to directories
+// are others since.
+func (s *Store) DirectoryFound(ctx context.Context, store string, addresses []string) (changed bool, err error) {
+	op := "record the directory server of store " + store
+	known, err := s.q.DirectoryAddresses(ctx, store)
+	if err != nil {
+		return false, classify(op, err)
+	}
+	if !slices.ContainsFunc(addresses, func(a string) bool { return !slices.Contains(known, a) }) {
+		return false, nil
+	}
+	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		before, err := q.DirectoryConflicts(ctx)
+		if err != nil {
+			return err
+		}
+		n, err := q.AddDirectoryAddresses(ctx, sqlcgen.AddDirectoryAddressesParams{Store: store, Addresses: listOrEmpty(addresses)})
+		if err != nil || n == 0 {
+			return err
+		}
+		after, err := q.DirectoryConflicts(ctx)
+		changed = !slices.Equal(before, after)
+		return err
+	})
+	return changed, err
+}
+
+// DirectoryRefusal implements control.DirectoryConfig.
+func (s *Store) DirectoryRefusal(ctx context.Context, link string) error {
+	op := "write to the directory of link " + link
+	why, err := s.q.DirectoryRefusal(ctx, link)
+	if err == nil && why != "" {
+		return refusedDirectory(op, why)
+	}
 	return classify(op, err)
+}
+
+// refusedDirectory is the fault of a link that must not write to its target's directory.
+func refusedDirectory(op, why string) error {
+	hint := refusedHint
+	if strings.HasSuffix(why, "is switched off") {
+		hint = switchedOffHint
+	}
+	return fault.New(fault.Config, op, errors.New(why), hint)
 }
 
 // RemoveDirectoryStore implements control.DirectoryConfig.

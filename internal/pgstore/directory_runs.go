@@ -26,40 +26,66 @@ const (
 // BeginDirectoryRun implements control.DirectoryRuns. It writes down which
 // columns the mappings of both stores have in common.
 func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error {
-	return s.inTx(ctx, "begin directory run of link "+link, func(q *sqlcgen.Queries) error {
+	op := "begin directory run of link " + link
+	var refused error
+	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		others, err := q.OtherDirectoryRuns(ctx, sqlcgen.OtherDirectoryRunsParams{Link: link, RunID: runID})
 		if err != nil {
 			return err
 		}
-		if _, err := q.GetDirectoryRun(ctx, runID); !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		for _, other := range others {
-			if err := finish(ctx, q, other, control.DirectoryFailed, []string{"it was broken off"}, ""); err != nil {
-				return err
-			}
-		}
-		source, target, err := mappings(ctx, q, link)
+		why, err := q.DirectoryRefusal(ctx, link)
 		if err != nil {
 			return err
 		}
-		p := sqlcgen.InsertDirectoryRunParams{RunID: runID, Link: link, Trigger: trigger, Columns: []string{}, Protected: []string{}}
-		for _, a := range target.Mirrored(source) {
-			p.Columns = append(p.Columns, string(a.Column))
+		if why != "" {
+			refused = refusedDirectory(op, why)
 		}
-		for _, text := range target.Protected {
-			if !strings.HasPrefix(text, "(") {
-				p.Protected = append(p.Protected, plain(text))
+		switch _, err := q.GetDirectoryRun(ctx, runID); {
+		case errors.Is(err, pgx.ErrNoRows):
+			if err := beginRun(ctx, q, runID, link, trigger, others); err != nil {
+				return err
 			}
-		}
-		if err := q.InsertDirectoryRun(ctx, p); err != nil {
+		case err != nil:
 			return err
 		}
-		if err := q.PruneDirectoryChanges(ctx, sqlcgen.PruneDirectoryChangesParams{Link: link, Keep: keptChanges}); err != nil {
-			return err
+		if refused == nil {
+			return nil
 		}
-		return q.PruneDirectoryRuns(ctx, sqlcgen.PruneDirectoryRunsParams{Link: link, Keep: keptRuns})
+		return finish(ctx, q, runID, control.DirectoryFailed, []string{why}, fault.HintOf(refused))
 	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// beginRun records a run that is not recorded yet, and ends the others of the link.
+func beginRun(ctx context.Context, q *sqlcgen.Queries, runID, link, trigger string, others []string) error {
+	for _, other := range others {
+		if err := finish(ctx, q, other, control.DirectoryFailed, []string{"it was broken off"}, ""); err != nil {
+			return err
+		}
+	}
+	source, target, err := mappings(ctx, q, link)
+	if err != nil {
+		return err
+	}
+	p := sqlcgen.InsertDirectoryRunParams{RunID: runID, Link: link, Trigger: trigger, Columns: []string{}, Protected: []string{}}
+	for _, a := range target.Mirrored(source) {
+		p.Columns = append(p.Columns, string(a.Column))
+	}
+	for _, text := range target.Protected {
+		if !strings.HasPrefix(text, "(") {
+			p.Protected = append(p.Protected, plain(text))
+		}
+	}
+	if err := q.InsertDirectoryRun(ctx, p); err != nil {
+		return err
+	}
+	if err := q.PruneDirectoryChanges(ctx, sqlcgen.PruneDirectoryChangesParams{Link: link, Keep: keptChanges}); err != nil {
+		return err
+	}
+	return q.PruneDirectoryRuns(ctx, sqlcgen.PruneDirectoryRunsParams{Link: link, Keep: keptRuns})
 }
 
 // running locks a run for the rest of the transaction. One that has ended is a

@@ -20,6 +20,8 @@ const (
 	secondWriter        = "ML003" // raised by our own trigger on mailboxes
 	oneServer           = "ML004" // raised by our own trigger on links
 	mustNotWrite        = "ML005" // raised by our own trigger on leases, and by claim_accounts
+	directoryCircle     = "ML006" // raised by our own trigger on links
+	directoryRefused    = "ML007" // raised by our own trigger on directory_leases
 )
 
 // What an operator can do about mailboxes and stores that are one.
@@ -29,6 +31,16 @@ const (
 	serverHint = "source and target must be two servers; if they are, give each an id of its own: mailmirror store edit STORE --server-id ID"
 	parkedHint = "Mailmirror writes nothing to this mailbox. Remove one of the mailboxes from its link, or correct the address of the store. If the " +
 		"accounts are different ones on different servers, give each server an id of its own: mailmirror store edit STORE --server-id ID"
+)
+
+// What an operator can do about a directory that would be mirrored back to where it
+// comes from.
+const (
+	circleHint = "nothing was changed. If a link shall mirror messages alone: link add ... --directory off, or mailmirror link edit LINK --directory off. " +
+		"If the directory shall be mirrored back to where it came from: remove the other link first, and use --directory reverse"
+	refusedHint = "Mailmirror does not write to this directory. If the link shall mirror messages alone: mailmirror link edit LINK --directory off. " +
+		"If the directory shall be mirrored by this link: remove the other link first, then mailmirror link edit LINK --directory reverse"
+	switchedOffHint = "mailmirror link edit LINK --directory on"
 )
 
 const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
@@ -69,6 +81,10 @@ func classify(op string, err error) error {
 		return fault.New(fault.Config, op, errors.New(pg.Message), serverHint)
 	case pg.Code == mustNotWrite:
 		return fault.New(fault.Config, op, errors.New(pg.Message), parkedHint)
+	case pg.Code == directoryCircle:
+		return fault.New(fault.Conflict, op, errors.New(pg.Message), circleHint)
+	case pg.Code == directoryRefused:
+		return refusedDirectory(op, pg.Message)
 	case pg.Code == uniqueViolation:
 		return fault.New(fault.Conflict, op, cause, "")
 	case pg.Code == foreignKeyViolation:

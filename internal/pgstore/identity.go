@@ -83,6 +83,12 @@ func (s *Store) withoutNewConflicts(ctx context.Context, q *sqlcgen.Queries, op 
 	if err != nil || sameServers(servers, changed) {
 		return err
 	}
+	return s.rejectNewConflicts(ctx, q, op)
+}
+
+// rejectNewConflicts fails if the changes of q's transaction made a link or a mailbox
+// wrong that was right before.
+func (s *Store) rejectNewConflicts(ctx context.Context, q *sqlcgen.Queries, op string) error {
 	// Another connection does not see the change.
 	before, err := conflicts(ctx, s.q)
 	if err != nil {
@@ -93,9 +99,13 @@ func (s *Store) withoutNewConflicts(ctx context.Context, q *sqlcgen.Queries, op 
 		return err
 	}
 	var list []string
+	hint := circleHint
 	for _, c := range after {
-		if !before.has(c.key) {
+		if !before.has(c) {
 			list = append(list, c.text)
+			if !c.directory {
+				hint = "nothing was changed; " + serverHint
+			}
 		}
 	}
 	if len(list) == 0 {
@@ -105,19 +115,20 @@ func (s *Store) withoutNewConflicts(ctx context.Context, q *sqlcgen.Queries, op 
 	if len(list) > few {
 		list = append(list[:few], fmt.Sprintf("and %d more", len(list)-few))
 	}
-	return fault.New(fault.Conflict, op, errors.New(strings.Join(list, "\n")), "nothing was changed; "+serverHint)
+	return fault.New(fault.Conflict, op, errors.New(strings.Join(list, "\n")), hint)
 }
 
 type conflict struct {
-	key  mailbox.Key // without a number for the link itself
-	text string
+	key       mailbox.Key // without a number for the link itself
+	directory bool        // of the link
+	text      string
 }
 
 type conflictList []conflict
 
-func (l conflictList) has(key mailbox.Key) bool {
+func (l conflictList) has(o conflict) bool {
 	for _, c := range l {
-		if c.key == key {
+		if c.key == o.key && c.directory == o.directory {
 			return true
 		}
 	}
@@ -131,15 +142,22 @@ func conflicts(ctx context.Context, q *sqlcgen.Queries) (conflictList, error) {
 	}
 	var list conflictList
 	for _, l := range links {
-		list = append(list, conflict{mailbox.Key{Link: l.Name}, "link " + l.Name + ": " + l.Conflict})
+		list = append(list, conflict{mailbox.Key{Link: l.Name}, false, "link " + l.Name + ": " + l.Conflict})
 	}
-	if len(list) > 0 {
+	directories, err := q.DirectoryConflicts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range directories {
+		list = append(list, conflict{mailbox.Key{Link: d.Name}, true, "link " + d.Name + ": " + d.Conflict})
+	}
+	if len(links) > 0 {
 		// The link says it for all of its mailboxes.
 		return list, nil
 	}
 	mailboxes, err := q.WriterConflicts(ctx)
 	for _, m := range mailboxes {
-		list = append(list, conflict{mailbox.Key{Link: m.Link, Number: mailbox.Number(m.Number)}, "link " + m.Link + ": " + m.Conflict})
+		list = append(list, conflict{mailbox.Key{Link: m.Link, Number: mailbox.Number(m.Number)}, false, "link " + m.Link + ": " + m.Conflict})
 	}
 	return list, err
 }

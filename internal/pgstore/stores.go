@@ -150,9 +150,19 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 // AddLink implements control.Repository.
 func (s *Store) AddLink(ctx context.Context, link control.Link) error {
 	op := "add link " + link.Name
-	err := s.q.InsertLink(ctx, sqlcgen.InsertLinkParams{
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		return insertLink(ctx, q, op, link)
+	})
+}
+
+func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link control.Link) error {
+	err := q.InsertLink(ctx, sqlcgen.InsertLinkParams{
 		Name: link.Name, Source: link.Source, Target: link.Target, Exclude: listOrEmpty(link.Exclude),
 		Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows), BandwidthTimezone: link.BandwidthTimezone,
+		Directory: string(link.Directory),
 	})
 	switch {
 	case violates(err, uniqueViolation, ""):
@@ -165,6 +175,20 @@ func (s *Store) AddLink(ctx context.Context, link control.Link) error {
 		return fault.New(fault.Config, op+": source and target are the same store", nil, "")
 	}
 	return classify(op, err)
+}
+
+// SetLinkDirectory implements control.Repository.
+func (s *Store) SetLinkDirectory(ctx context.Context, link string, d control.LinkDirectory) error {
+	return s.inTx(ctx, "set directory of link "+link, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		n, err := q.SetLinkDirectory(ctx, sqlcgen.SetLinkDirectoryParams{Name: link, Directory: string(d)})
+		if err == nil && n == 0 {
+			return unknownLink(link)
+		}
+		return err
+	})
 }
 
 // SetBandwidth implements control.Repository.
@@ -229,6 +253,7 @@ func linkOf(row sqlcgen.Link) control.Link {
 	return control.Link{
 		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
 		Bandwidth: quota.Rate(row.Bandwidth), BandwidthWindows: orNil(row.BandwidthWindows), BandwidthTimezone: row.BandwidthTimezone,
+		Directory: control.LinkDirectory(row.Directory),
 	}
 }
 

@@ -113,9 +113,9 @@ func (r *rig) addStore(name, address string, d *servers.Dovecot) {
 }
 
 // linkUntilEnd adds a link that goes with the test.
-func (r *rig) linkUntilEnd(name, source, target string) {
+func (r *rig) linkUntilEnd(name, source, target string, flags ...string) {
 	r.t.Helper()
-	r.run("link", "add", name, "--source", source, "--target", target)
+	r.run(append([]string{"link", "add", name, "--source", source, "--target", target}, flags...)...)
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), longest)
 		defer cancel()

@@ -31,6 +31,8 @@ type Directory struct {
 	// LeaseRefused is why no lease is given; Leased is the link whose one is held, and
 	// EndedUnclean those whose holder did not know what may be on its way still.
 	LeaseRefused error
+	// RunRefused is why no run may begin.
+	RunRefused   error
 	Leased       string
 	EndedUnclean []string
 }
@@ -47,6 +49,9 @@ func NewDirectory(now func() time.Time) *Directory {
 func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]control.DirectoryRejection, error) {
 	return d.Rejected[runID], nil
 }
+
+// DirectoryRefusal implements control.DirectoryConfig.
+func (d *Directory) DirectoryRefusal(context.Context, string) error { return d.RunRefused }
 
 // TakeDirectoryLease implements control.DirectoryRuns.
 func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (control.DirectoryLease, error) {

@@ -278,6 +278,20 @@ func (m *Memory) SetBandwidth(_ context.Context, l control.Link) error {
 	return nil
 }
 
+// SetLinkDirectory implements control.Repository. What the database rejects is not
+// rejected here.
+func (m *Memory) SetLinkDirectory(_ context.Context, link string, d control.LinkDirectory) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, ok := m.links[link]
+	if !ok {
+		return unknown("link", link)
+	}
+	l.Directory = d
+	m.links[link] = l
+	return nil
+}
+
 // RemoveLink implements control.Repository.
 func (m *Memory) RemoveLink(_ context.Context, name string) error {
 	m.mu.Lock()

@@ -8,6 +8,22 @@ ON CONFLICT (store) DO UPDATE
 SET address = excluded.address, security = excluded.security, ca_file = excluded.ca_file, bind_dn = excluded.bind_dn,
     sealed_password = excluded.sealed_password, mapping = excluded.mapping, updated_at = now();
 
+-- DropDirectoryAddresses drops the addresses of a directory that are not among those given.
+-- name: DropDirectoryAddresses :exec
+DELETE FROM directory_addresses WHERE store = @store AND address <> ALL (@addresses::text[]);
+
+-- name: AddDirectoryAddresses :execrows
+INSERT INTO directory_addresses (store, address)
+SELECT d.store, unnest(@addresses::text[]) FROM directory_stores d WHERE d.store = @store
+ON CONFLICT DO NOTHING;
+
+-- name: DirectoryAddresses :many
+SELECT address FROM directory_addresses WHERE store = @store ORDER BY address;
+
+-- DirectoryRefusal says why no run over the directory of a link may begin; '' if one may.
+-- name: DirectoryRefusal :one
+SELECT coalesce(directory_refusal(@link), '')::text AS refusal;
+
 -- name: DeleteDirectoryStore :exec
 DELETE FROM directory_stores WHERE store = @store;
 
@@ -125,7 +141,7 @@ SELECT EXISTS (
     SELECT FROM links l
     JOIN directory_stores s ON s.store = l.source
     JOIN directory_stores t ON t.store = l.target
-    WHERE l.name = @link
+    WHERE l.name = @link AND l.directory <> 'off'
 );
 
 -- name: CountStaged :one

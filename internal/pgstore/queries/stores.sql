@@ -29,8 +29,11 @@ DELETE FROM stores WHERE name = @name;
 SELECT name FROM links WHERE source = @store OR target = @store ORDER BY name;
 
 -- name: InsertLink :exec
-INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone)
-VALUES (@name, @source, @target, @exclude, @bandwidth, @bandwidth_windows, @bandwidth_timezone);
+INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone, directory)
+VALUES (@name, @source, @target, @exclude, @bandwidth, @bandwidth_windows, @bandwidth_timezone, @directory);
+
+-- name: SetLinkDirectory :execrows
+UPDATE links SET directory = @directory WHERE name = @name;
 
 -- name: SetBandwidth :execrows
 UPDATE links
@@ -71,5 +74,12 @@ SELECT name, server, login_case FROM stores ORDER BY name;
 -- name: LinkConflicts :many
 SELECT c.name, c.conflict::text AS conflict
 FROM (SELECT l.name, link_conflict(l.source, l.target) AS conflict FROM links l) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.name;
+
+-- DirectoryConflicts are the links that must not write to the directory of their target.
+-- name: DirectoryConflicts :many
+SELECT c.name, c.conflict::text AS conflict
+FROM (SELECT l.name, directory_conflict(l.name, true) AS conflict FROM links l) c
 WHERE c.conflict IS NOT NULL
 ORDER BY c.name;

@@ -11,6 +11,25 @@ import (
 	"time"
 )
 
+const AddDirectoryAddresses = `-- name: AddDirectoryAddresses :execrows
+INSERT INTO directory_addresses (store, address)
+SELECT d.store, unnest($1::text[]) FROM directory_stores d WHERE d.store = $2
+ON CONFLICT DO NOTHING
+`
+
+type AddDirectoryAddressesParams struct {
+	Addresses []string
+	Store     string
+}
+
+func (q *Queries) AddDirectoryAddresses(ctx context.Context, arg AddDirectoryAddressesParams) (int64, error) {
+	result, err := q.db.Exec(ctx, AddDirectoryAddresses, arg.Addresses, arg.Store)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const CountDepartures = `-- name: CountDepartures :one
 SELECT count(*) FROM history h
 JOIN directory_runs r ON r.run_id = h.run_id AND r.link = h.link AND r.started_at = h.started_at
@@ -100,6 +119,30 @@ DELETE FROM directory_stores WHERE store = $1
 func (q *Queries) DeleteDirectoryStore(ctx context.Context, store string) error {
 	_, err := q.db.Exec(ctx, DeleteDirectoryStore, store)
 	return err
+}
+
+const DirectoryAddresses = `-- name: DirectoryAddresses :many
+SELECT address FROM directory_addresses WHERE store = $1 ORDER BY address
+`
+
+func (q *Queries) DirectoryAddresses(ctx context.Context, store string) ([]string, error) {
+	rows, err := q.db.Query(ctx, DirectoryAddresses, store)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var address string
+		if err := rows.Scan(&address); err != nil {
+			return nil, err
+		}
+		items = append(items, address)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const DirectoryJoiners = `-- name: DirectoryJoiners :many
@@ -205,6 +248,18 @@ func (q *Queries) DirectoryMappings(ctx context.Context, link string) (Directory
 	return i, err
 }
 
+const DirectoryRefusal = `-- name: DirectoryRefusal :one
+SELECT coalesce(directory_refusal($1), '')::text AS refusal
+`
+
+// DirectoryRefusal says why no run over the directory of a link may begin; ” if one may.
+func (q *Queries) DirectoryRefusal(ctx context.Context, link string) (string, error) {
+	row := q.db.QueryRow(ctx, DirectoryRefusal, link)
+	var refusal string
+	err := row.Scan(&refusal)
+	return refusal, err
+}
+
 const DirectoryRefusals = `-- name: DirectoryRefusals :many
 SELECT error, hint, count(*) AS changes FROM directory_changes
 WHERE run_id = $1 AND state = 'failed' AND via = ''
@@ -242,6 +297,21 @@ func (q *Queries) DirectoryRefusals(ctx context.Context, arg DirectoryRefusalsPa
 		return nil, err
 	}
 	return items, nil
+}
+
+const DropDirectoryAddresses = `-- name: DropDirectoryAddresses :exec
+DELETE FROM directory_addresses WHERE store = $1 AND address <> ALL ($2::text[])
+`
+
+type DropDirectoryAddressesParams struct {
+	Store     string
+	Addresses []string
+}
+
+// DropDirectoryAddresses drops the addresses of a directory that are not among those given.
+func (q *Queries) DropDirectoryAddresses(ctx context.Context, arg DropDirectoryAddressesParams) error {
+	_, err := q.db.Exec(ctx, DropDirectoryAddresses, arg.Store, arg.Addresses)
+	return err
 }
 
 const DropDirectoryRejected = `-- name: DropDirectoryRejected :exec
@@ -440,7 +510,7 @@ SELECT EXISTS (
     SELECT FROM links l
     JOIN directory_stores s ON s.store = l.source
     JOIN directory_stores t ON t.store = l.target
-    WHERE l.name = $1
+    WHERE l.name = $1 AND l.directory <> 'off'
 )
 `
 

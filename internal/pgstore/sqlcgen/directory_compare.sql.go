@@ -64,6 +64,21 @@ t AS MATERIALIZED (
     FROM directory_staged d
     WHERE d.run_id = $1 AND d.side = 'target'
 ),
+theirs AS MATERIALIZED (
+    SELECT DISTINCT f.account
+    FROM run
+    JOIN links l ON l.name = run.link
+    JOIN stores a ON a.name = l.source
+    JOIN stores b ON b.name = l.target
+    JOIN flows f ON f.source_server = b.server AND f.target_server = a.server
+),
+back AS MATERIALIZED (
+    SELECT p.source_key, p.target_key
+    FROM run
+    JOIN links l ON l.name = run.link
+    JOIN links o ON (o.created_at, o.name) < (l.created_at, l.name)
+    JOIN directory_pairs p ON p.link = o.name AND p.source_key <> p.target_key
+),
 pair AS MATERIALIZED (
     SELECT p.source_key, p.target_key FROM run JOIN directory_pairs p ON p.link = run.link
 ),
@@ -129,9 +144,15 @@ change AS (
     SELECT CASE WHEN t.unread THEN 'unread' ELSE 'duplicate' END, 't' || t.key, t.number, t.number, false, '', '', '', t.id, t.dn, t.version, NULL, NULL
     FROM t WHERE t.ambiguous
 ),
+owned AS (
+    SELECT c.kind, c.key, c.number, c.old_number, c.protected, c.source_id, c.source_dn, c.source_version, c.target_id, c.target_dn, c.target_version, c.source_cells, c.target_cells, composed(lower(c.number)) IN (SELECT x.account FROM theirs x)
+        OR composed(lower(c.old_number)) IN (SELECT x.account FROM theirs x)
+        OR (c.source_id <> '' AND ('s' || c.target_id, c.key) IN (SELECT x.source_key, x.target_key FROM back x)) AS of_source
+    FROM change c
+),
 judged AS (
-    SELECT c.kind, c.key, c.number, c.old_number, c.protected, c.source_id, c.source_dn, c.source_version, c.target_id, c.target_dn, c.target_version, c.source_cells, c.target_cells, CASE
-            WHEN c.kind NOT IN ('duplicate', 'unread') AND c.protected THEN 'protected'
+    SELECT c.kind, c.key, c.number, c.old_number, c.protected, c.source_id, c.source_dn, c.source_version, c.target_id, c.target_dn, c.target_version, c.source_cells, c.target_cells, c.of_source, CASE
+            WHEN c.kind NOT IN ('duplicate', 'unread') AND (c.protected OR c.of_source) THEN 'protected'
             ELSE c.kind
         END AS as_kind,
         coalesce((
@@ -148,7 +169,7 @@ judged AS (
         ), '{}')::text[] AS blank,
         sha256(convert_to(concat_ws('/', c.kind, c.number, c.old_number, c.source_cells::text, c.target_cells::text), 'UTF8')) AS same,
         run.link
-    FROM change c CROSS JOIN run
+    FROM owned c CROSS JOIN run
     -- What is protected and never ours would only be removed where unknown
     -- entries are.
     WHERE NOT (c.kind = 'unknown' AND c.protected AND NOT $2::boolean)
@@ -168,7 +189,8 @@ SELECT $1,
         WHEN $3::bigint > 0 AND f.failures >= $3::bigint THEN 'given_up'
         ELSE 'planned'
     END,
-    coalesce(h.state = 'approved', false), coalesce(f.error, ''), coalesce(f.hint, ''), coalesce(f.failures, 0)
+    coalesce(h.state = 'approved', false),
+    CASE WHEN j.of_source AND j.as_kind = 'protected' THEN 'another link mirrors it from the target to the source' ELSE coalesce(f.error, '') END, coalesce(f.hint, ''), coalesce(f.failures, 0)
 FROM judged j
 LEFT JOIN directory_failures f ON f.link = j.link AND f.key = j.key AND f.same = j.same
 LEFT JOIN directory_held h ON h.link = j.link AND h.key = j.key AND h.kind = j.as_kind AND h.number = j.number AND h.columns = j.columns
@@ -190,7 +212,10 @@ type CompareStagedParams struct {
 // is done to it nor to the entry that it would pair up with. The same holds for an
 // entry that could not be read, which has no cells. If the names of a side are not all
 // known (partial), nothing is removed. A staged entry is protected by its own side's
-// mapping, or as its number is by the target's.
+// mapping, or as its number is by the target's. The entry of a mailbox that another link
+// mirrors from the target's server to the source's is not changed either, nor is an
+// entry that a link which was added before mirrors from the target to the source: that
+// shows by the servers' own ids of both entries, whatever the addresses are.
 func (q *Queries) CompareStaged(ctx context.Context, arg CompareStagedParams) error {
 	_, err := q.db.Exec(ctx, CompareStaged,
 		arg.RunID,

@@ -112,6 +112,11 @@ type Difference struct {
 	Since     time.Time
 }
 
+type DirectoryAddress struct {
+	Store   string
+	Address string
+}
+
 type DirectoryChange struct {
 	RunID         string
 	Seq           int64
@@ -284,6 +289,14 @@ type Flow struct {
 	TargetID      string
 	SourceCase    string
 	TargetCase    string
+}
+
+type FormerDirectory struct {
+	Link    string
+	Source  string
+	Target  string
+	BeganAt time.Time
+	EndedAt time.Time
 }
 
 type FormerMailbox struct {
@@ -507,6 +520,7 @@ type Link struct {
 	Bandwidth         int64
 	BandwidthWindows  []string
 	BandwidthTimezone string
+	Directory         string
 }
 
 type LinkPace struct {

@@ -78,6 +78,39 @@ func (q *Queries) DeleteStore(ctx context.Context, name string) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const DirectoryConflicts = `-- name: DirectoryConflicts :many
+SELECT c.name, c.conflict::text AS conflict
+FROM (SELECT l.name, directory_conflict(l.name, true) AS conflict FROM links l) c
+WHERE c.conflict IS NOT NULL
+ORDER BY c.name
+`
+
+type DirectoryConflictsRow struct {
+	Name     string
+	Conflict string
+}
+
+// DirectoryConflicts are the links that must not write to the directory of their target.
+func (q *Queries) DirectoryConflicts(ctx context.Context) ([]DirectoryConflictsRow, error) {
+	rows, err := q.db.Query(ctx, DirectoryConflicts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DirectoryConflictsRow
+	for rows.Next() {
+		var i DirectoryConflictsRow
+		if err := rows.Scan(&i.Name, &i.Conflict); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const DropAddresses = `-- name: DropAddresses :execrows
 DELETE FROM store_addresses WHERE store = $1 AND address <> ALL ($2::text[])
 `
@@ -97,7 +130,7 @@ func (q *Queries) DropAddresses(ctx context.Context, arg DropAddressesParams) (i
 }
 
 const GetLink = `-- name: GetLink :one
-SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone FROM links WHERE name = $1
+SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone, directory FROM links WHERE name = $1
 `
 
 func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
@@ -112,6 +145,7 @@ func (q *Queries) GetLink(ctx context.Context, name string) (Link, error) {
 		&i.Bandwidth,
 		&i.BandwidthWindows,
 		&i.BandwidthTimezone,
+		&i.Directory,
 	)
 	return i, err
 }
@@ -153,8 +187,8 @@ func (q *Queries) GetStore(ctx context.Context, name string) (Store, error) {
 }
 
 const InsertLink = `-- name: InsertLink :exec
-INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO links (name, source, target, exclude, bandwidth, bandwidth_windows, bandwidth_timezone, directory)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type InsertLinkParams struct {
@@ -165,6 +199,7 @@ type InsertLinkParams struct {
 	Bandwidth         int64
 	BandwidthWindows  []string
 	BandwidthTimezone string
+	Directory         string
 }
 
 func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
@@ -176,6 +211,7 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 		arg.Bandwidth,
 		arg.BandwidthWindows,
 		arg.BandwidthTimezone,
+		arg.Directory,
 	)
 	return err
 }
@@ -294,7 +330,7 @@ func (q *Queries) LinksOfStore(ctx context.Context, store string) ([]string, err
 }
 
 const ListLinks = `-- name: ListLinks :many
-SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone FROM links ORDER BY name
+SELECT name, source, target, exclude, created_at, bandwidth, bandwidth_windows, bandwidth_timezone, directory FROM links ORDER BY name
 `
 
 func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
@@ -315,6 +351,7 @@ func (q *Queries) ListLinks(ctx context.Context) ([]Link, error) {
 			&i.Bandwidth,
 			&i.BandwidthWindows,
 			&i.BandwidthTimezone,
+			&i.Directory,
 		); err != nil {
 			return nil, err
 		}
@@ -439,6 +476,23 @@ func (q *Queries) SetBandwidth(ctx context.Context, arg SetBandwidthParams) (int
 		arg.BandwidthTimezone,
 		arg.Name,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const SetLinkDirectory = `-- name: SetLinkDirectory :execrows
+UPDATE links SET directory = $1 WHERE name = $2
+`
+
+type SetLinkDirectoryParams struct {
+	Directory string
+	Name      string
+}
+
+func (q *Queries) SetLinkDirectory(ctx context.Context, arg SetLinkDirectoryParams) (int64, error) {
+	result, err := q.db.Exec(ctx, SetLinkDirectory, arg.Directory, arg.Name)
 	if err != nil {
 		return 0, err
 	}
