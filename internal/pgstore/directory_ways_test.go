@@ -26,7 +26,7 @@ func directoryAt(store, base string, addresses ...string) control.DirectoryStore
 func withWays(t *testing.T, names string, links ...string) *pgstore.Store {
 	t.Helper()
 	var stores []control.Store
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		stores = append(stores, serverAt(name, name+".example.org imap"))
 	}
 	s := withServers(t, stores)
