@@ -78,23 +78,17 @@ func (s *shares) acquire(ctx context.Context, b quota.Bounds, key throttle.Key) 
 
 // waitText says what a listener waits for, and how to raise the bound.
 func waitText(b quota.Bounds, key throttle.Key) (text, hint string) {
-	what, option, most := "a session", "--max-sessions", b.Sessions
+	var what, option, bound string
+	const atATime = "at most %d at a time, over all workers"
 	switch key.Kind {
 	case quota.Sessions:
+		what, option, bound = "a session", "--max-sessions", fmt.Sprintf(atATime, b.Sessions)
 	case quota.Listeners:
-		what, option, most = "a listening connection", "--max-idle", b.Listeners
+		what, option, bound = "a listening connection", "--max-idle", fmt.Sprintf("at most %d of one mailbox each, over all workers", b.Listeners)
 	case quota.Listings:
-		what, option, most = "a list of all mailboxes", "--max-listings", b.Listings
+		what, option, bound = "a list of all mailboxes", "--max-listings", fmt.Sprintf(atATime, b.Listings)
 	case quota.Trunks:
-		what, option = "a connection that listens to many mailboxes", "--max-connections"
-	}
-	bound := fmt.Sprintf("at most %d at a time, over all workers", most)
-	switch key.Kind {
-	case quota.Listeners:
-		bound = fmt.Sprintf("at most %d of one mailbox each, over all workers", most)
-	case quota.Trunks:
-		bound = "over all workers"
-	case quota.Sessions, quota.Listings:
+		what, option, bound = "a connection that listens to many mailboxes", "--max-connections", "over all workers"
 	}
 	if b.Connections > 0 {
 		bound += fmt.Sprintf(", and %d connections in all", b.Connections)

@@ -52,15 +52,5 @@ func TestScaleTable(t *testing.T) {
 	if n := strings.Count(table, "MISSED"); n != 4 {
 		t.Errorf("%d promises missed instead of 4:\n%s", n, table)
 	}
-	columns := 0
-	for line := range strings.Lines(table) {
-		if !strings.HasPrefix(line, "|") {
-			continue
-		}
-		if n := strings.Count(line, "|"); columns == 0 {
-			columns = n
-		} else if n != columns {
-			t.Errorf("%d columns instead of %d: %s", n-1, columns-1, line)
-		}
-	}
+	sameColumns(t, table)
 }

@@ -45,17 +45,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("table lacks %q:\n%s", want, table)
 		}
 	}
-	columns := 0
-	for line := range strings.Lines(table) {
-		if !strings.HasPrefix(line, "|") {
-			continue
-		}
-		if n := strings.Count(line, "|"); columns == 0 {
-			columns = n
-		} else if n != columns {
-			t.Errorf("%d columns instead of %d: %s", n-1, columns-1, line)
-		}
-	}
+	sameColumns(t, table)
 }
 
 func TestTargets(t *testing.T) {
@@ -144,6 +134,22 @@ func TestLatencyTargets(t *testing.T) {
 		}
 		if text := strings.Join(got, " "); text != c.want {
 			t.Errorf("%s: %s, want %s", c.name, text, c.want)
+		}
+	}
+}
+
+// sameColumns fails if the rows of a table have not all as many columns.
+func sameColumns(t *testing.T, table string) {
+	t.Helper()
+	columns := 0
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "|") {
+			continue
+		}
+		if n := strings.Count(line, "|"); columns == 0 {
+			columns = n
+		} else if n != columns {
+			t.Errorf("%d columns instead of %d: %s", n-1, columns-1, line)
 		}
 	}
 }

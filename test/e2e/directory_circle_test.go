@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/internal/control"
@@ -44,17 +43,9 @@ func TestDirectoryCircle(t *testing.T) {
 	r.rejected([]string{"link", "edit", back, "--directory", "on"}, words...)
 	kept("after the commands that were rejected")
 
-	conn, err := pgx.Connect(t.Context(), r.stack.Info().DatabaseDSN)
-	must(t, err)
-	defer conn.Close(t.Context())
-	for _, trigger := range []string{"DISABLE", "ENABLE"} {
-		if trigger == "ENABLE" {
-			_, err = conn.Exec(t.Context(), "UPDATE links SET directory = '' WHERE name = $1", back)
-			must(t, err)
-		}
-		_, err = conn.Exec(t.Context(), "ALTER TABLE links "+trigger+" TRIGGER links_way_of_directory")
-		must(t, err)
-	}
+	r.sql("ALTER TABLE links DISABLE TRIGGER links_way_of_directory",
+		"UPDATE links SET directory = '' WHERE name = '"+back+"'",
+		"ALTER TABLE links ENABLE TRIGGER links_way_of_directory")
 	r.rejected([]string{"directory", "sync", back, "--wait"}, words...)
 	c, err := client.Dial(client.Options{HostPort: r.stack.Info().TemporalAddress, Namespace: r.stack.Info().TemporalNamespace})
 	must(t, err)

@@ -3,14 +3,11 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"path"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"mailmirror/internal/control"
 	"mailmirror/test/corpus"
@@ -91,16 +88,12 @@ func (r *rig) keepsDeleted() {
 	}
 	// The days go by: on DR, and in the ledger, which knows what the mirror moved there.
 	const long = keptIn + "/2001-01-0"
-	ledger, err := pgx.Connect(r.t.Context(), r.stack.Info().DatabaseDSN)
-	must(r.t, err)
-	defer func() { must(r.t, ledger.Close(context.WithoutCancel(r.t.Context()))) }()
 	r.at(r.dr, n, func(u *user.User) {
 		for i, day := range days {
 			then := long + fmt.Sprint(i+1)
 			u.Do("RENAME %s %s", day, then)
-			_, err := ledger.Exec(r.t.Context(), `UPDATE ledger_folders SET folder = $1::text || substr(folder, length($2::text) + 1)
-				WHERE link = $3 AND number = $4 AND (folder = $2::text OR starts_with(folder, $2::text || '/'))`, then, day, r.link, n)
-			must(r.t, err)
+			r.sql(fmt.Sprintf(`UPDATE ledger_folders SET folder = '%[1]s' || substr(folder, length('%[2]s') + 1)
+				WHERE link = '%[3]s' AND number = '%[4]s' AND (folder = '%[2]s' OR starts_with(folder, '%[2]s/'))`, then, day, r.link, n))
 		}
 	})
 	kept("after its time", 0, 0)

@@ -134,6 +134,16 @@ func (s *scene) eachKept(do func(name mailbox.FolderName, f *folder)) {
 	}
 }
 
+// purges has the time of what is kept go by, and the next sync leave nothing of it.
+func (s *scene) purges() {
+	s.Helper()
+	time.Sleep(73 * time.Hour)
+	s.sync(copier.Equal)
+	if s.kept() != 0 {
+		s.Errorf("%d are kept after their time", s.kept())
+	}
+}
+
 // TestPurgeLeavesOthers: what a user of the target put into a folder for deleted
 // messages stays when the folder's time is over, and what the mirror put there goes.
 // The user's is one lasting difference for each folder, and costs no compare anything.
@@ -312,11 +322,7 @@ func TestPurgeAfterTheFolderWasMadeAnew(t *testing.T) {
 		if s.kept() != 6 {
 			s.Errorf("%d are kept, want 6", s.kept())
 		}
-		time.Sleep(73 * time.Hour)
-		s.sync(copier.Equal)
-		if s.kept() != 0 {
-			s.Errorf("%d are kept after their time", s.kept())
-		}
+		s.purges()
 		s.equal()
 	})
 }
@@ -345,11 +351,7 @@ func TestPurgeAfterACut(t *testing.T) {
 				if s.kept() != 6 {
 					s.Errorf("%d are kept, want 6", s.kept())
 				}
-				time.Sleep(73 * time.Hour)
-				s.sync(copier.Equal)
-				if s.kept() != 0 {
-					s.Errorf("%d are kept after their time", s.kept())
-				}
+				s.purges()
 				s.equal()
 			})
 		})

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"mailmirror/internal/directory"
-	"mailmirror/internal/ldapdir"
 	"mailmirror/test/faults"
 )
 
@@ -59,21 +58,12 @@ func unreadable(t *testing.T, k Kind) {
 	// A server that ends the connection at every entry is the reason itself.
 	p.Inject(faults.AfterPattern(faults.ToClient, "Box 1", 1, faults.RST).Every())
 	before := p.Accepted()
-	store, err := ldapdir.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := store.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := s.Extract(t.Context(), plainDigest, func(directory.Record) error { return nil })
+	found, err := open(t, o).Extract(t.Context(), plainDigest, func(directory.Record) error { return nil })
 	if err == nil {
 		t.Errorf("every entry ends the connection, and it succeeds: %d entries", found.Entries)
 	}
 	if n := p.Accepted() - before; n > 200 {
 		t.Errorf("it connected %d times", n)
 	}
-	_ = s.Close()
 	t.Logf("every entry: %d connections: %v", p.Accepted()-before, err)
 }
