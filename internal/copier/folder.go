@@ -49,6 +49,10 @@ type folderRun struct {
 	// folder in which it lost one too often.
 	losses     map[mailbox.UID]undone
 	losesOften bool
+	// seek are lost messages that another folder of the target may have. moves is true
+	// if it had such messages, and the ledger had to forget which.
+	seek  mailbox.UIDSet
+	moves bool
 	// flagsSeen counts how often in this sync a message was to get flags, by what it
 	// had and was to get; flagsUnkept is what the ledger says of such messages.
 	flagsSeen   map[unkept]int
@@ -138,6 +142,9 @@ func (f *folderRun) settle(ctx context.Context) error {
 			}
 		}
 		f.lapse()
+		if err := f.seekCopies(ctx); err != nil {
+			return err
+		}
 		keep := f.uncertain()
 		plan, err := mirror.PlanFolder(mirror.FolderInput{Source: f.source, Target: f.target, Pairs: f.pairs, Permanent: f.permanent,
 			Skip: f.skip, Unread: f.unread, Damaged: f.damaged, Keep: keep, NoKeywords: f.noKeywords})
@@ -308,6 +315,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	holds := s.SourceValidity == source.UIDValidity && s.TargetValidity == target.UIDValidity &&
 		!backwards(s.SourceAt, source) && !backwards(s.TargetAt, target)
 	if !holds {
+		f.moves = len(s.copies()) > 0
 		next := FolderState{Name: f.name, SourceValidity: source.UIDValidity, TargetValidity: target.UIDValidity,
 			Recreated: s.Recreated || (s.SourceValidity != 0 && s.SourceValidity != source.UIDValidity) || backwards(s.SourceAt, source)}
 		if s.TargetValidity == target.UIDValidity {

@@ -123,7 +123,8 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 		return false, fault.Wrap(err, "look at what is to go")
 	}
 	seen := sortByWitness(state.Witnesses, uids, messages)
-	stay, _, err := r.onlyCopies(ctx, dueOn{uids: uids, known: messages, own: own.Intersect(seen.same), before: before.Intersect(seen.same)})
+	stay, _, err := r.onlyCopies(ctx, dueOn{folder: name, validity: now.UIDValidity, uids: uids, known: messages,
+		own: own.Intersect(seen.same), before: before.Intersect(seen.same)})
 	if err != nil {
 		return false, err
 	}

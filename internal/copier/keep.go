@@ -47,6 +47,11 @@ func (k Keep) expired(name mailbox.FolderName, now time.Time) bool {
 	return err == nil && now.Sub(day.AddDate(0, 0, 1)) > k.For
 }
 
+// holds reports whether a folder is one of those for deleted messages.
+func (k Keep) holds(name mailbox.FolderName) bool {
+	return k.Folder != "" && (name == k.Folder || strings.HasPrefix(string(name), string(k.Folder)+"/"))
+}
+
 // excluded are the folders that are left alone on both sides.
 func (j Job) excluded() mailbox.Patterns {
 	if j.Keep.Folder == "" {
@@ -64,7 +69,7 @@ func (r *run) reserved() {
 	}
 	found := false
 	for _, f := range r.sourceList {
-		found = found || f.Selectable && (f.Name == name || strings.HasPrefix(string(f.Name), string(name)+"/"))
+		found = found || f.Selectable && r.job.Keep.holds(f.Name)
 	}
 	if !found {
 		r.drop(name)

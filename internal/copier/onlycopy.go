@@ -72,7 +72,9 @@ func (l lack) like(m mailbox.Message) bool {
 
 // dueOn is what is due to go from the target's open folder.
 type dueOn struct {
-	uids mailbox.UIDSet
+	folder   mailbox.FolderName
+	validity uint32
+	uids     mailbox.UIDSet
 	// known is the metadata of these messages; what has none cannot be read.
 	known map[mailbox.UID]mailbox.Message
 	// own are those that were once the mirror's, before those that were in a pair when
@@ -84,11 +86,12 @@ type dueOn struct {
 // another folder open afterwards if moved is true.
 func (r *run) onlyCopies(ctx context.Context, due dueOn) (out stays, moved bool, err error) {
 	out.own = due.own
+	known := r.copiesDue(due, &out)
 	var lacks []lack
 	for _, name := range slices.Sorted(maps.Keys(r.states)) {
-		if s := r.states[name]; r.lacks(s) {
+		if s := r.states[name]; r.lacks(s, known[name]) {
 			moved = true
-			found, err := r.lacking(ctx, s, due)
+			found, err := r.lacking(ctx, s, known[name], due)
 			if err != nil {
 				return out, moved, fault.Wrap(err, "look at messages of the folder "+string(name)+" that the target lacks")
 			}
@@ -152,8 +155,8 @@ func (r *run) compareLacks(ctx context.Context, lacks []lack, due dueOn, out *st
 }
 
 // lacking opens a folder of the source and returns what it has, the target lacks and is
-// like something that is due.
-func (r *run) lacking(ctx context.Context, s *FolderState, due dueOn) ([]lack, error) {
+// like something that is due. Those whose copies are known are left out.
+func (r *run) lacking(ctx context.Context, s *FolderState, known mailbox.UIDSet, due dueOn) ([]lack, error) {
 	now, err := r.source.Examine(ctx, s.Name)
 	if err != nil {
 		return nil, err
@@ -169,7 +172,7 @@ func (r *run) lacking(ctx context.Context, s *FolderState, due dueOn) ([]lack, e
 	} else if now.UIDValidity != s.SourceValidity {
 		return nil, fault.Newf(fault.Conflict, "the source folder was re-created in mid-sync")
 	}
-	if len(uids) == 0 {
+	if uids = uids.Minus(known); len(uids) == 0 {
 		return nil, nil
 	}
 	messages, err := r.source.Messages(ctx, uids, 0)
@@ -239,13 +242,13 @@ func (r *run) moveAlong(ctx context.Context, stay *stays) (moved mailbox.UIDSet,
 }
 
 // lacks reports whether the source has messages in a folder that can be read and that
-// the target does not have there.
-func (r *run) lacks(s *FolderState) bool {
+// the target does not have there, but for those whose copies are known.
+func (r *run) lacks(s *FolderState, known mailbox.UIDSet) bool {
 	i := slices.IndexFunc(r.sourceList, func(f mailbox.Folder) bool { return f.Name == s.Name })
 	if i < 0 || !r.sourceList[i].Selectable || r.sourceList[i].Unreadable {
 		return false
 	}
-	return r.wholly(s) || len(s.without()) > 0
+	return r.wholly(s) || len(s.without().Minus(known)) > 0
 }
 
 // wholly reports whether the target does not accept a folder, or has no room for any
@@ -317,7 +320,8 @@ func (f *folderRun) stays(ctx context.Context, due, same mailbox.UIDSet) (stays,
 	if f.unreadHere() {
 		f.record(false) // as unreadSingle looks for it
 	}
-	stay, moved, err := f.run.onlyCopies(ctx, dueOn{uids: due, known: f.target.Messages,
+	stay, moved, err := f.run.onlyCopies(ctx, dueOn{folder: f.name,
+		validity: f.target.Counters.UIDValidity, uids: due, known: f.target.Messages,
 		own: f.state.Former, before: f.formerly.Intersect(same)})
 	if err == nil && moved {
 		var now mailbox.Counters

@@ -350,7 +350,7 @@ const (
 	// not have (SourceUID is 0).
 	FolderKept DifferenceKind = "folder_kept"
 	// Lost: the mirror put the message on the target, again and again, and the
-	// target lost it by itself.
+	// target lost it by itself. MovedTo tells which other folder of the target has it.
 	Lost DifferenceKind = "lost"
 	// SubscriptionKept: the target does not keep a subscription as the source has
 	// it (SourceUID is 0).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mailmirror/internal/fault"
@@ -27,6 +28,8 @@ const (
 type undone struct {
 	times int
 	at    time.Time
+	// copy is where another folder of the target has the message.
+	copy copyAt
 }
 
 // undoneOf reads what String wrote; the zero value where it cannot.
@@ -36,17 +39,21 @@ func undoneOf(detail string) undone {
 	if _, err := fmt.Sscanf(detail, "%d %d", &times, &at); err != nil || times < 1 {
 		return undone{}
 	}
-	return undone{times, time.Unix(at, 0)}
+	u := undone{times: times, at: time.Unix(at, 0)}
+	if fields := strings.SplitN(detail, " ", 3); len(fields) == 3 {
+		u.copy = copyAtOf(fields[2])
+	}
+	return u
 }
 
-func (u undone) String() string { return fmt.Sprintf("%d %d", u.times, u.at.Unix()) }
+func (u undone) String() string { return fmt.Sprintf("%d %d", u.times, u.at.Unix()) + u.copy.String() }
 
 // again counts one time more.
 func (u undone) again(now time.Time) undone {
 	if !u.lasting() && now.Sub(u.at) > undoneMemory {
 		u.times = 0
 	}
-	return undone{u.times + 1, now}
+	return undone{times: u.times + 1, at: now}
 }
 
 // lasting reports whether the work is not to be done again for now.
@@ -102,7 +109,8 @@ func (s *FolderState) lasting() int {
 func (j Job) asked() bool { return j.Force && !j.Retry }
 
 // takeOverLosses takes over what the ledger counts of messages that the target
-// lost. It returns those that are not to be copied now.
+// lost. It returns those that are not to be copied now. Those that are due are copied
+// if seekCopies finds them in no other folder of the target.
 func (f *folderRun) takeOverLosses() (skip []mailbox.UID) {
 	f.losses = map[mailbox.UID]undone{}
 	now := f.clock.Now()
@@ -115,6 +123,7 @@ func (f *folderRun) takeOverLosses() (skip []mailbox.UID) {
 			f.notThere = append(f.notThere, d.SourceUID)
 			if u.due(now) || f.job.asked() {
 				u.at = now
+				f.seek.Add(d.SourceUID)
 			} else {
 				skip = append(skip, d.SourceUID)
 			}
@@ -137,6 +146,7 @@ func (f *folderRun) lost(uid mailbox.UID) {
 	if u.lasting() {
 		f.losesOften = true
 		f.skip.Add(uid)
+		f.seek.Add(uid)
 	}
 }
 
@@ -149,9 +159,12 @@ func (f *folderRun) lossesLeft() []Difference {
 		if !f.source.UIDs.Contains(uid) || (paired && f.clock.Now().Sub(u.at) > undoneMemory) {
 			continue
 		}
+		if paired {
+			u.copy = copyAt{} // any copy elsewhere is one too many
+		}
 		out = append(out, Difference{Kind: Undone, SourceUID: uid, Detail: u.String()})
 		if u.lasting() && !paired {
-			out = append(out, Difference{Kind: Lost, SourceUID: uid, Detail: "the target lost it again and again after it was copied"})
+			out = append(out, Difference{Kind: Lost, SourceUID: uid, Detail: lostDetail(u.copy)})
 		}
 	}
 	return out

@@ -213,7 +213,10 @@ func floor(c mailbox.Counters) mailbox.Counters { return mailbox.Counters{UIDNex
 // forgetRefusals has everything copied that the target refused or lost: the source may
 // have given the UIDs to other messages.
 func (f *folderRun) forgetRefusals() {
-	f.skip = f.unread
+	f.skip, f.seek = f.unread, nil
+	for _, u := range f.losses {
+		f.moves = f.moves || u.copy != (copyAt{})
+	}
 	f.losses, f.losesOften = map[mailbox.UID]undone{}, false
 	maps.DeleteFunc(f.differences, func(d Difference, _ bool) bool { return d.Kind == Refused || d.Kind == Postponed })
 }

@@ -111,10 +111,13 @@ func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, 
 			Link: d.Link, Number: mailbox.Number(d.Number), Folder: mailbox.FolderName(d.Folder),
 			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Hint: undoneHint(copier.DifferenceKind(d.Kind)), Since: d.Since,
 		}
-		if copier.DifferenceKind(d.Kind) != copier.Lost || lost.first(e, len(entries)) {
+		isLost := copier.DifferenceKind(d.Kind) == copier.Lost
+		if !isLost || lost.first(e, len(entries)) {
 			entries = append(entries, e)
 		}
-		lost.tell(entries)
+		if isLost {
+			lost.tell(entries)
+		}
 	}
 	for ; i < len(failures); i++ {
 		entries = append(entries, failureOf(failures[i]))

@@ -5,6 +5,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
 )
 
 // undoneHint says what an operator does about a target that undoes what the mirror
@@ -27,32 +28,50 @@ func undoneHint(kind copier.DifferenceKind) string {
 	}
 }
 
-// lostMessages makes one entry of all messages that the target lost from a folder.
+// movedHint says what an operator does about a target that moves messages to another
+// folder.
+const movedHint = "find out what moves messages there, such as a Sieve filter or another rule of the target's server, and switch it off for this mailbox; " +
+	"then move the messages back on the target, or delete them there; then: mailmirror sync. While the other folder has them, no sync copies them again"
+
+// lostMessages makes one entry of all messages that the target lost from a folder, and
+// one for each other folder to which it moved them.
 type lostMessages struct {
-	of    control.ErrorEntry
-	at, n int
+	of      control.ErrorEntry
+	entries map[mailbox.FolderName]lostEntry // by the other folder, "" for none
+	last    mailbox.FolderName
 }
+
+type lostEntry struct{ at, n int }
 
 // first reports whether e, which would be the entry at the given place, is the
-// first of its folder.
+// first of its folder, and of the folder to which its message was moved.
 func (l *lostMessages) first(e control.ErrorEntry, at int) bool {
-	if l.n > 0 && l.of.Link == e.Link && l.of.Number == e.Number && l.of.Folder == e.Folder {
-		l.n++
-		return false
+	if l.entries == nil || l.of.Link != e.Link || l.of.Number != e.Number || l.of.Folder != e.Folder {
+		l.of, l.entries = e, map[mailbox.FolderName]lostEntry{}
 	}
-	l.of, l.at, l.n = e, at, 1
-	return true
+	l.last, _ = copier.MovedTo(copier.Difference{Kind: copier.Lost, Detail: e.Text})
+	known, again := l.entries[l.last]
+	if !again {
+		known.at = at
+	}
+	known.n++
+	l.entries[l.last] = known
+	return !again
 }
 
-// tell gives the entry its number of messages.
+// tell gives the entry that was counted last its number of messages.
 func (l *lostMessages) tell(entries []control.ErrorEntry) {
-	if l.n == 0 {
+	counted := l.entries[l.last]
+	messages, they := "1 message", "it was"
+	if counted.n > 1 {
+		messages, they = fmt.Sprintf("%d messages", counted.n), "they were"
+		entries[counted.at].SourceUID = 0
+	}
+	e := &entries[counted.at]
+	if l.last == "" {
+		e.Text = "the target loses messages by itself: " + messages + " of this folder, again and again after " + they + " copied"
 		return
 	}
-	messages := "1 message"
-	if l.n > 1 {
-		messages = fmt.Sprintf("%d messages", l.n)
-		entries[l.at].SourceUID = 0
-	}
-	entries[l.at].Text = "the target loses messages by itself: " + messages + " of this folder, again and again after they were copied"
+	e.Text = "the target moves messages by itself: " + messages + " of this folder to its folder " + string(l.last) + ", after " + they + " copied"
+	e.Hint = movedHint
 }

@@ -52,6 +52,9 @@ type balky struct {
 	expires      int
 	// miscounts makes every message one byte larger than it is, until it is read.
 	miscounts bool
+	// files is where a filter moves what is in the inbox; bodies counts those read.
+	files  mailbox.FolderName
+	bodies int
 }
 
 func (p *balky) Open(ctx context.Context, n mailbox.Number) (copier.Session, error) {
@@ -127,6 +130,7 @@ func (s *balkySession) Messages(ctx context.Context, uids mailbox.UIDSet, since 
 
 func (s *balkySession) Bodies(ctx context.Context, uids mailbox.UIDSet, each func(mailbox.UID, int64, io.Reader) error) error {
 	var withheld mailbox.UIDSet
+	s.p.bodies += uids.Len()
 	f := s.p.s.folders[mailbox.Inbox]
 	for uid := range uids.All() {
 		if m := f.find(uid); s.p.damaged && m != nil && strings.Contains(m.content, "damaged") {

@@ -35,6 +35,7 @@ func (s *balkySession) Subscribe(ctx context.Context, on bool, names ...mailbox.
 // somebody opens a folder.
 func (s *balkySession) Select(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, mailbox.Permanent, error) {
 	s.p.expire()
+	s.p.filter()
 	if s.p.cutAtKept && isKept(name) {
 		_ = s.Close()
 		return mailbox.Counters{}, mailbox.Permanent{}, errCut
