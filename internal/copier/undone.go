@@ -136,7 +136,9 @@ func (f *folderRun) takeOverLosses() (skip []mailbox.UID) {
 
 // lost notes that a message which the mirror put on the target, and which the
 // source still has, is gone from there. The first times it is copied again: a
-// user may have deleted it. In a folder that is known to lose messages it is not.
+// user may have deleted it. In a folder that is known to lose messages it is not. It is
+// not either if it is gone for the second time, or right after this sync copied it, and
+// seekCopies finds it in another folder: that is a filter, or what a user wants.
 func (f *folderRun) lost(uid mailbox.UID) {
 	u := f.losses[uid].again(f.clock.Now())
 	if f.losesOften {
@@ -146,6 +148,8 @@ func (f *folderRun) lost(uid mailbox.UID) {
 	if u.lasting() {
 		f.losesOften = true
 		f.skip.Add(uid)
+	}
+	if u.times > 1 || f.accepted[uid] > 0 {
 		f.seek.Add(uid)
 	}
 }

@@ -25,8 +25,24 @@ func (p *balky) filter() {
 	}
 }
 
-// days lets days go by with a compare every eight hours. The target's filter works
-// between two compares. It returns how many messages were copied.
+// filteredDays lets days go by in which a filter works each evening, or also at once.
+// It returns how many messages were copied.
+func (s *scene) filteredDays(n int, atOnce bool) (copies int) {
+	s.Helper()
+	for range n {
+		s.to.files = ""
+		if atOnce {
+			s.to.files = "Filed"
+		}
+		copies += s.days(1)
+		s.to.files = "Filed"
+		s.to.filter()
+	}
+	return copies
+}
+
+// days lets days go by with a compare every eight hours. It returns how many messages
+// were copied.
 func (s *scene) days(n int) (copies int) {
 	s.Helper()
 	for range 3 * n {
@@ -35,7 +51,6 @@ func (s *scene) days(n int) (copies int) {
 			s.Fatal(err)
 		}
 		copies += report.Messages.Appended
-		s.to.filter()
 		time.Sleep(8 * time.Hour)
 	}
 	return copies
@@ -75,19 +90,11 @@ func TestFilterThatMoves(t *testing.T) {
 					s.deposit("Filed", 50, 51)
 				}
 				s.deposit(mailbox.Inbox, 1, 1, 2, 3) // with twins
-				days := func(n int) (copies int) {
-					for range n {
-						s.to.files = "" // at work between days only
-						if scenario.atOnce {
-							s.to.files = "Filed"
-						}
-						copies += s.days(1)
-						s.to.files = "Filed"
-						s.to.filter()
-					}
-					return copies
-				}
+				days := func(n int) int { return s.filteredDays(n, scenario.atOnce) }
 				days(7)
+				if n, most := s.target.count("Filed", text(2)), map[bool]int{true: 1, false: 2}[scenario.atOnce]; n > most {
+					s.Errorf("the target has a message %d times, want %d at most", n, most)
+				}
 				if got := days(90); got != 0 {
 					s.Errorf("%d copies in the last 90 days, want none", got)
 				}
@@ -137,11 +144,8 @@ func TestFilterThatMoves(t *testing.T) {
 func filed(t *testing.T, act func(s *scene)) {
 	t.Helper()
 	play(t, func(s *scene) {
-		s.to.files = "Filed"
 		s.deposit(mailbox.Inbox, 1)
-		for range 3 {
-			s.days(1)
-		}
+		s.filteredDays(3, false)
 		s.to.files = ""
 		s.sync(copier.Held)
 		if s.target.count("Filed", text(1)) == 0 || len(s.lost()) != 1 {
@@ -260,6 +264,31 @@ func TestLostFromTwoFolders(t *testing.T) {
 		}
 		if n := s.target.total(text(1)); n != 2 {
 			s.Errorf("the target has %d copies, want 2: %s", n, fmt.Sprint(s.target.folders))
+		}
+	})
+}
+
+// TestFilterOnAWholeMailbox: beside the copying, each message is read once on the source
+// and each copy once on the target, whatever else the target has, and nothing after that.
+func TestFilterOnAWholeMailbox(t *testing.T) {
+	play(t, func(s *scene) {
+		const n = 400
+		s.source.create("Work")
+		s.deposit("Work", many(1000, n)...)
+		s.deposit(mailbox.Inbox, many(1, n)...)
+		for _, i := range many(500, n) {
+			s.target.put(mailbox.Inbox, text(i), "", at(i)) // what users of the target left
+		}
+		s.filteredDays(1, true)
+		if len(s.lost()) != n {
+			s.Errorf("%d lost messages, want %d", len(s.lost()), n)
+		}
+		if s.from.bodies > 3*n || s.to.bodies > n {
+			s.Errorf("%d and %d messages were read, want %d and %d", s.from.bodies, s.to.bodies, 3*n, n)
+		}
+		s.from.bodies, s.to.bodies = 0, 0
+		if copies := s.filteredDays(3, true); copies+s.from.bodies+s.to.bodies > 0 {
+			s.Errorf("later %d were copied, %d and %d read, want none", copies, s.from.bodies, s.to.bodies)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package copiersim
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -110,6 +111,43 @@ func (w *world) operatorAct() {
 	}
 }
 
+// moveBack has the operator move what users of the target moved again and again back to
+// where the source has it, as the hint says.
+func (w *world) moveBack() (some bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(w.ledger.folders)) {
+		for _, d := range w.ledger.folders[name].Differences {
+			to, moved := copier.MovedTo(d)
+			if !moved || w.source.folders[name] == nil || w.target.folders[to] == nil || w.target.folders[name] == nil {
+				continue
+			}
+			lost := w.source.folders[name].find(d.SourceUID)
+			for _, m := range slices.Clone(w.target.folders[to].messages) {
+				if lost != nil && !w.ledger.pairs(to, m.uid) && m.content == w.target.kept(lost.content) {
+					w.faults["moved back"]++
+					some = true
+					w.tell("operator moves %v from %s back to %s", m, to, name)
+					w.target.remove(to, m.uid)
+					w.target.put(name, m.content, m.flags, m.date)
+					break
+				}
+			}
+		}
+	}
+	return some
+}
+
+// pairs reports whether a message of the target has a partner.
+func (db *ledger) pairs(name mailbox.FolderName, target mailbox.UID) bool {
+	s := db.folders[name]
+	if s == nil {
+		return false
+	}
+	_, paired := mailbox.NewUIDMap(s.Pairs).Source(target)
+	return paired
+}
+
 // outage has the mirror stand still for a while, in which users work on the target
 // as well as on the source. The caller holds the world's lock.
 func (w *world) outage() {
@@ -158,6 +196,9 @@ func (w *world) approve(h *hold) {
 func (w *world) syncInPeace(ctx context.Context, engine *copier.Engine, job copier.Job) (copier.Report, error) {
 	for range 5 {
 		report, err := engine.Sync(ctx, job)
+		if err == nil && w.moveBack() {
+			continue
+		}
 		if err != nil || report.Held+report.Kept == 0 {
 			return report, err
 		}
