@@ -38,7 +38,12 @@ func (f *folderRun) apply(ctx context.Context, plan mirror.FolderPlan) error {
 		}
 	}
 	if len(plan.Expunge) > 0 {
-		err := f.run.remove(ctx, f.state, plan.Expunge, f.target.Messages)
+		wait, err := f.run.remove(ctx, f.state, plan.Expunge, f.target.Messages)
+		if len(wait) > 0 {
+			f.stuck = f.stuck.Union(wait)
+			plan.Expunge = plan.Expunge.Minus(wait)
+			f.differences[Difference{Kind: NotKept, Detail: f.run.errWaits(wait).Error()}] = true
+		}
 		if withheld, _ := apart(err); withheld != nil {
 			f.stuck = f.stuck.Union(withheld.UIDs)
 			plan.Expunge = plan.Expunge.Minus(withheld.UIDs)

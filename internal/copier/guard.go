@@ -48,6 +48,7 @@ func (f *folderRun) askAnew() {
 	f.hold, f.held, f.gave, f.judged, f.only = false, false, false, nil, nil
 	delete(f.run.left, f.name)
 	f.forgetOnlyCopies()
+	f.waitAnew()
 }
 
 // permitted returns what of a plan's expunges may be carried out: what is not kept as
@@ -150,8 +151,16 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 	if len(allowed) == 0 && len(uids) > 0 {
 		return false, nil
 	}
-	if err := r.remove(ctx, state, allowed, messages); err != nil {
+	wait, err := r.remove(ctx, state, allowed, messages)
+	if err != nil {
 		return false, err
+	}
+	if allowed = allowed.Minus(wait); len(wait) > 0 {
+		defer func() {
+			if err == nil {
+				r.refuseFolder(name, 0, NotKept, r.errWaits(wait))
+			}
+		}()
 	}
 	goes = allowed.Len() == uids.Len()
 	if !goes || r.job.Keep.For > 0 {

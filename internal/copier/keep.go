@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"slices"
@@ -80,41 +81,74 @@ func (r *run) reserved() {
 }
 
 // remove takes messages out of the open folder of the target: for good, or
-// into the folder that keeps them for a time. now is what the target tells of them.
-func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet, now map[mailbox.UID]mailbox.Message) error {
+// into the folder that keeps them for a time. now is what the target tells of them. Those
+// that wait stay, since the target has no room for their copies in that folder.
+func (r *run) remove(ctx context.Context, from *FolderState, uids mailbox.UIDSet, now map[mailbox.UID]mailbox.Message) (wait mailbox.UIDSet, err error) {
 	if len(uids) == 0 {
-		return nil
+		return nil, nil
 	}
 	if r.job.Keep.For == 0 {
-		return r.expunge(ctx, uids)
+		return nil, r.expunge(ctx, uids)
 	}
 	if from.Moving != nil {
-		var err error
 		if uids, err = r.resume(ctx, from, uids); err != nil || len(uids) == 0 {
-			return err
+			return nil, err
 		}
 	}
 	to := r.job.Keep.of(from.Name, r.clock.Now())
 	if err := r.makeKept(ctx, to); err != nil {
-		return err
+		return nil, err
 	}
 	if r.noteMoved(to, uids, now) {
 		if err := r.save(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, part := range uids.Chunks(setBytes) {
 		if r.target.CanMove() {
 			if err := r.write("move deleted messages", func() error { return r.target.Move(ctx, part, to) }); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
-		if err := r.copyAway(ctx, from, part, to); err != nil {
-			return err
+		err := r.copyAway(ctx, from, part, to)
+		if fault.NoRoom(err) {
+			var short mailbox.UIDSet
+			short, err = r.copySmallest(ctx, from, part, to, now)
+			wait = wait.Union(short)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return wait, nil
+}
+
+// copySmallest moves those messages for whose copies the target has room, the smallest
+// first, and returns the others: what is as large as one without room has none either.
+func (r *run) copySmallest(ctx context.Context, from *FolderState, uids mailbox.UIDSet, to mailbox.FolderName,
+	now map[mailbox.UID]mailbox.Message) (wait mailbox.UIDSet, err error) {
+	list := uids.UIDs()
+	slices.SortStableFunc(list, func(a, b mailbox.UID) int { return cmp.Compare(now[a].Size, now[b].Size) })
+	for i, uid := range list {
+		one := mailbox.NewUIDSet(uid)
+		if len(list) > 1 {
+			err = r.copyAway(ctx, from, one, to)
+		}
+		if len(list) == 1 || fault.NoRoom(err) {
+			return mailbox.NewUIDSet(list[i:]...), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// errWaits says that deleted messages stay until there is room to keep them.
+func (r *run) errWaits(uids mailbox.UIDSet) error {
+	return fault.Newf(fault.Permanent, "%s, deleted on the source, could not be kept: the mailbox is full on the target, which has no MOVE, "+
+		"so that there is no room for a copy in the folder %s", plural(uids.Len(), "message"), r.job.Keep.Folder)
 }
 
 func (r *run) expunge(ctx context.Context, uids mailbox.UIDSet) error {

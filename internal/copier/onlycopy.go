@@ -351,6 +351,11 @@ func (f *folderRun) forgetOnlyCopies() {
 	maps.DeleteFunc(f.differences, func(d Difference, _ bool) bool { return d.Kind == OnlyCopy })
 }
 
+// waitAnew forgets which deleted messages had no room: that is found out again.
+func (f *folderRun) waitAnew() {
+	maps.DeleteFunc(f.differences, func(d Difference, _ bool) bool { return d.Kind == NotKept })
+}
+
 // again reports whether the folder is to be looked at again once others were copied
 // again: the target moved messages, or messages stay that may be its only copies.
 func (f *folderRun) again() bool {

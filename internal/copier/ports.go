@@ -362,6 +362,10 @@ const (
 	// messages of which nothing shows that the mirror moved them there (SourceUID is
 	// 0). They stay.
 	NotPurged DifferenceKind = "not_purged"
+	// NotKept: messages that the source deleted stay in their folder, since the target
+	// has no room for their copies in the folder for deleted messages (SourceUID is 0).
+	// Every sync tries it again.
+	NotKept DifferenceKind = "not_kept"
 	// Undone is no lasting difference by itself: it counts how often in a row the
 	// target undid work on a message, or on the folder (SourceUID is 0).
 	Undone DifferenceKind = "undone"

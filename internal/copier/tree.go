@@ -398,13 +398,13 @@ func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind 
 	next := FolderState{Name: name, SourceValidity: sourceValidity, Differences: refused}
 	var witnesses []WitnessBlock
 	if kind != FolderRefused {
-		next.TargetValidity, next.Former = state.TargetValidity, state.own()
+		next.TargetValidity, next.Former, next.Moving = state.TargetValidity, state.own(), state.Moving
 		witnesses = next.keepWitnesses(state.Witnesses, state.SourceValidity == sourceValidity)
 	}
 	remove, add := diffDifferences(state.Differences, refused)
 	*state = next
 	r.pending.Folders = append(r.pending.Folders, FolderUpdate{Name: name, SourceValidity: next.SourceValidity,
-		TargetValidity: next.TargetValidity, Former: next.Former, Witnesses: witnesses, RemoveDifferences: remove, AddDifferences: add})
+		TargetValidity: next.TargetValidity, Former: next.Former, OpenMove: next.Moving, Witnesses: witnesses, RemoveDifferences: remove, AddDifferences: add})
 }
 
 // state returns what the ledger knows of a folder, or a new state.

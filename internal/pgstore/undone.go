@@ -21,6 +21,8 @@ func undoneHint(kind copier.DifferenceKind) string {
 		return "have the target's server subscribe no folders by itself; then: mailmirror sync"
 	case copier.OnlyCopy:
 		return "see why the other message could not be copied: mailmirror errors shows it; once it is copied, Mailmirror deletes this copy"
+	case copier.NotKept:
+		return "raise the mailbox's quota on the target, and Mailmirror moves them with the next sync; or have deleted messages go at once: mailmirror link edit LINK --keep-deleted 0"
 	case copier.NotPurged:
 		return "Mailmirror leaves them there; move them to another folder of the target, or delete this folder yourself"
 	default:
