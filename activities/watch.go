@@ -195,6 +195,16 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	case roster.Load.Capacity > 0:
 		plan.Why = fewConnections(roster)
 	}
+	if why := roster.Load.MailboxFull(); why != "" {
+		plan.IdleLimit = 0
+		if plan.Mode == watch.Idle || plan.Mode == watch.Auto && plan.Why == "" {
+			plan.Why = why
+		}
+		if plan.Mode == watch.Idle {
+			plan.Mode = watch.Poll
+		}
+		plan.Version += " full"
+	}
 	plan.Version += " " + string(plan.Mode)
 	first := make(map[mailbox.Number]bool, len(roster.First))
 	for _, n := range roster.First {

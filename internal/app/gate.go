@@ -98,6 +98,9 @@ func (g *gate) LoggedIn(took time.Duration) func() { return g.shares.load.Logged
 // TurnedAway implements imapstore.Gate.
 func (g *gate) TurnedAway(silent bool) { g.shares.load.TurnedAway(g.store, silent) }
 
+// MailboxFull implements imapstore.Gate.
+func (g *gate) MailboxFull(open int) { g.shares.load.MailboxFull(g.store, open) }
+
 // loginPace gives away the logins of stores. If the database does not answer,
 // this process goes on by itself, at the pace of one process.
 type loginPace struct{ shares *shares }

@@ -79,7 +79,7 @@ func (s *Store) reach(ctx context.Context) (*connection, error) {
 	}
 	if err != nil {
 		_ = raw.Close()
-		s.noteFailure(err, nil)
+		s.noteFailure("", err, nil)
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errNoGreeting) {
 			err = errors.Join(err, cause)
 		}

@@ -76,10 +76,15 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		if ctx.Err() != nil {
 			return nil, fault.New(fault.Transient, "log in to store "+s.opts.Name, ctx.Err(), "")
 		}
-		s.noteFailure(err, cause)
-		return nil, s.noteRejection(number, s.explainLogin(ctx, number, as, err, cause))
+		s.noteFailure(number, err, cause)
+		return nil, s.occupied(number, s.noteRejection(number, s.explainLogin(ctx, number, as, err, cause)))
 	}
-	e.link.onEnd(s.gate.LoggedIn(c.took + time.Since(began)))
+	loggedOut := s.gate.LoggedIn(c.took + time.Since(began))
+	left := s.rooms.enter(number, c.link, true)
+	e.link.onEnd(func() {
+		loggedOut()
+		left()
+	})
 	s.accepted(number)
 	if err := e.askNamespaces(); err != nil {
 		e.close()

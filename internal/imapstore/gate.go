@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+
+	"mailmirror/internal/mailbox"
 )
 
 // Gate bounds the load that all processes together put on a store, and learns how
@@ -34,6 +36,9 @@ type Gate interface {
 	// TurnedAway notes that the server refused a connection or a login that it
 	// would take at another time; silent is whether it gave no answer at all.
 	TurnedAway(silent bool)
+	// MailboxFull notes that the server refused a session to a mailbox as long as so
+	// many connections listened to it, and accepted it without them.
+	MailboxFull(open int)
 }
 
 // openGate is the gate of a store whose load nobody bounds: that of a check, or a
@@ -49,18 +54,21 @@ func (openGate) Listing(context.Context, bool) (func(int, bool), error) {
 func (openGate) Go(ctx context.Context, f func(context.Context)) { go f(ctx) }
 func (openGate) LoggedIn(time.Duration) func()                   { return func() {} }
 func (openGate) TurnedAway(bool)                                 {}
+func (openGate) MailboxFull(int)                                 {}
 
 var _ Gate = openGate{}
 
 // noteFailure tells the gate of a connection that did not come to be, if its
 // failure says something of the load that the server bears. A port where nobody
-// listens says nothing.
-func (s *Store) noteFailure(err, cause error) {
+// listens says nothing, and neither does the refusal of a second connection to the same
+// mailbox: the server may bound those.
+func (s *Store) noteFailure(number mailbox.Number, err, cause error) {
 	no := refusal(err)
 	silent := errors.Is(err, errNoGreeting) || errors.Is(cause, errReadTimeout)
 	switch {
 	case silent:
 		s.gate.TurnedAway(true)
+	case no != nil && s.rooms.has(number):
 	case no != nil && (no.Code == imap.ResponseCodeUnavailable || no.Code == imap.ResponseCodeLimit || no.Code == imap.ResponseCodeInUse),
 		errors.Is(err, errRejected), errors.Is(err, errServerClosed), errors.Is(cause, errServerClosed),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):

@@ -47,6 +47,10 @@ func (s *Store) Idle(ctx context.Context, number mailbox.Number, review time.Dur
 		e.close()
 		return nil, err
 	}
+	if err := s.testRoom(ctx, e); err != nil {
+		e.close()
+		return nil, err
+	}
 	e.listening()
 	return i, nil
 }

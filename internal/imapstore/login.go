@@ -63,8 +63,18 @@ func (s *Store) open(ctx context.Context, number mailbox.Number) (*Session, erro
 	return s.openNow(ctx, number)
 }
 
-// openNow is open for whoever has waited for its turn.
+// openNow is open for whoever has waited for its turn. If the server refuses a second
+// connection to the mailbox, a connection that listens makes room.
 func (s *Store) openNow(ctx context.Context, number mailbox.Number) (*Session, error) {
+	session, err := s.logIn(ctx, number)
+	if errors.Is(err, errTurnedAway) {
+		return s.makeRoom(ctx, number, err)
+	}
+	return session, err
+}
+
+// logIn connects and logs in.
+func (s *Store) logIn(ctx context.Context, number mailbox.Number) (*Session, error) {
 	login, err := s.loginOf(number)
 	if err != nil {
 		return nil, err
@@ -83,13 +93,15 @@ func (s *Store) openNow(ctx context.Context, number mailbox.Number) (*Session, e
 	if err := s.authenticate(c, login); err != nil {
 		cause := c.wire.cause()
 		_ = session.Close()
-		s.noteFailure(err, cause)
+		s.noteFailure(number, err, cause)
 		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
 	c.login = time.Since(c.began)
 	loggedOut := s.gate.LoggedIn(c.took + c.login)
+	left := s.rooms.enter(number, c.link, false)
 	c.link.onEnd(func() {
 		loggedOut()
+		left()
 		c.wire.holds.end()
 	})
 	s.accepted(number)
@@ -229,8 +241,14 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		return fault.New(fault.Config, op, errResponse, storeFaultHint)
 	case no == nil:
 		return fault.New(fault.Config, op, errLogin, "see the server's log; check that the address is that of an IMAP server with AUTH=PLAIN")
-	case passing[no.Code]:
-		return fault.New(fault.Transient, op, errors.New("the server refuses for now: ["+string(no.Code)+"]"), "")
+	case passing[no.Code], no.Code == "" && s.rooms.has(number):
+		// A mailbox to which there is a connection exists, and the trusted account may
+		// act for it: Cyrus says in plain words alone that it allows no more of them.
+		text := errTurnedAway.Error()
+		if no.Code != "" {
+			text += ": [" + string(no.Code) + "]"
+		}
+		return fault.New(fault.Transient, op, &plainError{text, errTurnedAway}, fewConnections)
 	case number == "":
 		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
 	case no.Code == imap.ResponseCodeAuthorizationFailed || s.actedLately():

@@ -102,6 +102,9 @@ func (n *notifier) begin(ctx context.Context, numbers []mailbox.Number) error {
 	}
 	slices.Sort(heard)
 	l, err := n.store.listAll(ctx, len(n.owners), 0)
+	if errors.Is(err, errTurnedAway) || errors.Is(n.link.cause(), watch.ErrOccupied) {
+		return n.store.tooFewFor(ctx, n.ear, err)
+	}
 	if err != nil {
 		return err
 	}

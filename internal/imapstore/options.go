@@ -118,6 +118,8 @@ type Store struct {
 	accounts accountItem
 	// lastActed is when the trusted account last acted for a mailbox.
 	lastActed time.Time
+
+	rooms *rooms
 }
 
 // The interfaces are the copy engine's; Session is asserted beside its type.
@@ -142,7 +144,7 @@ func New(opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts, gate: opts.Gate}
+	s := &Store{opts: opts, gate: opts.Gate, rooms: newRooms()}
 	if s.gate == nil {
 		s.gate = openGate{}
 	}

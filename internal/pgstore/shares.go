@@ -146,6 +146,9 @@ func (h *sharing) learn(seen throttle.Seen) {
 		h.load = h.load.OnRefusal(max(seen.Refused, int(open)-1), h.now)
 	}
 	h.load = h.load.OnLogins(seen.Logins, seen.Login, seen.Timeouts, h.bounds.Sessions, h.now)
+	if seen.MailboxFull > 0 {
+		h.load = h.load.OnMailboxFull(seen.MailboxFull, h.now)
+	}
 	if seen.Abandoned > 0 {
 		h.load = h.load.OnListingAbandoned(seen.Abandoned, h.now)
 	}
@@ -166,7 +169,7 @@ func (h *sharing) end(ctx context.Context) error {
 	if err := h.q.PutLearned(ctx, sqlcgen.PutLearnedParams{Store: h.store, Learned: text}); err != nil {
 		return err
 	}
-	if h.load.Capacity != h.before.Capacity {
+	if h.load.Capacity != h.before.Capacity || h.load.PerMailbox != h.before.PerMailbox {
 		return h.q.TellRoster(ctx)
 	}
 	return nil

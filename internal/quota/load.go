@@ -104,6 +104,12 @@ type Load struct {
 	RefusedAt  time.Time `json:"refused_at,omitzero"`
 	CapacityAt time.Time `json:"capacity_at,omitzero"` // of the last change
 
+	// PerMailbox is how many connections listened to a mailbox while the server refused
+	// a session to the same mailbox, 0 if it refused none for that. PerMailboxAt is when
+	// that was last seen.
+	PerMailbox   int       `json:"per_mailbox,omitempty"`
+	PerMailboxAt time.Time `json:"per_mailbox_at,omitzero"`
+
 	// Pace is how many sessions Mailmirror opens at most because the server
 	// answers slowly; 0 is as many as the bounds allow. Login is how long a login
 	// takes, Best the shortest that this was.
@@ -139,6 +145,9 @@ func (l Load) Total(b Bounds) int {
 const (
 	// settle is how long a change of a bound has to show its effect.
 	settle = 10 * time.Second
+	// mailboxSettle is how long after a refusal of a second connection to a mailbox
+	// other refusals say nothing: other processes may tell late of the same.
+	mailboxSettle = time.Minute
 	// regain is how long after a refusal one connection more is tried, forget
 	// after how long nothing is known of the server's capacity.
 	regain = time.Hour
@@ -149,7 +158,7 @@ const (
 // Mailmirror's were open and stayed open. Half of them is left to the users of the
 // server.
 func (l Load) OnRefusal(open int, now time.Time) Load {
-	if open < 1 || now.Sub(l.CapacityAt) < settle {
+	if open < 1 || now.Sub(l.CapacityAt) < settle || now.Sub(l.PerMailboxAt) < mailboxSettle {
 		return l
 	}
 	capacity := max(open/2, 1)
@@ -161,9 +170,34 @@ func (l Load) OnRefusal(open int, now time.Time) Load {
 	return l
 }
 
+// OnMailboxFull notes that the server refused a session to a mailbox as long as so many
+// connections listened to it, and accepted it without them. What was learned of the
+// capacity is forgotten: such refusals may have taught it.
+func (l Load) OnMailboxFull(open int, now time.Time) Load {
+	if l.PerMailbox == 0 {
+		l.Capacity, l.Refused, l.RefusedAt, l.CapacityAt = 0, 0, time.Time{}, time.Time{}
+	}
+	l.PerMailbox, l.PerMailboxAt = open, now
+	return l
+}
+
+// MailboxFull says why Mailmirror opens no connection that listens to one mailbox, and
+// what the operator can do; "" if it opens some.
+func (l Load) MailboxFull() string {
+	if l.PerMailbox == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the server refuses a session to a mailbox while a connection listens to it, so that Mailmirror reads mailboxes in turn instead of IDLE (tried again after %s); "+
+		"allow at least 3 connections for each user (Dovecot: mail_max_userip_connections, Cyrus: maxlogins_per_user)", day(l.PerMailboxAt.Add(forget)))
+}
+
 // OnTime lets a learned capacity grow again: by one connection an hour, to less
-// than the server refused, and without a bound after a day.
+// than the server refused, and without a bound after a day. What was learned of the
+// connections to one mailbox is forgotten after a day, too.
 func (l Load) OnTime(now time.Time) Load {
+	if l.PerMailbox > 0 && now.Sub(l.PerMailboxAt) >= forget {
+		l.PerMailbox, l.PerMailboxAt = 0, time.Time{}
+	}
 	switch {
 	case l.Capacity == 0:
 	case now.Sub(l.RefusedAt) >= forget:
@@ -283,6 +317,9 @@ func (l Load) Lines(now time.Time) []string {
 		lines = append(lines, fmt.Sprintf("the server refused a connection at %s while %d of Mailmirror's were open: Mailmirror uses %d at most, the rest is for its users",
 			clock(l.RefusedAt), l.Refused, l.Capacity))
 	}
+	if text := l.MailboxFull(); text != "" {
+		lines = append(lines, text)
+	}
 	if text, hint := l.Slow(); text != "" && l.Pace > 0 {
 		lines = append(lines, text)
 	} else if text != "" {
@@ -321,6 +358,8 @@ func (l Load) Cost() []string {
 	return []string{fmt.Sprintf("a list of all %d mailboxes took %s and a login %s: Mailmirror logs in to each mailbox if it asks for fewer than %d",
 		l.Listed, short(l.Listing), short(login), max(int(l.Listing/login), 1))}
 }
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04 MST") }
 

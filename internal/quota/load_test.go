@@ -75,6 +75,25 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
+// TestMailboxFull: what a server refuses beside a connection that listens says nothing
+// of what it takes in all, and is forgotten after a day.
+func TestMailboxFull(t *testing.T) {
+	l := quota.Load{}.OnRefusal(8, noon)
+	l = l.OnMailboxFull(1, noon.Add(time.Minute))
+	if l.Capacity != 0 || l.PerMailbox != 1 || len(l.Lines(noon)) != 1 {
+		t.Fatalf("learned %+v, %q", l, l.Lines(noon))
+	}
+	if late := l.OnRefusal(8, noon.Add(90*time.Second)); late != l {
+		t.Errorf("a refusal that is told late counts: %+v", late)
+	}
+	if l.OnRefusal(8, noon.Add(time.Hour)).Capacity != 4 {
+		t.Error("a refusal that is no mailbox's own does not count any more")
+	}
+	if l.OnTime(noon.Add(23*time.Hour)).MailboxFull() == "" || l.OnTime(noon.Add(25*time.Hour)).MailboxFull() != "" {
+		t.Error("it is not believed for a day")
+	}
+}
+
 func TestPace(t *testing.T) {
 	const most = 20
 	var l quota.Load

@@ -16,6 +16,9 @@ type Seen struct {
 	// Refused is how many connections this process had open when the server
 	// refused one more while the others stayed open; 0 if it refused none.
 	Refused int
+	// MailboxFull is how many connections to a mailbox listened while the server
+	// refused a session to the same mailbox; 0 if it refused none for that.
+	MailboxFull int
 	// Abandoned is how long a list of all mailboxes ran that was broken off; 0 if
 	// there was none.
 	Abandoned time.Duration
@@ -87,6 +90,12 @@ func (c *Load) TurnedAway(store string, silent bool) {
 	})
 }
 
+// MailboxFull notes that the server refused a session to a mailbox as long as so many
+// connections listened to it.
+func (c *Load) MailboxFull(store string, open int) {
+	c.see(store, func(s *seen) { s.now.MailboxFull = open })
+}
+
 // Listed notes a list of all mailboxes: how long it took, and how many mailboxes
 // it showed. If it was broken off, none may start before that is written down.
 func (c *Load) Listed(store string, took time.Duration, mailboxes int, complete bool) {
@@ -136,6 +145,7 @@ func (c *Load) seenAgain(claim Claim) {
 	s.took += claim.Seen.Login * time.Duration(claim.Seen.Logins)
 	s.now.Timeouts += claim.Seen.Timeouts
 	s.now.Refused = max(s.now.Refused, claim.Seen.Refused)
+	s.now.MailboxFull = cmp.Or(s.now.MailboxFull, claim.Seen.MailboxFull)
 	s.now.Abandoned = max(s.now.Abandoned, claim.Seen.Abandoned)
 	s.now.Listing = cmp.Or(s.now.Listing, claim.Seen.Listing)
 	s.now.Listed = cmp.Or(s.now.Listed, claim.Seen.Listed)

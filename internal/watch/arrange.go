@@ -82,13 +82,17 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 		if w.plan.Why != "" {
 			why += "; " + w.plan.Why
 		}
-		w.choose(m.offer, why)
+		w.choose(w.possible(m.offer), why)
 		w.follow(ctx)
 	case m.none != nil && w.chosen() == Idle:
 		w.choose(Poll, "the store has no IDLE")
 		w.follow(ctx)
 	case m.none != nil && w.plan.Mode == Auto:
-		w.choose(Idle, "not by notify: "+m.none.Error())
+		why := "not by notify: " + m.none.Error()
+		if w.plan.Why != "" {
+			why += "; " + w.plan.Why
+		}
+		w.choose(w.possible(Idle), why)
 		w.stop(&w.trunk)
 		w.follow(ctx)
 	case m.none != nil:
@@ -101,6 +105,15 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 		w.slow = ""
 		w.arrange(ctx)
 	}
+}
+
+// possible is a way of listening, or Poll if that is Idle and no connection is to listen
+// to one mailbox.
+func (w *Watcher) possible(mode Mode) Mode {
+	if mode == Idle && w.plan.IdleLimit == 0 {
+		return Poll
+	}
+	return mode
 }
 
 // follow makes the connections those of the plan's mailboxes. One that hears of

@@ -29,6 +29,10 @@ type line struct {
 // is left alone, spread like all waits.
 const badMailbox = 5 * time.Minute
 
+// occupied is after how long a connection is tried again that made room for a sync,
+// spread like all waits.
+const occupied = 5 * time.Second
+
 // lasting is how long a connection has to be open until it counts as good.
 const lasting = 5 * time.Second
 
@@ -49,7 +53,7 @@ func (w *Watcher) start(parent context.Context, alone bool, open func(context.Co
 			age, err := door.through(ctx, func() error {
 				// Guarded here as well: a panic is this mailbox's own fault.
 				err := fault.Guard(func() (err error) { conn, err = open(ctx); return err })
-				if fault.Is(err, fault.Permanent) || errors.Is(err, errors.ErrUnsupported) {
+				if fault.Is(err, fault.Permanent) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, ErrOccupied) {
 					own, err = err, nil
 				}
 				return err
@@ -65,6 +69,9 @@ func (w *Watcher) start(parent context.Context, alone bool, open func(context.Co
 				return
 			}
 			switch {
+			case errors.Is(own, ErrOccupied):
+				_ = sleep(ctx, occupied/2+rand.N(occupied))
+				continue
 			case own != nil:
 				w.trouble("listen to a mailbox", own)
 				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
@@ -87,6 +94,10 @@ func (w *Watcher) start(parent context.Context, alone bool, open func(context.Co
 			conn.Close()
 			if ctx.Err() != nil {
 				return
+			}
+			if errors.Is(err, ErrOccupied) {
+				_ = sleep(ctx, occupied/2+rand.N(occupied))
+				continue
 			}
 			w.trouble("listen", err)
 			if alone && fault.Is(err, fault.Permanent) && time.Since(began) < badSoon {

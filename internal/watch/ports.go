@@ -2,10 +2,16 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"mailmirror/internal/mailbox"
 )
+
+// ErrOccupied is in the chain of the error of a connection that listens to a mailbox if
+// it ended, or could not be opened, since sessions of Mailmirror use the connections
+// that the store allows. That is no trouble: a sync sees every change.
+var ErrOccupied = errors.New("sessions of Mailmirror use the connections that the store allows")
 
 // Source is the store that is listened to. Errors have their fault kind; what
 // is wrong with one mailbox alone is Permanent.

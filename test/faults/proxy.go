@@ -21,6 +21,7 @@ type Proxy struct {
 
 	mu        sync.Mutex
 	target    string
+	source    *net.TCPAddr // of connections to the server; nil is any
 	listener  net.Listener // nil while connections are refused
 	closed    bool
 	conns     map[*conn]bool
@@ -83,6 +84,14 @@ func (p *Proxy) SetTarget(addr string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = addr
+}
+
+// SetSource has new connections to the server come from another address of this
+// machine, such as 127.0.0.2: servers count the connections of each address.
+func (p *Proxy) SetSource(ip string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.source = &net.TCPAddr{IP: net.ParseIP(ip)}
 }
 
 // SetDelay makes every byte arrive later, in each direction, without limiting
@@ -208,8 +217,12 @@ type conn struct {
 func (p *Proxy) serve(client net.Conn) {
 	p.mu.Lock()
 	target := p.target
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	if p.source != nil {
+		dialer.LocalAddr = p.source
+	}
 	p.mu.Unlock()
-	server, err := net.DialTimeout("tcp", target, 10*time.Second)
+	server, err := dialer.Dial("tcp", target)
 	if err != nil {
 		reset(client)
 		return
