@@ -177,6 +177,11 @@ func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension)
 		switch {
 		case err != nil:
 			return s, settleError(ctx, err)
+		case now.Unconfirmed:
+			// The database went back to a time before the suspension.
+			if _, err := a.ports.Records.Suspend(ctx, control.Request{Reason: s.Reason, Who: s.Who}); err != nil {
+				return s, settleError(ctx, err)
+			}
 		case !now.Still():
 			// This attempt was taken for dead, and the mirror was resumed without it:
 			// what it paused too late goes on.
@@ -213,7 +218,7 @@ func (a *Activities) SettleRunning(ctx context.Context, s control.Suspension) (c
 		return s, settleError(ctx, err)
 	}
 	now, err := a.ports.Records.Suspension(ctx)
-	if err == nil && now.Still() {
+	if err == nil && now.Still() && !now.Unconfirmed {
 		// As above: taken for dead, and suspended again without it.
 		err = a.ports.Schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
 	}

@@ -237,3 +237,30 @@ func TestSettleIsTriedAgain(t *testing.T) {
 		t.Errorf("got %v, want an error of its kind that is tried again", err)
 	}
 }
+
+// TestSettleAfterARestore: the database goes back to a time before the suspension while
+// its last write is waited for. The suspension is written again.
+func TestSettleAfterARestore(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	done := &schedules{}
+	a := activities.New(world.Ports(done), activities.Settings{})
+	s := suspend(t, world)
+	world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	if _, err := environment(a).ExecuteActivity(a.SettleSuspension, s); err != nil {
+		t.Fatal(err)
+	}
+	now, err := world.Suspension(t.Context())
+	if err != nil || now.State == control.Running || now.Who != "alice" || now.Reason != "storage" {
+		t.Errorf("the row is %+v, %v", now, err)
+	}
+	// After a resumption nothing is written that is not known.
+	world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	done.done = nil
+	if _, err := environment(a).ExecuteActivity(a.SettleRunning, control.Suspension{State: control.Running, Epoch: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := world.Suspension(t.Context()); err != nil || !now.Unconfirmed || !slices.Equal(done.done, []string{"go on"}) {
+		t.Errorf("the row is %+v, %v, and the schedules were changed by %v", now, err, done.done)
+	}
+}

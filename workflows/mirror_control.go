@@ -13,7 +13,7 @@ import (
 // ControlState is what MirrorControl carries over when it continues as new. It
 // starts with none.
 type ControlState struct {
-	// Suspension is how things stood when the database was last asked.
+	// Suspension is how things stood when the database last said so with proof.
 	Suspension control.Suspension `json:"suspension,omitzero"`
 	// Served counts the requests that were carried out.
 	Served int `json:"served,omitempty"`
@@ -31,7 +31,9 @@ type ControlView struct {
 // Whether the mirror writes is said by a row in the database, by which leases
 // are given; this workflow changes it, sees the schedules and the end of the
 // leases through whatever restarts, and tells. So nothing depends on its being
-// there: started anew it reads the row and goes on from that.
+// there: started anew it reads the row and goes on from that. If the row is
+// unconfirmed, since the database was restored or started again, the workflow keeps
+// what it knows: internal/supervise asks for that and puts it into the row again.
 //
 // By an update a request is answered once it is carried out: a suspension when
 // no write is in flight anywhere. By a signal, which may come without an
@@ -156,33 +158,36 @@ func (c *mirrorControl) mayContinue(ctx workflow.Context) bool {
 // may have changed while this workflow was not there.
 func (c *mirrorControl) read(ctx workflow.Context) error {
 	var a *activities.Activities
-	err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension))
+	_, err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension))
 	if err != nil {
 		return err
 	}
 	return c.settle(ctx)
 }
 
-// take waits for how things stand. What is decoded goes into a fresh value:
-// fields that are left out as empty would keep what they held.
-func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) error {
+// take waits for how things stand, and returns what the row says. What is decoded goes
+// into a fresh value: fields that are left out as empty would keep what they held. A row
+// that is unconfirmed does not replace what is known: it may lack a suspension.
+func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) (control.Suspension, error) {
 	var s control.Suspension
 	if err := f.Get(ctx, &s); err != nil {
-		return err
+		return s, err
 	}
-	c.Suspension = s
-	return nil
+	if !s.Unconfirmed || c.Suspension.State == "" {
+		c.Suspension = s
+	}
+	return s, nil
 }
 
 // serve carries out one request as far as the row goes; its answer comes when
 // all else fits that.
 func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
 	c.Served++
-	before := c.Suspension.Epoch
+	before := c.Suspension
 	if err := c.record(ctx, r); err != nil {
 		return err
 	}
-	if c.Suspension.Epoch != before {
+	if c.Suspension.Epoch != before.Epoch || c.Suspension.Unconfirmed != before.Unconfirmed {
 		c.callOff(ctx)
 		if err := c.settle(ctx); err != nil {
 			return err
@@ -202,19 +207,20 @@ func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
 func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
 	var a *activities.Activities
 	ctx = bookkeeping(ctx, "read how the mirror stands and change that")
-	err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension))
-	for err == nil && c.Suspension.Still() != r.suspend {
+	row, err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension))
+	for err == nil && (row.Unconfirmed || row.Still() != r.suspend) {
 		// One that names its epoch is about that one only: a suspension was
-		// recorded by who asks for it, and is over by now.
-		if r.Epoch != 0 && (r.suspend || r.Epoch != c.Suspension.Epoch) {
+		// recorded by who asks for it, and is over by now, unless the row does not
+		// know of it, since the database went back to a time before it.
+		if r.Epoch != 0 && (r.suspend && r.Epoch <= row.Epoch || !r.suspend && r.Epoch != row.Epoch) {
 			return nil
 		}
 		request := r.Request
-		request.Epoch = c.Suspension.Epoch
+		request.Epoch = row.Epoch
 		if r.suspend {
-			err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordSuspend, request))
+			row, err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordSuspend, request))
 		} else {
-			err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordResume, request))
+			row, err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordResume, request))
 		}
 	}
 	return err
@@ -224,6 +230,9 @@ func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
 func (c *mirrorControl) settle(ctx workflow.Context) error {
 	if err := c.show(ctx); err != nil {
 		return err
+	}
+	if c.Suspension.Unconfirmed {
+		return nil // nothing is known yet, and nothing is written meanwhile
 	}
 	var a *activities.Activities
 	ctx, c.stop = workflow.WithCancel(ctx)
@@ -249,7 +258,7 @@ func (c *mirrorControl) callOff(ctx workflow.Context) {
 // settled takes in that all fits.
 func (c *mirrorControl) settled(ctx workflow.Context) error {
 	before := c.Suspension
-	if err := c.take(ctx, c.settling); err != nil {
+	if _, err := c.take(ctx, c.settling); err != nil {
 		return err
 	}
 	c.finish()
@@ -277,6 +286,10 @@ func (c *mirrorControl) reply(r *controlRequest) { r.answer, r.done = c.Suspensi
 func (c *mirrorControl) show(ctx workflow.Context) error {
 	s := c.Suspension
 	text := "The mirror is **" + string(s.State) + "** since " + s.Since.UTC().Format(time.RFC3339)
+	if s.Unconfirmed {
+		text = "Whether the mirror is suspended is not known, so that nothing is written; the database says that it runs since " +
+			s.Since.UTC().Format(time.RFC3339)
+	}
 	if s.Who != "" {
 		text += ", by " + s.Who
 	}

@@ -32,7 +32,8 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 			Progress: control.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
 				Messages: work, Greetings: work, DueMessages: 7, DueBytes: 8}},
 		workflows.ControlState{Served: 3, Suspension: control.Suspension{State: control.Suspending, Epoch: 4, Reason: "storage",
-			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second}},
+			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second,
+			Unconfirmed: true}},
 	}
 	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500, RunID: "run",
 		Plan:  &activities.DirectoryPlan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},

@@ -28,7 +28,7 @@ func (w *World) Suspend(_ context.Context, r control.Request) (control.Suspensio
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.suspension; s.State == control.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
-		w.suspension = control.Suspension{State: control.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who,
+		w.suspension = control.Suspension{State: control.Suspending, Epoch: w.nextEpoch(), Reason: r.Reason, Who: r.Who,
 			Since: time.Now(), Waiting: w.leases}
 	}
 	return w.suspension, nil
@@ -58,10 +58,23 @@ func (w *World) Resume(_ context.Context, r control.Request) (control.Suspension
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.suspension; s.Still() && r.Epoch == s.Epoch {
-		w.suspension = control.Suspension{State: control.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: time.Now()}
+		w.suspension = control.Suspension{State: control.Running, Epoch: w.nextEpoch(), Who: r.Who, Since: time.Now()}
 	}
 	return w.suspension, nil
 }
+
+// Restore puts another row in place, as a database does that goes back to a dump: it is
+// unconfirmed if it says running.
+func (w *World) Restore(s control.Suspension) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.Unconfirmed = s.State == control.Running
+	w.lostEpoch = max(w.lostEpoch, w.suspension.Epoch)
+	w.suspension = s
+}
+
+// nextEpoch is above every epoch that there ever was, those of a lost row included.
+func (w *World) nextEpoch() int64 { return max(w.suspension.Epoch, w.lostEpoch) + 1 }
 
 // HoldLeases says how many mailboxes somebody may write to: a suspension is
 // not complete before there are none.

@@ -43,6 +43,7 @@ type World struct {
 	changed  chan struct{} // closed when the roster changes; nil while nobody waits
 
 	suspension control.Suspension
+	lostEpoch  int64 // the highest of a row that Restore replaced
 	leases     int
 }
 

@@ -94,6 +94,9 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 		return telemetry.Standing{}, err
 	}
 	now := telemetry.Standing{State: string(suspension.State)}
+	if suspension.Unconfirmed {
+		now.State = "unconfirmed"
+	}
 	blind := map[string]bool{}
 	for _, l := range links {
 		of := slices.DeleteFunc(slices.Clone(watchers), func(w control.Watcher) bool { return w.Link != l.Link.Name })
@@ -133,7 +136,8 @@ func listeners(now time.Time, watchers []control.Watcher) []telemetry.Listener {
 // loops tells of each kind of background work whether it does well.
 func loops(findings []control.Finding, blind map[string]bool) []telemetry.Loop {
 	healthy := map[telemetry.Loop]bool{}
-	for _, loop := range []control.Loop{control.LoopSupervision, control.LoopSweep, control.LoopRetention, control.LoopControl, control.LoopSchedule} {
+	for _, loop := range []control.Loop{control.LoopSupervision, control.LoopSweep, control.LoopRetention, control.LoopControl,
+		control.LoopSuspension, control.LoopSchedule} {
 		healthy[telemetry.Loop{Loop: string(loop)}] = true
 	}
 	for link, is := range blind {

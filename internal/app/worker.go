@@ -79,7 +79,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
 	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
-		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Log: log, Own: []supervise.Own{
+		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: cfg.Lease.TTL + cfg.Lease.Fence, Log: log, Own: []supervise.Own{
 			{Loop: control.LoopShares, Failing: p.shares.load.Failing},
 			{Loop: control.LoopLogins, Failing: p.stores.failing},
 			{Loop: control.LoopPasswords, Failing: sealed.failing},

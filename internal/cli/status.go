@@ -64,7 +64,7 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, lagText(l))
 	}
 	t.write(w)
-	if s := links[0].Suspension; s.Still() {
+	if s := links[0].Suspension; s.Still() || s.Remaining > 0 {
 		fmt.Fprintf(w, "\n%s\n", clean(c.suspensionLine(s)))
 	}
 	for _, l := range links {

@@ -116,6 +116,14 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 	switch s.State {
 	case control.Running:
 		line = "the mirror is running"
+		switch {
+		case s.Unconfirmed:
+			line = "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, and it may lack a suspension. " +
+				"A worker asks Temporal within a minute; mailmirror errors says what it found. By the database the mirror is running"
+		case s.Remaining > 0:
+			line += fmt.Sprintf("; no sync begins for %s, since writes of before the database was started again may land until then",
+				span(s.Remaining.Round(time.Second)))
+		}
 	case control.Suspending:
 		line = "SUSPENDING: no sync begins any more"
 		if s.Waiting > 0 {
@@ -131,7 +139,7 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 	if s.Reason != "" {
 		line += ": " + s.Reason
 	}
-	if s.Still() {
+	if s.Still() && !s.Unconfirmed {
 		line += "; end it with: mailmirror resume"
 	}
 	return line

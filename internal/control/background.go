@@ -25,6 +25,8 @@ const (
 	LoopListening Loop = "listening"
 	// LoopControl is MirrorControl.
 	LoopControl Loop = "suspension control"
+	// LoopSuspension compares what the database and Temporal know of a suspension.
+	LoopSuspension Loop = "suspension"
 	// LoopSchedule is a schedule in Temporal.
 	LoopSchedule Loop = "schedule"
 	// LoopShares renews what a worker may use of the load on the stores.
@@ -128,6 +130,8 @@ func (b Background) Judge(suspended bool) []Finding {
 		switch {
 		case slices.Contains(OwnLoops(), s.Loop) && b.Now.Sub(s.StartedAt) > supervisionSilence:
 			// The worker that said so is gone.
+		case s.Loop == LoopSuspension && !suspended:
+			// It was about a suspension that is over.
 		case s.Error != "":
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: cmp.Or(s.ErrorKind, findingKind), Since: s.FailedAt,
 				Text: failing(s), Hint: cmp.Or(s.Hint, hintOf(s.Loop))})
@@ -183,6 +187,8 @@ func failing(s Sign) string {
 		return "listening of link " + s.Link + " cannot be started: " + s.Error
 	case LoopControl:
 		return "the workflow that suspends and resumes cannot be started: " + s.Error
+	case LoopSuspension:
+		return s.Error
 	case LoopSchedule:
 		return "schedule " + s.Item + ": " + s.Error
 	case LoopShares:

@@ -37,14 +37,34 @@ type Suspension struct {
 	// last write had ended.
 	Since       time.Time `json:"since,omitzero"`
 	SuspendedAt time.Time `json:"suspended_at,omitzero"`
-	// Waiting is how many mailboxes somebody may still write to, and Remaining
-	// how long at most.
-	Waiting   int           `json:"waiting,omitempty"`
+	// Waiting is how many mailboxes somebody may still write to.
+	Waiting int `json:"waiting,omitempty"`
+	// Remaining is for how long at most somebody may still write. A running mirror has
+	// one after the database was started again or restored: for that long writes may
+	// land under leases of before, and no lease is given.
 	Remaining time.Duration `json:"remaining_ns,omitempty"`
+	// Unconfirmed is true if the row says running and does not prove that it is the
+	// last one: the database was started again or restored, or it is a standby that took
+	// over. It may lack a suspension, so nothing is written before the supervision has
+	// asked Temporal, or an operator resumes the mirror.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 // Still reports whether the mirror must not write.
-func (s Suspension) Still() bool { return s.State != Running }
+func (s Suspension) Still() bool { return s.State != Running || s.Unconfirmed }
+
+// SuspensionProof tells whether the row of the suspension is the last one that was
+// written.
+type SuspensionProof struct {
+	Suspension Suspension
+	// Confirmed is the proof. Mark names the version of the row in this database.
+	Confirmed bool
+	Mark      string
+	// LeaseTime is for how long a write may land under a lease, as the row has it.
+	LeaseTime time.Duration
+	// Used is true if this database ever mirrored anything, or was ever suspended.
+	Used bool
+}
 
 // Request asks for a suspension or a resumption.
 type Request struct {
@@ -248,7 +268,8 @@ func pause(ctx context.Context, d time.Duration) error {
 // writing refuses what would write while the mirror is suspended.
 func (c *Control) writing(ctx context.Context, op string) error {
 	s, err := c.repo.Suspension(ctx)
-	if err != nil || !s.Still() {
+	// What waits while the state is unconfirmed goes on by itself.
+	if err != nil || !s.Still() || s.Unconfirmed {
 		return fault.Wrap(err, op)
 	}
 	text := op + ": the mirror is suspended since " + s.Since.In(c.options.Now().Location()).Format("2006-01-02 15:04:05")

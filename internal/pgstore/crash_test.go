@@ -63,8 +63,15 @@ func TestCrash(t *testing.T) {
 	t.Logf("in %d of 8 rounds the unforced end was lost", lost)
 }
 
-// again starts the server and lets the store notice that its connections died.
+// again starts the server, and says that no suspension was lost with it.
 func again(t *testing.T, server *pgtest.Server, s *pgstore.Store) {
+	t.Helper()
+	restarted(t, server, s)
+	confirm(t, s, server.DSN())
+}
+
+// restarted starts the server and lets the store notice that its connections died.
+func restarted(t *testing.T, server *pgtest.Server, s *pgstore.Store) {
 	t.Helper()
 	server.Start(t)
 	for range 20 {

@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"time"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -20,7 +21,35 @@ func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (control
 	return control.Suspension{
 		State: control.SuspensionState(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
 		SuspendedAt: orZero(row.SuspendedAt), Waiting: int(row.Waiting), Remaining: max(row.Remaining, 0),
+		Unconfirmed: row.Unconfirmed,
 	}, nil
+}
+
+// SuspensionProof implements supervise.Records.
+func (s *Store) SuspensionProof(ctx context.Context) (control.SuspensionProof, error) {
+	const op = "read whether the suspension's row is the last one"
+	var proof control.SuspensionProof
+	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		row, err := q.GetSuspensionProof(ctx)
+		if err != nil {
+			return err
+		}
+		proof = control.SuspensionProof{Confirmed: row.Confirmed, Mark: row.Mark, LeaseTime: row.LeaseTime, Used: row.Used}
+		proof.Suspension, err = readSuspension(ctx, q, op)
+		return err
+	})
+	return proof, err
+}
+
+// ConfirmSuspension implements supervise.Records.
+func (s *Store) ConfirmSuspension(ctx context.Context, proof control.SuspensionProof, lease time.Duration) error {
+	return s.inTx(ctx, "confirm the suspension's row", func(q *sqlcgen.Queries) error {
+		n, err := q.ConfirmSuspension(ctx, sqlcgen.ConfirmSuspensionParams{Mark: proof.Mark, LeaseTime: lease})
+		if err == nil && n > 0 && !proof.Used {
+			err = q.EndQuiet(ctx)
+		}
+		return err
+	})
 }
 
 // Suspend implements control.SuspensionRecords. Every transaction that has
@@ -39,6 +68,9 @@ func (s *Store) Suspend(ctx context.Context, r control.Request) (control.Suspens
 // ConfirmSuspended implements control.SuspensionRecords.
 func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error) {
 	return s.changeSuspension(ctx, "record that the mirror is still", func(q *sqlcgen.Queries) error {
+		if err := q.ConfirmStill(ctx); err != nil {
+			return err
+		}
 		_, err := q.ConfirmSuspended(ctx, epoch)
 		return err
 	})

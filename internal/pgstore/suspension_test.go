@@ -53,7 +53,7 @@ func TestSuspension(t *testing.T) {
 	must(t, s.Release(ctx, unclean, false))
 
 	got := suspend(t, s)
-	if got.State != control.Suspending || got.Epoch != first.Epoch+1 || got.Reason != "storage" || got.Who != "alice" ||
+	if got.State != control.Suspending || got.Epoch <= first.Epoch || got.Reason != "storage" || got.Who != "alice" ||
 		time.Since(got.Since) > time.Minute || got.Waiting != 2 || got.Remaining < ttl || got.Remaining > ttl+fence {
 		t.Errorf("suspending: %+v", got)
 	}
@@ -99,7 +99,7 @@ func TestSuspension(t *testing.T) {
 	}
 	resumed, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch})
 	must(t, err)
-	if resumed.State != control.Running || resumed.Epoch != got.Epoch+1 || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
+	if resumed.State != control.Running || resumed.Epoch <= got.Epoch || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
 		t.Errorf("resumed: %+v", resumed)
 	}
 	// Nor does a suspension of one that is over, or a confirmation.

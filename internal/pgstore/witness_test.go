@@ -47,6 +47,7 @@ func TestWitnessMigration(t *testing.T) {
 		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, SourceAt: at, TargetAt: at, AddPairs: pairs, Former: firsts(2)}}})
 	must(t, pgstore.MigrateTo(t.Context(), s, 15))
 	must(t, s.Migrate(t.Context()))
+	confirm(t, s, dsn)
 	equal(t, "states", known(t, s, keyOf("1")), []copier.FolderState{
 		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, SourceAt: at, TargetAt: mailbox.Counters{UIDNext: 4},
 			Pairs: pairs, Former: firsts(2)}})

@@ -28,6 +28,13 @@ type Records interface {
 	NoteSchedule(ctx context.Context, info control.ScheduleInfo, due time.Time) error
 	Links(ctx context.Context) ([]control.Link, error)
 	Suspension(ctx context.Context) (control.Suspension, error)
+	// SuspensionProof tells whether the row of the suspension is the last one.
+	SuspensionProof(ctx context.Context) (control.SuspensionProof, error)
+	// ConfirmSuspension gives the version of the row that proof names the proof, and
+	// notes for how long a write may land under a lease. If the database was used, no
+	// lease is given for that long.
+	ConfirmSuspension(ctx context.Context, proof control.SuspensionProof, lease time.Duration) error
+	Suspend(ctx context.Context, r control.Request) (control.Suspension, error)
 	RecordEvent(ctx context.Context, e control.Event) error
 }
 
@@ -37,6 +44,12 @@ type Runner interface {
 	// a link; true where it did not run.
 	ReviveControl(ctx context.Context) (started bool, err error)
 	ReviveWatch(ctx context.Context, link string) (started bool, err error)
+	// ControlView is what MirrorControl knows of the suspension.
+	ControlView(ctx context.Context) (control.Suspension, error)
+	// AskSuspend and AskResume have MirrorControl read the row again; see
+	// control.SuspensionRunner.
+	AskSuspend(ctx context.Context, r control.Request) error
+	AskResume(ctx context.Context, r control.Request) error
 	// Schedules lists the schedules that all links and the given ones have to have.
 	Schedules(ctx context.Context, links []string) ([]control.ScheduleInfo, error)
 	// ApplySchedule makes a schedule, or brings it to what is configured.
@@ -52,6 +65,9 @@ type Options struct {
 	// Every is how often everything is looked at, by all workers together; default
 	// and at most a minute.
 	Every time.Duration
+	// Lease is for how long a write may land under a lease of this worker: its time and
+	// the fence after it.
+	Lease time.Duration
 	// Log gets a line for each thing that was started again or fails; nil discards.
 	Log *slog.Logger
 	// Own are the loops of this process.
@@ -103,7 +119,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
-		err := errors.Join(s.LookAtOwn(ctx), s.Look(ctx))
+		err := errors.Join(s.LookAtOwn(ctx), s.LookAtSuspension(ctx), s.Look(ctx))
 		if ctx.Err() != nil {
 			return
 		}
@@ -165,6 +181,9 @@ func (s *Supervisor) round(ctx context.Context) error {
 	}
 	err = s.revive(ctx, control.Sign{Loop: control.LoopControl}, func() (bool, error) { return s.runner.ReviveControl(ctx) })
 	if err != nil {
+		return err
+	}
+	if err := s.follow(ctx); err != nil {
 		return err
 	}
 	names := make([]string, len(links))

@@ -26,10 +26,11 @@ type installation struct {
 	restarts  []string
 	begun     []string
 	events    []control.Event
+	suspension
 }
 
 func newInstallation(links ...string) *installation {
-	i := &installation{links: links, running: map[string]bool{"control": true}, fails: map[string]error{},
+	i := &installation{links: links, suspension: suspension{proof: control.SuspensionProof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
 		signs: map[string]control.Sign{}, due: map[string]time.Time{}}
 	i.schedules = []control.ScheduleInfo{{Name: "sweep", Exists: true}, {Name: "retention", Exists: true}}
 	for _, l := range links {
@@ -76,6 +77,10 @@ func (i *installation) Suspension(context.Context) (control.Suspension, error) {
 		return control.Suspension{State: control.Suspended}, nil
 	}
 	return control.Suspension{State: control.Running}, nil
+}
+
+func (i *installation) SuspensionProof(context.Context) (control.SuspensionProof, error) {
+	return i.proof, nil
 }
 
 func (i *installation) RecordEvent(_ context.Context, e control.Event) error {

@@ -21,7 +21,7 @@ type Standing struct {
 }
 
 // States are those that a mirror may have.
-var states = []string{"running", "suspending", "suspended"}
+var states = []string{"running", "suspending", "suspended", "unconfirmed"}
 
 // LinkStanding is how one link stands.
 type LinkStanding struct {

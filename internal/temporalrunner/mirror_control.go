@@ -3,7 +3,11 @@ package temporalrunner
 import (
 	"context"
 
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"mailmirror/internal/control"
 	"mailmirror/workflows"
@@ -18,8 +22,52 @@ func (r *Runner) EnsureControl(ctx context.Context) error {
 // ReviveControl implements supervise.Runner: it is EnsureControl, and reports
 // whether MirrorControl did not run.
 func (r *Runner) ReviveControl(ctx context.Context) (started bool, err error) {
-	started, err = r.startUnlessRunning(ctx, r.controlOptions(), workflows.TypeMirrorControl, workflows.ControlState{})
-	return started, classify("start "+workflows.ControlID, err)
+	const op = "start " + workflows.ControlID
+	var state workflows.ControlState
+	described, err := r.client.DescribeWorkflowExecution(ctx, workflows.ControlID, "")
+	switch {
+	case is[*serviceerror.NotFound](err):
+	case err != nil:
+		return false, classify(op, err)
+	case described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return false, nil
+	default:
+		state.Suspension = lastKnown(described.GetWorkflowExecutionInfo())
+	}
+	started, err = r.startUnlessRunning(ctx, r.controlOptions(), workflows.TypeMirrorControl, state)
+	return started, classify(op, err)
+}
+
+// lastKnown is how the mirror stood when a MirrorControl that has ended last showed it:
+// the new one must not forget a suspension that the database may lack. Who suspended it,
+// and why, is in the history of the one that has ended.
+func lastKnown(ended *workflow.WorkflowExecutionInfo) control.Suspension {
+	var phase string
+	data := ended.GetSearchAttributes().GetIndexedFields()[workflows.PhaseAttribute.GetName()]
+	if data == nil || converter.GetDefaultDataConverter().FromPayload(data, &phase) != nil {
+		return control.Suspension{}
+	}
+	s := control.Suspension{State: control.SuspensionState(phase), Since: ended.GetStartTime().AsTime()}
+	switch s.State {
+	case control.Running:
+	case control.Suspending, control.Suspended:
+		s.Who, s.Reason = "an earlier mirror-control", "it ended while the mirror was suspended; its history in Temporal tells by whom and why"
+	default:
+		return control.Suspension{}
+	}
+	return s
+}
+
+// ControlView implements supervise.Runner.
+func (r *Runner) ControlView(ctx context.Context) (control.Suspension, error) {
+	const op = "ask " + workflows.ControlID + " whether the mirror is suspended"
+	value, err := r.client.QueryWorkflow(ctx, workflows.ControlID, "", workflows.QuerySuspension)
+	if err != nil {
+		return control.Suspension{}, classify(op, err)
+	}
+	var view workflows.ControlView
+	err = value.Get(&view)
+	return view.Suspension, classify(op, err)
 }
 
 // AskSuspend implements control.SuspensionRunner.

@@ -45,6 +45,7 @@ func (r *Runner) PauseReasoned(note string) bool {
 // stateUnder is what becomes of a schedule's state by the mirror's.
 func stateUnder(state client.ScheduleState, s control.Suspension) client.ScheduleState {
 	switch {
+	case s.Unconfirmed: // whether the mirror is suspended is not known yet
 	case s.Still() && !state.Paused:
 		state.Paused, state.Note = true, suspensionNote(s)
 	case !s.Still() && bySuspension(state):

@@ -6,6 +6,8 @@ package sqlcgen
 
 import (
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type Background struct {
@@ -656,6 +658,26 @@ type Suspension struct {
 	Who         string
 	Since       time.Time
 	SuspendedAt *time.Time
+	WrittenBy   int64
+	ServerStart time.Time
+	LeaseTime   time.Duration
+	QuietUntil  time.Time
+}
+
+type SuspensionNow struct {
+	One         bool
+	State       string
+	Epoch       int64
+	Reason      string
+	Who         string
+	Since       time.Time
+	SuspendedAt *time.Time
+	WrittenBy   int64
+	ServerStart time.Time
+	LeaseTime   time.Duration
+	QuietUntil  time.Time
+	Confirmed   pgtype.Bool
+	Mark        interface{}
 }
 
 type WatchShard struct {

@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+const ConfirmStill = `-- name: ConfirmStill :exec
+UPDATE suspension s SET lease_time = s.lease_time
+FROM suspension_now n WHERE NOT n.confirmed AND n.state <> 'running'
+`
+
+// ConfirmStill gives a row that does not say "running" the proof: nothing is written
+// by it, whatever it lacks.
+func (q *Queries) ConfirmStill(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, ConfirmStill)
+	return err
+}
+
 const ConfirmSuspended = `-- name: ConfirmSuspended :execrows
 WITH changed AS (
     UPDATE suspension s
@@ -32,10 +44,41 @@ func (q *Queries) ConfirmSuspended(ctx context.Context, epoch int64) (int64, err
 	return result.RowsAffected(), nil
 }
 
+const ConfirmSuspension = `-- name: ConfirmSuspension :execrows
+UPDATE suspension s SET lease_time = greatest(s.lease_time, $1::interval)
+FROM suspension_now n WHERE n.mark = $2::text
+`
+
+type ConfirmSuspensionParams struct {
+	LeaseTime time.Duration
+	Mark      string
+}
+
+// ConfirmSuspension gives the version of the row that mark names the proof.
+func (q *Queries) ConfirmSuspension(ctx context.Context, arg ConfirmSuspensionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ConfirmSuspension, arg.LeaseTime, arg.Mark)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const EndQuiet = `-- name: EndQuiet :exec
+UPDATE suspension SET quiet_until = '-infinity'
+`
+
+// EndQuiet is for a database that never gave a lease.
+func (q *Queries) EndQuiet(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, EndQuiet)
+	return err
+}
+
 const GetSuspension = `-- name: GetSuspension :one
-SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at,
-    l.waiting, coalesce(l.over_at - clock_timestamp(), interval '0')::interval AS remaining
-FROM suspension s
+SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at, l.waiting,
+    (s.state = 'running' AND NOT s.confirmed)::boolean AS unconfirmed,
+    coalesce(CASE WHEN s.state = 'suspended' OR s.quiet_until = '-infinity' THEN l.over_at ELSE greatest(l.over_at, s.quiet_until) END
+        - clock_timestamp(), interval '0')::interval AS remaining
+FROM suspension_now s
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, max(b.expires_at + b.fence) AS over_at
     FROM (
@@ -55,12 +98,14 @@ type GetSuspensionRow struct {
 	Since       time.Time
 	SuspendedAt *time.Time
 	Waiting     int64
+	Unconfirmed bool
 	Remaining   time.Duration
 }
 
 // GetSuspension tells too how many leases somebody may still write under, and
 // until when at the latest; both only while suspending, as it costs a look at
-// every lease.
+// every lease. A row that says "running" without the proof is unconfirmed. remaining
+// includes leases of which the database may not know, also while running.
 func (q *Queries) GetSuspension(ctx context.Context) (GetSuspensionRow, error) {
 	row := q.db.QueryRow(ctx, GetSuspension)
 	var i GetSuspensionRow
@@ -72,7 +117,36 @@ func (q *Queries) GetSuspension(ctx context.Context) (GetSuspensionRow, error) {
 		&i.Since,
 		&i.SuspendedAt,
 		&i.Waiting,
+		&i.Unconfirmed,
 		&i.Remaining,
+	)
+	return i, err
+}
+
+const GetSuspensionProof = `-- name: GetSuspensionProof :one
+SELECT s.confirmed::boolean AS confirmed, s.mark::text AS mark, s.lease_time,
+    (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM directory_leases)
+        OR EXISTS (SELECT FROM control_events WHERE event IN ('suspend', 'suspended', 'resume')))::boolean AS used
+FROM suspension_now s
+`
+
+type GetSuspensionProofRow struct {
+	Confirmed bool
+	Mark      string
+	LeaseTime time.Duration
+	Used      bool
+}
+
+// GetSuspensionProof tells whether the row proves that it is the last one, and names
+// its version. used says whether this database ever mirrored anything.
+func (q *Queries) GetSuspensionProof(ctx context.Context) (GetSuspensionProofRow, error) {
+	row := q.db.QueryRow(ctx, GetSuspensionProof)
+	var i GetSuspensionProofRow
+	err := row.Scan(
+		&i.Confirmed,
+		&i.Mark,
+		&i.LeaseTime,
+		&i.Used,
 	)
 	return i, err
 }
@@ -144,7 +218,7 @@ const Resume = `-- name: Resume :execrows
 WITH changed AS (
     UPDATE suspension s
     SET state = 'running', epoch = s.epoch + 1, reason = '', who = $2, since = clock_timestamp(), suspended_at = NULL
-    WHERE s.state <> 'running' AND s.epoch = $3
+    WHERE s.epoch = $3 AND (s.state <> 'running' OR EXISTS (SELECT FROM suspension_now n WHERE NOT n.confirmed))
     RETURNING s.who
 )
 INSERT INTO control_events (event, who, reason) SELECT 'resume', who, $1 FROM changed
@@ -156,6 +230,8 @@ type ResumeParams struct {
 	OfEpoch int64
 }
 
+// Resume ends a suspension, and also that the row is unconfirmed: it is the operator's
+// word.
 func (q *Queries) Resume(ctx context.Context, arg ResumeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, Resume, arg.Reason, arg.Who, arg.OfEpoch)
 	if err != nil {

@@ -1,0 +1,133 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+)
+
+// LookAtSuspension makes sure that no suspension is lost with the database. The row of
+// the suspension is believed if it proves that it is the last one. If it does not, since
+// the database was started again or restored, or since a standby took over, MirrorControl
+// says what Temporal knows. If either side says that the mirror is suspended, it stays
+// suspended. Nothing is written before this is decided.
+func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*viewPatience)
+	defer cancel()
+	proof, err := s.records.SuspensionProof(ctx)
+	if err != nil || proof.Confirmed && proof.LeaseTime >= s.opts.Lease {
+		return err
+	}
+	if proof.Confirmed {
+		return s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
+	}
+	sign := control.Sign{Loop: control.LoopSuspension}
+	known, err := s.view(ctx)
+	unknown := err != nil || known.State == "" || known.Unconfirmed
+	row := proof.Suspension
+	switch {
+	case row.Still() && !row.Unconfirmed:
+		// The row says suspended, so nothing is written whatever Temporal knows.
+		if err := s.confirm(ctx, proof); err != nil || unknown || known.Still() {
+			return err
+		}
+		s.opts.Log.WarnContext(ctx, "only the database knows that the mirror is suspended")
+		return s.end(ctx, sign, fault.New(fault.Conflict, "the database says that the mirror is suspended ("+when(row)+
+			"), Temporal does not: the mirror stays suspended", nil, resumeHint))
+	case err != nil:
+		return s.end(ctx, sign, fault.New(fault.KindOf(err), "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
+			"and Temporal cannot be asked whether the mirror is suspended", err,
+			"Mailmirror asks again by itself; check that Temporal runs"))
+	case unknown && proof.Used:
+		return s.end(ctx, sign, fault.New(fault.Conflict, "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
+			"and Temporal does not know either whether the mirror was suspended", nil, "if it may write: mailmirror resume"))
+	case !unknown && known.Still():
+		return s.suspendAgain(ctx, sign, known)
+	default:
+		return s.confirm(ctx, proof)
+	}
+}
+
+// view is what MirrorControl knows. No worker may be there to answer for it.
+func (s *Supervisor) view(ctx context.Context) (control.Suspension, error) {
+	ctx, cancel := context.WithTimeout(ctx, viewPatience)
+	defer cancel()
+	return s.runner.ControlView(ctx)
+}
+
+const viewPatience = 10 * time.Second
+
+const resumeHint = "the mirror writes again after mailmirror resume; if the database was restored, run mailmirror ledger rebuild for each link after that"
+
+func (s *Supervisor) confirm(ctx context.Context, proof control.SuspensionProof) error {
+	err := s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
+	if err == nil {
+		s.opts.Log.InfoContext(ctx, "the database was started again or restored, and lacks no suspension", "state", string(proof.Suspension.State))
+	}
+	return err
+}
+
+// suspendAgain writes the suspension to a database that lacks it.
+func (s *Supervisor) suspendAgain(ctx context.Context, sign control.Sign, known control.Suspension) error {
+	now, err := s.records.Suspend(ctx, control.Request{Who: known.Who, Reason: known.Reason})
+	if err != nil {
+		return err
+	}
+	trouble := fault.New(fault.Conflict, "the database did not know of the suspension that Temporal holds ("+when(known)+
+		"): it was written again, and the mirror stays suspended", nil, resumeHint)
+	s.opts.Log.WarnContext(ctx, "the database lacked the suspension; it was written again", "who", known.Who)
+	if err := s.records.RecordEvent(ctx, control.Event{Event: "suspension restored", Who: s.opts.Worker,
+		Reason: "the database did not know of it"}); err != nil {
+		return err
+	}
+	if err := s.end(ctx, sign, trouble); err != nil {
+		return err
+	}
+	return s.runner.AskSuspend(ctx, control.Request{Who: known.Who, Reason: known.Reason, Epoch: now.Epoch})
+}
+
+func when(s control.Suspension) string {
+	text := "since " + s.Since.UTC().Format(time.RFC3339)
+	if s.Who != "" {
+		text += " by " + s.Who
+	}
+	if s.Reason != "" {
+		text += ": " + s.Reason
+	}
+	return text
+}
+
+// follow lets MirrorControl know what the row says, if Temporal was restored or a signal
+// was lost, and ends what was shown of a suspension that is over.
+func (s *Supervisor) follow(ctx context.Context) error {
+	proof, err := s.records.SuspensionProof(ctx)
+	if err != nil || !proof.Confirmed {
+		return err // LookAtSuspension decides
+	}
+	row := proof.Suspension
+	known, err := s.view(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // Temporal is asked again; what starts workflows says that it is away
+	}
+	sign := control.Sign{Loop: control.LoopSuspension}
+	if !row.Still() {
+		// An operator changed the row by hand, or put an old one in its place.
+		if known.Still() && !known.Unconfirmed && known.Epoch > row.Epoch {
+			return s.suspendAgain(ctx, sign, known)
+		}
+		if err := s.end(ctx, sign, nil); err != nil {
+			return err
+		}
+	}
+	if known.State == "" || known.Epoch == row.Epoch && !known.Unconfirmed {
+		return nil
+	}
+	request := control.Request{Who: s.opts.Worker, Reason: fmt.Sprintf("the database is at epoch %d", row.Epoch), Epoch: row.Epoch}
+	if row.Still() {
+		return s.runner.AskSuspend(ctx, request)
+	}
+	return s.runner.AskResume(ctx, request)
+}

@@ -1,0 +1,132 @@
+package supervise_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
+	"mailmirror/internal/supervise"
+)
+
+// suspension is what the database and MirrorControl know of it.
+type suspension struct {
+	proof control.SuspensionProof
+	view  control.Suspension
+	away  error
+	did   []string
+}
+
+func (s *suspension) ConfirmSuspension(_ context.Context, p control.SuspensionProof, lease time.Duration) error {
+	s.did = append(s.did, "confirm "+p.Mark)
+	s.proof.Confirmed, s.proof.LeaseTime, s.proof.Suspension.Unconfirmed = true, lease, false
+	return nil
+}
+
+func (s *suspension) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
+	s.did = append(s.did, "suspend "+r.Who)
+	s.proof.Confirmed = true
+	s.proof.Suspension = control.Suspension{State: control.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
+	return s.proof.Suspension, nil
+}
+
+func (s *suspension) ControlView(context.Context) (control.Suspension, error) { return s.view, s.away }
+
+func (s *suspension) AskSuspend(context.Context, control.Request) error {
+	s.did = append(s.did, "ask suspend")
+	s.view = s.proof.Suspension
+	return nil
+}
+
+func (s *suspension) AskResume(context.Context, control.Request) error {
+	s.did = append(s.did, "ask resume")
+	s.view = s.proof.Suspension
+	return nil
+}
+
+// TestNoSuspensionIsLostWithTheDatabase: what each side knows, and what comes of it. If
+// either says suspended, the mirror is.
+func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
+	since := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
+	running := control.Suspension{State: control.Running, Epoch: 3}
+	unconfirmed := control.Suspension{State: control.Running, Epoch: 3, Unconfirmed: true}
+	suspended := control.Suspension{State: control.Suspended, Epoch: 4, Who: "alice", Reason: "storage", Since: since}
+	resumed := control.Suspension{State: control.Running, Epoch: 5}
+	for name, c := range map[string]struct {
+		row, known control.Suspension
+		confirmed  bool
+		unused     bool
+		away       error
+		did        string
+		still      bool
+		says       []string
+	}{
+		"all is well":                             {row: running, known: running, confirmed: true},
+		"restored to before the suspension":       {row: unconfirmed, known: suspended, did: "suspend alice, ask suspend", still: true, says: []string{"did not know of the suspension", "alice: storage", "2026-03-04T03:00:00Z", "written again"}},
+		"restored, and Temporal says running":     {row: unconfirmed, known: running, did: "confirm m"},
+		"resumed since, and restored":             {row: suspended, known: resumed, did: "confirm m, ask suspend", still: true, says: []string{"alice: storage", "stays suspended"}},
+		"started again while suspended":           {row: suspended, known: suspended, did: "confirm m", still: true},
+		"Temporal is away":                        {row: unconfirmed, away: fault.Newf(fault.Transient, "unavailable"), still: true, says: []string{"NOTHING IS WRITTEN", "unavailable"}},
+		"Temporal is away, and it is suspended":   {row: suspended, away: fault.Newf(fault.Transient, "unavailable"), did: "confirm m", still: true},
+		"Temporal knows nothing":                  {row: unconfirmed, still: true, says: []string{"does not know either"}},
+		"MirrorControl does not know either":      {row: unconfirmed, known: unconfirmed, still: true, says: []string{"does not know either"}},
+		"a new installation":                      {row: unconfirmed, known: unconfirmed, unused: true, did: "confirm m, ask resume"},
+		"Temporal restored to before":             {row: suspended, known: running, confirmed: true, did: "ask suspend", still: true},
+		"Temporal restored to the suspension":     {row: resumed, known: suspended, confirmed: true, did: "ask resume"},
+		"the row was put back by hand":            {row: running, known: suspended, confirmed: true, did: "suspend alice, ask suspend", still: true, says: []string{"written again"}},
+		"MirrorControl has not read the row yet":  {row: suspended, confirmed: true, still: true},
+		"suspended, and MirrorControl is unasked": {row: suspended, confirmed: true, away: fault.Newf(fault.Transient, "unavailable"), still: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newInstallation("a")
+			i.suspension = suspension{view: c.known, away: c.away,
+				proof: control.SuspensionProof{Suspension: c.row, Confirmed: c.confirmed, Mark: "m", Used: !c.unused}}
+			i.still = c.row.Still()
+			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+			for range 2 { // the second time finds nothing more to do
+				if err := s.LookAtSuspension(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := strings.Join(i.did, ", "); got != c.did {
+				t.Errorf("did %q, want %q", got, c.did)
+			}
+			if got := i.proof.Suspension.Still(); got != c.still {
+				t.Errorf("suspended: %v, want %v", got, c.still)
+			}
+			sign := i.signs["suspension"]
+			if (sign.Error != "") != (c.says != nil) || c.says != nil && sign.Hint == "" {
+				t.Errorf("says %q, hint %q", sign.Error, sign.Hint)
+			}
+			for _, words := range c.says {
+				if !strings.Contains(sign.Error, words) {
+					t.Errorf("says %q without %q", sign.Error, words)
+				}
+			}
+			if strings.HasPrefix(c.did, "suspend") != slices.ContainsFunc(i.events, func(e control.Event) bool { return e.Event == "suspension restored" }) {
+				t.Errorf("events %+v", i.events)
+			}
+		})
+	}
+}
+
+// TestTheLongestLeaseIsNoted: the row says for how long a write may land under a lease
+// of any worker.
+func TestTheLongestLeaseIsNoted(t *testing.T) {
+	i := newInstallation("a")
+	i.proof.LeaseTime, i.proof.Mark = 17*time.Second, "m"
+	for _, lease := range []time.Duration{17 * time.Second, 5 * time.Minute, time.Minute} {
+		if err := supervise.New(i, i, supervise.Options{Lease: lease}).LookAtSuspension(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i.proof.LeaseTime != 5*time.Minute || len(i.did) != 1 {
+		t.Errorf("noted %s by %v", i.proof.LeaseTime, i.did)
+	}
+}
