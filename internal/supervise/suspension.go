@@ -31,12 +31,14 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 	switch {
 	case row.Still() && !row.Unconfirmed:
 		// The row says suspended, so nothing is written whatever Temporal knows.
-		if err := s.confirm(ctx, proof); err != nil || unknown || known.Still() {
-			return err
+		if !unknown && !known.Still() {
+			s.opts.Log.WarnContext(ctx, "only the database knows that the mirror is suspended")
+			if err := s.end(ctx, sign, fault.New(fault.Conflict, "the database says that the mirror is suspended ("+when(row)+
+				"), Temporal does not: the mirror stays suspended", nil, resumeHint)); err != nil {
+				return err
+			}
 		}
-		s.opts.Log.WarnContext(ctx, "only the database knows that the mirror is suspended")
-		return s.end(ctx, sign, fault.New(fault.Conflict, "the database says that the mirror is suspended ("+when(row)+
-			"), Temporal does not: the mirror stays suspended", nil, resumeHint))
+		return s.confirm(ctx, proof)
 	case err != nil:
 		return s.end(ctx, sign, fault.New(fault.KindOf(err), "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
 			"and Temporal cannot be asked whether the mirror is suspended", err,
