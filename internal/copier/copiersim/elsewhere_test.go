@@ -292,3 +292,25 @@ func TestFilterOnAWholeMailbox(t *testing.T) {
 		}
 	})
 }
+
+// TestFilterThatCopies: a filter of the target copies each message to another folder.
+// Nothing is lost by that, and nothing copied again: the filter's copies are held.
+func TestFilterThatCopies(t *testing.T) {
+	play(t, func(s *scene) {
+		s.deposit(mailbox.Inbox, 1, 2)
+		s.sync(copier.Equal)
+		s.target.create("Filed")
+		for _, m := range s.target.folders[mailbox.Inbox].messages {
+			s.target.put("Filed", m.content, m.flags, m.date)
+		}
+		if n := s.days(60); n > 0 {
+			s.Errorf("%d copied, want none", n)
+		}
+		if r := s.sync(copier.Held); r.Held != 2 || r.Differences != 0 {
+			s.Errorf("%d held and %d differences, want 2 and none", r.Held, r.Differences)
+		}
+		s.approveAll()
+		s.sync(copier.Equal)
+		s.equal()
+	})
+}
