@@ -109,6 +109,14 @@ func (r *rooms) has(n mailbox.Number) bool {
 	return len(r.open[n]) > 0 || time.Since(r.left[n]) < lingers
 }
 
+// lingering reports whether a connection to a mailbox ended a moment ago, so that the
+// server may still count it.
+func (r *rooms) lingering(n mailbox.Number) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.left[n]) < lingers
+}
+
 // another returns a connection that listens to another mailbox; nil if there is none.
 func (r *rooms) another(n mailbox.Number) *link {
 	r.mu.Lock()
@@ -185,11 +193,15 @@ func (s *Store) makeRoom(ctx context.Context, n mailbox.Number, refused error) (
 		}
 		return insist(again)
 	}
-	if len(listeners) == 0 && !s.rooms.has(n) {
-		return nil, refused
+	if s.rooms.lingering(n) {
+		session, err := insist(again)
+		if !errors.Is(err, errTurnedAway) {
+			return session, err
+		}
+		refused = err
 	}
 	if len(listeners) == 0 {
-		return insist(again)
+		return nil, refused
 	}
 	select {
 	case s.rooms.turn <- struct{}{}:
