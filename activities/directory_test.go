@@ -36,6 +36,7 @@ func newMirrorer(t *testing.T, starter activities.Starter) *mirrorer {
 	ports.Directories, ports.Directory = m.runs, m.runs
 	var suite testsuite.WorkflowTestSuite
 	m.env = suite.NewTestActivityEnvironment()
+	m.env.SetTestTimeout(time.Minute)
 	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
 		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
 	m.runs.Settings.RemoveShare, m.runs.Settings.ChangeShare, m.runs.Settings.ShrinkShare = 0, 0, 0

@@ -33,6 +33,7 @@ var everything = activities.Page{Last: "9999"}
 func environment(a *activities.Activities) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
+	env.SetTestTimeout(time.Minute)
 	activities.Register(env, a)
 	return env
 }
@@ -362,7 +363,6 @@ func TestReviewPageShowsWorkUnderWay(t *testing.T) {
 	}
 	a := quick(world)
 	env := environment(a)
-	env.SetTestTimeout(10 * time.Second)
 	got, err := review(t, env, a, 0)
 	want := control.CompareProgress{Reviewed: 5, Unchanged: 4, Synced: 1, Messages: copier.Work{Appended: 10, Bytes: 1000},
 		DueMessages: 10, DueBytes: 1000}

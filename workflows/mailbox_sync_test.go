@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
@@ -27,6 +28,9 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
+	// A busy machine may let a workflow wait for a processor longer than the defaults.
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
+	env.SetTestTimeout(time.Minute)
 	workflows.Register(env)
 	activities.Register(env, &activities.Activities{})
 	if err := env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(

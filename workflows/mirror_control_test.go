@@ -45,7 +45,6 @@ func newMirror(t *testing.T) *mirror {
 			m.note("go on")
 			return m.Suspension(ctx)
 		}).Maybe()
-	m.env.SetTestTimeout(20 * time.Second)
 	return m
 }
 

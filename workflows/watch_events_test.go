@@ -30,8 +30,6 @@ type ears struct {
 }
 
 func (e *ears) expect(env *testsuite.TestWorkflowEnvironment) {
-	// While an activity runs the environment's clock is the real one.
-	env.SetTestTimeout(time.Minute)
 	env.OnActivity(steps.PlanWatch, mock.Anything, mock.Anything).Return(func(context.Context, string) (activities.WatchPlan, error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
