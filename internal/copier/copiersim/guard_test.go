@@ -112,7 +112,8 @@ func (w *world) operatorAct() {
 }
 
 // moveBack has the operator move what users of the target moved again and again back to
-// where the source has it, as the hint says.
+// where the source has it, or delete it if the target has given it another date, as the
+// hint says.
 func (w *world) moveBack() (some bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,7 +130,9 @@ func (w *world) moveBack() (some bool) {
 					some = true
 					w.tell("operator moves %v from %s back to %s", m, to, name)
 					w.target.remove(to, m.uid)
-					w.target.put(name, m.content, m.flags, m.date)
+					if w.target.keptDate(lost.date).Equal(lost.date) {
+						w.target.put(name, m.content, m.flags, m.date)
+					}
 					break
 				}
 			}
@@ -197,6 +200,11 @@ func (w *world) syncInPeace(ctx context.Context, engine *copier.Engine, job copi
 	for range 5 {
 		report, err := engine.Sync(ctx, job)
 		if err == nil && w.moveBack() {
+			asked := job
+			asked.Force, asked.Retry = true, false
+			if _, err := engine.Sync(ctx, asked); err != nil {
+				return report, err
+			}
 			continue
 		}
 		if err != nil || report.Held+report.Kept == 0 {
