@@ -184,6 +184,15 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, err)
 	s = b.stands(t, control.Suspended)
 	must(t, b.client.TerminateWorkflow(t.Context(), workflows.ControlID, "", "an accident"))
+	// One that is started after it knows of the suspension, also if the database does not.
+	b.world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	if started, err := b.ReviveControl(t.Context()); err != nil || !started {
+		t.Errorf("started anew: %v, %v", started, err)
+	}
+	s = b.stands(t, control.Suspended)
+	if known, err := b.ControlView(t.Context()); err != nil || !known.Still() || known.Unconfirmed {
+		t.Errorf("it knows %+v, %v", known, err)
+	}
 	must(t, b.AskResume(t.Context(), control.Request{Who: "bob", Epoch: s.Epoch}))
 	b.stands(t, control.Running)
 
