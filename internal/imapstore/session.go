@@ -99,11 +99,8 @@ func (s *Session) Close() error {
 		s.client.Logout()
 	}
 	_ = s.wire.fail(errClosed)
-	select {
-	case <-s.client.Closed():
-	case <-time.After(time.Second):
-		// go-imap's reader is stuck handing over an answer that nobody takes.
-		// It must not be so, and must not hold up the caller if it is.
+	if !s.wire.awaitReader() {
+		// It must not be so, and must not delay the caller if it is.
 		s.store.opts.Logger.Error("session reader did not end", "store", s.store.opts.Name)
 	}
 	return nil

@@ -42,6 +42,8 @@ type wire struct {
 	holds   held
 	counted int64 // messages whose metadata came since Messages began
 
+	reader <-chan struct{} // closed when go-imap's reader has ended; nil while there is none
+
 	// Of the writing goroutine alone.
 	literal *literal
 	replace string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 )
 
 // writeBuffer bounds one write and what a message on its way takes of memory.
@@ -34,8 +35,36 @@ type literal struct {
 // emptyAppend is how go-imap ends an APPEND of an empty message.
 const emptyAppend = "{0+}\r\n\r\n"
 
-// Write takes whole or partial command lines from go-imap.
+// Write takes whole or partial command lines from go-imap. After an error go-imap closes
+// what its reader sends the answers of earlier commands to, so that the reader has to end
+// first.
 func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.write(p)
+	if err != nil {
+		_ = w.fail(err)
+		w.awaitReader()
+	}
+	return n, err
+}
+
+// awaitReader waits until go-imap's reader has ended on a dead link. If the reader is
+// stuck handing over an answer that nobody takes, the wait ends without that, and
+// reports false.
+func (w *wire) awaitReader() bool {
+	if w.reader == nil {
+		return true
+	}
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-w.reader:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (w *wire) write(p []byte) (int, error) {
 	w.noteCommand(p)
 	switch {
 	case w.literal != nil && !w.literal.done:
