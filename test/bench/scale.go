@@ -52,7 +52,7 @@ func parseScale(args []string, errOut io.Writer) (scaleOptions, error) {
 	f.IntVar(&o.parallel, "parallel", 4, "mailboxes at a time")
 	f.IntVar(&o.logins, "logins", sourceLogins, "most logins to production per second, for Mailmirror and for the bare protocol")
 	f.StringVar(&ways, "ways", allScaleWays, "how production shows its mailboxes: login, shared (a cold namespace), no-dict (the same without a usable acl_shared_dict)")
-	f.DurationVar(&o.listening, "listening", 2*time.Minute, "how long at most to wait for listening after the compares")
+	f.DurationVar(&o.listening, "listening", 2*time.Minute, "how long at most to wait for listening after the first compare")
 	f.StringVar(&o.dir, "dir", "", "scratch folder (default: the system's)")
 	f.StringVar(&o.binaries, "bin", "bin", "folder of mailmirror's binaries")
 	if err := f.Parse(args); err != nil {

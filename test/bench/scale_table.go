@@ -37,7 +37,8 @@ func scaleTable(o scaleOptions, result scaleResult) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%d mailboxes with 3 folders and %d small messages, %d at a time, by at most %d logins to production a second (%d at once after ten "+
 		"seconds without); %d processors for both stores and all of Mailmirror. Times and CPU in seconds, memory in MB. In brackets: times as long as the bare "+
-		"protocol going by login with the same bound of logins on the same kind of servers. Mailmirror begins to listen when it begins the first compare.\n\n",
+		"protocol going by login with the same bound of logins on the same kind of servers. Mailmirror begins to listen when it begins the first compare. "+
+		"A compare of unchanged mailboxes begins after ten seconds of rest, that of Mailmirror when listening is up.\n\n",
 		o.mailboxes, o.messages, o.parallel, o.logins, int(loginBurst.Seconds())*o.logins, runtime.NumCPU())
 	out.WriteString("| | took | CPU of production | DR | worker, or the bare protocol | PostgreSQL | Temporal | all | memory of worker, PostgreSQL, Temporal | " +
 		"production: most sessions, processes, memory |\n")
@@ -56,8 +57,8 @@ func scaleTable(o scaleOptions, result scaleResult) string {
 			up = seconds(f.listening.up)
 		}
 		f.first.row(&out, f.way+": first compare", beside(f.first, reference.first), f.production)
-		f.unchanged.row(&out, f.way+": unchanged compare", beside(f.unchanged, reference.unchanged), followed{})
 		f.after.row(&out, f.way+": listening up after", up, followed{})
+		f.unchanged.row(&out, f.way+": unchanged compare", beside(f.unchanged, reference.unchanged), followed{})
 	}
 	for _, f := range result.ways {
 		fmt.Fprintf(&out, "\n%s\n- production's sessions, processes and memory over time: %s\n- status after a minute, or when listening was up: %s\n- status at the end: %s\n",
