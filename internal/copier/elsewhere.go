@@ -33,6 +33,9 @@ type copyAt struct {
 	validity uint32
 	uid      mailbox.UID
 	witness  Witness
+	// of is the witness of the source's message. A source that came back from a backup
+	// may give the UID to another message, of which this is no copy.
+	of Witness
 }
 
 // String is the form in which the ledger keeps it, after the count of undone.
@@ -40,17 +43,17 @@ func (c copyAt) String() string {
 	if c == (copyAt{}) {
 		return ""
 	}
-	return fmt.Sprintf(" %d %d %d %d %s", c.validity, c.uid, c.witness.Size, c.witness.Date, c.folder)
+	return fmt.Sprintf(" %d %d %d %d %d %d %s", c.validity, c.uid, c.witness.Size, c.witness.Date, c.of.Size, c.of.Date, c.folder)
 }
 
 // copyAtOf reads what String wrote; the zero value where it cannot.
 func copyAtOf(text string) (c copyAt) {
-	fields := strings.SplitN(strings.TrimPrefix(text, " "), " ", 5)
-	if len(fields) < 5 {
+	fields := strings.SplitN(strings.TrimPrefix(text, " "), " ", 7)
+	if len(fields) < 7 {
 		return c
 	}
-	_, err := fmt.Sscan(strings.Join(fields[:4], " "), &c.validity, &c.uid, &c.witness.Size, &c.witness.Date)
-	if c.folder = mailbox.FolderName(fields[4]); err != nil {
+	_, err := fmt.Sscan(strings.Join(fields[:6], " "), &c.validity, &c.uid, &c.witness.Size, &c.witness.Date, &c.of.Size, &c.of.Date)
+	if c.folder = mailbox.FolderName(fields[6]); err != nil {
 		return copyAt{}
 	}
 	return c
@@ -144,6 +147,17 @@ func (f *folderRun) seekCopies(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// givenAnew reports whether the source has another message than the one of which the
+// ledger knows a copy.
+func (f *folderRun) givenAnew() bool {
+	for uid, u := range f.losses {
+		if m, known := f.source.Messages[uid]; known && u.copy != (copyAt{}) && u.copy.of != witnessOf(m) {
+			return true
+		}
+	}
+	return false
 }
 
 // claims are the copies of the lost messages that are not sought now.
@@ -240,17 +254,18 @@ func (s *search) open(ctx context.Context, name mailbox.FolderName, uids mailbox
 
 // take notes where the copy of a wanted message is.
 func (s *search) take(source mailbox.UID, at copyAt) {
+	at.of = witnessOf(s.wanted[source].Message)
 	s.found[source], s.claimed[at.place()] = at, true
 	delete(s.wanted, source)
 }
 
 // confirm looks, by metadata alone, whether the copies that the ledger knows are where
-// they were. If a folder cannot be opened for now, they count as there.
+// they were, and whether the source has the same messages as then. If a folder cannot be opened for now, they count as there.
 func (s *search) confirm(ctx context.Context) error {
 	known := map[mailbox.FolderName]map[mailbox.UID]copyAt{}
 	for uid := range s.wanted {
 		at := s.losses[uid].copy
-		if !lists(s.list, at.folder) {
+		if !lists(s.list, at.folder) || at.of != witnessOf(s.wanted[uid].Message) {
 			continue
 		}
 		if known[at.folder] == nil {

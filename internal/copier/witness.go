@@ -248,7 +248,8 @@ func (f *folderRun) saveWitnesses(u *FolderUpdate) {
 // looked at again.
 const sampleSize = 8
 
-// sampleYoungest looks again at the youngest messages that the ledger knows. A
+// sampleYoungest looks again at the youngest messages that the ledger knows, also at
+// those of which it knows a copy in another folder of the target. A
 // store that came back from a backup gives their UIDs out again, and once it
 // has more messages than before no counter tells; see strangers.
 func (f *folderRun) sampleYoungest(ctx context.Context) error {
@@ -256,6 +257,14 @@ func (f *folderRun) sampleYoungest(ctx context.Context) error {
 	uids := youngest(runs)
 	slices.SortFunc(runs, func(a, b mailbox.Run) int { return cmp.Compare(a.Target, b.Target) })
 	uids = append(uids, youngest(runs)...)
+	var lost []mailbox.UID
+	for uid, u := range f.losses {
+		if u.copy != (copyAt{}) && f.source.UIDs.Contains(uid) {
+			lost = append(lost, uid)
+		}
+	}
+	slices.Sort(lost)
+	uids = append(uids, lost[max(0, len(lost)-sampleSize):]...)
 	return f.fetchSource(ctx, mailbox.NewUIDSet(uids...).Minus(knownUIDs(f.source)).Minus(f.unread))
 }
 

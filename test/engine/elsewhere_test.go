@@ -109,6 +109,39 @@ func TestFilterThatMoves(t *testing.T) {
 	}
 }
 
+// TestFilterAndARestoredSource: a filter of the target moves each message from the inbox
+// to another folder. The source comes back from a backup and gives the UIDs of such
+// messages to others, and to more than before. All of these are copied.
+func TestFilterAndARestoredSource(t *testing.T) {
+	t.Parallel()
+	production, dr := servers.DovecotT(t, servers.DovecotOptions{Name: "production"}), servers.DovecotT(t, servers.DovecotOptions{Name: "dr"})
+	m := newMirror(t, mailboxNumber(810), production, dr)
+	compares := func(n int) (copies int) {
+		for range n {
+			r, _ := m.review()
+			copies += r.Messages.Appended
+			if m.target.holds("INBOX") > 0 {
+				m.target.move("INBOX", "Filed", "1:*")
+			}
+		}
+		return copies
+	}
+	m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("voice", 3)...) })
+	compares(4)
+	old := backup(t, production)
+	m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("later", 2)...) })
+	compares(3)
+	restore(t, production, old)
+	m.source.use(func(u *user.User) { u.Put("INBOX", user.Voices("other", 6)...) })
+	if n := compares(2); n != 6 {
+		t.Errorf("%d messages copied, want the 6 that came after the backup: %+v", n, m.recorded())
+	}
+	if n := compares(2); n > 0 {
+		t.Errorf("%d messages copied again: %+v", n, m.recorded())
+	}
+	m.onlyRead()
+}
+
 // move has a client move messages of a folder to another one.
 func (s *side) move(from, to, messages string) {
 	s.t.Helper()
