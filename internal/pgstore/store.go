@@ -87,10 +87,12 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 // running any of them. It is a statement and not a parameter of the log-in,
 // since connection poolers refuse parameters that they do not know. Statements
 // that wait for a lock count on seeing what the one before them has written,
-// whatever the database's own default is.
+// whatever the database's own default is. Neither a lease nor a suspension may be lost
+// after it was answered for, so that commits wait for the disk.
 func tune(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1; SET jit = off;"+
-		"SET default_transaction_isolation = 'read committed'")
+		"SET default_transaction_isolation = 'read committed';"+
+		"SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
 	return err
 }
 

@@ -210,3 +210,67 @@ func TestSuspensionAfterAStart(t *testing.T) {
 		t.Errorf("begin: %v", err)
 	}
 }
+
+// TestSuspensionAfterTheClockWasPutBack: the server started with a clock that was months
+// ahead, which was then put right. Nobody waits for months until something is written, or
+// until a suspension is acknowledged.
+func TestSuspensionAfterTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	s, dsn, _, _ := restorable(t)
+	ctx := t.Context()
+	putBack := func() {
+		t.Helper()
+		sql(t, dsn, "UPDATE suspension SET quiet_until = clock_timestamp() + interval '300 days'")
+	}
+	putBack()
+	proof := proofOf(t, s)
+	if proof.Confirmed {
+		t.Fatalf("nobody asks whether the mirror is suspended: %+v", proof)
+	}
+	must(t, s.ConfirmSuspension(ctx, proof, time.Second))
+	if now := proofOf(t, s); !now.Confirmed || now.Suspension.Remaining > now.LeaseTime {
+		t.Errorf("confirmed: %+v", now)
+	}
+	_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
+	refused(t, "begin while leases of before may be in use", err)
+	quiet(t, dsn)
+	lease, _ := begin(t, s, keyOf("1"))
+	must(t, s.Release(ctx, lease, true))
+
+	got := suspend(t, s)
+	putBack()
+	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspending || now.Remaining > time.Minute {
+		t.Errorf("acknowledged at once, or not for long: %+v, %v", now, err)
+	}
+	quiet(t, dsn)
+	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspended {
+		t.Errorf("acknowledged when it is over: %+v, %v", now, err)
+	}
+}
+
+// TestSuspensionOfAServerThatDoesNotWait: the server's own setting is that a commit does
+// not wait for the disk. A suspension that was acknowledged outlives a crash all the same.
+func TestSuspensionOfAServerThatDoesNotWait(t *testing.T) {
+	t.Parallel()
+	server := pgtest.StartServer(t)
+	for _, setting := range []string{"synchronous_commit = off", "wal_writer_delay = '10s'"} {
+		sql(t, server.DSN(), "ALTER SYSTEM SET "+setting)
+	}
+	server.Crash(t)
+	server.Start(t)
+	s, err := pgstore.Open(t.Context(), server.DSN())
+	must(t, err)
+	t.Cleanup(s.Close)
+	must(t, s.Migrate(t.Context()))
+	addLink(t, s)
+	sql(t, server.DSN(), "CHECKPOINT")
+	got := suspend(t, s)
+	if now, err := s.ConfirmSuspended(t.Context(), got.Epoch); err != nil || now.State != control.Suspended {
+		t.Fatalf("acknowledged: %+v, %v", now, err)
+	}
+	server.Crash(t)
+	restarted(t, server, s)
+	if now := proofOf(t, s).Suspension; now.State != control.Suspended || now.Epoch != got.Epoch {
+		t.Errorf("after a crash: %+v, before %+v", now, got)
+	}
+}

@@ -19,9 +19,11 @@ ALTER TABLE suspension
     ADD COLUMN quiet_until timestamptz NOT NULL DEFAULT '-infinity';
 
 -- What reads the row reads this view. confirmed is the proof, mark names the row's
--- version in this database.
+-- version in this database. If the server's clock was put back, quiet_until is later than
+-- it can be: the row is then to be confirmed anew, which sets it by the clock as it is.
 CREATE VIEW suspension_now AS
-SELECT s.*, s.written_by = s.xmin::text::bigint AND s.server_start = pg_postmaster_start_time() AS confirmed,
+SELECT s.*, s.written_by = s.xmin::text::bigint AND s.server_start = pg_postmaster_start_time()
+        AND s.quiet_until <= clock_timestamp() + s.lease_time AS confirmed,
     s.xmin::text || ' ' || pg_postmaster_start_time()::text AS mark
 FROM suspension s;
 
