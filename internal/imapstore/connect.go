@@ -53,8 +53,7 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 	c.wire = newWire(c.link)
 	c.wire.responses.buf = append(c.line, c.ahead...)
 	c.wire.await(true)
-	c.client = imapclient.New(c.wire, nil)
-	c.wire.reader = c.client.Closed()
+	c.client = c.wire.begin()
 	if err := c.client.WaitGreeting(); err != nil {
 		// The library's own error may quote the greeting.
 		return nil, c.wire.fail(errNotIMAP)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"mailmirror/internal/mailbox"
 )
 
@@ -42,7 +44,7 @@ type wire struct {
 	holds   held
 	counted int64 // messages whose metadata came since Messages began
 
-	reader <-chan struct{} // closed when go-imap's reader has ended; nil while there is none
+	reader <-chan struct{} // closed when go-imap's reader has ended
 
 	// Of the writing goroutine alone.
 	literal *literal
@@ -96,6 +98,15 @@ type goAhead struct {
 
 func newWire(l *link) *wire {
 	return &wire{link: l, caps: map[string]bool{}, sent: map[string]bool{}, appended: map[string]appendUID{}}
+}
+
+// begin hands the wire to go-imap, whose reader may have commands written at once.
+func (w *wire) begin() *imapclient.Client {
+	w.smu.Lock()
+	defer w.smu.Unlock()
+	client := imapclient.New(w, nil)
+	w.reader = client.Closed()
+	return client
 }
 
 // Read hands go-imap what it may see of the server's responses.

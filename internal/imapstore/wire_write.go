@@ -51,13 +51,13 @@ func (w *wire) Write(p []byte) (int, error) {
 // stuck handing over an answer that nobody takes, the wait ends without that, and
 // reports false.
 func (w *wire) awaitReader() bool {
-	if w.reader == nil {
-		return true
-	}
+	w.smu.Lock()
+	reader := w.reader
+	w.smu.Unlock()
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	select {
-	case <-w.reader:
+	case <-reader:
 		return true
 	case <-timer.C:
 		return false
