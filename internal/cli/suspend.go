@@ -119,7 +119,7 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 		switch {
 		case s.Unconfirmed:
 			line = "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, and it may lack a suspension. " +
-				"A worker asks Temporal within a minute; mailmirror errors says what it found. By the database the mirror is running"
+				"A worker of this release asks Temporal within a minute; mailmirror errors says what it found. By the database the mirror is running"
 		case s.Remaining > 0:
 			line += fmt.Sprintf("; no sync begins for %s, since writes of before the database was started again may land until then",
 				span(s.Remaining.Round(time.Second)))
