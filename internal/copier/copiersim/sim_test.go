@@ -217,8 +217,9 @@ func (w *world) checkDifferences(r copier.Report) {
 	for name, f := range w.source.folders {
 		for _, m := range f.messages {
 			if w.target.refuses(name, m.content) {
-				if most++; !w.target.feat.move {
-					least++ // moved along, it is no difference
+				// Moved along, or in a folder that was renamed, it is no difference.
+				if most++; !w.target.feat.move && w.target.count(name, m.content) == 0 {
+					least++
 				}
 				continue
 			}
