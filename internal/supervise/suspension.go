@@ -40,11 +40,11 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 		}
 		return s.confirm(ctx, proof)
 	case err != nil:
-		return s.end(ctx, sign, fault.New(fault.KindOf(err), "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
+		return s.end(ctx, undecided, fault.New(fault.KindOf(err), "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
 			"and Temporal cannot be asked whether the mirror is suspended", err,
 			"Mailmirror asks again by itself; check that Temporal runs"))
 	case unknown && proof.Used:
-		return s.end(ctx, sign, fault.New(fault.Conflict, "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
+		return s.end(ctx, undecided, fault.New(fault.Conflict, "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
 			"and Temporal does not know either whether the mirror was suspended", nil, "if it may write: mailmirror resume"))
 	case !unknown && known.Still():
 		return s.suspendAgain(ctx, sign, known)
@@ -52,6 +52,10 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 		return s.confirm(ctx, proof)
 	}
 }
+
+// undecided is the sign of a row that nobody could confirm. It is over once somebody did,
+// also if the mirror is suspended then.
+var undecided = control.Sign{Loop: control.LoopSuspension, Item: "undecided"}
 
 // view is what MirrorControl knows. No worker may be there to answer for it.
 func (s *Supervisor) view(ctx context.Context) (control.Suspension, error) {
@@ -108,6 +112,9 @@ func (s *Supervisor) follow(ctx context.Context) error {
 	proof, err := s.records.SuspensionProof(ctx)
 	if err != nil || !proof.Confirmed {
 		return err // LookAtSuspension decides
+	}
+	if err := s.end(ctx, undecided, nil); err != nil {
+		return err
 	}
 	row := proof.Suspension
 	known, err := s.view(ctx)

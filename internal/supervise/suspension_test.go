@@ -47,6 +47,43 @@ func (s *suspension) AskResume(context.Context, control.Request) error {
 	return nil
 }
 
+// said is what is shown of the suspension.
+func (i *installation) said() control.Sign {
+	if s := i.signs["suspension"]; s.Error != "" {
+		return s
+	}
+	return i.signs["suspension undecided"]
+}
+
+// TestWhatIsDecidedIsSaidNoMore: Temporal was away when the database was started again,
+// and an operator suspends the mirror. Once Temporal answers nothing is wrong, although
+// the mirror is still suspended.
+func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
+	i := newInstallation("a")
+	i.suspension = suspension{away: fault.Newf(fault.Transient, "unavailable"), proof: control.SuspensionProof{Mark: "m", Used: true,
+		Suspension: control.Suspension{State: control.Running, Epoch: 3, Unconfirmed: true}}}
+	s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+	look := func() {
+		t.Helper()
+		if err := s.LookAtSuspension(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if look(); !strings.Contains(i.said().Error, "NOTHING IS WRITTEN") {
+		t.Fatalf("says %q while Temporal is away", i.said().Error)
+	}
+	if _, err := i.Suspend(t.Context(), control.Request{Who: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	i.away, i.view, i.still = nil, i.proof.Suspension, true
+	if look(); i.said().Error != "" {
+		t.Errorf("says %q once it is decided", i.said().Error)
+	}
+}
+
 // TestNoSuspensionIsLostWithTheDatabase: what each side knows, and what comes of it. If
 // either says suspended, the mirror is.
 func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
@@ -100,7 +137,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 			if got := i.proof.Suspension.Still(); got != c.still {
 				t.Errorf("suspended: %v, want %v", got, c.still)
 			}
-			sign := i.signs["suspension"]
+			sign := i.said()
 			if (sign.Error != "") != (c.says != nil) || c.says != nil && sign.Hint == "" {
 				t.Errorf("says %q, hint %q", sign.Error, sign.Hint)
 			}
