@@ -66,7 +66,12 @@ func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, 
 			return r, err
 		}
 	}
-	probe := &Store{opts: s.opts, tls: s.tls, gate: openGate{}}
+	opts := s.opts
+	opts.Gate = nil // an operator's check waits for no sync
+	probe, err := New(opts)
+	if err != nil {
+		return r, err
+	}
 	if err := probe.checkSelf(ctx, &r, number == ""); err != nil {
 		return r, probe.explainCheck(ctx, err)
 	}
