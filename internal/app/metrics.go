@@ -111,7 +111,7 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 		}
 		now.Links = append(now.Links, s)
 	}
-	now.Background = loops(background.Judge(suspension.Still()), blind)
+	now.Background = loops(background.Judge(suspension), blind)
 	return now, nil
 }
 

@@ -121,7 +121,7 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 			counted(messages, "message"), counted(waiting, "folder"), verb(messages, "wait"))
 	}
 	if only > 0 {
-		c.say("%s of them only the target has. %s", counted(only, "message"), untilRestored)
+		c.say("Only the target has %s of these. %s", counted(only, "message"), untilRestored)
 	}
 }
 
@@ -344,7 +344,7 @@ func (c *cli) decided(holds []control.Hold, entries []control.DirectoryHold, err
 			messages += h.Messages
 		}
 		t.write(w)
-		c.say("%s in %s %s; the syncs are started", counted(messages, "message"), counted(len(holds), "folder"), holds[0].State)
+		c.say("%s in %s %s; the syncs start at once, or when the mirror is resumed", counted(messages, "message"), counted(len(holds), "folder"), holds[0].State)
 	})
 	return errors.Join(err, shown)
 }

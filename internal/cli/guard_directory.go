@@ -80,7 +80,7 @@ func (c *cli) writeDirectoryLimits(w io.Writer, s control.DirectorySettings) {
 		}
 		return strings.Join(limits, ", or ")
 	}
-	shrink := "off"
+	shrink := "any number of entries"
 	if s.ShrinkShare > 0 {
 		shrink = fmt.Sprintf("%d %% fewer entries than before, or a column that nobody has any more", s.ShrinkShare)
 	}
@@ -91,7 +91,7 @@ func (c *cli) writeDirectoryLimits(w io.Writer, s control.DirectorySettings) {
 	pairs(w, "directory", "waits for you:",
 		"  removals", most(s.RemoveCount, s.RemoveShare, "entries"),
 		"  changes but creations", most(s.ChangeCount, s.ChangeShare, "entries"),
-		"  is not believed", shrink,
+		"  rejects an extract with", shrink,
 		"  shares", few)
 }
 

@@ -49,7 +49,7 @@ func (c *cli) lastDirectoryRun(d *control.DirectoryOverview) string {
 			line += ": " + run.Reasons[0]
 		}
 		if !d.LastEqual.IsZero() {
-			line += "; last one that did not " + c.ago(d.LastEqual)
+			line += "; the last good run ended " + c.ago(d.LastEqual)
 		}
 		return clean(line)
 	default:

@@ -64,7 +64,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 }
 
 func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s control.Suspension) error {
-	show := c.newDisplay("suspend", "mailboxes still")
+	show := c.newDisplay("suspend", "writes ended")
 	most := s.Waiting
 	s, err := ctl.WaitSuspended(ctx, s.Epoch, show.every(), func(s control.Suspension) {
 		most = max(most, s.Waiting)
@@ -119,9 +119,9 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 		switch {
 		case s.Unconfirmed:
 			line = "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, and it may lack a suspension. " +
-				"A worker of this release asks Temporal within a minute; mailmirror errors says what it found. By the database the mirror is running"
+				"A worker of this release asks Temporal within a minute; mailmirror errors says what it found. According to the database the mirror is running"
 		case s.Remaining > 0:
-			line += fmt.Sprintf("; no sync begins for %s, since writes of before the database was started again may land until then",
+			line += fmt.Sprintf("; no sync begins for %s: writes that were sent before the database was started again may still arrive",
 				span(s.Remaining.Round(time.Second)))
 		}
 	case control.Suspending:

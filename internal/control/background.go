@@ -114,7 +114,8 @@ const (
 
 // Judge tells what is wrong in the background, of all loops but the listening of
 // each link: see ListeningOf. Where no worker runs nothing else is worth telling.
-func (b Background) Judge(suspended bool) []Finding {
+func (b Background) Judge(now Suspension) []Finding {
+	suspended := now.Still()
 	supervision, known := b.sign(LoopSupervision, "")
 	switch {
 	case !known || supervision.StartedAt.IsZero():
@@ -130,7 +131,7 @@ func (b Background) Judge(suspended bool) []Finding {
 		switch {
 		case slices.Contains(OwnLoops(), s.Loop) && b.Now.Sub(s.StartedAt) > supervisionSilence:
 			// The worker that said so is gone.
-		case s.Loop == LoopSuspension && !suspended:
+		case s.Loop == LoopSuspension && (!suspended || !now.Unconfirmed && s.FailedAt.Before(now.Since)):
 			// It was about a suspension that is over.
 		case s.Error != "":
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: cmp.Or(s.ErrorKind, findingKind), Since: s.FailedAt,

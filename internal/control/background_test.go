@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,9 @@ func TestJudge(t *testing.T) {
 	sweeps := control.Sign{Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(50 * time.Second), DueAt: now.Add(10 * time.Second)}
 	swept := control.Sign{Loop: control.LoopSweep, StartedAt: ago(49 * time.Second)}
 	for name, c := range map[string]struct {
-		signs     []control.Sign
-		suspended bool
-		want      []string // a part of each finding's text
+		signs  []control.Sign
+		mirror control.Suspension
+		want   []string // a part of each finding's text
 	}{
 		"nothing is known":    {want: []string{"no worker has run yet"}},
 		"all is well":         {signs: []control.Sign{lives, sweeps, swept}},
@@ -27,7 +28,7 @@ func TestJudge(t *testing.T) {
 		"Temporal is away":    {signs: []control.Sign{{Loop: control.LoopSupervision, StartedAt: ago(time.Second), FailedAt: ago(time.Minute), Error: "unavailable"}}, want: []string{"fails: unavailable"}},
 		"the sweep fails":     {signs: []control.Sign{lives, sweeps, {Loop: control.LoopSweep, StartedAt: now, FailedAt: ago(time.Minute), Error: "list due mailboxes"}}, want: []string{"the sweep fails"}},
 		"a sweep is late":     {signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(3 * time.Minute), DueAt: ago(2 * time.Minute)}}, want: []string{"schedule sweep had to start a run 2m ago"}},
-		"late, but suspended": {suspended: true, signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", DueAt: ago(2 * time.Hour)}}},
+		"late, but suspended": {mirror: control.Suspension{State: control.Suspended}, signs: []control.Sign{lives, swept, {Loop: control.LoopSchedule, Item: "sweep", DueAt: ago(2 * time.Hour)}}},
 		"nobody takes it up": {signs: []control.Sign{lives, {Loop: control.LoopSchedule, Item: "sweep", StartedAt: ago(2 * time.Minute)}, {Loop: control.LoopSweep, StartedAt: ago(9 * time.Minute)}},
 			want: []string{"a sweep waits for a worker"}},
 		"a worker has no shares": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopShares, Item: "2@two", StartedAt: ago(20 * time.Second), Error: "x"}},
@@ -41,11 +42,16 @@ func TestJudge(t *testing.T) {
 		"a rebuild broke off": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopRebuild, Item: "dr", Link: "dr", Error: "x"}},
 			want: []string{"the last rebuild of the ledger of link dr failed: x"}},
 		"that worker is gone": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopShares, Item: "2@two", StartedAt: ago(2 * time.Minute), Error: "x"}}},
+		"a suspension was restored": {mirror: control.Suspension{State: control.Suspended, Since: ago(time.Minute)},
+			signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopSuspension, FailedAt: ago(59 * time.Second), Error: "the database did not know of it", Hint: "h"}}, want: []string{"did not know"}},
+		"that one is over": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopSuspension, FailedAt: ago(time.Hour), Error: "x", Hint: "h"}}},
+		"and this is another": {mirror: control.Suspension{State: control.Suspended, Since: ago(time.Minute)},
+			signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopSuspension, FailedAt: ago(time.Hour), Error: "x", Hint: "h"}}},
 		"several": {signs: []control.Sign{lives, sweeps, swept, {Loop: control.LoopListening, Item: "dr", Link: "dr", Error: "x"}, {Loop: control.LoopControl, Error: "y"}, {Loop: control.LoopRetention, Error: "z"}},
 			want: []string{"listening of link dr cannot be started: x", "suspends and resumes cannot be started: y", "old records are not removed: z"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := control.Background{Now: now, Signs: c.signs}.Judge(c.suspended)
+			found := control.Background{Now: now, Signs: c.signs}.Judge(cmp.Or(c.mirror, control.Suspension{State: control.Running}))
 			if len(found) != len(c.want) {
 				t.Fatalf("found %+v", found)
 			}

@@ -78,7 +78,7 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
-	findings := background.Judge(suspension.Still())
+	findings := background.Judge(suspension)
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	schedules := scheduleReader{runner: c.runner}
@@ -151,7 +151,7 @@ func (c *Control) backgroundErrors(ctx context.Context, link string) ([]ErrorEnt
 	if err != nil {
 		return nil, err
 	}
-	found := background.Judge(suspension.Still())
+	found := background.Judge(suspension)
 	statuses, err := c.repo.Status(ctx, link)
 	if err != nil {
 		return nil, err

@@ -45,10 +45,14 @@ func (s *Store) rejected(number mailbox.Number) error {
 	if number == "" {
 		r = &s.self
 	}
-	if time.Now().Before(r.until) {
-		return r.err
+	if !time.Now().Before(r.until) {
+		return nil
 	}
-	return nil
+	// The error is that of another mailbox's login.
+	if e, ok := errors.AsType[*fault.Error](r.err); ok && number != "" {
+		return fault.New(e.Kind, "log in to store "+s.opts.Name+" for mailbox "+string(number), e.Err, e.Hint)
+	}
+	return r.err
 }
 
 // noteRejection notes that a login failed with err, and returns err.

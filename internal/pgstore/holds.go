@@ -206,7 +206,7 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 			}
 			e.Hint = "see whether production is as it should be, then: mailmirror guard list, and guard approve or refuse"
 			if h.TargetOnly == h.Messages {
-				e.Hint = "they stay on the target until you decide: mailmirror guard list, and guard approve to delete them or guard refuse to keep them"
+				e.Hint = "held messages stay on the target until you decide: mailmirror guard list, and guard approve to delete them or guard refuse to keep them"
 			}
 		case control.HoldRefused:
 			e.Kind = "kept"

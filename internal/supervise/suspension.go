@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -89,7 +90,8 @@ func (s *Supervisor) suspendAgain(ctx context.Context, sign control.Sign, known 
 		Reason: "the database did not know of it"}); err != nil {
 		return err
 	}
-	if err := s.end(ctx, sign, trouble); err != nil {
+	// It began now, whatever was said of an earlier suspension.
+	if err := errors.Join(s.end(ctx, sign, nil), s.end(ctx, sign, trouble)); err != nil {
 		return err
 	}
 	return s.runner.AskSuspend(ctx, control.Request{Who: known.Who, Reason: known.Reason, Epoch: now.Epoch})
