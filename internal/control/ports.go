@@ -203,7 +203,7 @@ type ErrorEntry struct {
 	Kind          string             `json:"kind"` // a fault kind or a difference kind
 	Text          string             `json:"text"`
 	Hint          string             `json:"hint,omitempty"`
-	Since         time.Time          `json:"since"`
+	Since         time.Time          `json:"since,omitzero"` // zero if it is not known
 	Failures      int                `json:"failures,omitempty"`
 	NextAttemptAt time.Time          `json:"next_attempt_at,omitzero"`
 }

@@ -336,6 +336,9 @@ func (l Load) Lines(now time.Time) []string {
 func (l Load) Slow() (text, hint string) {
 	hint = "look at the server's load, its name lookups and its password backend"
 	switch {
+	case l.Pace > 0 && l.Login < slow:
+		return fmt.Sprintf("the server answered logins slowly, or not at all, a short time ago: Mailmirror opens %d sessions at most, and more as it answers",
+			l.Pace), hint
 	case l.Pace > 0:
 		return fmt.Sprintf("the server answers slowly (a login took %s, at best %s): Mailmirror opens %d sessions at most",
 			short(l.Login), short(l.Best), l.Pace), hint

@@ -200,6 +200,9 @@ func (d *demo) configure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if _, err := d.system.capture(ctx, "store", "show", s.name); err == nil {
+			continue // a run that was stopped had come that far
+		}
 		if err := d.system.show(ctx, append([]string{"store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
 			"--login", "authzid", "--trusted-name", s.store.TrustedName(), "--trusted-password-file", secret}, ldap...)...); err != nil {
 			return err
