@@ -192,7 +192,8 @@ func (f *folderRun) settle(ctx context.Context) error {
 
 // strangers reports pairs whose messages cannot be the same, because their
 // dates or sizes differ and nobody saw the target alter one, and copies of other
-// messages than the source has: the ledger is wrong, or a store was restored from a backup and gave UIDs out again.
+// messages than the source has: the ledger is wrong, or a store was restored from a
+// backup and gave UIDs out again.
 func (f *folderRun) strangers() bool {
 	if f.exchanged() || f.givenAnew() {
 		return true
