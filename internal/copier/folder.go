@@ -190,10 +190,9 @@ func (f *folderRun) settle(ctx context.Context) error {
 		"somebody else writes to this folder on the target, or the target does not keep what it is given")}
 }
 
-// strangers reports pairs whose messages cannot be the same, because their
-// dates or sizes differ and nobody saw the target alter one, and copies of other
-// messages than the source has: the ledger is wrong, or a store was restored from a
-// backup and gave UIDs out again.
+// strangers reports pairs whose messages cannot be the same, and copies of other messages
+// than the source has: dates or sizes differ, and nobody saw the target alter one. The
+// ledger is wrong, or a store was restored from a backup and gave UIDs out again.
 func (f *folderRun) strangers() bool {
 	if f.exchanged() || f.givenAnew() {
 		return true
