@@ -395,6 +395,9 @@ func (s *suspender) outlives() {
 	s.mirrored(map[mailbox.Key]int64{key: generation})
 	s.controlShows(control.Running, "")
 	s.listeningShows()
+	// Whether the resumption mirrored the mailbox by its own workflow is chance.
+	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
+	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.syncShows(s.probes[0])
 }
 
