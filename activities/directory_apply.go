@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // ApplyDirectoryInput asks for a page of a run's changes.
@@ -174,8 +175,8 @@ func (p *directoryPage) tryAside(ctx context.Context) (stop bool, err error) {
 		p.aside = p.aside[1:]
 		if p.unsure {
 			// What was sent may be carried out yet.
-			if err := pauseFor(ctx, p.a.lease.Fence); err != nil {
-				return false, err
+			if !sleep.For(ctx, p.a.lease.Fence) {
+				return false, context.Cause(ctx)
 			}
 		}
 		if stop, err := p.try(ctx, c); err != nil || stop {
@@ -252,8 +253,8 @@ func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (con
 			if p.unsure && !busy(err) {
 				pause = p.a.lease.Fence // what was sent may be carried out yet
 			}
-			if err := pauseFor(ctx, pause); err != nil {
-				return c, err
+			if !sleep.For(ctx, pause) {
+				return c, context.Cause(ctx)
 			}
 		}
 	}

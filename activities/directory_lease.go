@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // directoryPage is one page of changes that is being carried out.
@@ -83,8 +84,8 @@ func (a *Activities) holdDirectory(ctx context.Context, link string) (*directory
 		if !busy || time.Since(begin) > a.lease.TTL+a.lease.Fence+leasePatience {
 			return nil, err
 		}
-		if err := pauseFor(ctx, min(max(held.Wait, 100*time.Millisecond), time.Second)); err != nil {
-			return nil, err
+		if !sleep.For(ctx, min(max(held.Wait, 100*time.Millisecond), time.Second)) {
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"context"
 	"time"
 
 	"mailmirror/internal/fault"
@@ -67,16 +66,4 @@ func busyWait(held time.Duration, attempt int32) time.Duration {
 	const shortest, first, longest = 100 * time.Millisecond, 500 * time.Millisecond, time.Minute
 	again := first << min(max(attempt-1, 0), 7)
 	return min(max(held, shortest), again, longest)
-}
-
-// pauseFor waits, or returns the cause of the context's end.
-func pauseFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

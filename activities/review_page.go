@@ -15,6 +15,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // ReviewInput names one page of a full compare.
@@ -226,8 +227,8 @@ func (p *pageReview) comeBack(ctx context.Context, states map[mailbox.Number]con
 			}
 			return nil
 		}
-		if err := pauseFor(ctx, wait); err != nil {
-			return err
+		if !sleep.For(ctx, wait) {
+			return context.Cause(ctx)
 		}
 		if err := p.each(ctx, numbers, states, fail, unseen); err != nil {
 			return err

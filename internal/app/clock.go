@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"time"
+
+	"mailmirror/internal/sleep"
 )
 
 // systemClock is the machine's clock, for the copy engine.
@@ -11,12 +13,8 @@ type systemClock struct{}
 func (systemClock) Now() time.Time { return time.Now() }
 
 func (systemClock) Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
+	if !sleep.For(ctx, d) {
 		return ctx.Err()
 	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // SuspensionState says whether the mirror may write to its targets.
@@ -216,8 +217,8 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 			told = now
 			progress(s)
 		}
-		if err := pause(ctx, lookEvery); err != nil {
-			return s, fault.Wrap(err, op)
+		if !sleep.For(ctx, lookEvery) {
+			return s, fault.Wrap(ctx.Err(), op)
 		}
 	}
 }
@@ -248,20 +249,9 @@ func (c *Control) Resume(ctx context.Context, r Request) (s Suspension, changed 
 			return s, false, fault.New(fault.Transient, op+": no worker has done so yet", nil,
 				"is a worker running? The mirror is resumed as soon as one starts")
 		}
-		if err := pause(ctx, lookEvery); err != nil {
-			return s, false, fault.Wrap(err, op)
+		if !sleep.For(ctx, lookEvery) {
+			return s, false, fault.Wrap(ctx.Err(), op)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

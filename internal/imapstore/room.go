@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 	"mailmirror/internal/watch"
 )
 
@@ -178,8 +179,8 @@ func (r *rooms) convinced() bool {
 // server allows a user no more connections, see Gate.MailboxFull.
 func (s *Store) makeRoom(ctx context.Context, n mailbox.Number, refused error) (*Session, error) {
 	again := func(after time.Duration) (*Session, error) {
-		if err := pause(ctx, after); err != nil {
-			return nil, err
+		if !sleep.For(ctx, after) {
+			return nil, context.Cause(ctx)
 		}
 		if err := s.turn(ctx, n); err != nil {
 			return nil, err
@@ -285,8 +286,8 @@ func (s *Store) tooFewFor(ctx context.Context, e *ear, err error) error {
 	if err == nil {
 		return unsupported{tooFew}
 	}
-	if perr := pause(ctx, freed); perr != nil {
-		return perr
+	if !sleep.For(ctx, freed) {
+		return context.Cause(ctx)
 	}
 	session, again := s.open(ctx, "")
 	if again != nil {
@@ -325,15 +326,4 @@ func oneEnds(ctx context.Context, links []*link, limit time.Duration) bool {
 	case <-ctx.Done():
 	}
 	return false
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

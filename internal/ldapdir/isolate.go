@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/blame"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 const (
@@ -87,10 +88,8 @@ func (s *Session) reopen(ctx context.Context) error {
 		if !fault.Is(err, fault.Transient) || pause > 7*time.Second {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep.For(ctx, pause) {
 			return context.Cause(ctx)
-		case <-time.After(pause):
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // Pace of connecting to a store that does not let us in: the first try comes
@@ -63,8 +64,8 @@ func (d *door) through(ctx context.Context, open func() error) (age int, err err
 		if turn {
 			break
 		}
-		if err := sleep(ctx, rest); err != nil {
-			return age, err
+		if !sleep.For(ctx, rest) {
+			return age, ctx.Err()
 		}
 	}
 	err = fault.Guard(open)
@@ -116,16 +117,5 @@ func (d *door) lasts() {
 	defer d.mu.Unlock()
 	if !d.closed {
 		d.failures = 0
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // store is a store and a database in memory, in virtual time.
@@ -133,8 +134,8 @@ func (s *store) Offer(_ context.Context, sample mailbox.Number) (Mode, string, e
 }
 
 func (s *store) Notify(ctx context.Context, numbers []mailbox.Number) (Conn, error) {
-	if err := sleep(ctx, s.slow); err != nil {
-		return nil, err
+	if !sleep.For(ctx, s.slow) {
+		return nil, ctx.Err()
 	}
 	s.mu.Lock()
 	modes := s.modes

@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // line keeps one listening connection open: it connects through the door,
@@ -70,11 +71,11 @@ func (w *Watcher) start(parent context.Context, alone bool, open func(context.Co
 			}
 			switch {
 			case errors.Is(own, ErrOccupied):
-				_ = sleep(ctx, occupied/2+rand.N(occupied))
+				sleep.For(ctx, occupied/2+rand.N(occupied))
 				continue
 			case own != nil:
 				w.trouble("listen to a mailbox", own)
-				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
+				sleep.For(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
 				continue
 			case err != nil:
 				w.trouble("connect to listen", err)
@@ -96,13 +97,13 @@ func (w *Watcher) start(parent context.Context, alone bool, open func(context.Co
 				return
 			}
 			if errors.Is(err, ErrOccupied) {
-				_ = sleep(ctx, occupied/2+rand.N(occupied))
+				sleep.For(ctx, occupied/2+rand.N(occupied))
 				continue
 			}
 			w.trouble("listen", err)
 			if alone && fault.Is(err, fault.Permanent) && time.Since(began) < badSoon {
 				// It is the mailbox's own fault, and says nothing of the store.
-				_ = sleep(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
+				sleep.For(ctx, badMailbox/2+time.Duration(rand.Int64N(int64(badMailbox))))
 				continue
 			}
 			if time.Since(began) < lasting {

@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/sleep"
 )
 
 // reviewEvery is how often mailboxes are read that a connection hears of, at
@@ -191,7 +192,7 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 					// often mailboxes are read need not wait for its end.
 					p.took = took / time.Duration(done) * time.Duration(len(rest))
 					p.mu.Unlock()
-					_ = sleep(reading, pause)
+					sleep.For(reading, pause)
 					p.slept += pause
 				}
 			}

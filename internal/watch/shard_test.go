@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 func TestShards(t *testing.T) {
@@ -99,7 +100,7 @@ func TestDoorNeverHammers(t *testing.T) {
 				for ctx.Err() == nil {
 					_, _ = d.through(ctx, func() error {
 						tries.Add(1)
-						_ = sleep(ctx, 10*time.Millisecond)
+						sleep.For(ctx, 10*time.Millisecond)
 						return fmt.Errorf("refused")
 					})
 				}

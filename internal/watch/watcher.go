@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // Options are a Watcher's times. Zero values take the defaults.
@@ -192,7 +193,7 @@ func (w *Watcher) awaitChanges(ctx context.Context, changed chan<- struct{}) {
 		if err != nil {
 			w.opts.Logger.DebugContext(ctx, "not told of changes of whom to listen to", "error", err.Error())
 		}
-		_ = sleep(ctx, wait(failures+1, 0.5))
+		sleep.For(ctx, wait(failures+1, 0.5))
 	}
 }
 

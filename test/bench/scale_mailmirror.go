@@ -70,10 +70,15 @@ func (p *loginPace) wait(ctx context.Context) error {
 	if rest <= 0 {
 		return nil
 	}
+	return waitFor(ctx, rest, "wait for a login")
+}
+
+// waitFor waits for d. The error, which begins with what, is that of ctx.
+func waitFor(ctx context.Context, d time.Duration, what string) error {
 	select {
-	case <-time.After(rest):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for a login: %w", context.Cause(ctx))
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -220,10 +219,5 @@ func (s *scale) measure(ctx context.Context, way string) (f wayFigures, err erro
 // rest lets the logins that were not needed before a phase add up to as many as may come
 // at once: the bare protocol and Mailmirror begin with the same number of them.
 func rest(ctx context.Context) error {
-	select {
-	case <-time.After(loginBurst):
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("rest: %w", context.Cause(ctx))
-	}
+	return waitFor(ctx, loginBurst, "rest")
 }

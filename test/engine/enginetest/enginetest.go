@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/sleep"
 )
 
 // The names of the link and of the stores in a ledger of Ledger.
@@ -49,12 +50,8 @@ func (c Clock) Now() time.Time { return time.Now().Add(c.Ahead) }
 
 // Sleep waits for d or until ctx is done, whose error it then returns.
 func (Clock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !sleep.For(ctx, d) {
 		return ctx.Err()
 	}
+	return nil
 }
