@@ -218,7 +218,7 @@ func (a *Activities) SettleRunning(ctx context.Context, s control.Suspension) (c
 		return s, settleError(ctx, err)
 	}
 	now, err := a.ports.Records.Suspension(ctx)
-	if err == nil && now.Still() && !now.Unconfirmed {
+	if err == nil && now.Suspended() {
 		// As above: taken for dead, and suspended again without it.
 		err = a.ports.Schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
 	}

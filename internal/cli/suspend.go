@@ -139,7 +139,7 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 	if s.Reason != "" {
 		line += ": " + s.Reason
 	}
-	if s.Still() && !s.Unconfirmed {
+	if s.Suspended() {
 		line += "; end it with: mailmirror resume"
 	}
 	return line

@@ -51,8 +51,11 @@ type Suspension struct {
 	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
+// Suspended reports whether the row says that the mirror is suspended, or about to be.
+func (s Suspension) Suspended() bool { return s.State != Running }
+
 // Still reports whether the mirror must not write.
-func (s Suspension) Still() bool { return s.State != Running || s.Unconfirmed }
+func (s Suspension) Still() bool { return s.Suspended() || s.Unconfirmed }
 
 // SuspensionProof tells whether the row of the suspension is the last one that was
 // written.
@@ -259,7 +262,7 @@ func (c *Control) Resume(ctx context.Context, r Request) (s Suspension, changed 
 func (c *Control) writing(ctx context.Context, op string) error {
 	s, err := c.repo.Suspension(ctx)
 	// What waits while the state is unconfirmed goes on by itself.
-	if err != nil || !s.Still() || s.Unconfirmed {
+	if err != nil || !s.Suspended() {
 		return fault.Wrap(err, op)
 	}
 	text := op + ": the mirror is suspended since " + s.Since.In(c.options.Now().Location()).Format("2006-01-02 15:04:05")

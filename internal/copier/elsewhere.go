@@ -107,6 +107,12 @@ type search struct {
 // place is a copy without its witness.
 func (c copyAt) place() copyAt { return copyAt{folder: c.folder, validity: c.validity, uid: c.uid} }
 
+// among reports whether the copy is one of the messages of its folder, by metadata.
+func (c copyAt) among(messages map[mailbox.UID]mailbox.Message, validity uint32) bool {
+	m, there := messages[c.uid]
+	return there && c.validity == validity && c.witness == witnessOf(m)
+}
+
 // seekCopies looks in other folders of the target for the lost messages that are new as
 // such or due to be copied again. Those that are there are not copied. If the ledger had
 // to forget which messages the target moved, it looks for all that the target lacks.
@@ -260,7 +266,8 @@ func (s *search) take(source mailbox.UID, at copyAt) {
 }
 
 // confirm looks, by metadata alone, whether the copies that the ledger knows are where
-// they were, and whether the source has the same messages as then. If a folder cannot be opened for now, they count as there.
+// they were, and whether the source has the same messages as then. If a folder cannot be
+// opened for now, they count as there.
 func (s *search) confirm(ctx context.Context) error {
 	known := map[mailbox.FolderName]map[mailbox.UID]copyAt{}
 	for uid := range s.wanted {
@@ -290,7 +297,7 @@ func (s *search) confirm(ctx context.Context) error {
 			}
 		}
 		for uid, at := range known[name] {
-			if m, there := now[at.uid]; unsure || there && at.validity == validity && at.witness == witnessOf(m) {
+			if unsure || at.among(now, validity) {
 				s.take(uid, at)
 			}
 		}
@@ -404,8 +411,7 @@ func (r *run) copiesDue(due dueOn, out *stays) map[mailbox.FolderName]mailbox.UI
 		}
 		var uids []mailbox.UID
 		for uid, at := range s.copies() {
-			m, there := due.known[at.uid]
-			if there && due.uids.Contains(at.uid) && at.folder == due.folder && at.validity == due.validity && at.witness == witnessOf(m) {
+			if at.folder == due.folder && due.uids.Contains(at.uid) && at.among(due.known, due.validity) {
 				uids = append(uids, uid)
 				out.same.Add(at.uid)
 			}

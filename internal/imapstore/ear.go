@@ -79,12 +79,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		s.noteFailure(number, err, cause)
 		return nil, s.occupied(number, s.noteRejection(number, s.explainLogin(ctx, number, as, err, cause)))
 	}
-	loggedOut := s.gate.LoggedIn(c.took + time.Since(began))
-	left := s.rooms.enter(number, c.link, true)
-	e.link.onEnd(func() {
-		loggedOut()
-		left()
-	})
+	e.link.onEnd(s.loggedIn(number, c.link, true, c.took+time.Since(began)))
 	s.accepted(number)
 	if err := e.askNamespaces(); err != nil {
 		e.close()

@@ -97,11 +97,9 @@ func (s *Store) logIn(ctx context.Context, number mailbox.Number) (*Session, err
 		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
 	c.login = time.Since(c.began)
-	loggedOut := s.gate.LoggedIn(c.took + c.login)
-	left := s.rooms.enter(number, c.link, false)
+	ended := s.loggedIn(number, c.link, false, c.took+c.login)
 	c.link.onEnd(func() {
-		loggedOut()
-		left()
+		ended()
 		c.wire.holds.end()
 	})
 	s.accepted(number)
@@ -177,7 +175,7 @@ func (s *Store) loginOf(number mailbox.Number) (string, error) {
 	if s.opts.Logins == nil {
 		return string(number), nil
 	}
-	op := "log in to store " + s.opts.Name + " for mailbox " + string(number)
+	op := s.loginOp(number, string(number))
 	login, err := s.opts.Logins.Login(number)
 	if err != nil {
 		return "", fault.Wrap(err, op)
@@ -214,6 +212,15 @@ func named(number mailbox.Number, login string) string {
 	return string(number) + " (log-in " + printable(login) + ")"
 }
 
+// loginOp is what a login is called in errors; number "" is the trusted account by itself.
+func (s *Store) loginOp(number mailbox.Number, login string) string {
+	op := "log in to store " + s.opts.Name
+	if number != "" {
+		op += " for mailbox " + named(number, login)
+	}
+	return op
+}
+
 func (s *Store) actedLately() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,10 +231,7 @@ func (s *Store) actedLately() bool {
 // same answer to a wrong password, a mailbox that they do not have and a
 // trusted account without rights, so that more than the answer is looked at.
 func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login string, err, cause error) error {
-	op := "log in to store " + s.opts.Name
-	if number != "" {
-		op += " for mailbox " + named(number, login)
-	}
+	op := s.loginOp(number, login)
 	switch no := refusal(err); {
 	case errors.Is(err, errNoPlain):
 		hint := "the server wants TLS first: use starttls or tls"

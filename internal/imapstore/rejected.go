@@ -50,7 +50,7 @@ func (s *Store) rejected(number mailbox.Number) error {
 	}
 	// The error is that of another mailbox's login.
 	if e, ok := errors.AsType[*fault.Error](r.err); ok && number != "" {
-		return fault.New(e.Kind, "log in to store "+s.opts.Name+" for mailbox "+string(number), e.Err, e.Hint)
+		return fault.New(e.Kind, s.loginOp(number, string(number)), e.Err, e.Hint)
 	}
 	return r.err
 }

@@ -88,6 +88,16 @@ func (r *rooms) enter(n mailbox.Number, l *link, listens bool) (leave func()) {
 	}
 }
 
+// loggedIn notes a connection that is logged in, and how long that took. ended is to be
+// called when it ends.
+func (s *Store) loggedIn(n mailbox.Number, l *link, listens bool, took time.Duration) (ended func()) {
+	loggedOut, left := s.gate.LoggedIn(took), s.rooms.enter(n, l, listens)
+	return func() {
+		loggedOut()
+		left()
+	}
+}
+
 // of returns the connections of a mailbox: those that work, and those that listen.
 func (r *rooms) of(n mailbox.Number) (sessions, listeners []*link) {
 	r.mu.Lock()

@@ -25,16 +25,15 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 	if proof.Confirmed {
 		return s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
 	}
-	sign := control.Sign{Loop: control.LoopSuspension}
 	known, err := s.view(ctx)
 	unknown := err != nil || known.State == "" || known.Unconfirmed
 	row := proof.Suspension
 	switch {
-	case row.Still() && !row.Unconfirmed:
+	case row.Suspended():
 		// The row says suspended, so nothing is written whatever Temporal knows.
 		if !unknown && !known.Still() {
 			s.opts.Log.WarnContext(ctx, "only the database knows that the mirror is suspended")
-			if err := s.end(ctx, sign, fault.New(fault.Conflict, "the database says that the mirror is suspended ("+when(row)+
+			if err := s.end(ctx, disagree, fault.New(fault.Conflict, "the database says that the mirror is suspended ("+when(row)+
 				"), Temporal does not: the mirror stays suspended", nil, resumeHint)); err != nil {
 				return err
 			}
@@ -48,15 +47,21 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 		return s.end(ctx, undecided, fault.New(fault.Conflict, "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, "+
 			"and Temporal does not know either whether the mirror was suspended", nil, "if it may write: mailmirror resume"))
 	case !unknown && known.Still():
-		return s.suspendAgain(ctx, sign, known)
+		return s.suspendAgain(ctx, known)
 	default:
 		return s.confirm(ctx, proof)
 	}
 }
 
+// disagree is the sign of a suspension that only one side knew of. It is over with that
+// suspension.
+//
 // undecided is the sign of a row that nobody could confirm. It is over once somebody did,
 // also if the mirror is suspended then.
-var undecided = control.Sign{Loop: control.LoopSuspension, Item: "undecided"}
+var (
+	disagree  = control.Sign{Loop: control.LoopSuspension}
+	undecided = control.Sign{Loop: control.LoopSuspension, Item: "undecided"}
+)
 
 // view is what MirrorControl knows. No worker may be there to answer for it.
 func (s *Supervisor) view(ctx context.Context) (control.Suspension, error) {
@@ -78,7 +83,7 @@ func (s *Supervisor) confirm(ctx context.Context, proof control.SuspensionProof)
 }
 
 // suspendAgain writes the suspension to a database that lacks it.
-func (s *Supervisor) suspendAgain(ctx context.Context, sign control.Sign, known control.Suspension) error {
+func (s *Supervisor) suspendAgain(ctx context.Context, known control.Suspension) error {
 	now, err := s.records.Suspend(ctx, control.Request{Who: known.Who, Reason: known.Reason})
 	if err != nil {
 		return err
@@ -91,7 +96,7 @@ func (s *Supervisor) suspendAgain(ctx context.Context, sign control.Sign, known 
 		return err
 	}
 	// It began now, whatever was said of an earlier suspension.
-	if err := errors.Join(s.end(ctx, sign, nil), s.end(ctx, sign, trouble)); err != nil {
+	if err := errors.Join(s.end(ctx, disagree, nil), s.end(ctx, disagree, trouble)); err != nil {
 		return err
 	}
 	return s.runner.AskSuspend(ctx, control.Request{Who: known.Who, Reason: known.Reason, Epoch: now.Epoch})
@@ -123,13 +128,12 @@ func (s *Supervisor) follow(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // Temporal is asked again; what starts workflows says that it is away
 	}
-	sign := control.Sign{Loop: control.LoopSuspension}
 	if !row.Still() {
 		// An operator changed the row by hand, or put an old one in its place.
 		if known.Still() && !known.Unconfirmed && known.Epoch > row.Epoch {
-			return s.suspendAgain(ctx, sign, known)
+			return s.suspendAgain(ctx, known)
 		}
-		if err := s.end(ctx, sign, nil); err != nil {
+		if err := s.end(ctx, disagree, nil); err != nil {
 			return err
 		}
 	}

@@ -78,21 +78,13 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 	switch {
 	case m.offer != "":
 		w.ask = nil
-		why := m.why
-		if w.plan.Why != "" {
-			why += "; " + w.plan.Why
-		}
-		w.choose(w.possible(m.offer), why)
+		w.chooseFor(m.offer, m.why)
 		w.follow(ctx)
 	case m.none != nil && w.chosen() == Idle:
 		w.choose(Poll, "the store has no IDLE")
 		w.follow(ctx)
 	case m.none != nil && w.plan.Mode == Auto:
-		why := "not by notify: " + m.none.Error()
-		if w.plan.Why != "" {
-			why += "; " + w.plan.Why
-		}
-		w.choose(w.possible(Idle), why)
+		w.chooseFor(Idle, "not by notify: "+m.none.Error())
 		w.stop(&w.trunk)
 		w.follow(ctx)
 	case m.none != nil:
@@ -107,13 +99,16 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 	}
 }
 
-// possible is a way of listening, or Poll if that is Idle and no connection is to listen
-// to one mailbox.
-func (w *Watcher) possible(mode Mode) Mode {
+// chooseFor chooses a way of listening because of why, or Poll if that is Idle and no
+// connection is to listen to one mailbox. The plan's own reasons are added.
+func (w *Watcher) chooseFor(mode Mode, why string) {
 	if mode == Idle && w.plan.IdleLimit == 0 {
-		return Poll
+		mode = Poll
 	}
-	return mode
+	if w.plan.Why != "" {
+		why += "; " + w.plan.Why
+	}
+	w.choose(mode, why)
 }
 
 // follow makes the connections those of the plan's mailboxes. One that hears of

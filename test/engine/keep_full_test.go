@@ -81,13 +81,7 @@ func TestKeepDeletedWithoutRoom(t *testing.T) {
 			}
 			t.Errorf("folder %q differs: %+v", name, v)
 		}
-		n := 0
-		for _, f := range kept {
-			for _, count := range f.Messages {
-				n += count
-			}
-		}
-		if n != 2 {
+		if n, _ := kept.Counts(); n != 2 {
 			t.Errorf("%d messages are kept, want the small ones of the inbox and of Work", n)
 		}
 		for _, name := range []string{"INBOX", "Old"} {
@@ -105,13 +99,7 @@ func TestKeepDeletedWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, kept := c.Apart(keptIn)
-	n := 0
-	for _, f := range kept {
-		for _, count := range f.Messages {
-			n += count
-		}
-	}
-	if n != 4 {
+	if n, _ := kept.Counts(); n != 4 {
 		t.Errorf("%d messages are kept in the end, want 4", n)
 	}
 	m.onlyRead()
