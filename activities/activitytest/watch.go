@@ -160,7 +160,7 @@ func (e *Ear) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (watch.
 }
 
 // Poll implements watch.Source.
-func (*Ear) Poll(context.Context, []mailbox.Number, func(watch.Report), func(mailbox.Number, error), func(int, time.Duration)) error {
+func (*Ear) Poll(_ context.Context, _, _ []mailbox.Number, _ func(watch.Report), _ func(mailbox.Number, error), _ func(int, time.Duration)) error {
 	return nil
 }
 

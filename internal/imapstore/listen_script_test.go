@@ -201,7 +201,7 @@ func byPoll(overview bool) func(context.Context, *Store) error {
 		if !overview {
 			s.overviewLearned = time.Now()
 		}
-		return s.Poll(ctx, []mailbox.Number{"1000"}, func(watch.Report) {}, func(mailbox.Number, error) {}, func(int, time.Duration) {})
+		return s.Poll(ctx, []mailbox.Number{"1000"}, nil, func(watch.Report) {}, func(mailbox.Number, error) {}, func(int, time.Duration) {})
 	}
 }
 

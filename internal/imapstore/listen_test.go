@@ -96,3 +96,40 @@ func TestListenCyrus(t *testing.T) {
 		})
 	}
 }
+
+// TestListRightAfterAChange: Dovecot does not announce a change by NOTIFY if the trusted
+// account lists all mailboxes within the half second after it. Whoever has that list
+// made gets the change from it.
+func TestListRightAfterAChange(t *testing.T) {
+	t.Parallel()
+	boxes := manyBoxes(4)
+	d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes})
+	e := ears(t, d, boxes, imapstoretest.Ears{})
+	changed, other := e.Numbers[0], e.Numbers[1:2]
+	conn, err := e.Source.Notify(t.Context(), []mailbox.Number{changed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	user, err := e.Users.Open(t.Context(), string(changed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer user.Close()
+	for i := range 5 {
+		size, body := reader.Bytes([]byte("Subject: x\r\n\r\nx\r\n"))
+		stored, err := user.Append(reader.Deposit{Folder: "INBOX", Size: size, Body: body})
+		if err != nil || stored.Err != nil {
+			t.Fatal(err, stored.Err)
+		}
+		next := map[mailbox.Number]mailbox.UID{}
+		err = e.Source.Poll(t.Context(), other, []mailbox.Number{changed}, func(r watch.Report) { next[r.Number] = r.Folders[0].Counters.UIDNext },
+			func(n mailbox.Number, err error) { t.Error(n, err) }, func(int, time.Duration) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(next) != 2 || next[changed] != mailbox.UID(stored.UID+1) {
+			t.Errorf("after %d messages the list shows %v, and the last has UID %d", i+1, next, stored.UID)
+		}
+	}
+}

@@ -125,7 +125,7 @@ func TestLogins(t *testing.T) {
 			}
 			var read, failed []mailbox.Number
 			counted := 0
-			err = store.Poll(t.Context(), all, func(r watch.Report) { read = append(read, r.Number) },
+			err = store.Poll(t.Context(), all, nil, func(r watch.Report) { read = append(read, r.Number) },
 				func(n mailbox.Number, err error) {
 					if !fault.Is(err, fault.Permanent) {
 						t.Errorf("reading %s: %v", n, err)

@@ -34,7 +34,7 @@ func TestMasterUser(t *testing.T) {
 			t.Fatalf("offers %s (%s), %v", mode, why, err)
 		}
 		heard := 0
-		err = store.Poll(t.Context(), []mailbox.Number{"1000", "1001"}, func(watch.Report) { heard++ }, func(n mailbox.Number, err error) { t.Error(n, err) },
+		err = store.Poll(t.Context(), []mailbox.Number{"1000", "1001"}, nil, func(watch.Report) { heard++ }, func(n mailbox.Number, err error) { t.Error(n, err) },
 			func(int, time.Duration) {})
 		if err != nil || heard != 2 {
 			t.Fatalf("%d mailboxes read in turn, %v", heard, err)

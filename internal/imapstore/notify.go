@@ -384,11 +384,11 @@ func (n *notifier) owner(name string) (mailbox.Number, mailbox.FolderName, bool)
 
 // Poll implements watch.Source: by an overview where the store offers one, and
 // a log-in for each mailbox otherwise, and for those that it does not show.
-func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error),
+func (s *Store) Poll(ctx context.Context, numbers, heard []mailbox.Number, report func(watch.Report), failed func(mailbox.Number, error),
 	spent func(mailboxes int, took time.Duration)) error {
 	const page = 1000
 	for part := range slices.Chunk(numbers, page) {
-		seen, took, err := s.overviewTook(ctx, part)
+		seen, took, err := s.overviewTook(ctx, part, heard)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			if ctx.Err() != nil || !fault.Is(err, fault.Config) {
 				return err
@@ -401,6 +401,11 @@ func (s *Store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 				report(watch.Report{Number: n, Folders: folders, Whole: true})
 			} else {
 				rest = append(rest, n)
+			}
+		}
+		for _, n := range heard {
+			if folders, ok := seen[n]; ok {
+				report(watch.Report{Number: n, Folders: folders, Whole: true})
 			}
 		}
 		spent(len(part)-len(rest), took)

@@ -53,12 +53,13 @@ func (s *Store) OffersOverview(ctx context.Context) (bool, error) {
 // namespace cannot tell: Subscribed is always false, and SpecialUse is always
 // empty. A folder that the trusted account may not see is not there.
 func (s *Store) Overview(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, error) {
-	seen, _, err := s.overviewTook(ctx, numbers)
+	seen, _, err := s.overviewTook(ctx, numbers, nil)
 	return seen, err
 }
 
-// overviewTook is Overview, and says how long the server was busy with the list.
-func (s *Store) overviewTook(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, time.Duration, error) {
+// overviewTook is Overview, and says how long the server was busy with the list. It also
+// returns those of others that the list shows.
+func (s *Store) overviewTook(ctx context.Context, numbers, others []mailbox.Number) (map[mailbox.Number][]mailbox.Folder, time.Duration, error) {
 	s.mu.Lock()
 	unsupported := time.Since(s.overviewLearned) < overviewBelieved &&
 		(!s.overviewOffered || s.overviewSize > worthwhile*len(numbers))
@@ -74,7 +75,7 @@ func (s *Store) overviewTook(ctx context.Context, numbers []mailbox.Number) (map
 	if err := s.gate.WorthListing(ctx, len(numbers)); err != nil {
 		return nil, 0, err
 	}
-	wanted := s.ownersOf(numbers)
+	wanted := s.ownersOf(slices.Concat(numbers, others))
 	l, err := s.listAll(ctx, len(numbers), s.opts.Timeouts.Listing)
 	if err != nil {
 		return nil, 0, err

@@ -43,7 +43,7 @@ func TestPollDoesNotCountThePaceOfLogins(t *testing.T) {
 		store.gate, store.overviewLearned = pacedGate{wait: 5 * pollOne}, time.Now().Add(time.Hour)
 		var got []watch.Report
 		var took time.Duration
-		err := store.Poll(t.Context(), []mailbox.Number{"1000"}, func(r watch.Report) { got = append(got, r) },
+		err := store.Poll(t.Context(), []mailbox.Number{"1000"}, nil, func(r watch.Report) { got = append(got, r) },
 			func(_ mailbox.Number, err error) { t.Error(err) }, func(_ int, d time.Duration) { took += d })
 		if err != nil || len(got) != 1 || took > pollOne {
 			t.Errorf("%+v, %v, and the server was busy for %s", got, err, took)
@@ -159,7 +159,7 @@ func TestPollPassesABadMailbox(t *testing.T) {
 					store.overviewLearned = time.Now().Add(time.Hour)
 					store.opts.Timeouts = Timeouts{}.withDefaults()
 					var got, failed []mailbox.Number
-					err := store.Poll(t.Context(), []mailbox.Number{"1", "2", "3", "4", "5"}, func(r watch.Report) { got = append(got, r.Number) },
+					err := store.Poll(t.Context(), []mailbox.Number{"1", "2", "3", "4", "5"}, nil, func(r watch.Report) { got = append(got, r.Number) },
 						func(n mailbox.Number, err error) { failed = append(failed, n) }, func(int, time.Duration) {})
 					switch {
 					case all && (err == nil || len(got) > 0 || served > badInRow):

@@ -48,9 +48,9 @@ func (a admitted) Idle(ctx context.Context, number mailbox.Number, review time.D
 }
 
 // Poll implements Source.
-func (a admitted) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+func (a admitted) Poll(ctx context.Context, numbers, heard []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
 	spent func(mailboxes int, took time.Duration)) error {
-	return a.source.Poll(ctx, numbers, report, failed, spent)
+	return a.source.Poll(ctx, numbers, heard, report, failed, spent)
 }
 
 // PollEach implements Source.

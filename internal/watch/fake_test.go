@@ -157,7 +157,7 @@ func (s *store) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (Conn
 	return k, err
 }
 
-func (s *store) Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), _ func(mailbox.Number, error), spent func(int, time.Duration)) error {
+func (s *store) Poll(ctx context.Context, numbers, heard []mailbox.Number, report func(Report), _ func(mailbox.Number, error), spent func(int, time.Duration)) error {
 	s.mu.Lock()
 	s.polls = append(s.polls, numbers...)
 	err := s.down
@@ -179,6 +179,9 @@ func (s *store) Poll(ctx context.Context, numbers []mailbox.Number, report func(
 	for _, n := range numbers {
 		report(s.read(n, false))
 	}
+	for _, n := range heard {
+		report(s.read(n, false))
+	}
 	spent(len(numbers), s.reads)
 	return nil
 }
@@ -187,7 +190,7 @@ func (s *store) PollEach(ctx context.Context, numbers []mailbox.Number, report f
 	s.mu.Lock()
 	s.logins += len(numbers)
 	s.mu.Unlock()
-	return s.Poll(ctx, numbers, report, failed, spent)
+	return s.Poll(ctx, numbers, nil, report, failed, spent)
 }
 
 func (k *conn) Heard() []mailbox.Number { return k.numbers }

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -158,8 +159,8 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	p.stop = stop
-	plan, rest, each := p.plan, p.rest, p.each
-	var heard []mailbox.Number
+	plan, rest, each, listened := p.plan, p.rest, p.each, p.heard
+	var heard []mailbox.Number // those whose review is due
 	if time.Since(p.reviews) >= quota.PollEvery(p.review(), p.reviewTook, plan.Shards) {
 		heard = p.heard
 	}
@@ -167,12 +168,17 @@ func (w *Watcher) pollOnce(ctx context.Context, door *door, p *poller) {
 	if plan.Source == nil || len(rest)+len(heard) == 0 {
 		return
 	}
-	read := plan.Source.Poll
+	if len(heard) > 0 {
+		listened = nil // they are read anyway
+	}
+	read := func(ctx context.Context, all []mailbox.Number, report func(Report), failed func(mailbox.Number, error), spent func(int, time.Duration)) error {
+		return plan.Source.Poll(ctx, all, listened, report, failed, spent)
+	}
 	if each {
 		read = plan.Source.PollEach
 	}
-	listenedTo := make(map[mailbox.Number]bool, len(heard))
-	for _, n := range heard {
+	listenedTo := make(map[mailbox.Number]bool, len(heard)+len(listened))
+	for _, n := range slices.Concat(heard, listened) {
 		listenedTo[n] = true
 	}
 	var took time.Duration

@@ -26,13 +26,16 @@ type Source interface {
 	// Idle opens a connection that hears of one mailbox; its other folders are
 	// read every `review`.
 	Idle(ctx context.Context, number mailbox.Number, review time.Duration) (Conn, error)
-	// Poll reads the folders of mailboxes and reports each whole. A mailbox
+	// Poll reads the folders of mailboxes and reports each whole. If one list of
+	// everything does that, Poll also reports those of heard, mailboxes that a
+	// connection hears of: Dovecot never announces a change by NOTIFY if the trusted
+	// account lists all mailboxes within the half second after the change. A mailbox
 	// that cannot be read is handed to failed; an error is returned where
 	// nothing could go on. After some mailboxes were handed over, spent gets their
 	// number and how long the server was busy with them: without what Poll waits
 	// for because Mailmirror bounds its own load. The next mailboxes are read when
 	// spent has returned.
-	Poll(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
+	Poll(ctx context.Context, numbers, heard []mailbox.Number, report func(Report), failed func(mailbox.Number, error),
 		spent func(mailboxes int, took time.Duration)) error
 	// PollEach is Poll by a login to each mailbox, whatever the store offers.
 	PollEach(ctx context.Context, numbers []mailbox.Number, report func(Report), failed func(mailbox.Number, error),

@@ -22,6 +22,7 @@ type state struct {
 	last        time.Time
 	lastKind    Kind
 	unannounced int64
+	lately      lately
 	// unheard are mailboxes in which a change was found by reading, and when: their
 	// connection has not announced it yet.
 	unheard map[mailbox.Number]time.Time
@@ -39,6 +40,7 @@ func (s *state) event(kind Kind, now time.Time) {
 	s.roll(now)
 	s.minute[now.Unix()%60]++
 	s.events++
+	s.lately.events++
 	s.last, s.lastKind = now, kind
 }
 
@@ -97,17 +99,34 @@ const unannouncedMany = 3
 // has to look for changes by itself.
 const announceWithin = 40 * time.Second
 
+// lately counts events, and those that no connection announced. The older they are,
+// the less they count.
+type lately struct{ events, unannounced float64 }
+
+// memory is how many events lately remembers, some.
+const memory = 1000
+
+// many reports whether so many changes go unannounced that it is the store's fault. A
+// Dovecot announces no change after which somebody lists all mailboxes within half a
+// second, as every review does: with reviews every minute that is one change in a
+// hundred.
+func (l lately) many() bool { return l.unannounced*5 >= l.events }
+
 // missed counts the changes that no connection announced in time, and reports
-// whether there are some.
+// whether there are some and it is the store's fault.
 func (s *state) missed(now time.Time) bool {
 	before := s.unannounced
 	for n, at := range s.unheard {
 		if now.Sub(at) > announceWithin {
 			delete(s.unheard, n)
 			s.unannounced++
+			s.lately.unannounced++
 		}
 	}
-	return s.unannounced > before
+	if s.lately.events > memory {
+		s.lately.events, s.lately.unannounced = s.lately.events/2, s.lately.unannounced/2
+	}
+	return s.unannounced > before && s.lately.many()
 }
 
 func (s *state) health(now time.Time) Health {
@@ -121,7 +140,7 @@ func (s *state) health(now time.Time) Health {
 	switch {
 	case s.markTrouble != "":
 		h.Trouble, h.Hint = s.markTrouble, s.markHint
-	case h.Trouble == "" && s.unannounced >= unannouncedMany && s.mode == Notify:
+	case h.Trouble == "" && s.unannounced >= unannouncedMany && s.lately.many() && s.mode == Notify:
 		h.Trouble = "the store does not announce every change"
 		h.Hint = "on Dovecot set mailbox_list_index_include_inbox = yes and raise the sysctl fs.inotify.max_user_instances " +
 			"above the number of clients that listen, or listen in another way: mailmirror store edit NAME --events idle"

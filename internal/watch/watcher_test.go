@@ -274,6 +274,41 @@ func TestUnannouncedChangesAreNoticed(t *testing.T) {
 	})
 }
 
+// TestListShowsWhatNobodyAnnounces: a list of all mailboxes takes the announcement of a
+// change that came shortly before it. The list itself shows that change. If connections
+// announce most changes, the store is not to blame, and no review comes sooner.
+func TestListShowsWhatNobodyAnnounces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(Notify, Notify, "1", "2", "3")
+		s.plan.Mode = Notify
+		s.hidden["3"] = true // it is read in turn, by a list of everything
+		_, _ = run(t, s, func() {
+			for range 5 {
+				s.mu.Lock()
+				reports := map[*conn]func(Report){}
+				for k := range s.conns {
+					reports[k], k.report = k.report, nil
+				}
+				s.mu.Unlock()
+				s.deposit("1")
+				want(t, "woken by the list", s.takeWoken(70*time.Second), "1")
+				s.mu.Lock()
+				for k, report := range reports {
+					k.report = report
+				}
+				s.mu.Unlock()
+				for range 10 {
+					s.deposit("2")
+					want(t, "woken by the connection", s.takeWoken(5*time.Second), "2")
+				}
+			}
+			if s.health.Unannounced == 0 || s.health.Trouble != "" {
+				t.Errorf("%d of %d changes were not announced: %q", s.health.Unannounced, s.health.Events, s.health.Trouble)
+			}
+		})
+	})
+}
+
 // TestAnnouncedAfterItWasRead: a review reads a change shortly before the connection
 // announces it. That is no change that goes unannounced.
 func TestAnnouncedAfterItWasRead(t *testing.T) {

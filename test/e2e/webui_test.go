@@ -159,8 +159,9 @@ func (s *suspender) listeningShows() {
 	})
 }
 
-// syncShows checks that who opens the MailboxSync of a mailbox that is equal
-// reads that.
+// syncShows checks that who opens the MailboxSync of a mailbox that is equal reads
+// that. If a late signal came after the sync, its last round found nothing due: the
+// mailbox is clean.
 func (s *suspender) syncShows(number string) {
 	s.t.Helper()
 	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(number)}
@@ -168,11 +169,13 @@ func (s *suspender) syncShows(number string) {
 		switch {
 		case p.attributes[workflows.LinkAttribute.GetName()] != s.r.link, p.attributes[workflows.MailboxAttribute.GetName()] != number:
 			return "link and mailbox"
-		case p.attributes[workflows.PhaseAttribute.GetName()] != string(activities.SyncEqual):
-			return "the phase"
 		case p.summary != workflows.SyncSummary(key):
 			return "the summary"
 		}
-		return without(p.details, "Mailbox is equal.")
+		phase := p.attributes[workflows.PhaseAttribute.GetName()]
+		if phase != string(activities.SyncEqual) && phase != string(activities.SyncClean) {
+			return "the phase"
+		}
+		return without(p.details, "Mailbox is "+phase+".")
 	})
 }

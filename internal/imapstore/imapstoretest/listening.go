@@ -196,7 +196,7 @@ func (l *listener) onlyLooked(t *testing.T) {
 		}
 	}
 	list := func() {
-		err := l.Source.Poll(t.Context(), l.numbers, func(watch.Report) {}, func(n mailbox.Number, err error) { t.Errorf("%s: %v", n, err) },
+		err := l.Source.Poll(t.Context(), l.numbers, nil, func(watch.Report) {}, func(n mailbox.Number, err error) { t.Errorf("%s: %v", n, err) },
 			func(int, time.Duration) {})
 		if err != nil {
 			t.Fatal(err)
