@@ -50,9 +50,15 @@ const (
 // being suspended.
 var errSuspended = errors.New("the mirror is suspended")
 
+// errStarted says why no lease is given although the mirror is not suspended.
+var errStarted = errors.New("PostgreSQL was started a moment ago: until leases end of which it may not know, nothing is written")
+
 // suspendedError is the answer of an activity that goes on after resumption.
-func suspendedError() error {
-	return temporal.NewApplicationErrorWithOptions(errSuspended.Error(), TypeSuspended, temporal.ApplicationErrorOptions{
+func suspendedError() error { return later(errSuspended) }
+
+// later is the answer of an activity that is repeated until it may write.
+func later(why error) error {
+	return temporal.NewApplicationErrorWithOptions(why.Error(), TypeSuspended, temporal.ApplicationErrorOptions{
 		NextRetryDelay: suspendedRetry,
 		Category:       temporal.ApplicationErrorCategoryBenign,
 	})
@@ -66,6 +72,15 @@ func suspended(ctx context.Context, err error) bool {
 	}
 	_, refused := errors.AsType[*copier.SuspendedError](err)
 	return refused
+}
+
+// running reports whether the mirror is known not to be suspended. If no lease is given
+// nevertheless, PostgreSQL was started a moment ago.
+func (l *lookout) running(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), suspendedRetry)
+	defer cancel()
+	s, err := l.suspension(ctx)
+	return err == nil && !s.Suspended()
 }
 
 // lookout ends the contexts of running work when the mirror is suspended. All

@@ -36,8 +36,11 @@ func suspend(t *testing.T, w *activitytest.World) control.Suspension {
 // it stays as due as it was.
 func TestSyncMailboxWhileSuspended(t *testing.T) {
 	for name, sync := range map[string]func(*testing.T, *activitytest.World) func(context.Context, copier.Job) (copier.Report, error){
-		"refused": func(*testing.T, *activitytest.World) func(context.Context, copier.Job) (copier.Report, error) {
-			return suspendedSync
+		"refused": func(t *testing.T, w *activitytest.World) func(context.Context, copier.Job) (copier.Report, error) {
+			return func(ctx context.Context, job copier.Job) (copier.Report, error) {
+				suspend(t, w)
+				return suspendedSync(ctx, job)
+			}
 		},
 		"in its midst": func(t *testing.T, w *activitytest.World) func(context.Context, copier.Job) (copier.Report, error) {
 			return func(ctx context.Context, _ copier.Job) (copier.Report, error) {
@@ -62,6 +65,23 @@ func TestSyncMailboxWhileSuspended(t *testing.T) {
 				t.Errorf("dirty are %v", dirty)
 			}
 		})
+	}
+}
+
+// If no lease is given although the mirror is not suspended, as after a start of
+// PostgreSQL, the sync is repeated: no resumption comes after which a sweep begins.
+func TestSyncMailboxAfterAStartOfTheDatabase(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	world.OnSync = suspendedSync
+	_, err := syncOnce(t, world, activities.TriggerSweep, nil)
+	wantSuspended(t, err)
+	if len(world.Failures()) != 0 {
+		t.Errorf("recorded as a failure: %+v", world.Failures())
+	}
+	world.OnSync = nil
+	if result, err := syncOnce(t, world, activities.TriggerSweep, nil); err != nil || result.State != activities.SyncEqual {
+		t.Errorf("got %+v, %v", result, err)
 	}
 }
 

@@ -78,7 +78,8 @@ type SyncResult struct {
 // is parked and the activity ends well. While another sync holds the mailbox
 // it fails too, recording nothing, until that one has ended. While the mirror
 // is suspended it ends, recording nothing: the mailbox stays due, and the sweep
-// that comes with the resumption takes it up.
+// that comes with the resumption takes it up. While nothing may be written since
+// PostgreSQL was started a moment ago, it fails, recording nothing, and is repeated.
 func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
 	pulse := &syncPulse{trace: inherited(ctx)}
 	defer activity.RecordHeartbeat(ctx, &syncPulse{trace: trace{Deaths: pulse.Deaths}}) // in good order
@@ -181,10 +182,12 @@ func (p *syncPulse) progress(now copier.Progress) {
 
 // syncFailed records a failure and decides who tries again.
 func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report copier.Report, err error) (SyncResult, error) {
-	if suspended(ctx, err) {
+	switch {
+	case suspended(ctx, err) && a.lookout.running(ctx):
+		return SyncResult{}, later(errStarted) // no sweep comes when it may go on
+	case suspended(ctx, err):
 		return SyncResult{State: SyncSuspended, Messages: report.Messages, Greetings: report.Greetings}, nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
 	}
 	if held, busy := errors.AsType[*copier.LeaseHeldError](err); busy {

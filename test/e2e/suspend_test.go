@@ -395,7 +395,8 @@ func (s *suspender) outlives() {
 	s.mirrored(map[mailbox.Key]int64{key: generation})
 	s.controlShows(control.Running, "")
 	s.listeningShows()
-	// Whether the resumption mirrored the mailbox by its own workflow is chance.
+	// Whether the resumption mirrored the mailbox by its own workflow is chance. This
+	// sync waits until leases are given again after the start of PostgreSQL.
 	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.syncShows(s.probes[0])
