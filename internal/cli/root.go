@@ -73,6 +73,10 @@ func Main(ctx context.Context, args []string, env Environment) int {
 	return c.finish(ctx, err)
 }
 
+// Tree returns all commands, without a system to work on: for tests of the texts that
+// name commands.
+func Tree() *cobra.Command { return (&cli{env: withSystem(Environment{})}).root() }
+
 // asksForJSON finds -o json where parsing ended before it came to it.
 func asksForJSON(args []string) bool {
 	line := " " + strings.Join(args, " ") + " "

@@ -150,6 +150,7 @@ var table = map[string]row{
 	"test/bench":   {layer: helper, inside: []string{"test"}},
 	"test/demo":    {layer: helper, inside: []string{"test"}},
 	"test/arch":    {layer: helper},
+	"test/system":  {layer: helper, inside: []string{"test/servers"}},
 	"test/repeat":  {layer: helper},
 	"test/soak":    {layer: helper, inside: []string{"test/repeat"}},
 	"test/user":    {layer: helper, inside: []string{"test/reader"}},
@@ -158,6 +159,8 @@ var table = map[string]row{
 	"test/hostile": {layer: helper, anything: true},
 	"test/browser": {layer: helper, anything: true},
 	"test/replay":  {layer: helper, anything: true},
+	"test/docs":    {layer: helper, anything: true, never: []string{imap, ldap, postgres, temporal}},
+	"test/olddata": {layer: helper, anything: true},
 	"test/scripts": {layer: helper, anything: true},
 }
 

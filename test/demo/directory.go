@@ -88,7 +88,7 @@ func (d *demo) ldapFlags(name string, s *servers.Slapd) ([]string, error) {
 // demonstration left without.
 func (d *demo) configureDirectories(ctx context.Context) error {
 	for name, s := range map[string]*servers.Slapd{"production": d.productionLDAP, "dr": d.drLDAP} {
-		shown, err := d.system.capture(ctx, "store", "show", name, "-o", "json")
+		shown, err := d.system.Capture(ctx, "store", "show", name, "-o", "json")
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (d *demo) configureDirectories(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := d.system.show(ctx, append([]string{"store", "edit", name}, flags...)...); err != nil {
+		if err := d.system.Show(ctx, append([]string{"store", "edit", name}, flags...)...); err != nil {
 			return err
 		}
 	}
@@ -130,7 +130,7 @@ func (d *demo) newSubscriber(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"directory", "sync", link, "--wait"}, {"directory", "show", link, number}, {"sync", link, number, "--wait"},
 	} {
-		if err := d.mayWait(d.system.show(ctx, args...)); err != nil {
+		if err := d.mayWait(d.system.Show(ctx, args...)); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"mailmirror/test/corpus"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
+	"mailmirror/test/system"
 )
 
 const (
@@ -61,7 +62,7 @@ type demo struct {
 	bin, dir       string
 	mailboxes      int
 	production, dr *servers.Dovecot
-	system         *system
+	system         *system.System
 
 	productionLDAP, drLDAP *servers.Slapd
 	// extra are subscribers that were created besides.
@@ -82,18 +83,18 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	}
 	step("Starting PostgreSQL, Temporal and the worker below %s", short(d.dir))
 	var err error
-	if d.system, err = startSystem(ctx, d.bin, filepath.Join(d.dir, "mirror")); err != nil {
+	if d.system, err = system.Start(ctx, d.bin, filepath.Join(d.dir, "mirror")); err != nil {
 		return err
 	}
 	if err := d.configure(ctx); err != nil {
 		return err
 	}
 	step("Mirroring the directory: the mailboxes are created on DR, and join the link")
-	if err := d.mayWait(d.system.show(ctx, "directory", "sync", link, "--wait")); err != nil {
+	if err := d.mayWait(d.system.Show(ctx, "directory", "sync", link, "--wait")); err != nil {
 		return err
 	}
 	step("Mirroring production to DR")
-	if err := d.mayWait(d.system.show(ctx, "compare", link, "--wait")); err != nil {
+	if err := d.mayWait(d.system.Show(ctx, "compare", link, "--wait")); err != nil {
 		return err
 	}
 	if err := d.newSubscriber(ctx); err != nil {
@@ -105,7 +106,7 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	if d.waits {
 		step("What waits for a decision, or differs and stays so, since an earlier run")
 		for _, args := range [][]string{{"errors", link}, {"guard", "list", link}} {
-			if err := d.system.show(ctx, args...); err != nil {
+			if err := d.system.Show(ctx, args...); err != nil {
 				return err
 			}
 		}
@@ -119,7 +120,7 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	case <-ctx.Done():
 		fmt.Println("\nStopping")
 		return nil
-	case err := <-d.system.done:
+	case err := <-d.system.Done():
 		return fmt.Errorf("the system ended by itself: %w", err)
 	}
 }
@@ -179,7 +180,7 @@ func access(s *servers.Dovecot) reader.Store {
 // configure tells Mailmirror of the stores, the link and the mailboxes; what
 // it knows already stays.
 func (d *demo) configure(ctx context.Context) error {
-	if _, err := d.system.capture(ctx, "link", "show", link); err == nil {
+	if _, err := d.system.Capture(ctx, "link", "show", link); err == nil {
 		d.again = true
 		if err := d.configureDirectories(ctx); err != nil {
 			return err
@@ -200,18 +201,18 @@ func (d *demo) configure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := d.system.capture(ctx, "store", "show", s.name); err == nil {
+		if _, err := d.system.Capture(ctx, "store", "show", s.name); err == nil {
 			continue // a run that was stopped had come that far
 		}
-		if err := d.system.show(ctx, append([]string{"store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
+		if err := d.system.Show(ctx, append([]string{"store", "add", s.name, "--imap", s.store.Addr(), "--imap-security", "none",
 			"--login", "authzid", "--trusted-name", s.store.TrustedName(), "--trusted-password-file", secret}, ldap...)...); err != nil {
 			return err
 		}
-		if err := d.system.show(ctx, "store", "check", s.name, "--mailbox", fmt.Sprint(firstNumber)); err != nil {
+		if err := d.system.Show(ctx, "store", "check", s.name, "--mailbox", fmt.Sprint(firstNumber)); err != nil {
 			return err
 		}
 	}
-	if err := d.system.show(ctx, "link", "add", link, "--source", "production", "--target", "dr"); err != nil {
+	if err := d.system.Show(ctx, "link", "add", link, "--source", "production", "--target", "dr"); err != nil {
 		return err
 	}
 	return d.compareOften(ctx)
@@ -219,7 +220,7 @@ func (d *demo) configure(ctx context.Context) error {
 
 // compareOften has the link compared every minute, so that there is something to see.
 func (d *demo) compareOften(ctx context.Context) error {
-	return d.system.show(ctx, "schedule", "set", "full-compare/"+link, "--every", "1m")
+	return d.system.Show(ctx, "schedule", "set", "full-compare/"+link, "--every", "1m")
 }
 
 // exitDifferences is how a command ends after which differences remain, or something
@@ -241,7 +242,7 @@ func (d *demo) mayWait(err error) error {
 // reader that shares no code with it.
 func (d *demo) prove(ctx context.Context) error {
 	step("Proving both stores equal: every body, flag and date")
-	if err := d.mayWait(d.system.show(ctx, "verify", link, "--deep")); err != nil {
+	if err := d.mayWait(d.system.Show(ctx, "verify", link, "--deep")); err != nil {
 		return err
 	}
 	diffs, err := reader.Compare(ctx, access(d.production), access(d.dr), append(d.numbers(), d.extra...), 4)
@@ -295,14 +296,14 @@ Leave a message on production and have it mirrored:
 Temporal Web UI:  %[5]s
 
 Ctrl-C stops everything; the next "make demo" goes on from here.
-`, data, link, short(d.production.ConfigPath()), firstNumber, d.system.webUI,
+`, data, link, short(d.production.ConfigPath()), firstNumber, d.system.WebUI(),
 		d.productionLDAP.Addr(), d.productionLDAP.AdminDN(), d.productionLDAP.AdminPassword(), d.productionLDAP.Base())
 }
 
 func (d *demo) stop() error {
 	var errs []error
 	if d.system != nil {
-		errs = append(errs, d.system.stop())
+		errs = append(errs, d.system.Stop())
 	}
 	for _, s := range []*servers.Dovecot{d.dr, d.production} {
 		if s != nil {

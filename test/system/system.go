@@ -1,4 +1,6 @@
-package main
+// Package system runs `mailmirror up` and gives it commands by its command line, as an
+// operator would. It must not know the product's packages.
+package system
 
 import (
 	"bytes"
@@ -17,8 +19,8 @@ import (
 	"mailmirror/test/servers"
 )
 
-// system is a running `mailmirror up`, and the command line that finds it.
-type system struct {
+// System is a running `mailmirror up`, and the command line that finds it.
+type System struct {
 	program string
 	data    string
 	up      *exec.Cmd
@@ -26,8 +28,15 @@ type system struct {
 	webUI   string
 }
 
-// startSystem runs `mailmirror up` and returns when it says that it serves.
-func startSystem(ctx context.Context, bin, data string) (*system, error) {
+// WebUI is the address of Temporal's Web UI.
+func (s *System) WebUI() string { return s.webUI }
+
+// Done gets an error when `mailmirror up` has ended.
+func (s *System) Done() <-chan error { return s.done }
+
+// Start runs `mailmirror up` from the folder bin, with its files below data, and returns
+// when it says that it serves. args are further flags of it.
+func Start(ctx context.Context, bin, data string, args ...string) (*System, error) {
 	if err := os.MkdirAll(data, 0o711); err != nil {
 		return nil, err
 	}
@@ -36,8 +45,8 @@ func startSystem(ctx context.Context, bin, data string) (*system, error) {
 		return nil, err
 	}
 	defer log.Close()
-	s := &system{program: filepath.Join(bin, "mailmirror"), data: data, done: make(chan error, 1)}
-	s.up = exec.Command(s.program, "up", "--data", data, "-o", "json")
+	s := &System{program: filepath.Join(bin, "mailmirror"), data: data, done: make(chan error, 1)}
+	s.up = exec.Command(s.program, append([]string{"up", "--data", data, "-o", "json"}, args...)...)
 	s.up.Stderr = log
 	// In a group of its own, so that Ctrl-C reaches it once, from us.
 	s.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -70,15 +79,16 @@ func startSystem(ctx context.Context, bin, data string) (*system, error) {
 	}
 }
 
-// show runs a command as it stands, with its output for everybody to see.
-func (s *system) show(ctx context.Context, args ...string) error {
+// Show runs a command as it stands, with its output for everybody to see.
+func (s *System) Show(ctx context.Context, args ...string) error {
 	fmt.Println("  $ mailmirror " + strings.Join(args, " "))
 	cmd := s.command(ctx, args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }
 
-func (s *system) capture(ctx context.Context, args ...string) (string, error) {
+// Capture runs a command and returns what it prints to standard output.
+func (s *System) Capture(ctx context.Context, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := s.command(ctx, args...)
 	cmd.Stdout = &out
@@ -86,7 +96,7 @@ func (s *system) capture(ctx context.Context, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func (s *system) command(ctx context.Context, args ...string) *exec.Cmd {
+func (s *System) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Env = append(os.Environ(), "MAILMIRROR_DATA="+s.data)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
@@ -94,8 +104,8 @@ func (s *system) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// stop ends the system in order and waits for it.
-func (s *system) stop() error {
+// Stop ends the system in order and waits for it.
+func (s *System) Stop() error {
 	switch err := s.up.Process.Signal(syscall.SIGTERM); {
 	case errors.Is(err, os.ErrProcessDone):
 		return nil
