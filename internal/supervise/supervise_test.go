@@ -26,11 +26,11 @@ type installation struct {
 	restarts  []string
 	begun     []string
 	events    []control.Event
-	suspension
+	restored
 }
 
 func newInstallation(links ...string) *installation {
-	i := &installation{links: links, suspension: suspension{proof: control.SuspensionProof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
+	i := &installation{links: links, restored: restored{proof: control.SuspensionProof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
 		signs: map[string]control.Sign{}, due: map[string]time.Time{}}
 	i.schedules = []control.ScheduleInfo{{Name: "sweep", Exists: true}, {Name: "retention", Exists: true}}
 	for _, l := range links {

@@ -12,36 +12,36 @@ import (
 	"mailmirror/internal/supervise"
 )
 
-// suspension is what the database and MirrorControl know of it.
-type suspension struct {
+// restored is what the database and MirrorControl know of it.
+type restored struct {
 	proof control.SuspensionProof
 	view  control.Suspension
 	away  error
 	did   []string
 }
 
-func (s *suspension) ConfirmSuspension(_ context.Context, p control.SuspensionProof, lease time.Duration) error {
+func (s *restored) ConfirmSuspension(_ context.Context, p control.SuspensionProof, lease time.Duration) error {
 	s.did = append(s.did, "confirm "+p.Mark)
 	s.proof.Confirmed, s.proof.LeaseTime, s.proof.Suspension.Unconfirmed = true, lease, false
 	return nil
 }
 
-func (s *suspension) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
+func (s *restored) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
 	s.did = append(s.did, "suspend "+r.Who)
 	s.proof.Confirmed = true
 	s.proof.Suspension = control.Suspension{State: control.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
 	return s.proof.Suspension, nil
 }
 
-func (s *suspension) ControlView(context.Context) (control.Suspension, error) { return s.view, s.away }
+func (s *restored) ControlView(context.Context) (control.Suspension, error) { return s.view, s.away }
 
-func (s *suspension) AskSuspend(context.Context, control.Request) error {
+func (s *restored) AskSuspend(context.Context, control.Request) error {
 	s.did = append(s.did, "ask suspend")
 	s.view = s.proof.Suspension
 	return nil
 }
 
-func (s *suspension) AskResume(context.Context, control.Request) error {
+func (s *restored) AskResume(context.Context, control.Request) error {
 	s.did = append(s.did, "ask resume")
 	s.view = s.proof.Suspension
 	return nil
@@ -60,7 +60,7 @@ func (i *installation) said() control.Sign {
 // the mirror is still suspended.
 func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	i := newInstallation("a")
-	i.suspension = suspension{away: fault.Newf(fault.Transient, "unavailable"), proof: control.SuspensionProof{Mark: "m", Used: true,
+	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: control.SuspensionProof{Mark: "m", Used: true,
 		Suspension: control.Suspension{State: control.Running, Epoch: 3, Unconfirmed: true}}}
 	s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
 	look := func() {
@@ -119,7 +119,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newInstallation("a")
-			i.suspension = suspension{view: c.known, away: c.away,
+			i.restored = restored{view: c.known, away: c.away,
 				proof: control.SuspensionProof{Suspension: c.row, Confirmed: c.confirmed, Mark: "m", Used: !c.unused}}
 			i.still = c.row.Still()
 			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})

@@ -62,6 +62,14 @@ var table = map[string]row{
 	"internal/directory": {layer: pure, inside: []string{"internal/fault", "internal/mailbox"}},
 	"internal/alert":     {layer: pure},
 
+	// The vocabulary. net: addresses are parsed, and nothing is connected to.
+	"internal/site": {layer: pure, std: []string{"net", "net/netip"},
+		inside: []string{"internal/mailbox", "internal/quota", "internal/copier", "internal/directory"}},
+	"internal/suspension": {layer: pure},
+	"internal/guard":      {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/directory"}},
+	"internal/dirsync":    {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/copier", "internal/directory"}},
+	"internal/background": {layer: pure, inside: []string{"internal/site", "internal/suspension"}},
+
 	"internal/seal":      {layer: support},
 	"internal/sleep":     {layer: support},
 	"internal/telemetry": {layer: support, outside: []string{"github.com/prometheus/client_golang", "go.opentelemetry.io"}},
@@ -72,9 +80,9 @@ var table = map[string]row{
 		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
 	"internal/throttle": {layer: orchestration, inside: []string{"internal/quota"},
 		never: []string{imap, postgres, temporal}},
-	"internal/watch": {layer: orchestration, inside: []string{"internal/mailbox", "internal/fault", "internal/quota", "internal/sleep"},
+	"internal/watch": {layer: orchestration, inside: []string{"internal/site", "internal/mailbox", "internal/fault", "internal/quota", "internal/sleep"},
 		never: []string{imap, postgres, temporal}},
-	"internal/supervise": {layer: orchestration, inside: []string{"internal/control", "internal/fault"},
+	"internal/supervise": {layer: orchestration, inside: []string{"internal/control", "internal/site", "internal/suspension", "internal/background", "internal/fault"},
 		never: []string{imap, ldap, postgres, temporal}},
 	"activities": {layer: orchestration,
 		inside:  append([]string{"internal/control", "internal/sleep", "internal/watch"}, purePackages...),
@@ -164,4 +172,5 @@ var table = map[string]row{
 	"test/scripts": {layer: helper, anything: true},
 }
 
-var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/copier", "internal/quota", "internal/directory", "internal/alert"}
+var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/copier", "internal/quota", "internal/directory", "internal/alert",
+	"internal/site", "internal/suspension", "internal/guard", "internal/dirsync", "internal/background"}

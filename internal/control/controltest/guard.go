@@ -8,8 +8,8 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// guard is what Memory knows of the deletion guard.
-type guard struct {
+// guarded is what Memory knows of the deletion guard.
+type guarded struct {
 	settings  map[string]control.GuardSettings
 	holds     []control.Hold
 	decisions []control.GuardDecision

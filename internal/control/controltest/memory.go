@@ -31,7 +31,7 @@ type Memory struct {
 	errors    []control.ErrorEntry
 	runs      map[string]control.CompareRun
 	lag       map[string]time.Duration
-	guard     guard
+	guard     guarded
 	watchers  []control.Watcher
 	signs     []control.Sign
 	loads     map[string]quota.Load
