@@ -9,7 +9,9 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // Ports are the adapters behind the activities.
@@ -28,7 +30,7 @@ type Ports struct {
 	// Meter may be nil; nothing is counted then.
 	Meter Meter
 	// Directories and Directory may be nil where no directory is mirrored.
-	Directories control.Directories
+	Directories dirsync.Directories
 	Directory   DirectoryRecords
 	// Approved may be nil; no run is started then over directories.
 	Approved DirectoryStarter
@@ -47,7 +49,7 @@ type Settings struct {
 	// Pace decides when a mailbox that failed is tried again.
 	Pace Pace
 	// Retention is how long records are kept.
-	Retention control.Retention
+	Retention site.Retention
 	// Quiet is how long a mailbox has to be without a wake-up until an event
 	// wakes its sync at once; default 2 s.
 	Quiet time.Duration
@@ -64,7 +66,7 @@ type Activities struct {
 	ports  Ports
 	report time.Duration
 	pace   Pace
-	keep   control.Retention
+	keep   site.Retention
 	quiet  time.Duration
 	lease  LeaseTimes
 	// identity names this process.
@@ -101,7 +103,7 @@ func New(ports Ports, settings Settings) *Activities {
 		log:      settings.Log,
 		gate:     make(chan struct{}, settings.Mailboxes),
 
-		lookout: &lookout{every: lookoutEvery, suspension: func(ctx context.Context) (control.Suspension, error) {
+		lookout: &lookout{every: lookoutEvery, suspension: func(ctx context.Context) (suspension.Suspension, error) {
 			return ports.Records.Suspension(ctx)
 		}},
 	}

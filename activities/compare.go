@@ -4,9 +4,10 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // BeginInput opens the record of a full compare.
@@ -15,8 +16,8 @@ type BeginInput struct {
 	Link    string    `json:"link"`
 	Trigger string    `json:"trigger"`
 	Started time.Time `json:"started"`
-	// Kind is control.RunCompare where it is empty.
-	Kind control.RunKind `json:"kind,omitempty"`
+	// Kind is site.RunCompare where it is empty.
+	Kind site.RunKind `json:"kind,omitempty"`
 }
 
 // BeginCompare records a compare and returns how many mailboxes it is about.
@@ -25,7 +26,7 @@ func (a *Activities) BeginCompare(ctx context.Context, in BeginInput) (int, erro
 	if err != nil {
 		return 0, applicationError(err, 0)
 	}
-	run := control.CompareRun{RunID: in.RunID, Link: in.Link, Kind: in.Kind, Trigger: in.Trigger, StartedAt: in.Started, Mailboxes: count}
+	run := site.CompareRun{RunID: in.RunID, Link: in.Link, Kind: in.Kind, Trigger: in.Trigger, StartedAt: in.Started, Mailboxes: count}
 	if err := a.ports.Records.StartCompare(ctx, run); err != nil {
 		return 0, applicationError(err, 0)
 	}
@@ -34,9 +35,9 @@ func (a *Activities) BeginCompare(ctx context.Context, in BeginInput) (int, erro
 
 // FinishInput says how a compare ended.
 type FinishInput struct {
-	RunID string          `json:"run_id"`
-	Link  string          `json:"link"`
-	Kind  control.RunKind `json:"kind,omitempty"`
+	RunID string       `json:"run_id"`
+	Link  string       `json:"link"`
+	Kind  site.RunKind `json:"kind,omitempty"`
 	// ErrorKind, Error and Hint say why it broke off, in the words of the activity
 	// that failed; Error is "" if it went through every mailbox.
 	ErrorKind string `json:"error_kind,omitempty"`
@@ -53,7 +54,7 @@ func (a *Activities) FinishCompare(ctx context.Context, in FinishInput) error {
 	if a.ports.Signs == nil {
 		return nil
 	}
-	sign := control.Sign{Loop: control.LoopOf(in.Kind), Item: in.Link, Link: in.Link, Worker: a.identity,
+	sign := background.Sign{Loop: background.LoopOf(in.Kind), Item: in.Link, Link: in.Link, Worker: a.identity,
 		ErrorKind: in.ErrorKind, Error: in.Error, Hint: in.Hint}
 	if err := a.ports.Signs.EndLoop(ctx, sign); err != nil {
 		return applicationError(err, 0)
@@ -71,7 +72,7 @@ type PlanInput struct {
 	PageSize int `json:"page_size"`
 	Pages    int `json:"pages"`
 	// Kind is that of the run: in a rebuild every mailbox is work.
-	Kind control.RunKind `json:"kind,omitempty"`
+	Kind site.RunKind `json:"kind,omitempty"`
 }
 
 // Page is a range of mailboxes by number: those after After up to Last.
@@ -90,7 +91,7 @@ const settledPerDue = 100
 // more.
 func (a *Activities) PlanPages(ctx context.Context, in PlanInput) ([]Page, error) {
 	settled := 1
-	if in.Kind != control.RunRebuild && a.offersOverview(ctx, in.Link) {
+	if in.Kind != site.RunRebuild && a.offersOverview(ctx, in.Link) {
 		settled = settledPerDue
 	}
 	var pages []Page

@@ -9,7 +9,8 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
+	"mailmirror/internal/site"
 )
 
 // TestPlanPages: where both stores tell of all mailboxes at once, those that
@@ -45,11 +46,11 @@ func TestPlanPages(t *testing.T) {
 }
 
 // signs keeps the last sign of life of each loop.
-type signs map[control.Loop]control.Sign
+type signs map[background.Loop]background.Sign
 
-func (s signs) BeginLoop(context.Context, control.Sign) error { return nil }
+func (s signs) BeginLoop(context.Context, background.Sign) error { return nil }
 
-func (s signs) EndLoop(_ context.Context, sign control.Sign) error {
+func (s signs) EndLoop(_ context.Context, sign background.Sign) error {
 	s[sign.Loop] = sign
 	return nil
 }
@@ -57,7 +58,7 @@ func (s signs) EndLoop(_ context.Context, sign control.Sign) error {
 // TestFinishCompare: why a compare or a rebuild broke off is recorded against its
 // link, until the next one of its kind went through.
 func TestFinishCompare(t *testing.T) {
-	for kind, loop := range map[control.RunKind]control.Loop{"": control.LoopCompare, control.RunRebuild: control.LoopRebuild} {
+	for kind, loop := range map[site.RunKind]background.Loop{"": background.LoopCompare, site.RunRebuild: background.LoopRebuild} {
 		world, recorded := activitytest.New(), signs{}
 		acts := activities.New(activities.Ports{Records: world, Signs: recorded}, activities.Settings{})
 		end := activities.FinishInput{RunID: "r", Link: link, Kind: kind, ErrorKind: "config", Error: "the password does not open", Hint: "enter it again"}

@@ -12,10 +12,10 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // heartbeats keeps the last one of an activity, as the server would, up to the
@@ -116,7 +116,7 @@ func TestReviewPageLeavesWhatKillsWorkersToSyncs(t *testing.T) {
 	world := begun(t, 6)
 	world.Differs = func(n mailbox.Number) bool { return n == "1002" }
 	var h heartbeats
-	var got control.CompareProgress
+	var got site.CompareProgress
 	run := func(env *testsuite.TestActivityEnvironment, a *activities.Activities) {
 		value, err := env.ExecuteActivity(a.ReviewPage, activities.ReviewInput{RunID: "run", Link: link, Page: everything})
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -20,7 +21,7 @@ import (
 // DirectoryRecords is what directory runs need of the database.
 type DirectoryRecords interface {
 	control.DirectoryRuns
-	DirectorySettings(ctx context.Context, link string) (control.DirectorySettings, error)
+	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
 	// AddMailboxes makes mailboxes participate, all or none: see
 	// control.Repository.
 	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
@@ -57,7 +58,7 @@ type DirectoryInput struct {
 	Trigger string `json:"trigger"`
 }
 
-func (in DirectoryInput) dry() bool { return in.Trigger == control.DirectoryDryRun }
+func (in DirectoryInput) dry() bool { return in.Trigger == dirsync.TriggerDryRun }
 
 // BeginDirectory records a run. A link without directories is refused.
 func (a *Activities) BeginDirectory(ctx context.Context, in DirectoryInput) error {
@@ -73,7 +74,7 @@ func (a *Activities) BeginDirectory(ctx context.Context, in DirectoryInput) erro
 // ExtractInput asks for one side of a run.
 type ExtractInput struct {
 	DirectoryInput
-	Side control.Side `json:"side"`
+	Side dirsync.Side `json:"side"`
 }
 
 // errExtractEnded ends the staging of an extract that failed.
@@ -103,7 +104,7 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 		return directory.Extracted{}, err
 	}
 	side := both.Source
-	if in.Side == control.TargetSide {
+	if in.Side == dirsync.TargetSide {
 		side = both.Target
 	}
 	session, err := side.Open(ctx)
@@ -222,7 +223,7 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 	records := a.ports.Directory
 	run, err := records.DirectoryRun(ctx, in.RunID)
 	if err != nil || !run.FinishedAt.IsZero() { // by an attempt before this one
-		return DirectoryPlan{Believed: run.State == control.DirectoryDone}, err
+		return DirectoryPlan{Believed: run.State == dirsync.Done}, err
 	}
 	if err := records.SaveDirectoryPhase(ctx, in.RunID, "compare"); err != nil {
 		return DirectoryPlan{}, err
@@ -236,14 +237,14 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 		return DirectoryPlan{}, err
 	}
 	if doubts := directory.Believe(settings.Limits, in.Source, in.Target, lastSource, lastTarget, known); len(doubts) > 0 {
-		return DirectoryPlan{}, records.FinishDirectoryRun(ctx, in.RunID, control.DirectoryFailed, doubts,
+		return DirectoryPlan{}, records.FinishDirectoryRun(ctx, in.RunID, dirsync.Failed, doubts,
 			fmt.Sprintf("nothing was changed; is the source whole, and may the trusted server read everything? If it is meant: mailmirror guard set %s --directory-shrink-share 0, and a run", in.Link))
 	}
 	if err := records.SaveExtracts(ctx, in.RunID, in.Source, in.Target); err != nil {
 		return DirectoryPlan{}, err
 	}
 	tally, err := records.CompareDirectory(ctx, in.RunID, settings)
-	if errors.Is(err, control.ErrStagedLost) && in.Readings > 0 && in.Readings < maxReadings {
+	if errors.Is(err, dirsync.ErrStagedLost) && in.Readings > 0 && in.Readings < maxReadings {
 		activity.GetLogger(ctx).Warn("both directories are read again", "link", in.Link, "error", err)
 		return DirectoryPlan{ReadAgain: true}, nil
 	}
@@ -260,7 +261,7 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 		kinds, reasons = append(kinds, v.Kind), append(reasons, v.Reason)
 	}
 	if in.dry() {
-		return plan, records.FinishDirectoryRun(ctx, in.RunID, control.DirectoryDone, reasons, "")
+		return plan, records.FinishDirectoryRun(ctx, in.RunID, dirsync.Done, reasons, "")
 	}
 	plan.Held, err = records.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
 	plan.Due = max(plan.Due-plan.Held, 0)
@@ -337,7 +338,7 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 	done.Left += left
 	tell()
 	woken := 0
-	var rejected []control.DirectoryRejection
+	var rejected []dirsync.Rejection
 	for len(join) > 0 {
 		chunk := join[:min(joinChunk, len(join))]
 		join = join[len(chunk):]
@@ -348,7 +349,7 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 		for _, number := range chunk {
 			if why, ok := refused[number]; ok {
 				_, text, hint := describe(why)
-				rejected = append(rejected, control.DirectoryRejection{Number: number, Error: text, Hint: hint})
+				rejected = append(rejected, dirsync.Rejection{Number: number, Error: text, Hint: hint})
 			}
 		}
 		done.Joined += len(chunk) - len(refused)
@@ -408,7 +409,7 @@ const toldRefusals = 3
 
 // FinishDirectory closes the record of a run, unless it is closed already, and
 // returns how it ended.
-func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (control.DirectoryState, error) {
+func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (dirsync.State, error) {
 	run, err := a.ports.Directory.DirectoryRun(ctx, in.RunID)
 	if err != nil {
 		return "", applicationError(err, 0)
@@ -416,9 +417,9 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 	if !run.FinishedAt.IsZero() {
 		return run.State, nil
 	}
-	state, reasons, hint := control.DirectoryDone, run.Reasons, run.Hint
+	state, reasons, hint := dirsync.Done, run.Reasons, run.Hint
 	if run.Held > 0 {
-		state, hint = control.DirectoryHeld, "mailmirror guard list "+in.Link
+		state, hint = dirsync.Held, "mailmirror guard list "+in.Link
 	}
 	refusals, err := a.ports.Directory.DirectoryRefusals(ctx, in.RunID, toldRefusals)
 	if err != nil {
@@ -434,7 +435,7 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link; to see why, run: mailmirror errors %s", in.Refused, in.Link))
 	}
 	if in.Failure != "" {
-		state, reasons, hint = control.DirectoryFailed, append(reasons, in.Failure), in.Hint
+		state, reasons, hint = dirsync.Failed, append(reasons, in.Failure), in.Hint
 	}
 	if err := a.ports.Directory.FinishDirectoryRun(ctx, in.RunID, state, reasons, hint); err != nil {
 		return "", applicationError(err, 0)

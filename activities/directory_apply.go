@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"mailmirror/internal/blame"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/sleep"
 )
@@ -48,16 +48,16 @@ const (
 // link's directory. Each is looked at anew on both sides before and after it is
 // written, so that it may be repeated at any time, by whoever.
 func (a *Activities) ApplyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
-	return a.changeDirectory(ctx, in, "apply", control.ChangePlanned)
+	return a.changeDirectory(ctx, in, "apply", dirsync.ChangePlanned)
 }
 
 // VerifyDirectory looks once more at what a run has carried out, when all is
 // written, and mends what is not equal any more.
 func (a *Activities) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
-	return a.changeDirectory(ctx, in, "verify", control.ChangeDone)
+	return a.changeDirectory(ctx, in, "verify", dirsync.ChangeDone)
 }
 
-func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput, phase string, state control.ChangeState) (ApplyDirectoryResult, error) {
+func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput, phase string, state dirsync.ChangeState) (ApplyDirectoryResult, error) {
 	p := &directoryPage{a: a, in: in, state: state, result: ApplyDirectoryResult{Last: in.After}}
 	stop := a.beat(ctx, func() any { return p.looked.Load() })
 	defer stop()
@@ -93,7 +93,7 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 	if err != nil || len(changes) == 0 {
 		return err
 	}
-	p.takers = control.Takers(changes)
+	p.takers = dirsync.Takers(changes)
 	changes = changes[:min(p.in.Limit, len(changes))]
 	both, err := p.a.ports.Directories.Directories(ctx, p.in.Link)
 	if err != nil {
@@ -124,14 +124,14 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 	return err
 }
 
-func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryChange) error {
+func (p *directoryPage) each(ctx context.Context, changes []dirsync.Change) error {
 	for i, c := range changes {
 		p.rest = len(changes) - i - 1
 		if len(changes) == p.in.Limit {
 			p.rest++ // there may be another page
 		}
 		switch {
-		case c.Via != "" && p.state == control.ChangeDone:
+		case c.Via != "" && p.state == dirsync.ChangeDone:
 			p.result.Last = c.Seq // it was on its way; its second change tells
 			continue
 		case p.ahead[c.Seq]:
@@ -152,7 +152,7 @@ func (p *directoryPage) each(ctx context.Context, changes []control.DirectoryCha
 }
 
 // try carries one change out and records what became of it.
-func (p *directoryPage) try(ctx context.Context, c control.DirectoryChange) (stop bool, err error) {
+func (p *directoryPage) try(ctx context.Context, c dirsync.Change) (stop bool, err error) {
 	done, err := p.one(ctx, c)
 	if err != nil {
 		return false, err
@@ -214,7 +214,7 @@ const (
 
 // one carries a change out and returns what became of it. An error is one of
 // everything: no connection can be made, the lease is lost, the database fails.
-func (p *directoryPage) one(ctx context.Context, c control.DirectoryChange) (control.DirectoryChange, error) {
+func (p *directoryPage) one(ctx context.Context, c dirsync.Change) (dirsync.Change, error) {
 	var last error
 	writes, change := 0, c.Change
 	for try := range entryTries {
@@ -275,7 +275,7 @@ func silent(err error) bool {
 func busy(err error) bool { return errors.Is(err, directory.ErrBusy) }
 
 // step looks at both sides and sends one operation, where one is due.
-func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *int) (look control.DirectoryLook, wrote bool, err error) {
+func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *int) (look dirsync.Look, wrote bool, err error) {
 	source, err := p.source.open(ctx)
 	if err != nil {
 		return look, false, p.notOpen(err)
@@ -284,7 +284,7 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 	if err != nil {
 		return look, false, p.notOpen(err)
 	}
-	sides := control.DirectorySides{Source: source, Target: target, SourceMapping: p.source.Mapping, TargetMapping: p.target.Mapping,
+	sides := dirsync.Sides{Source: source, Target: target, SourceMapping: p.source.Mapping, TargetMapping: p.target.Mapping,
 		Takers: p.takers}
 	look, err = sides.Look(ctx, c)
 	if err != nil || look.Moot != "" || len(look.Operations) == 0 {
@@ -319,13 +319,13 @@ func (p *directoryPage) notOpen(err error) error {
 }
 
 // settled is a change of which nothing is to be done any more.
-func (p *directoryPage) settled(c control.DirectoryChange, look control.DirectoryLook) control.DirectoryChange {
-	c.State, c.Error, c.Hint = control.ChangeDone, "", ""
+func (p *directoryPage) settled(c dirsync.Change, look dirsync.Look) dirsync.Change {
+	c.State, c.Error, c.Hint = dirsync.ChangeDone, "", ""
 	if look.Moot != "" {
-		if p.state == control.ChangeDone {
+		if p.state == dirsync.ChangeDone {
 			return c // it was carried out, and is another by now
 		}
-		c.State, c.Error = control.ChangeTold, look.Moot
+		c.State, c.Error = dirsync.ChangeTold, look.Moot
 		return c
 	}
 	if look.Source != (directory.Ref{}) {
@@ -337,7 +337,7 @@ func (p *directoryPage) settled(c control.DirectoryChange, look control.Director
 	return c
 }
 
-func (p *directoryPage) failed(c control.DirectoryChange, err error) control.DirectoryChange {
+func (p *directoryPage) failed(c dirsync.Change, err error) dirsync.Change {
 	p.kind, c.Error, c.Hint = describe(err)
 	p.lost, p.silent = fault.Lost(err), silent(err)
 	if p.lost {
@@ -346,17 +346,17 @@ func (p *directoryPage) failed(c control.DirectoryChange, err error) control.Dir
 	}
 	// A run tries again what may be the server's trouble. What ends the connection
 	// is recorded only if it is the entry.
-	c.State, c.OfServer = control.ChangeFailed, !p.lost && blame.OfServer(p.kind)
+	c.State, c.OfServer = dirsync.ChangeFailed, !p.lost && blame.OfServer(p.kind)
 	return c
 }
 
 // connection opens a directory when it is needed, and again after it broke.
 type connection struct {
-	control.Directory
-	session control.DirectorySession
+	dirsync.Directory
+	session dirsync.Session
 }
 
-func (c *connection) open(ctx context.Context) (control.DirectorySession, error) {
+func (c *connection) open(ctx context.Context) (dirsync.Session, error) {
 	if c.session != nil {
 		return c.session, nil
 	}

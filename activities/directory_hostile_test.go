@@ -18,8 +18,8 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/seal"
 	"mailmirror/test/servers"
@@ -74,11 +74,11 @@ func (w *told) leaks() []string {
 // onServers are two directories, of which those that are set are real.
 type onServers struct {
 	*activitytest.Runs
-	source, target *control.Directory
+	source, target *dirsync.Directory
 }
 
-// Directories implements control.Directories.
-func (d onServers) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
+// Directories implements dirsync.Directories.
+func (d onServers) Directories(ctx context.Context, link string) (dirsync.LinkDirectories, error) {
 	both, err := d.Runs.Directories(ctx, link)
 	if d.source != nil {
 		both.Source = *d.source
@@ -90,7 +90,7 @@ func (d onServers) Directories(ctx context.Context, link string) (control.LinkDi
 }
 
 // hostileDirectory is a hostile server as one side of a link. read is how long it may be silent.
-func hostileDirectory(t *testing.T, read time.Duration, mode servers.HostileLDAPMode, numbers ...string) (*control.Directory, *ldapdir.Store) {
+func hostileDirectory(t *testing.T, read time.Duration, mode servers.HostileLDAPMode, numbers ...string) (*dirsync.Directory, *ldapdir.Store) {
 	t.Helper()
 	h, err := servers.StartHostileLDAP(t.Context(), mode, numbers...)
 	if err != nil {
@@ -104,8 +104,8 @@ func hostileDirectory(t *testing.T, read time.Duration, mode servers.HostileLDAP
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &control.Directory{Store: "hostile", Mapping: m, Digest: directory.NewDigester(make([]byte, 16)).Digest,
-		Open: func(ctx context.Context) (control.DirectorySession, error) {
+	return &dirsync.Directory{Store: "hostile", Mapping: m, Digest: directory.NewDigester(make([]byte, 16)).Digest,
+		Open: func(ctx context.Context) (dirsync.Session, error) {
 			s, err := store.Open(ctx)
 			if err != nil {
 				return nil, err
@@ -145,13 +145,13 @@ func peak() (stop func() uint64) {
 // other side's entries, and makes Mailmirror print nothing that it was given.
 func TestHostileDirectory(t *testing.T) {
 	for _, mode := range append(servers.HostileLDAPModes(), servers.LDAPHonest) {
-		for _, side := range []control.Side{control.SourceSide, control.TargetSide} {
+		for _, side := range []dirsync.Side{dirsync.SourceSide, dirsync.TargetSide} {
 			t.Run(string(mode)+" "+string(side), func(t *testing.T) { hostile(t, mode, side) })
 		}
 	}
 }
 
-func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
+func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 	said := &told{}
 	m := newMirrorer(t, nil)
 	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
@@ -161,7 +161,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 	}
 	there, store := hostileDirectory(t, 3*time.Second, mode, "1001", "1002")
 	both := onServers{Runs: m.runs, source: there}
-	if side == control.TargetSide {
+	if side == dirsync.TargetSide {
 		both = onServers{Runs: m.runs, target: there}
 	}
 	ports := activitytest.New().Ports(nil)
@@ -178,18 +178,18 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, report)
 	rights, err := store.CheckRights(t.Context(), []directory.Column{directory.Password}, func(ctx context.Context) (context.Context, error) { return ctx, nil })
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, rights)
-	m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: control.DirectoryOperator}
+	m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: dirsync.TriggerOperator}
 	if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
 		t.Fatal(err)
 	}
 	failed := false
-	extract := func(side control.Side) directory.Extracted {
+	extract := func(side dirsync.Side) directory.Extracted {
 		found, err := do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
 		_, _ = fmt.Fprintf(said, "%v %+v\n", err, found)
 		failed = failed || err != nil
 		return found
 	}
-	source, target := extract(control.SourceSide), extract(control.TargetSide)
+	source, target := extract(dirsync.SourceSide), extract(dirsync.TargetSide)
 	if !failed {
 		must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: source, Target: target})
 		result, err := m.apply(100)
@@ -217,7 +217,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side control.Side) {
 		}
 	}
 	// A target that is honest but for that keeps what it had, which is a failure, too.
-	want := side == control.TargetSide
+	want := side == dirsync.TargetSide
 	switch mode {
 	case servers.LDAPHonest, servers.LDAPQuoteWrite, servers.LDAPQuoteNotice, servers.LDAPQuoteLater, servers.LDAPHangUp:
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/sleep"
 )
@@ -17,10 +18,10 @@ import (
 type directoryPage struct {
 	a              *Activities
 	in             ApplyDirectoryInput
-	state          control.ChangeState // of the changes that are taken up
+	state          dirsync.ChangeState // of the changes that are taken up
 	source, target connection
 	lease          *directoryLease
-	takers         map[string]string // see control.Takers
+	takers         map[string]string // see dirsync.Takers
 	result         ApplyDirectoryResult
 	looked         atomic.Int64
 	// unsure is true once the outcome of a write was not known.
@@ -29,13 +30,13 @@ type directoryPage struct {
 	// vain, unopened why none could be made the last time.
 	barred, unopened error
 	// unsaved are results that are not recorded yet.
-	unsaved []control.DirectoryChange
+	unsaved []dirsync.Change
 	saved   time.Time
 	// row are the failures in a row that say the same, of the kind rowKind. kind is
 	// that of the last; it was lost if the server ended the connection, and silent if
 	// the server did not answer in time. rest is how many other changes of the run
 	// were not tried yet, as far as the page knows.
-	row           []control.DirectoryChange
+	row           []dirsync.Change
 	kind, rowKind fault.Kind
 	lost, silent  bool
 	silences      int // changes that the server did not answer to, in this page
@@ -45,7 +46,7 @@ type directoryPage struct {
 	// others are done.
 	losses    map[int64]*loss
 	lostInRow map[int64]bool
-	aside     []control.DirectoryChange
+	aside     []dirsync.Change
 	// accepted counts the writes that the target accepted. own are the failures that
 	// turned out to be the entries' own, by what they say, and ahead what was carried
 	// out before its turn to find that out.
@@ -63,7 +64,7 @@ type directoryLease struct {
 	done   chan struct{}
 
 	mu  sync.Mutex
-	now control.DirectoryLease
+	now dirsync.Lease
 }
 
 // leasePatience is how long a page waits for the lease that a dead worker left,
@@ -91,7 +92,7 @@ func (a *Activities) holdDirectory(ctx context.Context, link string) (*directory
 }
 
 // keepDirectory renews a lease that was taken.
-func (a *Activities) keepDirectory(ctx context.Context, taken control.DirectoryLease) *directoryLease {
+func (a *Activities) keepDirectory(ctx context.Context, taken dirsync.Lease) *directoryLease {
 	l := &directoryLease{records: a.ports.Directory, now: taken, done: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	go l.keep(a.lease.TTL)
@@ -132,7 +133,7 @@ func (l *directoryLease) keep(ttl time.Duration) {
 	}
 }
 
-func (l *directoryLease) current() control.DirectoryLease {
+func (l *directoryLease) current() dirsync.Lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now

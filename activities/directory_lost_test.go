@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 )
 
@@ -28,8 +28,8 @@ func numbered(m *mirrorer, entries int) {
 }
 
 // states counts the changes of a run by what became of them.
-func states(m *mirrorer) map[control.ChangeState]int {
-	n := map[control.ChangeState]int{}
+func states(m *mirrorer) map[dirsync.ChangeState]int {
+	n := map[dirsync.ChangeState]int{}
 	for _, c := range m.runs.Changes() {
 		n[c.State]++
 	}
@@ -59,13 +59,13 @@ func TestApplyDirectoryIsolatesEntries(t *testing.T) {
 		test.prepare(m, test.err, tries)
 		for run := range 2 {
 			clear(tries)
-			m.compare(control.DirectoryOperator)
+			m.compare(dirsync.TriggerOperator)
 			result, err := m.apply(100)
-			if n := states(m); err != nil || result.Stopped != "" || result.Failed != 3 || n[control.ChangeFailed] != 3 || run == 0 && result.Done != 17 {
+			if n := states(m); err != nil || result.Stopped != "" || result.Failed != 3 || n[dirsync.ChangeFailed] != 3 || run == 0 && result.Done != 17 {
 				t.Fatalf("%s, run %d: %+v, %v, %v", what, run, result, n, err)
 			}
 			for _, c := range m.runs.Changes() {
-				if c.State == control.ChangeFailed && (!fails(c.Number) || !strings.Contains(c.Hint, test.hint)) {
+				if c.State == dirsync.ChangeFailed && (!fails(c.Number) || !strings.Contains(c.Hint, test.hint)) {
 					t.Errorf("%s, run %d: %+v", what, run, c)
 				}
 			}
@@ -76,7 +76,7 @@ func TestApplyDirectoryIsolatesEntries(t *testing.T) {
 			}
 		}
 		m.runs.Target.OnWrite, m.runs.Source.OnRead = nil, nil
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		if result, err := m.apply(100); err != nil || result.Done != 3 {
 			t.Errorf("%s, at last: %+v, %v", what, result, err)
 		}
@@ -124,7 +124,7 @@ func TestApplyDirectoryAtASilentTarget(t *testing.T) {
 		onWrite(func(number string) bool {
 			return number >= fmt.Sprint(1000+test.first) && number <= fmt.Sprint(1000+test.last)
 		})(m, quiet, tries)
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		result, err := m.apply(100)
 		stopped := test.last-test.first+1 >= 20
 		if err != nil || (result.Stopped != "") != stopped || !stopped && (result.Done != test.done || result.Failed != test.failed) {
@@ -145,7 +145,7 @@ func TestApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
 	m := newMirrorer(t, nil)
 	numbered(m, 1)
 	m.runs.Target.OnWrite = func(directory.Operation) error { return lost() }
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	if result, err := m.apply(100); err != nil || result.Stopped != "" || result.Failed != 1 {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -174,9 +174,9 @@ func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
 			}
 			return nil
 		}
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		result, err := m.apply(500)
-		if n := states(m); err != nil || !strings.Contains(result.Stopped, test.said) || n[control.ChangeFailed] > 0 || n[control.ChangeDone] != test.after {
+		if n := states(m); err != nil || !strings.Contains(result.Stopped, test.said) || n[dirsync.ChangeFailed] > 0 || n[dirsync.ChangeDone] != test.after {
 			t.Errorf("%s: %+v, %v, %v", what, result, n, err)
 		}
 		if vain := writes - test.after; vain > test.most || m.runs.Held() {
@@ -204,8 +204,8 @@ func TestApplyDirectoryWaitsForAServerThatIsAway(t *testing.T) {
 		}
 		return nil
 	}
-	m.compare(control.DirectoryOperator)
-	if result, err := m.apply(100); err == nil || states(m)[control.ChangeFailed] > 0 || m.runs.Held() {
+	m.compare(dirsync.TriggerOperator)
+	if result, err := m.apply(100); err == nil || states(m)[dirsync.ChangeFailed] > 0 || m.runs.Held() {
 		t.Errorf("%+v, %v, %v", result, states(m), err)
 	}
 	away = false

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/ldapdir/ldapdirtest"
 	"mailmirror/internal/seal"
@@ -17,7 +17,7 @@ import (
 )
 
 // serverDirectory reaches a server as the trusted server.
-func serverDirectory(t *testing.T, d servers.Directory) *control.Directory {
+func serverDirectory(t *testing.T, d servers.Directory) *dirsync.Directory {
 	t.Helper()
 	m := directory.DefaultMapping()
 	m.BaseDN = d.Base()
@@ -26,8 +26,8 @@ func serverDirectory(t *testing.T, d servers.Directory) *control.Directory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &control.Directory{Store: "test", Mapping: m, Digest: func(_ directory.Column, v []byte) []byte { return v },
-		Open: func(ctx context.Context) (control.DirectorySession, error) {
+	return &dirsync.Directory{Store: "test", Mapping: m, Digest: func(_ directory.Column, v []byte) []byte { return v },
+		Open: func(ctx context.Context) (dirsync.Session, error) {
 			s, err := store.Open(ctx)
 			if err != nil {
 				return nil, err
@@ -56,20 +56,20 @@ func TestApplyDirectoryPassesAnEntryThatEndsTheConnection(t *testing.T) {
 			put("1002", "2", 10)
 			put("1003", "3", 10)
 			for run := range 2 {
-				m.compare(control.DirectoryOperator)
+				m.compare(dirsync.TriggerOperator)
 				result, err := m.apply(100)
 				if err != nil || result.Stopped != "" || result.Failed != 1 || run == 0 && result.Done != 2 {
 					t.Fatalf("run %d: %+v, %v", run, result, err)
 				}
 				for _, c := range m.runs.Changes() {
-					if failed := c.State == control.ChangeFailed; failed != (c.Number == "1001") || failed && (!strings.Contains(c.Hint, "maxbersize") || strings.Contains(c.Error, "xxx")) {
+					if failed := c.State == dirsync.ChangeFailed; failed != (c.Number == "1001") || failed && (!strings.Contains(c.Hint, "maxbersize") || strings.Contains(c.Error, "xxx")) {
 						t.Errorf("run %d: %s is %s: %s (%s)", run, c.Number, c.State, c.Error, c.Hint)
 					}
 				}
-				must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+				must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
 			}
 			put("1001", "1", 200<<10)
-			m.compare(control.DirectoryOperator)
+			m.compare(dirsync.TriggerOperator)
 			if result, err := m.apply(100); err != nil || result.Done != 1 {
 				t.Errorf("a smaller name: %+v, %v", result, err)
 			}

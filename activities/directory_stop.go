@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"mailmirror/internal/blame"
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 )
 
 // lostHint is for an entry at which the server ends the connection.
@@ -42,8 +42,8 @@ func (p *directoryPage) loses(seq int64) {
 // note counts what became of a change and reports whether the run is to stop.
 // Failures in a row that say the same are not written down against entries until
 // it is known what they belong to: no entry is blamed for a server that is full.
-func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (stop bool, err error) {
-	if c.State != control.ChangeFailed {
+func (p *directoryPage) note(ctx context.Context, c dirsync.Change) (stop bool, err error) {
+	if c.State != dirsync.ChangeFailed {
 		delete(p.losses, c.Seq)
 		p.settleRow()
 		p.result.Last = max(p.result.Last, c.Seq)
@@ -88,10 +88,10 @@ func (p *directoryPage) note(ctx context.Context, c control.DirectoryChange) (st
 }
 
 // evidence is what the run knows about the failure of a change, the last of the row.
-func (p *directoryPage) evidence(ctx context.Context, c control.DirectoryChange) (blame.Evidence, error) {
+func (p *directoryPage) evidence(ctx context.Context, c dirsync.Change) (blame.Evidence, error) {
 	e := blame.Evidence{
 		Item: blame.Entry, Kind: p.kind, Times: 1, Before: p.accepted, Row: len(p.row), Rest: p.rest,
-		Known: !slices.ContainsFunc(p.row, func(c control.DirectoryChange) bool { return c.Failures == 0 }),
+		Known: !slices.ContainsFunc(p.row, func(c dirsync.Change) bool { return c.Failures == 0 }),
 	}
 	if l := p.losses[c.Seq]; p.lost && l != nil {
 		// Whoever lost a connection made another one: the server answered the bind.
@@ -118,7 +118,7 @@ func (p *directoryPage) evidence(ctx context.Context, c control.DirectoryChange)
 }
 
 // stopped says why nothing more can be carried out.
-func (p *directoryPage) stopped(e blame.Evidence, c control.DirectoryChange, others int) {
+func (p *directoryPage) stopped(e blame.Evidence, c dirsync.Change, others int) {
 	did := "refused"
 	switch {
 	case e.Lost:
@@ -156,7 +156,7 @@ func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected
 		case err != nil:
 			return 0, err
 		case p.accepted > before:
-			if done.State == control.ChangeDone && p.state != control.ChangeDone {
+			if done.State == dirsync.ChangeDone && p.state != dirsync.ChangeDone {
 				if p.ahead == nil {
 					p.ahead = map[int64]bool{}
 				}
@@ -165,7 +165,7 @@ func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected
 			}
 			e.After++
 			return rejected, nil
-		case done.State == control.ChangeFailed:
+		case done.State == dirsync.ChangeFailed:
 			rejected++
 			e.Sampled++
 		}
@@ -177,11 +177,11 @@ func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected
 }
 
 // count takes down a change that was not rejected.
-func (p *directoryPage) count(c control.DirectoryChange) {
+func (p *directoryPage) count(c dirsync.Change) {
 	if c.State != p.state {
 		p.unsaved = append(p.unsaved, c)
 	}
-	if c.State == control.ChangeDone {
+	if c.State == dirsync.ChangeDone {
 		p.result.Done++
 	} else {
 		p.result.Moot++

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 )
 
@@ -23,14 +23,14 @@ func TestApplyDirectoryStopsAtAServerThatRefusesEverything(t *testing.T) {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}
 		m.runs.Target.OnWrite = func(directory.Operation) error { return fault.New(test.kind, "add entry: no", nil, "mend it") }
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		result, err := m.apply(100)
 		if err != nil || (result.Stopped != "") != test.stopped {
 			t.Errorf("%d entries, %s: %+v, %v", test.entries, test.kind, result, err)
 		}
 		failed := 0
 		for _, c := range m.runs.Changes() {
-			if c.State == control.ChangeFailed {
+			if c.State == dirsync.ChangeFailed {
 				failed++
 			}
 		}
@@ -55,7 +55,7 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 		}
 		m.runs.Target.OnWrite = m.refuse(fault.Config, 1000+first, block)
 		for run := range 3 {
-			m.compare(control.DirectoryOperator)
+			m.compare(dirsync.TriggerOperator)
 			done := 0
 			if run == 0 {
 				done = entries - block
@@ -65,11 +65,11 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 				t.Fatalf("from %d, run %d: %+v, %v", first, run, result, err)
 			}
 			for _, c := range m.runs.Changes() {
-				if blamed := c.State == control.ChangeFailed; blamed && c.Failures != 1 {
+				if blamed := c.State == dirsync.ChangeFailed; blamed && c.Failures != 1 {
 					t.Errorf("from %d, run %d: %+v", first, run, c)
 				}
 			}
-			if state := must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in}); state != control.DirectoryDone {
+			if state := must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in}); state != dirsync.Done {
 				t.Errorf("from %d, run %d: it is %s", first, run, state)
 			}
 			if told := m.runs.Run(); len(told.Reasons) != 1 || !strings.Contains(told.Reasons[0], "8 of the changes failed") || told.Hint != "mend it" {
@@ -77,7 +77,7 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 			}
 		}
 		m.runs.Target.OnWrite = nil
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		if result, err := m.apply(100); err != nil || result.Done != block {
 			t.Errorf("from %d, at last: %+v, %v", first, result, err)
 		}
@@ -110,7 +110,7 @@ func TestApplyDirectoryStopsAtAServerThatIsFull(t *testing.T) {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
 	m.runs.Target.OnWrite = m.refuse(fault.Config, 1040, 60)
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	result, err := m.apply(500)
 	if err != nil || result.Done != 40 || result.Failed > 0 || !strings.Contains(result.Stopped, "5 changes in a row, and 50 of the rest") || result.Hint != "mend it" {
 		t.Errorf("%+v, %v", result, err)
@@ -132,7 +132,7 @@ func TestApplyDirectoryGivesNobodyUpForTheServer(t *testing.T) {
 			return fault.New(kind, fmt.Sprintf("add entry: no, for the %d. time", writes), nil, "mend it")
 		}
 		for range 12 {
-			m.compare(control.DirectoryOperator)
+			m.compare(dirsync.TriggerOperator)
 			if result, err := m.apply(100); err != nil || result.Stopped != "" || result.Failed != 8 {
 				t.Fatalf("%s: %+v, %v", kind, result, err)
 			}
@@ -161,7 +161,7 @@ func TestApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
 			return fault.New(fault.Config, "add entry: full, at "+number, nil, "make room")
 		}
 	}
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	if result, err := m.apply(500); err != nil || result.Done != 30 || result.Failed > 0 || !strings.Contains(result.Stopped, "5 changes in a row, and 50 of the rest") {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -174,7 +174,7 @@ func TestApplyDirectoryFindsWhoIsNotRefused(t *testing.T) {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
 	m.runs.Target.OnWrite = m.refuse(fault.Config, 1000, 39)
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	if result, err := m.apply(100); err != nil || result.Stopped != "" || result.Done != 1 || result.Failed != 39 || !m.runs.Target.Has("1039") {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -203,12 +203,12 @@ func TestApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
 			}
 			return nil
 		}
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		if _, err := m.apply(100); err == nil {
 			t.Fatalf("died at %d: it did not", at)
 		}
 		for _, c := range m.runs.Changes() {
-			if c.State == control.ChangeFailed && c.Number >= "1010" {
+			if c.State == dirsync.ChangeFailed && c.Number >= "1010" {
 				t.Errorf("died at %d: %+v", at, c)
 			}
 		}
@@ -218,11 +218,11 @@ func TestApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
 			t.Errorf("died at %d: %+v, %v", at, result, err)
 		}
 		for _, c := range m.runs.Changes() {
-			want := control.ChangeDone
+			want := dirsync.ChangeDone
 			if c.Number >= "1002" && c.Number < "1010" {
-				want = control.ChangeFailed
+				want = dirsync.ChangeFailed
 			}
-			if c.State != want || want == control.ChangeFailed && c.Failures != 1 {
+			if c.State != want || want == dirsync.ChangeFailed && c.Failures != 1 {
 				t.Errorf("died at %d: %+v", at, c)
 			}
 		}
@@ -242,7 +242,7 @@ func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
 		}
 		return nil
 	}
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	result, err := m.apply(100)
 	if err != nil || result.Stopped != "" || result.Failed == 0 || result.Done+result.Failed != 30 {
 		t.Errorf("%+v, %v", result, err)
@@ -265,7 +265,7 @@ func TestApplyDirectoryPassesALockedEntry(t *testing.T) {
 			}
 			return nil
 		}
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		result, err := m.apply(100)
 		if err != nil || result.Done != test.done || result.Failed != test.failed || (result.Stopped != "") != (test.failed == 0) {
 			t.Errorf("%d locked: %+v, %v", test.locked, result, err)

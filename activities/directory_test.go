@@ -14,8 +14,8 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -70,8 +70,8 @@ func (m *mirrorer) compare(trigger string) activities.DirectoryPlan {
 	if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
 		m.t.Fatal(err)
 	}
-	source := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: control.SourceSide})
-	target := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: control.TargetSide})
+	source := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: dirsync.SourceSide})
+	target := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: dirsync.TargetSide})
 	return must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: source, Target: target})
 }
 
@@ -116,7 +116,7 @@ func (m *mirrorer) equal() {
 func TestApplyDirectoryMakesEqual(t *testing.T) {
 	m := newMirrorer(t, nil)
 	m.fill()
-	if plan := m.compare(control.DirectoryOperator); !plan.Believed || plan.Due != 11 {
+	if plan := m.compare(dirsync.TriggerOperator); !plan.Believed || plan.Due != 11 {
 		t.Fatalf("the plan is %+v", plan)
 	}
 	result, err := m.apply(100)
@@ -128,7 +128,7 @@ func TestApplyDirectoryMakesEqual(t *testing.T) {
 	if verified := must[activities.ApplyDirectoryResult](m, "VerifyDirectory", activities.ApplyDirectoryInput{DirectoryInput: m.in, Limit: 100}); verified.Done != 11 {
 		t.Errorf("verified %+v", verified)
 	}
-	if m.compare(control.DirectoryOperator).Due != 0 {
+	if m.compare(dirsync.TriggerOperator).Due != 0 {
 		t.Error("a second run finds work")
 	}
 	if again := m.runs.Target.Writes(); again != writes {
@@ -143,7 +143,7 @@ func TestApplyDirectorySurvivesDeathAtAnyLine(t *testing.T) {
 		for at := range 13 {
 			m := newMirrorer(t, nil)
 			m.fill()
-			m.compare(control.DirectoryOperator)
+			m.compare(dirsync.TriggerOperator)
 			count := 0
 			broken := fault.Newf(fault.Transient, "the connection was lost")
 			m.runs.Target.AfterWrite = func() error {
@@ -168,7 +168,7 @@ func TestApplyDirectorySurvivesDeathAtAnyLine(t *testing.T) {
 			}
 			m.equal()
 			for _, c := range m.runs.Changes() {
-				if c.State != control.ChangeDone {
+				if c.State != dirsync.ChangeDone {
 					t.Errorf("died at %d (after: %v): change %+v", at, after, c)
 				}
 			}
@@ -179,7 +179,7 @@ func TestApplyDirectorySurvivesDeathAtAnyLine(t *testing.T) {
 // A target that keeps other values than it was given is told of, and what it
 // altered once is mended.
 func TestApplyDirectoryTellsOfAServerThatAlters(t *testing.T) {
-	for alters, want := range map[int]control.ChangeState{1: control.ChangeDone, 100: control.ChangeFailed} {
+	for alters, want := range map[int]dirsync.ChangeState{1: dirsync.ChangeDone, 100: dirsync.ChangeFailed} {
 		m := newMirrorer(t, nil)
 		m.runs.Source.Put("100", map[directory.Column]string{directory.CommonName: "Ann"})
 		m.runs.Source.Put("101", map[directory.Column]string{directory.CommonName: "Bob"})
@@ -189,11 +189,11 @@ func TestApplyDirectoryTellsOfAServerThatAlters(t *testing.T) {
 			}
 			return nil
 		}
-		m.compare(control.DirectoryOperator)
+		m.compare(dirsync.TriggerOperator)
 		if _, err := m.apply(100); err != nil {
 			t.Fatal(err)
 		}
-		if c := m.runs.Changes(); c[0].State != want || c[1].State != control.ChangeDone {
+		if c := m.runs.Changes(); c[0].State != want || c[1].State != dirsync.ChangeDone {
 			t.Errorf("want %s, got %+v", want, c)
 		}
 	}
@@ -204,7 +204,7 @@ func TestApplyDirectoryTellsOfAServerThatAlters(t *testing.T) {
 func TestApplyDirectoryLooksAnew(t *testing.T) {
 	m := newMirrorer(t, nil)
 	m.fill()
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	m.runs.Source.Put("900", nil)
 	m.runs.Source.Remove("111")
 	m.runs.Source.Put("110", map[directory.Column]string{directory.CommonName: "newer", directory.Password: "1234"})
@@ -218,7 +218,7 @@ func TestApplyDirectoryLooksAnew(t *testing.T) {
 func TestApplyDirectoryIsSuspended(t *testing.T) {
 	m := newMirrorer(t, nil)
 	m.fill()
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	still := true
 	m.runs.Still = func() bool { return still }
 	result, err := m.apply(100)
@@ -243,7 +243,7 @@ func TestExtractDirectoryIsWholeOrNothing(t *testing.T) {
 			}
 			return nil
 		}
-		in := activities.ExtractInput{DirectoryInput: activities.DirectoryInput{RunID: "one", Link: "dr"}, Side: control.SourceSide}
+		in := activities.ExtractInput{DirectoryInput: activities.DirectoryInput{RunID: "one", Link: "dr"}, Side: dirsync.SourceSide}
 		_, err := do[directory.Extracted](m, "ExtractDirectory", in)
 		if at < 12 && err == nil {
 			t.Errorf("an extract of %d entries of 12 was taken for whole", at)
@@ -251,7 +251,7 @@ func TestExtractDirectoryIsWholeOrNothing(t *testing.T) {
 		if at == 12 && err != nil {
 			t.Error(err)
 		}
-		if staged := m.runs.Staged(control.SourceSide); at < 12 && staged > 0 {
+		if staged := m.runs.Staged(dirsync.SourceSide); at < 12 && staged > 0 {
 			t.Errorf("%d entries of an extract that failed were kept", staged)
 		}
 	}
@@ -260,10 +260,10 @@ func TestExtractDirectoryIsWholeOrNothing(t *testing.T) {
 func TestCompareDirectoryDoubtsAnEmptySource(t *testing.T) {
 	m := newMirrorer(t, nil)
 	m.runs.Target.Put("100", nil)
-	if plan := m.compare(control.DirectoryOperator); plan.Believed {
+	if plan := m.compare(dirsync.TriggerOperator); plan.Believed {
 		t.Errorf("the plan is %+v", plan)
 	}
-	if run := m.runs.Run(); run.State != control.DirectoryFailed || len(run.Reasons) == 0 || run.Hint == "" {
+	if run := m.runs.Run(); run.State != dirsync.Failed || len(run.Reasons) == 0 || run.Hint == "" {
 		t.Errorf("the run is %+v", run)
 	}
 }
@@ -272,7 +272,7 @@ func TestCompareDirectoryDoubtsAnEmptySource(t *testing.T) {
 func TestExtractDirectoryTellsOfEmptyColumns(t *testing.T) {
 	m := newMirrorer(t, nil)
 	m.runs.Source.Put("100", nil)
-	found := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: activities.DirectoryInput{RunID: "one", Link: "dr"}, Side: control.SourceSide})
+	found := must[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: activities.DirectoryInput{RunID: "one", Link: "dr"}, Side: dirsync.SourceSide})
 	if _, told := found.Having[directory.Password]; !told || len(found.Having) != len(directory.Attributes()) {
 		t.Errorf("found %+v", found)
 	}
@@ -282,7 +282,7 @@ func TestJoinDirectoryKeepsNobodyOut(t *testing.T) {
 	starter := &starts{}
 	m := newMirrorer(t, starter)
 	m.fill()
-	m.compare(control.DirectoryOperator)
+	m.compare(dirsync.TriggerOperator)
 	if _, err := m.apply(100); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func TestJoinDirectoryKeepsNobodyOut(t *testing.T) {
 	if diff := cmp.Diff(activities.DirectoryMembers{Joined: 11, Refused: 1}, members); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	want := []control.DirectoryRejection{{Number: "103", Error: "mailbox 103 is mirrored by another link"}}
+	want := []dirsync.Rejection{{Number: "103", Error: "mailbox 103 is mirrored by another link"}}
 	if diff := cmp.Diff(want, m.runs.Rejected); diff != "" {
 		t.Errorf("could not join (-want +got):\n%s", diff)
 	}

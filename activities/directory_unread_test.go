@@ -9,14 +9,14 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/servers"
 )
 
 // newMirrorerOf is a mirrorer of which some directories are real ones; nil is one in
 // memory.
-func newMirrorerOf(t *testing.T, source, target *control.Directory) *mirrorer {
+func newMirrorerOf(t *testing.T, source, target *dirsync.Directory) *mirrorer {
 	t.Helper()
 	m := newMirrorer(t, nil)
 	ports := activitytest.New().Ports(nil)
@@ -35,12 +35,12 @@ func newMirrorerOf(t *testing.T, source, target *control.Directory) *mirrorer {
 func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []servers.HostileLDAPMode{servers.LDAPCutEntry, servers.LDAPCutName, servers.LDAPLargeEntry, servers.LDAPCutAll} {
-		for _, side := range []control.Side{control.SourceSide, control.TargetSide} {
+		for _, side := range []dirsync.Side{dirsync.SourceSide, dirsync.TargetSide} {
 			t.Run(string(mode)+" "+string(side), func(t *testing.T) {
 				t.Parallel()
 				there, _ := hostileDirectory(t, time.Minute, mode, "1001", "1002", "1003", "1004")
-				source, target := there, (*control.Directory)(nil)
-				if side == control.TargetSide {
+				source, target := there, (*dirsync.Directory)(nil)
+				if side == dirsync.TargetSide {
 					source, target = nil, there
 				}
 				m := newMirrorerOf(t, source, target)
@@ -49,15 +49,15 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 						d.Put(number, map[directory.Column]string{directory.CommonName: "Other"})
 					}
 				}
-				m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: control.DirectoryOperator}
+				m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: dirsync.TriggerOperator}
 				if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
 					t.Fatal(err)
 				}
-				extract := func(side control.Side) (directory.Extracted, error) {
+				extract := func(side dirsync.Side) (directory.Extracted, error) {
 					return do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
 				}
-				s, sErr := extract(control.SourceSide)
-				d, dErr := extract(control.TargetSide)
+				s, sErr := extract(dirsync.SourceSide)
+				d, dErr := extract(dirsync.TargetSide)
 				if mode == servers.LDAPCutAll {
 					if sErr == nil && dErr == nil {
 						t.Errorf("no entry can be read, and it succeeds: %+v %+v", s, d)
@@ -81,10 +81,10 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 				if found["1002"] != directory.Unreadable || found["1001"] != directory.Alter || found["1003"] != directory.Alter {
 					t.Errorf("%v", found)
 				}
-				if other := found["1005"]; mode == servers.LDAPCutName && side == control.SourceSide && other == directory.Remove {
+				if other := found["1005"]; mode == servers.LDAPCutName && side == dirsync.SourceSide && other == directory.Remove {
 					t.Error("an entry is to be removed though not all names are known")
 				}
-				if side == control.SourceSide {
+				if side == dirsync.SourceSide {
 					now := m.runs.Target.Entries()
 					if got := string(now["1002"].Values[directory.CommonName][0]); got != "Other" {
 						t.Errorf("the entry that cannot be read became %q", got)
@@ -93,7 +93,7 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 						t.Errorf("the others are not mirrored: %q", got)
 					}
 				}
-				must[control.DirectoryState](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+				must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
 				if reasons := strings.Join(m.runs.Run().Reasons, "\n"); !strings.Contains(reasons, "cannot be read") {
 					t.Errorf("the run says %q", reasons)
 				}

@@ -7,14 +7,14 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 // Meter counts what is done, for whoever watches over the installation.
 type Meter interface {
 	// Event counts a change that was heard of; unannounced ones are those that
 	// were found by reading while a connection should have told of them.
-	Event(link string, kind watch.Kind, unannounced bool)
+	Event(link string, kind site.EventKind, unannounced bool)
 	// Synced counts the end of a sync. kind is that of the error of a failed
 	// one.
 	Synced(link, outcome, kind string, took time.Duration)
@@ -77,6 +77,6 @@ func (e metered) count(ctx context.Context, job copier.Job, report copier.Report
 // noMeter counts nothing.
 type noMeter struct{}
 
-func (noMeter) Event(string, watch.Kind, bool)               {}
+func (noMeter) Event(string, site.EventKind, bool)           {}
 func (noMeter) Synced(string, string, string, time.Duration) {}
 func (noMeter) Copied(string, mailbox.Role, copier.Work)     {}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
+	"mailmirror/internal/site"
 )
 
 // Engine makes one mailbox of the target equal to the source.
@@ -57,7 +57,7 @@ type LinkStores struct {
 // Records is what the activities need of the database.
 type Records interface {
 	// Mailbox returns a participating mailbox; a NotFound fault where it is none.
-	Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, error)
+	Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error)
 	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
 	// those after `after`.
 	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
@@ -70,18 +70,18 @@ type Records interface {
 	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)
 	// ReviewStates returns what is known of mailboxes; one that participates no
 	// longer is absent.
-	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]control.ReviewState, error)
+	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]site.ReviewState, error)
 	// RecordReviewed notes that mailboxes were found equal without a sync.
-	RecordReviewed(ctx context.Context, link string, reviewed []control.Reviewed) error
+	RecordReviewed(ctx context.Context, link string, reviewed []site.Reviewed) error
 	// MarkDirty makes work due on a mailbox, now.
 	MarkDirty(ctx context.Context, key mailbox.Key) (int64, error)
 	// RecordFailure notes a failed sync; it is due again after retryAfter.
 	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
 
 	// StartCompare records a compare; one of the same run id is left as it is.
-	StartCompare(ctx context.Context, run control.CompareRun) error
+	StartCompare(ctx context.Context, run site.CompareRun) error
 	// AddCompareProgress replaces what is recorded of one page of a compare.
-	AddCompareProgress(ctx context.Context, runID string, page int, progress control.CompareProgress) error
+	AddCompareProgress(ctx context.Context, runID string, page int, progress site.CompareProgress) error
 	FinishCompare(ctx context.Context, runID string) error
 
 	SuspensionRecords

@@ -9,13 +9,13 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
-func rebuild(t *testing.T, world *activitytest.World) control.CompareProgress {
+func rebuild(t *testing.T, world *activitytest.World) site.CompareProgress {
 	t.Helper()
 	a := quick(world)
 	value, err := environment(a).ExecuteActivity(a.RebuildPage, activities.ReviewInput{
@@ -23,7 +23,7 @@ func rebuild(t *testing.T, world *activitytest.World) control.CompareProgress {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var progress control.CompareProgress
+	var progress site.CompareProgress
 	if err := value.Get(&progress); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestPagesComeBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got control.CompareProgress
+			var got site.CompareProgress
 			if err := value.Get(&got); err != nil {
 				t.Fatal(err)
 			}
@@ -130,9 +130,9 @@ func TestAdmitted(t *testing.T) {
 
 func TestPurgeRecords(t *testing.T) {
 	world := activitytest.New()
-	keep := control.Retention{History: time.Hour, Archive: 2 * time.Hour}
-	want := control.Retained{Archived: 3}
-	world.OnRetain = func(got control.Retention) (control.Retained, error) {
+	keep := site.Retention{History: time.Hour, Archive: 2 * time.Hour}
+	want := site.Retained{Archived: 3}
+	world.OnRetain = func(got site.Retention) (site.Retained, error) {
 		if got != keep {
 			t.Errorf("kept by %+v, want %+v", got, keep)
 		}
@@ -143,7 +143,7 @@ func TestPurgeRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got control.Retained
+	var got site.Retained
 	if err := value.Get(&got); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}

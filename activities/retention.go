@@ -4,7 +4,8 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
+	"mailmirror/internal/site"
 )
 
 // Keeper keeps the records of the database as long as is wanted.
@@ -12,17 +13,17 @@ type Keeper interface {
 	// Retain makes room for what is going to be recorded, moves what is old to
 	// the archive, and drops what is older still, by the time now. It may end
 	// anywhere and be repeated at any time.
-	Retain(ctx context.Context, now time.Time, keep control.Retention) (control.Retained, error)
+	Retain(ctx context.Context, now time.Time, keep site.Retention) (site.Retained, error)
 }
 
 // PurgeRecords archives and drops what is older than the settings say.
-func (a *Activities) PurgeRecords(ctx context.Context) (control.Retained, error) {
+func (a *Activities) PurgeRecords(ctx context.Context) (site.Retained, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
 	stop := a.beat(beats, func() any { return nil })
 	defer stop()
-	ended := a.looping(ctx, control.LoopRetention)
+	ended := a.looping(ctx, background.LoopRetention)
 	done, err := a.ports.Keeper.Retain(ctx, time.Now(), a.keep)
 	ended(err)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 )
 
@@ -39,22 +39,22 @@ type ReviewInput struct {
 // It may be repeated at any time. Its heartbeats say which mailboxes are done,
 // so that the next attempt takes up where this one ended. While the mirror is
 // suspended it fails, and is repeated until that is over.
-func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (control.CompareProgress, error) {
+func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (site.CompareProgress, error) {
 	return a.reviewPage(ctx, in, false)
 }
 
-func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) (control.CompareProgress, error) {
+func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) (site.CompareProgress, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
 	ctx, leave := a.lookout.under(ctx)
 	defer leave()
 	if err := a.mustRun(ctx); err != nil {
-		return control.CompareProgress{}, pageError(ctx, err)
+		return site.CompareProgress{}, pageError(ctx, err)
 	}
 	numbers, err := a.numbers(ctx, in.Link, in.Page)
 	if err != nil {
-		return control.CompareProgress{}, pageError(ctx, err)
+		return site.CompareProgress{}, pageError(ctx, err)
 	}
 	p := &pageReview{Activities: a, in: in, rebuild: rebuild, tally: newTally(numbers)}
 	p.tally.trace = inherited(ctx)
@@ -65,7 +65,7 @@ func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild boo
 		}
 	}
 	if err := p.run(ctx, beats); err != nil {
-		return control.CompareProgress{}, pageError(ctx, err)
+		return site.CompareProgress{}, pageError(ctx, err)
 	}
 	return p.tally.total(), nil
 }
@@ -152,7 +152,7 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	if err != nil {
 		return err
 	}
-	err = p.each(ctx, numbers, states, fail, func(job copier.Job, state control.ReviewState) (differs, done bool) {
+	err = p.each(ctx, numbers, states, fail, func(job copier.Job, state site.ReviewState) (differs, done bool) {
 		source, target, seen := look.folders(job.Key.Number)
 		seen = seen && !p.ownTurn(job.Key.Number)
 		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
@@ -169,8 +169,8 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 
 // each works at mailboxes, a bounded number at a time, and waits for the end of
 // all. first says of each whether it is known to differ, or done already.
-func (p *pageReview) each(ctx context.Context, numbers []mailbox.Number, states map[mailbox.Number]control.ReviewState, fail context.CancelCauseFunc,
-	first func(copier.Job, control.ReviewState) (differs, done bool),
+func (p *pageReview) each(ctx context.Context, numbers []mailbox.Number, states map[mailbox.Number]site.ReviewState, fail context.CancelCauseFunc,
+	first func(copier.Job, site.ReviewState) (differs, done bool),
 ) error {
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -202,7 +202,7 @@ func (p *pageReview) each(ctx context.Context, numbers []mailbox.Number, states 
 
 // unseen is the first of each for mailboxes of which nothing is believed: they
 // are synced.
-func unseen(copier.Job, control.ReviewState) (differs, done bool) { return true, false }
+func unseen(copier.Job, site.ReviewState) (differs, done bool) { return true, false }
 
 const (
 	// firstReturn is after how long a page comes back to mailboxes that another
@@ -215,7 +215,7 @@ const (
 
 // comeBack tries mailboxes again that another sync held, the lease first; what
 // is held to the end is counted as busy.
-func (p *pageReview) comeBack(ctx context.Context, states map[mailbox.Number]control.ReviewState, fail context.CancelCauseFunc) error {
+func (p *pageReview) comeBack(ctx context.Context, states map[mailbox.Number]site.ReviewState, fail context.CancelCauseFunc) error {
 	for waited, wait := time.Duration(0), firstReturn; ; waited, wait = waited+wait, 2*wait {
 		numbers := p.held.take()
 		if len(numbers) == 0 {
@@ -304,7 +304,7 @@ func (o overviews) folders(number mailbox.Number) (source, target []mailbox.Fold
 
 // settled are the mailboxes that an overview may prove unchanged: those of which
 // the ledger knows something. The others are synced anyway.
-func settled(numbers []mailbox.Number, states map[mailbox.Number]control.ReviewState) []mailbox.Number {
+func settled(numbers []mailbox.Number, states map[mailbox.Number]site.ReviewState) []mailbox.Number {
 	return slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return len(states[n].Folders) == 0 })
 }
 

@@ -19,10 +19,10 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 const link = "dr"
@@ -42,14 +42,14 @@ func quick(world *activitytest.World) *activities.Activities {
 	return activities.New(world.Ports(nil), activities.Settings{Mailboxes: 4, Report: 5 * time.Millisecond})
 }
 
-func review(t *testing.T, env *testsuite.TestActivityEnvironment, a *activities.Activities, index int) (control.CompareProgress, error) {
+func review(t *testing.T, env *testsuite.TestActivityEnvironment, a *activities.Activities, index int) (site.CompareProgress, error) {
 	t.Helper()
 	value, err := env.ExecuteActivity(a.ReviewPage, activities.ReviewInput{
 		RunID: "run", Link: link, Trigger: activities.TriggerCompare, Index: index, Page: everything})
 	if err != nil {
-		return control.CompareProgress{}, err
+		return site.CompareProgress{}, err
 	}
-	var progress control.CompareProgress
+	var progress site.CompareProgress
 	if err := value.Get(&progress); err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +61,14 @@ func begun(t *testing.T, n int) *activitytest.World {
 	t.Helper()
 	world := activitytest.New()
 	world.Add(link, activitytest.Numbers(n)...)
-	var reviewed []control.Reviewed
+	var reviewed []site.Reviewed
 	for _, number := range activitytest.Numbers(n) {
-		reviewed = append(reviewed, control.Reviewed{Number: number, Generation: 1})
+		reviewed = append(reviewed, site.Reviewed{Number: number, Generation: 1})
 	}
 	if err := world.RecordReviewed(t.Context(), link, reviewed); err != nil {
 		t.Fatal(err)
 	}
-	if err := world.StartCompare(t.Context(), control.CompareRun{RunID: "run", Link: link, Mailboxes: n}); err != nil {
+	if err := world.StartCompare(t.Context(), site.CompareRun{RunID: "run", Link: link, Mailboxes: n}); err != nil {
 		t.Fatal(err)
 	}
 	return world
@@ -82,7 +82,7 @@ func TestReviewPageOfUnchangedMailboxes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(control.CompareProgress{Reviewed: 300, Unchanged: 300}, got); diff != "" {
+	if diff := cmp.Diff(site.CompareProgress{Reviewed: 300, Unchanged: 300}, got); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 	if len(world.Syncs()) != 0 || len(world.Reviews()) != 300 {
@@ -92,7 +92,7 @@ func TestReviewPageOfUnchangedMailboxes(t *testing.T) {
 		t.Errorf("recorded in %d batches", calls)
 	}
 	record, _ := world.Compare("run")
-	if diff := cmp.Diff(map[int]control.CompareProgress{0: got}, record.Pages); diff != "" {
+	if diff := cmp.Diff(map[int]site.CompareProgress{0: got}, record.Pages); diff != "" {
 		t.Errorf("recorded progress (-want +got):\n%s", diff)
 	}
 }
@@ -129,7 +129,7 @@ func TestReviewPageKeepsTroubleApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := control.CompareProgress{Reviewed: 11, Unchanged: 4, Synced: 3, Differing: 1, Failed: 3, Busy: 1,
+		want := site.CompareProgress{Reviewed: 11, Unchanged: 4, Synced: 3, Differing: 1, Failed: 3, Busy: 1,
 			Messages: copier.Work{Appended: 6, Bytes: 300}, Greetings: work, DueMessages: 8, DueBytes: 400}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("progress (-want +got):\n%s", diff)
@@ -304,7 +304,7 @@ func TestReviewPageTakesUpWhereItStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := control.CompareProgress{Reviewed: 60, Unchanged: 30, Synced: 30,
+	want := site.CompareProgress{Reviewed: 60, Unchanged: 30, Synced: 30,
 		Messages: copier.Work{Appended: 39, Bytes: 3900}, DueMessages: 39, DueBytes: 3900}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("progress of both attempts (-want +got):\n%s", diff)
@@ -348,7 +348,7 @@ func TestReviewPageFailsWithTheDatabase(t *testing.T) {
 func TestReviewPageShowsWorkUnderWay(t *testing.T) {
 	world := begun(t, 5)
 	world.Differs = func(n mailbox.Number) bool { return n == "1000" }
-	soFar := control.CompareProgress{Reviewed: 4, Unchanged: 4, Messages: copier.Work{Appended: 4, Bytes: 400},
+	soFar := site.CompareProgress{Reviewed: 4, Unchanged: 4, Messages: copier.Work{Appended: 4, Bytes: 400},
 		DueMessages: 10, DueBytes: 1000}
 	world.OnSync = func(ctx context.Context, job copier.Job) (copier.Report, error) {
 		job.Progress(copier.Progress{DueMessages: 10, DueBytes: 1000, Messages: soFar.Messages})
@@ -364,7 +364,7 @@ func TestReviewPageShowsWorkUnderWay(t *testing.T) {
 	a := quick(world)
 	env := environment(a)
 	got, err := review(t, env, a, 0)
-	want := control.CompareProgress{Reviewed: 5, Unchanged: 4, Synced: 1, Messages: copier.Work{Appended: 10, Bytes: 1000},
+	want := site.CompareProgress{Reviewed: 5, Unchanged: 4, Synced: 1, Messages: copier.Work{Appended: 10, Bytes: 1000},
 		DueMessages: 10, DueBytes: 1000}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v, progress (-want +got):\n%s", err, diff)

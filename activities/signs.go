@@ -4,14 +4,14 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 )
 
 // Signs is where the loops that are activities leave their signs of life.
 type Signs interface {
 	// BeginLoop and EndLoop are control.BackgroundRecords'.
-	BeginLoop(ctx context.Context, s control.Sign) error
-	EndLoop(ctx context.Context, s control.Sign) error
+	BeginLoop(ctx context.Context, s background.Sign) error
+	EndLoop(ctx context.Context, s background.Sign) error
 }
 
 // signLimit bounds writing a sign down.
@@ -19,11 +19,11 @@ const signLimit = 5 * time.Second
 
 // looping notes that a loop begins, and returns what notes how it ended. What cannot
 // be written down is no failure of the loop: that the sign is old is shown then.
-func (a *Activities) looping(ctx context.Context, loop control.Loop) (ended func(error)) {
+func (a *Activities) looping(ctx context.Context, loop background.Loop) (ended func(error)) {
 	if a.ports.Signs == nil {
 		return func(error) {}
 	}
-	sign := control.Sign{Loop: loop, Worker: a.identity}
+	sign := background.Sign{Loop: loop, Worker: a.identity}
 	a.sign(ctx, sign, a.ports.Signs.BeginLoop)
 	return func(err error) {
 		if err != nil && ctx.Err() != nil {
@@ -37,7 +37,7 @@ func (a *Activities) looping(ctx context.Context, loop control.Loop) (ended func
 	}
 }
 
-func (a *Activities) sign(ctx context.Context, sign control.Sign, write func(context.Context, control.Sign) error) {
+func (a *Activities) sign(ctx context.Context, sign background.Sign, write func(context.Context, background.Sign) error) {
 	writing, cancel := context.WithTimeout(ctx, signLimit)
 	defer cancel()
 	if err := write(writing, sign); err != nil && a.log != nil {

@@ -8,29 +8,30 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // SuspensionRecords is what suspending needs of the database; see
 // control.SuspensionRecords.
 type SuspensionRecords interface {
-	Suspension(ctx context.Context) (control.Suspension, error)
-	Suspend(ctx context.Context, r control.Request) (control.Suspension, error)
-	ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error)
-	Resume(ctx context.Context, r control.Request) (control.Suspension, error)
-	Links(ctx context.Context) ([]control.Link, error)
+	Suspension(ctx context.Context) (suspension.Suspension, error)
+	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
+	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	Links(ctx context.Context) ([]site.Link, error)
 }
 
 // Schedules is what suspending needs of the schedules.
 type Schedules interface {
 	// SuspendSchedules pauses those of all links and of the given ones; what is
 	// paused already is left as it is.
-	SuspendSchedules(ctx context.Context, links []string, s control.Suspension) error
+	SuspendSchedules(ctx context.Context, links []string, s suspension.Suspension) error
 	// ResumeSchedules lets those go on that SuspendSchedules paused, and starts
 	// what became due meanwhile.
-	ResumeSchedules(ctx context.Context, links []string, s control.Suspension) error
+	ResumeSchedules(ctx context.Context, links []string, s suspension.Suspension) error
 }
 
 const (
@@ -86,7 +87,7 @@ func (l *lookout) running(ctx context.Context) bool {
 // lookout ends the contexts of running work when the mirror is suspended. All
 // work of a process shares one look at the database, while there is any.
 type lookout struct {
-	suspension func(context.Context) (control.Suspension, error)
+	suspension func(context.Context) (suspension.Suspension, error)
 	every      time.Duration
 
 	mu    sync.Mutex
@@ -150,7 +151,7 @@ func (l *lookout) stop() {
 }
 
 // ReadSuspension returns how the mirror as a whole stands.
-func (a *Activities) ReadSuspension(ctx context.Context) (control.Suspension, error) {
+func (a *Activities) ReadSuspension(ctx context.Context) (suspension.Suspension, error) {
 	s, err := a.ports.Records.Suspension(ctx)
 	return s, activityError(err)
 }
@@ -158,13 +159,13 @@ func (a *Activities) ReadSuspension(ctx context.Context) (control.Suspension, er
 // RecordSuspend records a suspension, unless the mirror is not running or of
 // another epoch than the request's, so that an attempt of it that comes late
 // does nothing.
-func (a *Activities) RecordSuspend(ctx context.Context, r control.Request) (control.Suspension, error) {
+func (a *Activities) RecordSuspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	s, err := a.ports.Records.Suspend(ctx, r)
 	return s, activityError(err)
 }
 
 // RecordResume ends the suspension of r.Epoch, and no other.
-func (a *Activities) RecordResume(ctx context.Context, r control.Request) (control.Suspension, error) {
+func (a *Activities) RecordResume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	s, err := a.ports.Records.Resume(ctx, r)
 	return s, activityError(err)
 }
@@ -172,7 +173,7 @@ func (a *Activities) RecordResume(ctx context.Context, r control.Request) (contr
 // SettleSuspension pauses the schedules, waits until no write can be in flight
 // any more, and records that. It returns how things stand, at once where the
 // suspension is another one by then, or over. It may be repeated at any time.
-func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
@@ -194,7 +195,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension)
 			return s, settleError(ctx, err)
 		case now.Unconfirmed:
 			// The database went back to a time before the suspension.
-			if _, err := a.ports.Records.Suspend(ctx, control.Request{Reason: s.Reason, Who: s.Who}); err != nil {
+			if _, err := a.ports.Records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who}); err != nil {
 				return s, settleError(ctx, err)
 			}
 		case !now.Still():
@@ -202,7 +203,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension)
 			// what it paused too late goes on.
 			err := a.ports.Schedules.ResumeSchedules(context.WithoutCancel(ctx), links, now)
 			return now, settleError(ctx, err)
-		case now.State == control.Suspended:
+		case now.State == suspension.Suspended:
 			// Once more: a worker that started meanwhile may have let one go on, by
 			// what it had read before.
 			return now, settleError(ctx, a.ports.Schedules.SuspendSchedules(ctx, links, now))
@@ -219,7 +220,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s control.Suspension)
 
 // SettleRunning lets the schedules go on after a resumption and starts what
 // became due meanwhile. It returns how things stand.
-func (a *Activities) SettleRunning(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+func (a *Activities) SettleRunning(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()

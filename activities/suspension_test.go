@@ -12,10 +12,10 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/suspension"
 )
 
 // suspendedSync is how the engine ends where no lease is given.
@@ -23,9 +23,9 @@ func suspendedSync(context.Context, copier.Job) (copier.Report, error) {
 	return copier.Report{}, fault.New(fault.Conflict, "take write lease", &copier.SuspendedError{}, "mailmirror resume")
 }
 
-func suspend(t *testing.T, w *activitytest.World) control.Suspension {
+func suspend(t *testing.T, w *activitytest.World) suspension.Suspension {
 	t.Helper()
-	s, err := w.Suspend(t.Context(), control.Request{Reason: "storage", Who: "alice"})
+	s, err := w.Suspend(t.Context(), suspension.Request{Reason: "storage", Who: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestReviewPageWhileSuspended(t *testing.T) {
 		t.Errorf("while suspended: synced %v, looked at %v", world.Syncs(), world.Reviews())
 	}
 	s, _ := world.Suspension(t.Context())
-	if _, err := world.Resume(t.Context(), control.Request{Epoch: s.Epoch}); err != nil {
+	if _, err := world.Resume(t.Context(), suspension.Request{Epoch: s.Epoch}); err != nil {
 		t.Fatal(err)
 	}
 	world.OnSync = nil
@@ -176,11 +176,11 @@ func (s *schedules) note(what string, links []string) error {
 	return s.fault
 }
 
-func (s *schedules) SuspendSchedules(_ context.Context, links []string, _ control.Suspension) error {
+func (s *schedules) SuspendSchedules(_ context.Context, links []string, _ suspension.Suspension) error {
 	return s.note("pause", links)
 }
 
-func (s *schedules) ResumeSchedules(_ context.Context, links []string, _ control.Suspension) error {
+func (s *schedules) ResumeSchedules(_ context.Context, links []string, _ suspension.Suspension) error {
 	return s.note("go on", links)
 }
 
@@ -192,9 +192,9 @@ func TestSettleSuspension(t *testing.T) {
 	s := suspend(t, world)
 	done := &schedules{}
 	a := activities.New(world.Ports(done), activities.Settings{Report: 5 * time.Millisecond})
-	ended := make(chan control.Suspension, 1)
+	ended := make(chan suspension.Suspension, 1)
 	go func() {
-		var got control.Suspension
+		var got suspension.Suspension
 		value, err := environment(a).ExecuteActivity(a.SettleSuspension, s)
 		if err == nil {
 			err = value.Get(&got)
@@ -212,7 +212,7 @@ func TestSettleSuspension(t *testing.T) {
 		}
 	}
 	world.HoldLeases(0)
-	if got := <-ended; got.State != control.Suspended || got.Epoch != s.Epoch {
+	if got := <-ended; got.State != suspension.Suspended || got.Epoch != s.Epoch {
 		t.Errorf("got %+v", got)
 	}
 	if !slices.Equal(done.done, []string{"pause", "pause"}) {
@@ -226,7 +226,7 @@ func TestSettleLate(t *testing.T) {
 	world := activitytest.New()
 	world.Add(link, box.Number)
 	s := suspend(t, world)
-	running, err := world.Resume(t.Context(), control.Request{Epoch: s.Epoch})
+	running, err := world.Resume(t.Context(), suspension.Request{Epoch: s.Epoch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,18 +266,18 @@ func TestSettleAfterARestore(t *testing.T) {
 	done := &schedules{}
 	a := activities.New(world.Ports(done), activities.Settings{})
 	s := suspend(t, world)
-	world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	world.Restore(suspension.Suspension{State: suspension.Running, Epoch: 1})
 	if _, err := environment(a).ExecuteActivity(a.SettleSuspension, s); err != nil {
 		t.Fatal(err)
 	}
 	now, err := world.Suspension(t.Context())
-	if err != nil || now.State == control.Running || now.Who != "alice" || now.Reason != "storage" {
+	if err != nil || now.State == suspension.Running || now.Who != "alice" || now.Reason != "storage" {
 		t.Errorf("the row is %+v, %v", now, err)
 	}
 	// After a resumption nothing is written that is not known.
-	world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	world.Restore(suspension.Suspension{State: suspension.Running, Epoch: 1})
 	done.done = nil
-	if _, err := environment(a).ExecuteActivity(a.SettleRunning, control.Suspension{State: control.Running, Epoch: 3}); err != nil {
+	if _, err := environment(a).ExecuteActivity(a.SettleRunning, suspension.Suspension{State: suspension.Running, Epoch: 3}); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := world.Suspension(t.Context()); err != nil || !now.Unconfirmed || !slices.Equal(done.done, []string{"go on"}) {

@@ -7,8 +7,9 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -43,7 +44,7 @@ func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, 
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	ended := a.looping(ctx, control.LoopSweep)
+	ended := a.looping(ctx, background.LoopSweep)
 	d := &dueStarts{Activities: a}
 	stop := a.beat(beats, func() any { return d.result() })
 	defer stop()
@@ -172,7 +173,7 @@ func (a *Activities) startApproved(ctx context.Context) (asked int, err error) {
 	}
 	for _, link := range links {
 		// What fails for one link keeps no other from its run.
-		if askErr := a.ports.Approved.AskDirectory(ctx, link, control.DirectoryApproval); askErr != nil {
+		if askErr := a.ports.Approved.AskDirectory(ctx, link, dirsync.TriggerApproval); askErr != nil {
 			err = errors.Join(err, askErr)
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -37,7 +37,7 @@ func TestStartApproved(t *testing.T) {
 	if err := value.Get(&got); err != nil || got.Directories != 2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if want := []string{link + " " + control.DirectoryApproval, "other " + control.DirectoryApproval}; !slices.Equal(started, want) {
+	if want := []string{link + " " + dirsync.TriggerApproval, "other " + dirsync.TriggerApproval}; !slices.Equal(started, want) {
 		t.Errorf("asked for %q, want %q", started, want)
 	}
 	refused = fault.Newf(fault.Transient, "start run: unavailable")

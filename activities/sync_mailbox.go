@@ -9,10 +9,10 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // Triggers say who asked for a sync; they stand in the mailbox's history.
@@ -181,7 +181,7 @@ func (p *syncPulse) progress(now copier.Progress) {
 }
 
 // syncFailed records a failure and decides who tries again.
-func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report copier.Report, err error) (SyncResult, error) {
+func (a *Activities) syncFailed(ctx context.Context, box site.Mailbox, report copier.Report, err error) (SyncResult, error) {
 	switch {
 	case suspended(ctx, err) && a.lookout.running(ctx):
 		return SyncResult{}, later(errStarted) // no sweep comes when it may go on
@@ -209,7 +209,7 @@ func (a *Activities) syncFailed(ctx context.Context, box control.Mailbox, report
 
 // recordFailure writes one failure down against its mailbox and returns when
 // the next try is due, and whether that is a parking interval.
-func (a *Activities) recordFailure(ctx context.Context, box control.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
+func (a *Activities) recordFailure(ctx context.Context, box site.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
 	kind, text, hint := describe(err)
 	wait, parked := a.pace.next(kind, box.Failures+1, rand.Float64())
 	report.Outcome = copier.Failed
@@ -224,8 +224,8 @@ func (a *Activities) recordFailure(ctx context.Context, box control.Mailbox, rep
 
 // due reports whether a mailbox has work: changes seen and not mirrored, a
 // failure to be mended, or no compare yet.
-func due(box control.Mailbox) bool {
-	return box.DirtyGeneration > box.CleanGeneration || box.Failures > 0 || box.State == control.StateNew
+func due(box site.Mailbox) bool {
+	return box.DirtyGeneration > box.CleanGeneration || box.Failures > 0 || box.State == site.StateNew
 }
 
 // newJob puts together what the engine needs to know.

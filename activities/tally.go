@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // finalWrite bounds the last writing of a page that was broken off.
@@ -19,9 +19,9 @@ const finalWrite = 5 * time.Second
 type cursor struct {
 	trace
 	// UpTo: every mailbox up to this one is done, but those of But.
-	UpTo     mailbox.Number          `json:"up_to,omitempty"`
-	But      []mailbox.Number        `json:"but,omitempty"`
-	Progress control.CompareProgress `json:"progress"`
+	UpTo     mailbox.Number       `json:"up_to,omitempty"`
+	But      []mailbox.Number     `json:"but,omitempty"`
+	Progress site.CompareProgress `json:"progress"`
 }
 
 // tally keeps the account of one page. It is safe for concurrent use.
@@ -30,17 +30,17 @@ type tally struct {
 	numbers []mailbox.Number // ascending
 	done    map[mailbox.Number]bool
 	// finished sums the mailboxes that are done; live holds those under way.
-	finished control.CompareProgress
-	live     map[mailbox.Number]control.CompareProgress
+	finished site.CompareProgress
+	live     map[mailbox.Number]site.CompareProgress
 	// found are unchanged mailboxes that are not recorded yet.
-	found       []control.Reviewed
-	lastWritten control.CompareProgress
+	found       []site.Reviewed
+	lastWritten site.CompareProgress
 	trace       trace
 }
 
 func newTally(numbers []mailbox.Number) *tally {
 	return &tally{numbers: numbers, done: make(map[mailbox.Number]bool, len(numbers)),
-		live: make(map[mailbox.Number]control.CompareProgress)}
+		live: make(map[mailbox.Number]site.CompareProgress)}
 }
 
 // restore takes over the account of an earlier attempt.
@@ -107,15 +107,15 @@ func (t *tally) progress(number mailbox.Number, now copier.Progress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.trace.Advanced = t.trace.Advanced || now.Messages.Appended+now.Greetings.Appended > 0
-	t.live[number] = control.CompareProgress{Messages: now.Messages, Greetings: now.Greetings,
+	t.live[number] = site.CompareProgress{Messages: now.Messages, Greetings: now.Greetings,
 		DueMessages: now.DueMessages, DueBytes: now.DueBytes}
 }
 
 // drop notes that a mailbox does not participate any more.
-func (t *tally) drop(number mailbox.Number) { t.finish(number, control.CompareProgress{}) }
+func (t *tally) drop(number mailbox.Number) { t.finish(number, site.CompareProgress{}) }
 
 func (t *tally) busy(number mailbox.Number) {
-	t.finish(number, control.CompareProgress{Reviewed: 1, Busy: 1})
+	t.finish(number, site.CompareProgress{Reviewed: 1, Busy: 1})
 }
 
 func (t *tally) synced(report copier.Report) {
@@ -133,7 +133,7 @@ func (t *tally) failed(report copier.Report) {
 	t.finish(report.Key.Number, p)
 }
 
-func (t *tally) finish(number mailbox.Number, p control.CompareProgress) {
+func (t *tally) finish(number mailbox.Number, p site.CompareProgress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.live, number)
@@ -147,19 +147,19 @@ func (t *tally) finish(number mailbox.Number, p control.CompareProgress) {
 func (t *tally) unchanged(report copier.Report) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.found = append(t.found, control.Reviewed{Number: report.Key.Number, Generation: report.Generation,
+	t.found = append(t.found, site.Reviewed{Number: report.Key.Number, Generation: report.Generation,
 		Messages: report.SourceMessages, Greetings: report.SourceGreetings})
 }
 
 // unrecorded returns the unchanged mailboxes that are to be recorded.
-func (t *tally) unrecorded() []control.Reviewed {
+func (t *tally) unrecorded() []site.Reviewed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clip(t.found)
 }
 
 // recorded notes that a batch is committed.
-func (t *tally) recorded(batch []control.Reviewed) {
+func (t *tally) recorded(batch []site.Reviewed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.found = t.found[len(batch):]
@@ -167,11 +167,11 @@ func (t *tally) recorded(batch []control.Reviewed) {
 		t.done[r.Number] = true
 	}
 	t.trace.Advanced = true
-	t.finished = t.finished.Add(control.CompareProgress{Reviewed: len(batch), Unchanged: len(batch)})
+	t.finished = t.finished.Add(site.CompareProgress{Reviewed: len(batch), Unchanged: len(batch)})
 }
 
 // total is the account as it is now, mailboxes under way included.
-func (t *tally) total() control.CompareProgress {
+func (t *tally) total() site.CompareProgress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sum := t.finished
@@ -182,21 +182,21 @@ func (t *tally) total() control.CompareProgress {
 }
 
 // moved returns the total and whether it differs from what was written last.
-func (t *tally) moved() (control.CompareProgress, bool) {
+func (t *tally) moved() (site.CompareProgress, bool) {
 	sum := t.total()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return sum, sum != t.lastWritten
 }
 
-func (t *tally) written(sum control.CompareProgress) {
+func (t *tally) written(sum site.CompareProgress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lastWritten = sum
 }
 
 // copied is the progress of work that is done: all that was due is there.
-func copied(messages, greetings copier.Work) control.CompareProgress {
-	return control.CompareProgress{Messages: messages, Greetings: greetings,
+func copied(messages, greetings copier.Work) site.CompareProgress {
+	return site.CompareProgress{Messages: messages, Greetings: greetings,
 		DueMessages: messages.Appended + greetings.Appended, DueBytes: messages.Bytes + greetings.Bytes}
 }

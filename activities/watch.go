@@ -9,9 +9,9 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -19,7 +19,7 @@ import (
 type WatchRecords interface {
 	// WatchRoster returns whom a link listens to; a NotFound fault where there
 	// is no such link.
-	WatchRoster(ctx context.Context, link string) (control.WatchRoster, error)
+	WatchRoster(ctx context.Context, link string) (site.Roster, error)
 	// RosterChanges calls changed when WatchRoster may have another answer, and
 	// once at the beginning; it returns when it cannot tell any more.
 	RosterChanges(ctx context.Context, link string, changed func()) error
@@ -27,7 +27,7 @@ type WatchRecords interface {
 	KnownSources(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]watch.Known, error)
 	// MarkEvents raises dirty generations and returns whose sync to wake.
 	MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error)
-	SaveWatcher(ctx context.Context, link string, shard int, worker string, h watch.Health) error
+	SaveWatcher(ctx context.Context, link string, shard int, worker string, h site.Health) error
 }
 
 // Waker wakes the MailboxSync of a mailbox, starting it where none is running.
@@ -71,9 +71,9 @@ func (a *Activities) PlanWatch(ctx context.Context, link string) (WatchPlan, err
 // shardsOf is into how many shards a link should be cut. A few mailboxes more
 // or less do not change it: the number of mailboxes has to leave what the
 // present number of shards is for by a tenth.
-func shardsOf(r control.WatchRoster) int {
+func shardsOf(r site.Roster) int {
 	mode := r.Source.Events
-	if mode == watch.Auto && r.Chosen != "" {
+	if mode == site.ListenAuto && r.Chosen != "" {
 		mode = r.Chosen
 	}
 	want := watch.Shards(mode, len(r.Numbers))
@@ -109,17 +109,17 @@ func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, 
 	defer cancel()
 	shard := &shardPorts{Activities: a, in: in, worker: a.identity}
 	// The first sign of life is that of the attempt, before a store is asked.
-	activity.RecordHeartbeat(beats, watch.Health{})
+	activity.RecordHeartbeat(beats, site.Health{})
 	logger := slog.New(slog.DiscardHandler)
 	if a.log != nil {
 		logger = a.log.With("link", in.Link, "shard", in.Shard)
 	}
 	w := watch.New(watch.Ports{Roster: shard, Journal: shard, Waker: shard}, watch.Options{
 		Quiet: a.quiet, Logger: logger,
-		Beat: func(h watch.Health) {
+		Beat: func(h site.Health) {
 			activity.RecordHeartbeat(beats, told(h))
 		},
-		Heard: func(kind watch.Kind, unannounced bool) { a.meter.Event(in.Link, kind, unannounced) },
+		Heard: func(kind site.EventKind, unannounced bool) { a.meter.Event(in.Link, kind, unannounced) },
 	})
 	outcome, err := w.Run(ctx)
 	switch {
@@ -136,7 +136,7 @@ func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, 
 const listenAgain = 30 * time.Second
 
 // told is what a history may hold of a shard's health: no text of a server.
-func told(h watch.Health) watch.Health {
+func told(h site.Health) site.Health {
 	h.Trouble, h.Hint = cut(h.Trouble), ""
 	return h
 }
@@ -191,17 +191,17 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	case total/2 < shards:
 		// A connection that stays open would leave too few to the syncs. One that
 		// reads in turn is closed again.
-		plan.Mode, plan.Why = watch.Poll, "the store allows too few connections to keep some open: "+fewConnections(roster)
+		plan.Mode, plan.Why = site.ListenPoll, "the store allows too few connections to keep some open: "+fewConnections(roster)
 	case roster.Load.Capacity > 0:
 		plan.Why = fewConnections(roster)
 	}
 	if why := roster.Load.MailboxFull(); why != "" {
 		plan.IdleLimit = 0
-		if plan.Mode == watch.Idle || plan.Mode == watch.Auto && plan.Why == "" {
+		if plan.Mode == site.ListenIdle || plan.Mode == site.ListenAuto && plan.Why == "" {
 			plan.Why = why
 		}
-		if plan.Mode == watch.Idle {
-			plan.Mode = watch.Poll
+		if plan.Mode == site.ListenIdle {
+			plan.Mode = site.ListenPoll
 		}
 		plan.Version += " full"
 	}
@@ -231,7 +231,7 @@ type namer interface {
 }
 
 // fewConnections says what bounds the connections to a source.
-func fewConnections(r control.WatchRoster) string {
+func fewConnections(r site.Roster) string {
 	if r.Load.Capacity == 0 {
 		return fmt.Sprintf("%d in all", r.Source.MaxConnections)
 	}
@@ -241,7 +241,7 @@ func fewConnections(r control.WatchRoster) string {
 
 // idleLimit is how many connections a shard may hold to hear of one mailbox
 // each. Half of what the store allows in all is left to the syncs.
-func idleLimit(r control.WatchRoster, shards int) int {
+func idleLimit(r site.Roster, shards int) int {
 	limit := r.Source.IdleLimit
 	if total := r.Load.Total(r.Source.Bounds(true)); total > 0 {
 		return min(limit, total/2) / shards
@@ -265,7 +265,7 @@ func (s *shardPorts) Mark(ctx context.Context, marks []watch.Mark) ([]mailbox.Nu
 }
 
 // Save implements watch.Journal.
-func (s *shardPorts) Save(ctx context.Context, h watch.Health) error {
+func (s *shardPorts) Save(ctx context.Context, h site.Health) error {
 	saving, cancel := context.WithTimeout(ctx, saveLimit)
 	defer cancel()
 	return s.ports.Watch.SaveWatcher(saving, s.in.Link, s.in.Shard, s.worker, h)

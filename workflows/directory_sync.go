@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 )
 
 // DirectoryState starts a DirectorySync, and is what it carries over when it
@@ -43,12 +43,12 @@ type DirectoryView struct {
 	DirectoryState
 	Source directory.Extracted         `json:"source"`
 	Target directory.Extracted         `json:"target"`
-	State  control.DirectoryState      `json:"state"`
+	State  dirsync.State               `json:"state"`
 	Member activities.DirectoryMembers `json:"members"`
 }
 
 // Phases of a DirectorySync besides the common ones; a closed one shows how it
-// ended (control.DirectoryState).
+// ended (dirsync.State).
 const (
 	PhaseExtracting = "extracting"
 	PhaseComparing  = "comparing"
@@ -79,7 +79,7 @@ func ScheduledDirectory(ctx workflow.Context, in DirectoryState) (started bool, 
 // what differs is carried out entry by entry. A run that is not sure of what it
 // read changes nothing. What is held waits in the database, not here: an approval
 // starts a run, or is answered by one more after this.
-func DirectorySync(ctx workflow.Context, state DirectoryState) (control.DirectoryState, error) {
+func DirectorySync(ctx workflow.Context, state DirectoryState) (dirsync.State, error) {
 	d := &directorySync{DirectoryState: state, again: workflow.GetSignalChannel(ctx, SignalWork)}
 	if d.RunID == "" {
 		d.RunID = workflow.GetInfo(ctx).WorkflowExecution.RunID
@@ -119,7 +119,7 @@ type directorySync struct {
 	again          workflow.ReceiveChannel
 	source, target directory.Extracted
 	members        activities.DirectoryMembers
-	ended          control.DirectoryState
+	ended          dirsync.State
 	begun          bool
 }
 
@@ -127,7 +127,7 @@ type directorySync struct {
 func (d *directorySync) takeIn() {
 	var w Work
 	for d.again.ReceiveAsync(&w) {
-		d.Again = control.DirectoryApproval
+		d.Again = dirsync.TriggerApproval
 		if w.Trigger != "" {
 			d.Again = w.Trigger
 		}
@@ -157,7 +157,7 @@ func (d *directorySync) run(ctx workflow.Context) error {
 		}
 	}
 	d.begun = true
-	if !d.Plan.Believed || d.Trigger == control.DirectoryDryRun {
+	if !d.Plan.Believed || d.Trigger == dirsync.TriggerDryRun {
 		return nil
 	}
 	if err := d.carryOut(ctx); err != nil {
@@ -180,9 +180,9 @@ func (d *directorySync) extract(ctx workflow.Context) error {
 	reading, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	source := workflow.ExecuteActivity(extracting(reading, "source"), a.ExtractDirectory,
-		activities.ExtractInput{DirectoryInput: d.input(), Side: control.SourceSide})
+		activities.ExtractInput{DirectoryInput: d.input(), Side: dirsync.SourceSide})
 	target := workflow.ExecuteActivity(extracting(reading, "target"), a.ExtractDirectory,
-		activities.ExtractInput{DirectoryInput: d.input(), Side: control.TargetSide})
+		activities.ExtractInput{DirectoryInput: d.input(), Side: dirsync.TargetSide})
 	if err := source.Get(ctx, &d.source); err != nil {
 		cancel()
 		_ = target.Get(ctx, nil)

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/workflows"
 )
 
@@ -22,10 +22,10 @@ type directoryLink struct {
 	plan    activities.DirectoryPlan
 	lost    int                               // how often what was read is lost
 	pages   []activities.ApplyDirectoryResult // of applying, in order
-	extract func(control.Side) error
+	extract func(dirsync.Side) error
 	done    []string
 	finish  activities.FinishDirectoryInput
-	ends    control.DirectoryState
+	ends    dirsync.State
 }
 
 func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
@@ -83,7 +83,7 @@ func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
 			return activities.DirectoryMembers{Joined: 2, Refused: 1}, nil
 		}).Maybe()
 	env.OnActivity(steps.FinishDirectory, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.FinishDirectoryInput) (control.DirectoryState, error) {
+		func(_ context.Context, in activities.FinishDirectoryInput) (dirsync.State, error) {
 			l.done, l.finish = append(l.done, "finish"), in
 			return l.ends, nil
 		}).Maybe()
@@ -100,24 +100,24 @@ func TestDirectorySyncTakesItsSteps(t *testing.T) {
 		want    []string
 		failure string // of the record
 	}{
-		{"whole", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true}, {Last: 700}}},
+		{"whole", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true}, {Last: 700}}},
 			[]string{"begin schedule", "compare", "apply", "apply", "verify", "join", "finish"}, ""},
-		{"suspended meanwhile", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Suspended: true}}},
+		{"suspended meanwhile", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Suspended: true}}},
 			[]string{"begin schedule", "compare", "apply", "await", "apply", "verify", "join", "finish"}, ""},
-		{"the target refuses everything", control.DirectorySchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Stopped: "read-only"}}},
+		{"the target refuses everything", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Stopped: "read-only"}}},
 			[]string{"begin schedule", "compare", "apply", "join", "finish"}, "read-only"},
-		{"what was read is lost", control.DirectorySchedule, directoryLink{plan: believed(), lost: 2},
+		{"what was read is lost", dirsync.TriggerSchedule, directoryLink{plan: believed(), lost: 2},
 			[]string{"begin schedule", "lost", "lost", "compare", "apply", "verify", "join", "finish"}, ""},
-		{"not believed", control.DirectoryOperator, directoryLink{}, []string{"begin operator", "compare", "finish"}, ""},
-		{"dry", control.DirectoryDryRun, directoryLink{plan: believed()}, []string{"begin dry-run", "compare", "finish"}, ""},
-		{"no source", control.DirectoryOperator, directoryLink{extract: func(s control.Side) error {
-			if s == control.SourceSide {
+		{"not believed", dirsync.TriggerOperator, directoryLink{}, []string{"begin operator", "compare", "finish"}, ""},
+		{"dry", dirsync.TriggerDryRun, directoryLink{plan: believed()}, []string{"begin dry-run", "compare", "finish"}, ""},
+		{"no source", dirsync.TriggerOperator, directoryLink{extract: func(s dirsync.Side) error {
+			if s == dirsync.SourceSide {
 				return refused
 			}
 			return nil
 		}}, []string{"begin operator", "finish"}, "bind: wrong password"},
-		{"no target", control.DirectoryOperator, directoryLink{extract: func(s control.Side) error {
-			if s == control.TargetSide {
+		{"no target", dirsync.TriggerOperator, directoryLink{extract: func(s dirsync.Side) error {
+			if s == dirsync.TargetSide {
 				return refused
 			}
 			return nil
@@ -126,14 +126,14 @@ func TestDirectorySyncTakesItsSteps(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			env := environment(t)
 			l := &test.link
-			l.ends = control.DirectoryHeld
+			l.ends = dirsync.Held
 			l.expect(env)
 			env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: test.trigger, PageSize: 500})
 			if err := env.GetWorkflowError(); err != nil {
 				t.Fatal(err)
 			}
-			var ended control.DirectoryState
-			if err := env.GetWorkflowResult(&ended); err != nil || ended != control.DirectoryHeld {
+			var ended dirsync.State
+			if err := env.GetWorkflowResult(&ended); err != nil || ended != dirsync.Held {
 				t.Errorf("ended as %q, %v", ended, err)
 			}
 			if !slices.Equal(l.done, test.want) {
@@ -153,14 +153,14 @@ func TestDirectorySyncIsFollowedByAnother(t *testing.T) {
 		l := &directoryLink{plan: believed()}
 		l.expect(env)
 		env.SetOnActivityCompletedListener(nil)
-		signal := func() { env.SignalWorkflow(workflows.SignalWork, workflows.Work{Trigger: control.DirectoryApproval}) }
+		signal := func() { env.SignalWorkflow(workflows.SignalWork, workflows.Work{Trigger: dirsync.TriggerApproval}) }
 		if late {
-			l.extract = func(control.Side) error { signal(); return nil }
+			l.extract = func(dirsync.Side) error { signal(); return nil }
 		} else {
 			// With the start, as whoever starts it by a signal does.
 			env.RegisterDelayedCallback(signal, 0)
 		}
-		env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500})
+		env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500})
 		var next *workflow.ContinueAsNewError
 		if again := errors.As(env.GetWorkflowError(), &next); again != late {
 			t.Fatalf("signalled late: %v, follows: %v (%v)", late, again, env.GetWorkflowError())
@@ -170,7 +170,7 @@ func TestDirectorySyncIsFollowedByAnother(t *testing.T) {
 		}
 		var carried workflows.DirectoryState
 		decode(t, next.Input, &carried)
-		if carried != (workflows.DirectoryState{Link: "dr", Trigger: control.DirectoryApproval, PageSize: 500}) {
+		if carried != (workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerApproval, PageSize: 500}) {
 			t.Errorf("it is followed by %+v", carried)
 		}
 	}
@@ -182,7 +182,7 @@ func TestDirectorySyncContinuesAsNew(t *testing.T) {
 	l := &directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true, Done: 499, Failed: 1}}}
 	l.expect(env)
 	env.SetContinueAsNewSuggested(true)
-	env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500})
+	env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500})
 	var next *workflow.ContinueAsNewError
 	if !errors.As(env.GetWorkflowError(), &next) {
 		t.Fatalf("got %v, want to continue as new", env.GetWorkflowError())
@@ -193,7 +193,7 @@ func TestDirectorySyncContinuesAsNew(t *testing.T) {
 		t.Errorf("carried over %+v", carried)
 	}
 	rest := environment(t)
-	l = &directoryLink{ends: control.DirectoryDone}
+	l = &directoryLink{ends: dirsync.Done}
 	l.expect(rest)
 	rest.ExecuteWorkflow(workflows.DirectorySync, carried)
 	if err := rest.GetWorkflowError(); err != nil {

@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // CompareState starts a FullCompare and is what it carries over when it
@@ -33,9 +33,9 @@ type CompareState struct {
 	After    mailbox.Number    `json:"after,omitempty"`
 	Complete bool              `json:"complete,omitempty"`
 	// Started and Ended count pages; Progress sums those that ended.
-	Started  int                     `json:"started,omitempty"`
-	Ended    int                     `json:"ended,omitempty"`
-	Progress control.CompareProgress `json:"progress,omitzero"`
+	Started  int                  `json:"started,omitempty"`
+	Ended    int                  `json:"ended,omitempty"`
+	Progress site.CompareProgress `json:"progress,omitzero"`
 }
 
 // planAhead is how many pages are planned by one look at the database.
@@ -51,7 +51,7 @@ type CompareView struct {
 	// compare's record in the database is fresher: it counts running pages too.
 	PagesRunning int `json:"pages_running"`
 	PagesEnded   int `json:"pages_ended"`
-	control.CompareProgress
+	site.CompareProgress
 }
 
 // ScheduledCompare is what the compare schedule of a link runs: it starts the
@@ -85,22 +85,22 @@ func startDue(ctx workflow.Context, due any, in CompareState, id, summary string
 // FullCompare reviews every participating mailbox of a link, page by page, a
 // few pages at a time, and returns what it found and did. A page costs this
 // workflow three events, a mailbox none.
-func FullCompare(ctx workflow.Context, state CompareState) (control.CompareProgress, error) {
+func FullCompare(ctx workflow.Context, state CompareState) (site.CompareProgress, error) {
 	var a *activities.Activities
 	return (&compare{CompareState: state, self: FullCompare, page: a.ReviewPage}).whole(ctx)
 }
 
 // whole runs a compare from its begin, or from where the run before continued,
 // to its end.
-func (c *compare) whole(ctx workflow.Context) (control.CompareProgress, error) {
+func (c *compare) whole(ctx workflow.Context) (site.CompareProgress, error) {
 	c.runID = workflow.GetInfo(ctx).FirstRunID
 	err := workflow.SetQueryHandler(ctx, QueryProgress, func() (CompareView, error) { return c.view(), nil })
 	if err != nil {
-		return control.CompareProgress{}, err
+		return site.CompareProgress{}, err
 	}
 	err = c.run(ctx)
 	if workflow.IsContinueAsNewError(err) {
-		return control.CompareProgress{}, err
+		return site.CompareProgress{}, err
 	}
 	// Cancelled or failed, the compare is not running any more, and its record
 	// must not say that it is.
@@ -116,7 +116,7 @@ type compare struct {
 	CompareState
 	// self is the workflow, page the activity for a page of mailboxes.
 	self, page any
-	kind       control.RunKind
+	kind       site.RunKind
 	// runID is that of the first run, which names the compare.
 	runID   string
 	running int
@@ -202,7 +202,7 @@ func (c *compare) start(ctx workflow.Context, page activities.Page) workflow.Fut
 // ended takes in the answer of a page.
 func (c *compare) ended(ctx workflow.Context, f workflow.Future) error {
 	c.running--
-	var progress control.CompareProgress
+	var progress site.CompareProgress
 	if err := f.Get(ctx, &progress); err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
@@ -36,11 +36,11 @@ type link struct {
 	mu      sync.Mutex
 	indexes []int
 	begun   int
-	kind    control.RunKind
+	kind    site.RunKind
 	rebuilt int
 	ended   []activities.FinishInput
 	// page answers ReviewPage; nil finds everything unchanged.
-	page func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error)
+	page func(ctx context.Context, in activities.ReviewInput) (site.CompareProgress, error)
 }
 
 func number(i int) mailbox.Number { return mailbox.Number(fmt.Sprintf("%04d", i)) }
@@ -75,7 +75,7 @@ func (l *link) plan(_ context.Context, in activities.PlanInput) ([]activities.Pa
 	return pages, nil
 }
 
-func (l *link) review(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error) {
+func (l *link) review(ctx context.Context, in activities.ReviewInput) (site.CompareProgress, error) {
 	l.mu.Lock()
 	l.indexes = append(l.indexes, in.Index)
 	l.mu.Unlock()
@@ -84,9 +84,9 @@ func (l *link) review(ctx context.Context, in activities.ReviewInput) (control.C
 	}
 	var first, last int
 	if _, err := fmt.Sscanf(string(in.Page.After)+" "+string(in.Page.Last), "%d %d", &first, &last); err != nil {
-		return control.CompareProgress{}, err
+		return site.CompareProgress{}, err
 	}
-	return control.CompareProgress{Reviewed: last - first, Unchanged: last - first}, nil
+	return site.CompareProgress{Reviewed: last - first, Unchanged: last - first}, nil
 }
 
 func TestFullCompareReviewsEveryPage(t *testing.T) {
@@ -99,11 +99,11 @@ func TestFullCompareReviewsEveryPage(t *testing.T) {
 			if err := env.GetWorkflowError(); err != nil {
 				t.Fatal(err)
 			}
-			var got control.CompareProgress
+			var got site.CompareProgress
 			if err := env.GetWorkflowResult(&got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(control.CompareProgress{Reviewed: total, Unchanged: total}, got); diff != "" {
+			if diff := cmp.Diff(site.CompareProgress{Reviewed: total, Unchanged: total}, got); diff != "" {
 				t.Errorf("progress (-want +got):\n%s", diff)
 			}
 			seen := map[int]bool{}
@@ -172,7 +172,7 @@ func TestFullCompareContinuesAsNew(t *testing.T) {
 	if err := rest.GetWorkflowError(); err != nil {
 		t.Fatal(err)
 	}
-	var got control.CompareProgress
+	var got site.CompareProgress
 	if err := rest.GetWorkflowResult(&got); err != nil {
 		t.Fatal(err)
 	}
@@ -187,14 +187,14 @@ func TestFullCompareEndsItsRecordWhenAPageFails(t *testing.T) {
 	l.expect(env)
 	var begun sync.WaitGroup
 	begun.Add(3)
-	l.page = func(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error) {
+	l.page = func(ctx context.Context, in activities.ReviewInput) (site.CompareProgress, error) {
 		begun.Done()
 		if in.Index == 0 {
 			begun.Wait()
-			return control.CompareProgress{}, temporal.NewNonRetryableApplicationError("the password does not open", "config", nil, "enter it again")
+			return site.CompareProgress{}, temporal.NewNonRetryableApplicationError("the password does not open", "config", nil, "enter it again")
 		}
 		<-ctx.Done()
-		return control.CompareProgress{}, ctx.Err()
+		return site.CompareProgress{}, ctx.Err()
 	}
 	env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 3})
 	var app *temporal.ApplicationError
@@ -220,9 +220,9 @@ func TestFullCompareCancelled(t *testing.T) {
 	env := environment(t)
 	l := &link{total: 100}
 	l.expect(env)
-	l.page = func(ctx context.Context, _ activities.ReviewInput) (control.CompareProgress, error) {
+	l.page = func(ctx context.Context, _ activities.ReviewInput) (site.CompareProgress, error) {
 		<-ctx.Done()
-		return control.CompareProgress{}, ctx.Err()
+		return site.CompareProgress{}, ctx.Err()
 	}
 	env.RegisterDelayedCallback(env.CancelWorkflow, time.Second)
 	env.ExecuteWorkflow(workflows.FullCompare, workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 10, Window: 3})
@@ -234,7 +234,7 @@ func TestFullCompareCancelled(t *testing.T) {
 
 func TestScheduledCompareLeavesARunningOneAlone(t *testing.T) {
 	env := environment(t)
-	env.OnWorkflow(workflows.TypeFullCompare, mock.Anything, mock.Anything).Return(control.CompareProgress{}, nil).Maybe()
+	env.OnWorkflow(workflows.TypeFullCompare, mock.Anything, mock.Anything).Return(site.CompareProgress{}, nil).Maybe()
 	env.ExecuteWorkflow(workflows.ScheduledCompare, workflows.CompareState{Link: "dr", PageSize: 1, Window: 1})
 	var started bool
 	if err := env.GetWorkflowResult(&started); err != nil || !started {

@@ -11,11 +11,11 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
-func (l *link) rebuild(ctx context.Context, in activities.ReviewInput) (control.CompareProgress, error) {
+func (l *link) rebuild(ctx context.Context, in activities.ReviewInput) (site.CompareProgress, error) {
 	l.mu.Lock()
 	l.rebuilt++
 	l.mu.Unlock()
@@ -39,19 +39,19 @@ func TestLedgerRebuild(t *testing.T) {
 	rest := environment(t)
 	l.expect(rest)
 	rest.ExecuteWorkflow(workflows.LedgerRebuild, carried)
-	var got control.CompareProgress
+	var got site.CompareProgress
 	if err := rest.GetWorkflowResult(&got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Reviewed != 95 || l.rebuilt != 10 || l.begun != 1 || l.kind != control.RunRebuild {
+	if got.Reviewed != 95 || l.rebuilt != 10 || l.begun != 1 || l.kind != site.RunRebuild {
 		t.Errorf("%+v, %d pages rebuilt, begun %d times as %q", got, l.rebuilt, l.begun, l.kind)
 	}
-	l.endedAs(t, activities.FinishInput{Link: "dr", Kind: control.RunRebuild})
+	l.endedAs(t, activities.FinishInput{Link: "dr", Kind: site.RunRebuild})
 }
 
 func TestScheduledRebuildStartsOne(t *testing.T) {
 	env := environment(t)
-	env.OnWorkflow(workflows.LedgerRebuild, mock.Anything, mock.Anything).Return(control.CompareProgress{}, nil)
+	env.OnWorkflow(workflows.LedgerRebuild, mock.Anything, mock.Anything).Return(site.CompareProgress{}, nil)
 	env.ExecuteWorkflow(workflows.ScheduledRebuild, workflows.CompareState{Link: "dr"})
 	var started bool
 	if err := env.GetWorkflowResult(&started); err != nil || !started {
@@ -61,10 +61,10 @@ func TestScheduledRebuildStartsOne(t *testing.T) {
 
 func TestRetention(t *testing.T) {
 	env := environment(t)
-	want := control.Retained{Made: 1, Archived: 2, Dropped: 3, Compares: 4}
+	want := site.Retained{Made: 1, Archived: 2, Dropped: 3, Compares: 4}
 	env.OnActivity(steps.PurgeRecords, mock.Anything).Return(want, nil).Once()
 	env.ExecuteWorkflow(workflows.Retention)
-	var got control.Retained
+	var got site.Retained
 	if err := env.GetWorkflowResult(&got); err != nil || got != want {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

@@ -7,21 +7,21 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
+	"mailmirror/internal/suspension"
 )
 
 // ControlState is what MirrorControl carries over when it continues as new. It
 // starts with none.
 type ControlState struct {
 	// Suspension is how things stood when the database last said so with proof.
-	Suspension control.Suspension `json:"suspension,omitzero"`
+	Suspension suspension.Suspension `json:"suspension,omitzero"`
 	// Served counts the requests that were carried out.
 	Served int `json:"served,omitempty"`
 }
 
 // ControlView answers QuerySuspension.
 type ControlView struct {
-	control.Suspension
+	suspension.Suspension
 	Served int `json:"served"`
 }
 
@@ -75,10 +75,10 @@ func MirrorControl(ctx workflow.Context, state ControlState) error {
 
 // controlRequest is one request on its way.
 type controlRequest struct {
-	control.Request
+	suspension.Request
 	suspend bool
 	done    bool
-	answer  control.Suspension
+	answer  suspension.Suspension
 }
 
 type mirrorControl struct {
@@ -105,10 +105,10 @@ func (c *mirrorControl) handle(ctx workflow.Context) error {
 		suspend bool
 	}{{SignalSuspend, true}, {SignalResume, false}} {
 		err := workflow.SetUpdateHandlerWithOptions(ctx, u.name,
-			func(ctx workflow.Context, r control.Request) (control.Suspension, error) {
+			func(ctx workflow.Context, r suspension.Request) (suspension.Suspension, error) {
 				return c.update(ctx, &controlRequest{Request: r, suspend: u.suspend})
 			},
-			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r control.Request) error { return r.Validate() }})
+			workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, r suspension.Request) error { return r.Validate() }})
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (c *mirrorControl) handle(ctx workflow.Context) error {
 
 // update queues a request and waits until it is carried out, or, as to a
 // suspension, called off by a resumption.
-func (c *mirrorControl) update(ctx workflow.Context, r *controlRequest) (control.Suspension, error) {
+func (c *mirrorControl) update(ctx workflow.Context, r *controlRequest) (suspension.Suspension, error) {
 	if r.Who == "" {
 		r.Who = "an update"
 	}
@@ -168,8 +168,8 @@ func (c *mirrorControl) read(ctx workflow.Context) error {
 // take waits for how things stand, and returns what the row says. What is decoded goes
 // into a fresh value: fields that are left out as empty would keep what they held. A row
 // that is unconfirmed does not replace what is known: it may lack a suspension.
-func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) (control.Suspension, error) {
-	var s control.Suspension
+func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) (suspension.Suspension, error) {
+	var s suspension.Suspension
 	if err := f.Get(ctx, &s); err != nil {
 		return s, err
 	}
@@ -303,8 +303,8 @@ func (c *mirrorControl) show(ctx workflow.Context) error {
 
 // requestOf reads the argument of a signal: none, a request, or a word or two
 // that somebody gave as the reason. Whatever it is, the signal counts.
-func requestOf(argument any) control.Request {
-	r := control.Request{Who: "a signal"}
+func requestOf(argument any) suspension.Request {
+	r := suspension.Request{Who: "a signal"}
 	switch v := argument.(type) {
 	case string:
 		r.Reason = v

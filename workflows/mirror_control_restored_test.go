@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -16,39 +16,39 @@ func TestMirrorControlOutlivesItsDatabase(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		then    func(m *mirror)
-		known   control.SuspensionState
+		known   suspension.State
 		epoch   int64 // that MirrorControl knows
-		written control.SuspensionState
+		written suspension.State
 	}{
-		{"nothing arrives", func(*mirror) {}, control.Suspended, 2, control.Running},
+		{"nothing arrives", func(*mirror) {}, suspension.Suspended, 2, suspension.Running},
 		{"a resumption of another epoch", func(m *mirror) {
-			m.env.SignalWorkflow(workflows.SignalResume, control.Request{Who: "bob", Epoch: 7})
-		}, control.Suspended, 2, control.Running},
+			m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Who: "bob", Epoch: 7})
+		}, suspension.Suspended, 2, suspension.Running},
 		{"a resumption of the lost suspension", func(m *mirror) {
-			m.env.SignalWorkflow(workflows.SignalResume, control.Request{Who: "bob", Epoch: 2})
-		}, control.Suspended, 2, control.Running},
+			m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Who: "bob", Epoch: 2})
+		}, suspension.Suspended, 2, suspension.Running},
 		{"a suspension that the row knows", func(m *mirror) {
-			m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 1})
-		}, control.Suspended, 2, control.Running},
+			m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 1})
+		}, suspension.Suspended, 2, suspension.Running},
 		{"the lost suspension, late", func(m *mirror) {
-			m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 2})
-		}, control.Suspended, 3, control.Suspending},
-		{"a suspension", func(m *mirror) { m.env.SignalWorkflow(workflows.SignalSuspend, "again") }, control.Suspended, 3, control.Suspending},
+			m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2})
+		}, suspension.Suspended, 3, suspension.Suspending},
+		{"a suspension", func(m *mirror) { m.env.SignalWorkflow(workflows.SignalSuspend, "again") }, suspension.Suspended, 3, suspension.Suspending},
 		{"an operator resumes", func(m *mirror) {
-			m.env.SignalWorkflow(workflows.SignalResume, control.Request{Who: "bob", Epoch: 1})
-		}, control.Running, 3, control.Running},
+			m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Who: "bob", Epoch: 1})
+		}, suspension.Running, 3, suspension.Running},
 		{"the supervision writes it again", func(m *mirror) {
-			s, _ := m.Suspend(context.Background(), control.Request{Who: "alice", Reason: "storage"})
-			m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Epoch: s.Epoch})
-		}, control.Suspended, 3, control.Suspending},
+			s, _ := m.Suspend(context.Background(), suspension.Request{Who: "alice", Reason: "storage"})
+			m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: s.Epoch})
+		}, suspension.Suspended, 3, suspension.Suspending},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMirror(t)
 			m.at(t, time.Minute, func() {
-				m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Reason: "storage"})
+				m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Who: "alice", Reason: "storage"})
 			})
 			m.at(t, 2*time.Minute, func() {
-				m.Restore(control.Suspension{State: control.Running, Epoch: 1})
+				m.Restore(suspension.Suspension{State: suspension.Running, Epoch: 1})
 				c.then(m)
 			})
 			var view workflows.ControlView
@@ -57,9 +57,9 @@ func TestMirrorControlOutlivesItsDatabase(t *testing.T) {
 			if view.State != c.known || view.Unconfirmed || view.Epoch != c.epoch {
 				t.Errorf("it knows %+v", view)
 			}
-			if got := m.state(t); got.Still() != (c.known == control.Suspended) {
+			if got := m.state(t); got.Still() != (c.known == suspension.Suspended) {
 				t.Errorf("the row is %+v", got)
-			} else if got.State != c.written && got.State != control.Suspended {
+			} else if got.State != c.written && got.State != suspension.Suspended {
 				t.Errorf("the row is %+v, want %s", got, c.written)
 			}
 		})
@@ -70,16 +70,16 @@ func TestMirrorControlOutlivesItsDatabase(t *testing.T) {
 // is unconfirmed. A suspension that it was started with is written again; if it was
 // started with nothing, it changes nothing.
 func TestMirrorControlStartsWithoutARow(t *testing.T) {
-	restored := control.Suspension{State: control.Running, Epoch: 1}
+	restored := suspension.Suspension{State: suspension.Running, Epoch: 1}
 	for name, c := range map[string]struct {
-		with control.Suspension
-		want control.SuspensionState
+		with suspension.Suspension
+		want suspension.State
 		done []string
 	}{
-		"nothing":    {done: nil, want: control.Running},
-		"suspended":  {with: control.Suspension{State: control.Suspended, Who: "alice", Epoch: 4}, done: []string{"pause"}, want: control.Suspending},
-		"suspending": {with: control.Suspension{State: control.Suspending, Who: "alice", Epoch: 4}, done: []string{"pause"}, want: control.Suspending},
-		"running":    {with: control.Suspension{State: control.Running, Epoch: 3}, done: []string{"go on"}, want: control.Running},
+		"nothing":    {done: nil, want: suspension.Running},
+		"suspended":  {with: suspension.Suspension{State: suspension.Suspended, Who: "alice", Epoch: 4}, done: []string{"pause"}, want: suspension.Suspending},
+		"suspending": {with: suspension.Suspension{State: suspension.Suspending, Who: "alice", Epoch: 4}, done: []string{"pause"}, want: suspension.Suspending},
+		"running":    {with: suspension.Suspension{State: suspension.Running, Epoch: 3}, done: []string{"go on"}, want: suspension.Running},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMirror(t)
@@ -89,7 +89,7 @@ func TestMirrorControlStartsWithoutARow(t *testing.T) {
 			if !slices.Equal(m.done(), c.done) {
 				t.Errorf("the schedules were changed by %v, want %v", m.done(), c.done)
 			}
-			if view := m.view(t); view.State != c.want && (view.State == control.Running || c.want == control.Running) ||
+			if view := m.view(t); view.State != c.want && (view.State == suspension.Running || c.want == suspension.Running) ||
 				view.Unconfirmed != (c.with.State == "") {
 				t.Errorf("it knows %+v", view)
 			}

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -36,12 +36,12 @@ func newMirror(t *testing.T) *mirror {
 	m.env.OnActivity(steps.RecordSuspend, mock.Anything, mock.Anything).Return(m.Suspend).Maybe()
 	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()
 	m.env.OnActivity(steps.SettleSuspension, mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, s control.Suspension) (control.Suspension, error) {
+		func(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 			m.note("pause")
 			return m.ConfirmSuspended(ctx, s.Epoch)
 		}).AfterFn(func() time.Duration { return m.settle }).Maybe()
 	m.env.OnActivity(steps.SettleRunning, mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, _ control.Suspension) (control.Suspension, error) {
+		func(ctx context.Context, _ suspension.Suspension) (suspension.Suspension, error) {
 			m.note("go on")
 			return m.Suspension(ctx)
 		}).Maybe()
@@ -75,7 +75,7 @@ func (m *mirror) run(t *testing.T) {
 	}
 }
 
-func (m *mirror) state(t *testing.T) control.Suspension {
+func (m *mirror) state(t *testing.T) suspension.Suspension {
 	t.Helper()
 	s, err := m.Suspension(t.Context())
 	if err != nil {
@@ -99,18 +99,18 @@ func (m *mirror) view(t *testing.T) workflows.ControlView {
 
 // answer takes in the answer of one update.
 type answer struct {
-	suspension control.Suspension
+	suspension suspension.Suspension
 	err        error
 	at         time.Time
 }
 
-func (m *mirror) update(name string, r control.Request, a *answer) {
+func (m *mirror) update(name string, r suspension.Request, a *answer) {
 	m.env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{
 		OnAccept: func() {},
 		OnReject: func(err error) { a.err = err },
 		OnComplete: func(result any, err error) {
 			a.at, a.err = m.env.Now(), err
-			if s, ok := result.(control.Suspension); ok {
+			if s, ok := result.(suspension.Suspension); ok {
 				a.suspension = s
 			}
 		},
@@ -125,27 +125,27 @@ func TestMirrorControlSignals(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		signals []signal // an hour apart, in order; a nil name is a pause
-		state   control.SuspensionState
+		state   suspension.State
 		reason  string
 		who     string
 		epoch   int64
 	}{
-		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, control.Suspended, "", "a signal", 2},
-		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, control.Suspended, "storage", "a signal", 2},
-		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, control.Suspended, "", "a signal", 2},
-		{"suspend, as the command does", []signal{{workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}}},
-			control.Suspended, "storage", "alice", 2},
+		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, suspension.Suspended, "", "a signal", 2},
+		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, suspension.Suspended, "storage", "a signal", 2},
+		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, suspension.Suspended, "", "a signal", 2},
+		{"suspend, as the command does", []signal{{workflows.SignalSuspend, suspension.Request{Reason: "storage", Who: "alice"}}},
+			suspension.Suspended, "storage", "alice", 2},
 		{"suspend twice keeps the first", []signal{{workflows.SignalSuspend, "storage"}, {workflows.SignalSuspend, "network"}},
-			control.Suspended, "storage", "a signal", 2},
-		{"resume what runs", []signal{{workflows.SignalResume, nil}}, control.Running, "", "", 1},
-		{"suspend and resume", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}}, control.Running, "", "a signal", 3},
+			suspension.Suspended, "storage", "a signal", 2},
+		{"resume what runs", []signal{{workflows.SignalResume, nil}}, suspension.Running, "", "", 1},
+		{"suspend and resume", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}}, suspension.Running, "", "a signal", 3},
 		{"three times", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}, {workflows.SignalSuspend, "again"}},
-			control.Suspended, "again", "a signal", 4},
+			suspension.Suspended, "again", "a signal", 4},
 		{"a resumption of an older suspension", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
-			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, control.Request{Who: "bob", Epoch: 2}}},
-			control.Suspended, "again", "a signal", 4},
+			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, suspension.Request{Who: "bob", Epoch: 2}}},
+			suspension.Suspended, "again", "a signal", 4},
 		{"a suspension that is over", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
-			{workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 2}}}, control.Running, "", "a signal", 3},
+			{workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2}}}, suspension.Running, "", "a signal", 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMirror(t)
@@ -162,7 +162,7 @@ func TestMirrorControlSignals(t *testing.T) {
 			if view.State != got.State || view.Reason != got.Reason || view.Epoch != got.Epoch || view.Served != len(c.signals) {
 				t.Errorf("shows %+v", view)
 			}
-			if done := m.done(); (done[len(done)-1] == "pause") != (c.state == control.Suspended) {
+			if done := m.done(); (done[len(done)-1] == "pause") != (c.state == suspension.Suspended) {
 				t.Errorf("%s, and the schedules were told to %v", c.state, done)
 			}
 		})
@@ -178,21 +178,21 @@ func TestMirrorControlSignalsTogether(t *testing.T) {
 		m.env.SignalWorkflow(workflows.SignalResume, nil)
 	})
 	m.run(t)
-	if s := m.state(t); s.State != control.Suspended {
+	if s := m.state(t); s.State != suspension.Suspended {
 		t.Errorf("bare: %+v", s)
 	}
 
 	m = newMirror(t)
 	m.at(t, 0, func() { // while it reads the row for the first time
-		s, err := m.Suspend(t.Context(), control.Request{Who: "alice"})
+		s, err := m.Suspend(t.Context(), suspension.Request{Who: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.env.SignalWorkflow(workflows.SignalSuspend, control.Request{Who: "alice", Epoch: s.Epoch})
-		m.env.SignalWorkflow(workflows.SignalResume, control.Request{Who: "bob", Epoch: s.Epoch})
+		m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: s.Epoch})
+		m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Who: "bob", Epoch: s.Epoch})
 	})
 	m.run(t)
-	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
+	if s := m.state(t); s.State != suspension.Running || s.Who != "bob" {
 		t.Errorf("named: %+v", s)
 	}
 }
@@ -206,23 +206,23 @@ func TestMirrorControlUpdates(t *testing.T) {
 	var suspended, again, resumed, bad answer
 	m.at(t, time.Minute, func() {
 		begin = m.env.Now()
-		m.update(workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}, &suspended)
+		m.update(workflows.SignalSuspend, suspension.Request{Reason: "storage", Who: "alice"}, &suspended)
 	})
 	m.at(t, time.Minute+time.Second, func() {
-		if v := m.view(t); v.State != control.Suspending {
+		if v := m.view(t); v.State != suspension.Suspending {
 			t.Errorf("while a lease is held it shows %+v", v)
 		}
-		m.update(workflows.SignalSuspend, control.Request{}, &again)
-		m.update(workflows.SignalSuspend, control.Request{Reason: string(make([]byte, 501))}, &bad)
+		m.update(workflows.SignalSuspend, suspension.Request{}, &again)
+		m.update(workflows.SignalSuspend, suspension.Request{Reason: string(make([]byte, 501))}, &bad)
 	})
-	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.Request{Who: "bob"}, &resumed) })
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, suspension.Request{Who: "bob"}, &resumed) })
 	m.run(t)
 	for name, a := range map[string]answer{"the first": suspended, "the second": again} {
-		if a.err != nil || a.suspension.State != control.Suspended || a.suspension.Reason != "storage" || a.at.Sub(begin) < 7*time.Second {
+		if a.err != nil || a.suspension.State != suspension.Suspended || a.suspension.Reason != "storage" || a.at.Sub(begin) < 7*time.Second {
 			t.Errorf("%s suspension was answered %+v after %s", name, a, a.at.Sub(begin))
 		}
 	}
-	if resumed.err != nil || resumed.suspension.State != control.Running || resumed.suspension.Who != "bob" {
+	if resumed.err != nil || resumed.suspension.State != suspension.Running || resumed.suspension.Who != "bob" {
 		t.Errorf("resumption was answered %+v", resumed)
 	}
 	if bad.err == nil {
@@ -239,15 +239,15 @@ func TestMirrorControlResumesWhileSuspending(t *testing.T) {
 	m.HoldLeases(3)
 	m.settle = 20 * time.Minute // a lease that does not end
 	var suspended, resumed answer
-	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, control.Request{Who: "alice"}, &suspended) })
-	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, control.Request{Who: "bob"}, &resumed) })
+	m.at(t, time.Minute, func() { m.update(workflows.SignalSuspend, suspension.Request{Who: "alice"}, &suspended) })
+	m.at(t, 2*time.Minute, func() { m.update(workflows.SignalResume, suspension.Request{Who: "bob"}, &resumed) })
 	var told []string
 	m.at(t, 3*time.Minute, func() { told = m.done() })
 	m.run(t)
-	if s := m.state(t); s.State != control.Running || s.Who != "bob" {
+	if s := m.state(t); s.State != suspension.Running || s.Who != "bob" {
 		t.Errorf("got %+v", s)
 	}
-	if suspended.suspension.State != control.Running || resumed.suspension.State != control.Running {
+	if suspended.suspension.State != suspension.Running || resumed.suspension.State != suspension.Running {
 		t.Errorf("suspension answered %+v, resumption %+v", suspended, resumed)
 	}
 	if !slices.Equal(told, []string{"go on", "go on"}) {
@@ -258,11 +258,11 @@ func TestMirrorControlResumesWhileSuspending(t *testing.T) {
 // Started anew, it goes on from what the database says.
 func TestMirrorControlStartsFromTheRow(t *testing.T) {
 	m := newMirror(t)
-	if _, err := m.Suspend(t.Context(), control.Request{Who: "alice", Reason: "storage"}); err != nil {
+	if _, err := m.Suspend(t.Context(), suspension.Request{Who: "alice", Reason: "storage"}); err != nil {
 		t.Fatal(err)
 	}
 	m.run(t)
-	if s := m.state(t); s.State != control.Suspended || s.Who != "alice" {
+	if s := m.state(t); s.State != suspension.Suspended || s.Who != "alice" {
 		t.Errorf("got %+v", s)
 	}
 	if !slices.Equal(m.done(), []string{"pause"}) {
@@ -277,7 +277,7 @@ func TestMirrorControlContinuesAsNew(t *testing.T) {
 	m.settle = 7 * time.Second
 	var suspended answer
 	m.at(t, time.Minute, func() {
-		m.update(workflows.SignalSuspend, control.Request{Who: "alice", Reason: "storage"}, &suspended)
+		m.update(workflows.SignalSuspend, suspension.Request{Who: "alice", Reason: "storage"}, &suspended)
 	})
 	m.at(t, time.Minute+time.Second, func() { m.env.SetContinueAsNewSuggested(true) })
 	m.env.ExecuteWorkflow(workflows.MirrorControl, workflows.ControlState{})
@@ -285,12 +285,12 @@ func TestMirrorControlContinuesAsNew(t *testing.T) {
 	if !errors.As(m.env.GetWorkflowError(), &next) {
 		t.Fatalf("got %v, want to continue as new", m.env.GetWorkflowError())
 	}
-	if suspended.suspension.State != control.Suspended {
+	if suspended.suspension.State != suspension.Suspended {
 		t.Errorf("the update was answered %+v", suspended)
 	}
 	var carried workflows.ControlState
 	decode(t, next.Input, &carried)
-	if carried.Served != 1 || carried.Suspension.State != control.Suspended || carried.Suspension.Who != "alice" {
+	if carried.Served != 1 || carried.Suspension.State != suspension.Suspended || carried.Suspension.Who != "alice" {
 		t.Errorf("carried over %+v", carried)
 	}
 }

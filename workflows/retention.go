@@ -4,14 +4,14 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 // Retention archives and drops what was recorded long ago. It is run daily by a
 // schedule, for all links.
-func Retention(ctx workflow.Context) (control.Retained, error) {
+func Retention(ctx workflow.Context) (site.Retained, error) {
 	var a *activities.Activities
-	var done control.Retained
+	var done site.Retained
 	err := workflow.ExecuteActivity(purging(ctx), a.PurgeRecords).Get(ctx, &done)
 	return done, err
 }

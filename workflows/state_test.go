@@ -11,10 +11,12 @@ import (
 	"pgregory.net/rapid"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -29,15 +31,15 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 		workflows.WatchState{Link: "dr", Since: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)},
 		workflows.CompareState{Link: "dr", Trigger: "compare", PageSize: 250, Window: 4, Begun: true, Mailboxes: 1000,
 			Planned: []activities.Page{{After: "1001", Last: "1250"}}, After: "1250", Complete: true, Started: 3, Ended: 2,
-			Progress: control.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
+			Progress: site.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
 				Messages: work, Greetings: work, DueMessages: 7, DueBytes: 8}},
-		workflows.ControlState{Served: 3, Suspension: control.Suspension{State: control.Suspending, Epoch: 4, Reason: "storage",
+		workflows.ControlState{Served: 3, Suspension: suspension.Suspension{State: suspension.Suspending, Epoch: 4, Reason: "storage",
 			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second,
 			Unconfirmed: true}},
 	}
-	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: control.DirectorySchedule, PageSize: 500, RunID: "run",
+	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500, RunID: "run",
 		Plan:  &activities.DirectoryPlan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},
-		Phase: workflows.PhaseApplying, After: 7, Done: 1, Failed: 2, Moot: 3, Stopped: "read-only", Hint: "mend it", Again: control.DirectoryApproval})
+		Phase: workflows.PhaseApplying, After: 7, Done: 1, Failed: 2, Moot: 3, Stopped: "read-only", Hint: "mend it", Again: dirsync.TriggerApproval})
 	data := converter.GetDefaultDataConverter()
 	for _, state := range states {
 		value := reflect.ValueOf(state)

@@ -38,7 +38,7 @@ const (
 	// CompareView, a WatchEvents for WatchView, a DirectorySync for DirectoryView.
 	QueryProgress = "progress"
 	// SignalSuspend tells MirrorControl what to do, and is the name of an update
-	// too. The argument is a control.Request; a bare signal will do.
+	// too. The argument is a suspension.Request; a bare signal will do.
 	SignalSuspend = "suspend"
 	// SignalResume is its opposite.
 	SignalResume = "resume"
@@ -56,7 +56,7 @@ var (
 
 // Phases, as PhaseAttribute shows them. A closed workflow keeps its last one:
 // for a MailboxSync that is how the mailbox was left (activities.SyncState).
-// MirrorControl shows how the mirror stands (control.SuspensionState).
+// MirrorControl shows how the mirror stands (suspension.State).
 const (
 	PhaseSyncing   = "syncing"
 	PhaseReviewing = "reviewing"

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 )
 
@@ -114,7 +114,7 @@ func (d *Directory) entry(dn string, e *stored) directory.Entry {
 	return entry
 }
 
-func (d *Directory) open(context.Context) (control.DirectorySession, error) {
+func (d *Directory) open(context.Context) (dirsync.Session, error) {
 	if d.OnOpen != nil {
 		if err := d.OnOpen(); err != nil {
 			return nil, err
@@ -177,7 +177,7 @@ func (s directorySession) Find(_ context.Context, number string) ([]directory.En
 	return found, nil
 }
 
-// Write implements control.DirectorySession.
+// Write implements dirsync.Session.
 func (s directorySession) Write(ctx context.Context, op directory.Operation) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 var (
@@ -26,9 +26,9 @@ func (w *World) Stores(context.Context, string) (activities.LinkStores, error) {
 }
 
 // Retain implements activities.Keeper.
-func (w *World) Retain(_ context.Context, _ time.Time, keep control.Retention) (control.Retained, error) {
+func (w *World) Retain(_ context.Context, _ time.Time, keep site.Retention) (site.Retained, error) {
 	if w.OnRetain == nil {
-		return control.Retained{}, nil
+		return site.Retained{}, nil
 	}
 	return w.OnRetain(keep)
 }
@@ -90,22 +90,22 @@ func (w *World) clean(key mailbox.Key, generation int64) {
 	if box := w.boxes[key]; box != nil {
 		box.CleanGeneration, box.Failures, box.NextAttemptAt = max(box.CleanGeneration, generation), 0, time.Time{}
 		if box.CleanGeneration == box.DirtyGeneration {
-			box.State = control.StateEqual
+			box.State = site.StateEqual
 		}
 	}
 }
 
 // Mailbox implements activities.Records.
-func (w *World) Mailbox(_ context.Context, key mailbox.Key) (control.Mailbox, error) {
+func (w *World) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, error) {
 	if err := w.called("Mailbox"); err != nil {
-		return control.Mailbox{}, err
+		return site.Mailbox{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if box := w.boxes[key]; box != nil {
 		return *box, nil
 	}
-	return control.Mailbox{}, unknown(key)
+	return site.Mailbox{}, unknown(key)
 }
 
 // NumbersPage implements activities.Records.
@@ -140,7 +140,7 @@ func (w *World) PageEnd(ctx context.Context, link string, after mailbox.Number, 
 	cost := 0
 	for _, n := range numbers {
 		switch w.boxes[mailbox.Key{Link: link, Number: n}].State {
-		case control.StateEqual, control.StateDiffering:
+		case site.StateEqual, site.StateDiffering:
 			cost++
 		default:
 			cost += perDue
@@ -187,16 +187,16 @@ func (w *World) DueMailboxes(_ context.Context, limit int) ([]mailbox.Key, error
 }
 
 // ReviewStates implements activities.Records.
-func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]control.ReviewState, error) {
+func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]site.ReviewState, error) {
 	if err := w.called("ReviewStates"); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	states := make(map[mailbox.Number]control.ReviewState)
+	states := make(map[mailbox.Number]site.ReviewState)
 	for _, n := range numbers {
 		if box := w.boxes[mailbox.Key{Link: link, Number: n}]; box != nil {
-			states[n] = control.ReviewState{Generation: box.DirtyGeneration,
+			states[n] = site.ReviewState{Generation: box.DirtyGeneration,
 				Folders: []copier.FolderState{{Name: mailbox.Inbox}}}
 		}
 	}
@@ -204,7 +204,7 @@ func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.N
 }
 
 // RecordReviewed implements activities.Records.
-func (w *World) RecordReviewed(_ context.Context, link string, reviewed []control.Reviewed) error {
+func (w *World) RecordReviewed(_ context.Context, link string, reviewed []site.Reviewed) error {
 	if err := w.called("RecordReviewed"); err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (w *World) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 		return 0, unknown(key)
 	}
 	box.DirtyGeneration++
-	box.State, box.NextAttemptAt = control.StateDirty, time.Time{}
+	box.State, box.NextAttemptAt = site.StateDirty, time.Time{}
 	return box.DirtyGeneration, nil
 }
 
@@ -240,26 +240,26 @@ func (w *World) RecordFailure(_ context.Context, report copier.Report, retryAfte
 	w.failures = append(w.failures, report)
 	if box := w.boxes[report.Key]; box != nil {
 		box.Failures++
-		box.State, box.NextAttemptAt = control.StateParked, time.Now().Add(retryAfter)
+		box.State, box.NextAttemptAt = site.StateParked, time.Now().Add(retryAfter)
 	}
 	return nil
 }
 
 // StartCompare implements activities.Records.
-func (w *World) StartCompare(_ context.Context, run control.CompareRun) error {
+func (w *World) StartCompare(_ context.Context, run site.CompareRun) error {
 	if err := w.called("StartCompare"); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.compares[run.RunID] == nil {
-		w.compares[run.RunID] = &Compare{Run: run, Pages: map[int]control.CompareProgress{}}
+		w.compares[run.RunID] = &Compare{Run: run, Pages: map[int]site.CompareProgress{}}
 	}
 	return nil
 }
 
 // AddCompareProgress implements activities.Records.
-func (w *World) AddCompareProgress(_ context.Context, runID string, page int, progress control.CompareProgress) error {
+func (w *World) AddCompareProgress(_ context.Context, runID string, page int, progress site.CompareProgress) error {
 	if err := w.called("AddCompareProgress"); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -23,15 +24,15 @@ type Runs struct {
 	control.DirectoryRuns // what is not below panics
 
 	Source, Target *Directory
-	Settings       control.DirectorySettings
+	Settings       dirsync.Settings
 	// Still is whether the mirror is suspended.
 	Still func() bool
 
 	mu      sync.Mutex
-	run     control.DirectoryRun
-	staged  map[control.Side][]directory.Record
+	run     dirsync.Run
+	staged  map[dirsync.Side][]directory.Record
 	pairs   map[string]bool // by number
-	changes []control.DirectoryChange
+	changes []dirsync.Change
 	// failures are those in runs in a row, by number.
 	failures map[string]int
 	known    bool
@@ -46,53 +47,53 @@ type Runs struct {
 	// Refuse keeps mailboxes from joining.
 	Refuse map[mailbox.Number]bool
 	// Rejected are those of the last SaveDirectoryMembers.
-	Rejected []control.DirectoryRejection
+	Rejected []dirsync.Rejection
 	// Approved are links of whose directory changes were approved.
 	Approved []string
 }
 
 // NewRuns returns both directories without entries.
 func NewRuns() *Runs {
-	return &Runs{Source: NewDirectory("o=source"), Target: NewDirectory("o=target"), Settings: control.DefaultDirectorySettings(),
-		Still: func() bool { return false }, staged: map[control.Side][]directory.Record{}, pairs: map[string]bool{}, failures: map[string]int{},
+	return &Runs{Source: NewDirectory("o=source"), Target: NewDirectory("o=target"), Settings: dirsync.DefaultSettings(),
+		Still: func() bool { return false }, staged: map[dirsync.Side][]directory.Record{}, pairs: map[string]bool{}, failures: map[string]int{},
 		Joined: map[mailbox.Number]bool{}, Refuse: map[mailbox.Number]bool{}}
 }
 
 var (
-	_ control.Directories         = (*Runs)(nil)
+	_ dirsync.Directories         = (*Runs)(nil)
 	_ activities.DirectoryRecords = (*Runs)(nil)
 )
 
-// Directories implements control.Directories.
-func (r *Runs) Directories(context.Context, string) (control.LinkDirectories, error) {
-	side := func(d *Directory) control.Directory {
-		return control.Directory{Mapping: d.Mapping, Digest: func(_ directory.Column, v []byte) []byte { return v }, Open: d.open}
+// Directories implements dirsync.Directories.
+func (r *Runs) Directories(context.Context, string) (dirsync.LinkDirectories, error) {
+	side := func(d *Directory) dirsync.Directory {
+		return dirsync.Directory{Mapping: d.Mapping, Digest: func(_ directory.Column, v []byte) []byte { return v }, Open: d.open}
 	}
-	return control.LinkDirectories{Source: side(r.Source), Target: side(r.Target)}, nil
+	return dirsync.LinkDirectories{Source: side(r.Source), Target: side(r.Target)}, nil
 }
 
 // Run returns the last run, and Changes what it found and did.
-func (r *Runs) Run() control.DirectoryRun {
+func (r *Runs) Run() dirsync.Run {
 	run, _ := r.DirectoryRun(context.Background(), "")
 	return run
 }
 
 // Staged returns how many entries of a side are staged.
-func (r *Runs) Staged(side control.Side) int {
+func (r *Runs) Staged(side dirsync.Side) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.staged[side])
 }
 
 // Changes returns the changes of the last run.
-func (r *Runs) Changes() []control.DirectoryChange {
+func (r *Runs) Changes() []dirsync.Change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.changes)
 }
 
 // DirectorySettings implements activities.DirectoryRecords.
-func (r *Runs) DirectorySettings(context.Context, string) (control.DirectorySettings, error) {
+func (r *Runs) DirectorySettings(context.Context, string) (dirsync.Settings, error) {
 	return r.Settings, nil
 }
 
@@ -104,14 +105,14 @@ func (r *Runs) BeginDirectoryRun(_ context.Context, runID, link, trigger string)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.run.RunID != runID {
-		r.run = control.DirectoryRun{RunID: runID, Link: link, Trigger: trigger, State: control.DirectoryRunning, StartedAt: time.Now()}
+		r.run = dirsync.Run{RunID: runID, Link: link, Trigger: trigger, State: dirsync.Running, StartedAt: time.Now()}
 		r.changes = nil
 	}
 	return nil
 }
 
 // StageDirectory implements control.DirectoryRuns.
-func (r *Runs) StageDirectory(_ context.Context, _ string, side control.Side, next func() (directory.Record, error)) error {
+func (r *Runs) StageDirectory(_ context.Context, _ string, side dirsync.Side, next func() (directory.Record, error)) error {
 	var all []directory.Record
 	for {
 		record, err := next()
@@ -143,18 +144,18 @@ func (r *Runs) SaveExtracts(_ context.Context, _ string, source, target director
 
 // CompareDirectory implements control.DirectoryRuns, by number: an entry of the
 // target that was never made equal is unknown.
-func (r *Runs) CompareDirectory(_ context.Context, _ string, s control.DirectorySettings) (directory.Tally, error) {
+func (r *Runs) CompareDirectory(_ context.Context, _ string, s dirsync.Settings) (directory.Tally, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	byNumber := map[string][2]*directory.Record{}
-	for i, side := range []control.Side{control.SourceSide, control.TargetSide} {
+	for i, side := range []dirsync.Side{dirsync.SourceSide, dirsync.TargetSide} {
 		for _, record := range r.staged[side] {
 			both := byNumber[record.Number]
 			both[i] = &record
 			byNumber[record.Number] = both
 		}
 	}
-	t := directory.Tally{Source: len(r.staged[control.SourceSide]), Target: len(r.staged[control.TargetSide]),
+	t := directory.Tally{Source: len(r.staged[dirsync.SourceSide]), Target: len(r.staged[dirsync.TargetSide]),
 		Kinds: map[directory.ChangeKind]int{}, Planned: map[directory.ChangeKind]int{}, Approved: map[directory.ChangeKind]int{}}
 	r.changes = nil
 	for _, number := range slices.Sorted(maps.Keys(byNumber)) {
@@ -166,18 +167,18 @@ func (r *Runs) CompareDirectory(_ context.Context, _ string, s control.Directory
 		c.Seq = int64(len(r.changes) + 1)
 		r.changes = append(r.changes, c)
 		t.Kinds[c.Kind]++
-		if c.State == control.ChangePlanned {
+		if c.State == dirsync.ChangePlanned {
 			t.Planned[c.Kind]++
 		}
 	}
 	return t, nil
 }
 
-func (r *Runs) change(number string, source, target *directory.Record, s control.DirectorySettings) (control.DirectoryChange, bool) {
-	c := control.DirectoryChange{State: control.ChangePlanned, Failures: r.failures[number], Change: directory.Change{Number: number}}
+func (r *Runs) change(number string, source, target *directory.Record, s dirsync.Settings) (dirsync.Change, bool) {
+	c := dirsync.Change{State: dirsync.ChangePlanned, Failures: r.failures[number], Change: directory.Change{Number: number}}
 	switch {
 	case source != nil && source.Unread, target != nil && target.Unread:
-		c.Kind, c.State = directory.Unreadable, control.ChangeTold
+		c.Kind, c.State = directory.Unreadable, dirsync.ChangeTold
 		for i, x := range r.last {
 			for _, u := range x.Unread {
 				if at := []*directory.Record{source, target}[i]; u.Number == number && at != nil && at.Unread {
@@ -194,7 +195,7 @@ func (r *Runs) change(number string, source, target *directory.Record, s control
 		if !r.pairs[number] {
 			c.Kind = directory.Unknown
 			if !s.RemoveUnknown {
-				c.State = control.ChangeTold
+				c.State = dirsync.ChangeTold
 			}
 		}
 	default:
@@ -219,8 +220,8 @@ func (r *Runs) HoldDirectoryChanges(_ context.Context, _ string, kinds []directo
 	defer r.mu.Unlock()
 	held := 0
 	for i, c := range r.changes {
-		if c.State == control.ChangePlanned && slices.Contains(kinds, c.Kind) {
-			r.changes[i].State = control.ChangeHeld
+		if c.State == dirsync.ChangePlanned && slices.Contains(kinds, c.Kind) {
+			r.changes[i].State = dirsync.ChangeHeld
 			held++
 		}
 	}
@@ -229,10 +230,10 @@ func (r *Runs) HoldDirectoryChanges(_ context.Context, _ string, kinds []directo
 }
 
 // DirectoryChanges implements control.DirectoryRuns.
-func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
+func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var found []control.DirectoryChange
+	var found []dirsync.Change
 	for _, c := range r.changes {
 		if c.Seq > after && len(found) < limit && (len(states) == 0 || slices.Contains(states, c.State)) {
 			found = append(found, c)
@@ -242,16 +243,16 @@ func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit 
 }
 
 // SampleDirectoryChanges implements control.DirectoryRuns, of all sorts alike.
-func (r *Runs) SampleDirectoryChanges(_ context.Context, _ string, after int64, limit int, state control.ChangeState) ([]control.DirectoryChange, error) {
+func (r *Runs) SampleDirectoryChanges(_ context.Context, _ string, after int64, limit int, state dirsync.ChangeState) ([]dirsync.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found := slices.DeleteFunc(slices.Clone(r.changes), func(c control.DirectoryChange) bool { return c.Seq <= after || c.State != state })
+	found := slices.DeleteFunc(slices.Clone(r.changes), func(c dirsync.Change) bool { return c.Seq <= after || c.State != state })
 	rand.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
 	return found[:min(limit, len(found))], nil
 }
 
 // SaveDirectoryChanges implements control.DirectoryRuns.
-func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []control.DirectoryChange) error {
+func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []dirsync.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.FailSaves > 0 {
@@ -260,21 +261,21 @@ func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []contr
 	}
 	for _, c := range changes {
 		switch c.State {
-		case control.ChangeFailed:
+		case dirsync.ChangeFailed:
 			switch {
-			case r.changes[c.Seq-1].State == control.ChangeFailed:
+			case r.changes[c.Seq-1].State == dirsync.ChangeFailed:
 			case c.OfServer:
 				r.failures[c.Number] = max(r.failures[c.Number], 1)
 			default:
 				r.failures[c.Number]++
 			}
 			c.Failures = r.failures[c.Number]
-		case control.ChangeDone:
+		case dirsync.ChangeDone:
 			delete(r.failures, c.Number)
-		case control.ChangePlanned, control.ChangeHeld, control.ChangeRefused, control.ChangeGivenUp, control.ChangeTold:
+		case dirsync.ChangePlanned, dirsync.ChangeHeld, dirsync.ChangeRefused, dirsync.ChangeGivenUp, dirsync.ChangeTold:
 		}
 		r.changes[c.Seq-1] = c
-		if c.State == control.ChangeDone {
+		if c.State == dirsync.ChangeDone {
 			r.pairs[c.Number] = c.Kind != directory.Remove && c.Kind != directory.Unknown
 		}
 	}
@@ -282,16 +283,16 @@ func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []contr
 }
 
 // DirectoryRefusals implements control.DirectoryRuns, in any order.
-func (r *Runs) DirectoryRefusals(context.Context, string, int) ([]control.DirectoryRefusal, error) {
+func (r *Runs) DirectoryRefusals(context.Context, string, int) ([]dirsync.Refusal, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	counts := map[control.DirectoryRefusal]int{}
+	counts := map[dirsync.Refusal]int{}
 	for _, c := range r.changes {
-		if c.State == control.ChangeFailed {
-			counts[control.DirectoryRefusal{Error: c.Error, Hint: c.Hint}]++
+		if c.State == dirsync.ChangeFailed {
+			counts[dirsync.Refusal{Error: c.Error, Hint: c.Hint}]++
 		}
 	}
-	var found []control.DirectoryRefusal
+	var found []dirsync.Refusal
 	for refusal, n := range counts {
 		refusal.Changes = n
 		found = append(found, refusal)
@@ -308,7 +309,7 @@ func (r *Runs) SaveDirectoryPhase(_ context.Context, _, phase string) error {
 }
 
 // FinishDirectoryRun implements control.DirectoryRuns.
-func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state control.DirectoryState, reasons []string, hint string) error {
+func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state dirsync.State, reasons []string, hint string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.run.State, r.run.Reasons, r.run.Hint, r.run.FinishedAt = state, reasons, hint, time.Now()
@@ -316,7 +317,7 @@ func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state control.Dir
 }
 
 // DirectoryRun implements control.DirectoryRuns.
-func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, error) {
+func (r *Runs) DirectoryRun(context.Context, string) (dirsync.Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	run := r.run
@@ -325,11 +326,11 @@ func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, erro
 			run.Unread++
 		}
 		switch c.State {
-		case control.ChangeHeld:
+		case dirsync.ChangeHeld:
 			run.Held++
-		case control.ChangeFailed:
+		case dirsync.ChangeFailed:
 			run.Failed++
-		case control.ChangeDone:
+		case dirsync.ChangeDone:
 			switch c.Kind {
 			case directory.Create:
 				run.Created++
@@ -341,14 +342,14 @@ func (r *Runs) DirectoryRun(context.Context, string) (control.DirectoryRun, erro
 				run.Removed++
 			case directory.Duplicate, directory.Protected, directory.Unreadable:
 			}
-		case control.ChangePlanned, control.ChangeRefused, control.ChangeGivenUp, control.ChangeTold:
+		case dirsync.ChangePlanned, dirsync.ChangeRefused, dirsync.ChangeGivenUp, dirsync.ChangeTold:
 		}
 	}
 	return run, nil
 }
 
 // DirectoryMembers implements control.DirectoryRuns.
-func (r *Runs) DirectoryMembers(context.Context, string, control.DirectorySettings) (join, leave []mailbox.Number, err error) {
+func (r *Runs) DirectoryMembers(context.Context, string, dirsync.Settings) (join, leave []mailbox.Number, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for number, paired := range r.pairs {
@@ -390,7 +391,7 @@ func (r *Runs) AddMailboxes(_ context.Context, _ string, numbers []mailbox.Numbe
 }
 
 // SaveDirectoryMembers implements control.DirectoryRuns.
-func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int, rejected []control.DirectoryRejection) error {
+func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int, rejected []dirsync.Rejection) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.run.Joined, r.run.Left, r.Rejected = joined, left, rejected
@@ -398,25 +399,25 @@ func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left in
 }
 
 // DirectoryRejections implements control.DirectoryRuns.
-func (r *Runs) DirectoryRejections(context.Context, string) ([]control.DirectoryRejection, error) {
+func (r *Runs) DirectoryRejections(context.Context, string) ([]dirsync.Rejection, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.Rejected, nil
 }
 
 // TakeDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (control.DirectoryLease, error) {
+func (r *Runs) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (dirsync.Lease, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.Still() {
-		return control.DirectoryLease{}, fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, "mailmirror resume")
+		return dirsync.Lease{}, fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, "mailmirror resume")
 	}
 	r.held = true
-	return control.DirectoryLease{Link: link, Epoch: 1, Deadline: time.Now().Add(ttl)}, nil
+	return dirsync.Lease{Link: link, Epoch: 1, Deadline: time.Now().Add(ttl)}, nil
 }
 
 // RenewDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) RenewDirectoryLease(_ context.Context, l control.DirectoryLease, ttl time.Duration) (control.DirectoryLease, error) {
+func (r *Runs) RenewDirectoryLease(_ context.Context, l dirsync.Lease, ttl time.Duration) (dirsync.Lease, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -430,7 +431,7 @@ func (r *Runs) RenewDirectoryLease(_ context.Context, l control.DirectoryLease, 
 }
 
 // EndDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) EndDirectoryLease(context.Context, control.DirectoryLease, bool) error {
+func (r *Runs) EndDirectoryLease(context.Context, dirsync.Lease, bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held = false

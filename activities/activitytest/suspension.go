@@ -7,13 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // Suspension implements activities.SuspensionRecords.
-func (w *World) Suspension(context.Context) (control.Suspension, error) {
+func (w *World) Suspension(context.Context) (suspension.Suspension, error) {
 	if err := w.called("Suspension"); err != nil {
-		return control.Suspension{}, err
+		return suspension.Suspension{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -21,54 +22,54 @@ func (w *World) Suspension(context.Context) (control.Suspension, error) {
 }
 
 // Suspend implements activities.SuspensionRecords.
-func (w *World) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
+func (w *World) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	if err := w.called("Suspend"); err != nil {
-		return control.Suspension{}, err
+		return suspension.Suspension{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.suspension; s.State == control.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
-		w.suspension = control.Suspension{State: control.Suspending, Epoch: w.nextEpoch(), Reason: r.Reason, Who: r.Who,
+	if s := w.suspension; s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
+		w.suspension = suspension.Suspension{State: suspension.Suspending, Epoch: w.nextEpoch(), Reason: r.Reason, Who: r.Who,
 			Since: time.Now(), Waiting: w.leases}
 	}
 	return w.suspension, nil
 }
 
 // ConfirmSuspended implements activities.SuspensionRecords.
-func (w *World) ConfirmSuspended(_ context.Context, epoch int64) (control.Suspension, error) {
+func (w *World) ConfirmSuspended(_ context.Context, epoch int64) (suspension.Suspension, error) {
 	if err := w.called("ConfirmSuspended"); err != nil {
-		return control.Suspension{}, err
+		return suspension.Suspension{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := &w.suspension; s.State == control.Suspending && s.Epoch == epoch {
+	if s := &w.suspension; s.State == suspension.Suspending && s.Epoch == epoch {
 		s.Waiting = w.leases
 		if w.leases == 0 {
-			s.State, s.SuspendedAt = control.Suspended, time.Now()
+			s.State, s.SuspendedAt = suspension.Suspended, time.Now()
 		}
 	}
 	return w.suspension, nil
 }
 
 // Resume implements activities.SuspensionRecords.
-func (w *World) Resume(_ context.Context, r control.Request) (control.Suspension, error) {
+func (w *World) Resume(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	if err := w.called("Resume"); err != nil {
-		return control.Suspension{}, err
+		return suspension.Suspension{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s := w.suspension; s.Still() && r.Epoch == s.Epoch {
-		w.suspension = control.Suspension{State: control.Running, Epoch: w.nextEpoch(), Who: r.Who, Since: time.Now()}
+		w.suspension = suspension.Suspension{State: suspension.Running, Epoch: w.nextEpoch(), Who: r.Who, Since: time.Now()}
 	}
 	return w.suspension, nil
 }
 
 // Restore puts another row in place, as a database does that goes back to a dump: it is
 // unconfirmed if it says running.
-func (w *World) Restore(s control.Suspension) {
+func (w *World) Restore(s suspension.Suspension) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.Unconfirmed = s.State == control.Running
+	s.Unconfirmed = s.State == suspension.Running
 	w.lostEpoch = max(w.lostEpoch, w.suspension.Epoch)
 	w.suspension = s
 }
@@ -85,7 +86,7 @@ func (w *World) HoldLeases(n int) {
 }
 
 // Links implements activities.SuspensionRecords: those of the mailboxes.
-func (w *World) Links(context.Context) ([]control.Link, error) {
+func (w *World) Links(context.Context) ([]site.Link, error) {
 	if err := w.called("Links"); err != nil {
 		return nil, err
 	}
@@ -95,10 +96,10 @@ func (w *World) Links(context.Context) ([]control.Link, error) {
 	for key := range w.boxes {
 		names[key.Link] = true
 	}
-	var links []control.Link
+	var links []site.Link
 	for name := range maps.Keys(names) {
-		links = append(links, control.Link{Name: name})
+		links = append(links, site.Link{Name: name})
 	}
-	slices.SortFunc(links, func(a, b control.Link) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(links, func(a, b site.Link) int { return strings.Compare(a.Name, b.Name) })
 	return links, nil
 }

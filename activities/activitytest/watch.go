@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -21,10 +21,10 @@ type Listened struct {
 	// Gone makes the link unknown to those who listen.
 	Gone bool
 	// Store is how the source is to be listened to.
-	Store  control.Store
+	Store  site.Store
 	Shards int
 	Marks  []watch.Mark
-	Health map[int]watch.Health
+	Health map[int]site.Health
 }
 
 // Listening returns a copy of what the world knows of listening.
@@ -53,16 +53,16 @@ func (w *World) tell() {
 }
 
 // WatchRoster implements activities.WatchRecords.
-func (w *World) WatchRoster(_ context.Context, link string) (control.WatchRoster, error) {
+func (w *World) WatchRoster(_ context.Context, link string) (site.Roster, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.failing["WatchRoster"]; err != nil {
-		return control.WatchRoster{}, err
+		return site.Roster{}, err
 	}
 	if w.listened.Gone {
-		return control.WatchRoster{}, fault.Newf(fault.NotFound, "there is no link %s", link)
+		return site.Roster{}, fault.Newf(fault.NotFound, "there is no link %s", link)
 	}
-	r := control.WatchRoster{Link: control.Link{Name: link}, Source: w.listened.Store, Shards: w.listened.Shards}
+	r := site.Roster{Link: site.Link{Name: link}, Source: w.listened.Store, Shards: w.listened.Shards}
 	for key := range w.boxes {
 		if key.Link == link {
 			r.Numbers = append(r.Numbers, key.Number)
@@ -123,11 +123,11 @@ func (w *World) MarkEvents(_ context.Context, link string, marks []watch.Mark) (
 }
 
 // SaveWatcher implements activities.WatchRecords.
-func (w *World) SaveWatcher(_ context.Context, _ string, shard int, _ string, h watch.Health) error {
+func (w *World) SaveWatcher(_ context.Context, _ string, shard int, _ string, h site.Health) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.listened.Health == nil {
-		w.listened.Health = map[int]watch.Health{}
+		w.listened.Health = map[int]site.Health{}
 	}
 	w.listened.Health[shard] = h
 	return nil
@@ -145,8 +145,8 @@ type Ear struct {
 var _ watch.Source = (*Ear)(nil)
 
 // Offer implements watch.Source.
-func (*Ear) Offer(context.Context, mailbox.Number) (watch.Mode, string, error) {
-	return watch.Notify, "it is a test", nil
+func (*Ear) Offer(context.Context, mailbox.Number) (site.ListenMode, string, error) {
+	return site.ListenNotify, "it is a test", nil
 }
 
 // Notify implements watch.Source.

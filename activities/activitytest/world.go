@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // World is a database and a copy engine. Its fields may be set before it is
@@ -27,12 +28,12 @@ type World struct {
 	// those are that are dirty.
 	Differs func(number mailbox.Number) bool
 	// OnRetain stands for the purge of records; nil does nothing.
-	OnRetain func(keep control.Retention) (control.Retained, error)
+	OnRetain func(keep site.Retention) (site.Retained, error)
 	// LinkStores is what Stores returns.
 	LinkStores activities.LinkStores
 
 	mu       sync.Mutex
-	boxes    map[mailbox.Key]*control.Mailbox
+	boxes    map[mailbox.Key]*site.Mailbox
 	syncs    []copier.Job
 	reviews  []mailbox.Number
 	failures []copier.Report
@@ -42,20 +43,20 @@ type World struct {
 	listened Listened
 	changed  chan struct{} // closed when the roster changes; nil while nobody waits
 
-	suspension control.Suspension
+	suspension suspension.Suspension
 	lostEpoch  int64 // the highest of a row that Restore replaced
 	leases     int
 }
 
 // Compare is the record of one compare.
 type Compare struct {
-	Run   control.CompareRun
-	Pages map[int]control.CompareProgress
+	Run   site.CompareRun
+	Pages map[int]site.CompareProgress
 }
 
 // Progress sums the pages.
-func (c Compare) Progress() control.CompareProgress {
-	var sum control.CompareProgress
+func (c Compare) Progress() site.CompareProgress {
+	var sum site.CompareProgress
 	for _, p := range c.Pages {
 		sum = sum.Add(p)
 	}
@@ -64,8 +65,8 @@ func (c Compare) Progress() control.CompareProgress {
 
 // New returns a world without mailboxes.
 func New() *World {
-	return &World{boxes: map[mailbox.Key]*control.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{},
-		suspension: control.Suspension{State: control.Running, Epoch: 1}}
+	return &World{boxes: map[mailbox.Key]*site.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{},
+		suspension: suspension.Suspension{State: suspension.Running, Epoch: 1}}
 }
 
 // Ports returns the world as the ports of activities.
@@ -86,8 +87,8 @@ func (w *World) Add(link string, numbers ...mailbox.Number) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range numbers {
-		w.boxes[mailbox.Key{Link: link, Number: n}] = &control.Mailbox{Link: link, Number: n,
-			State: control.StateNew, DirtyGeneration: 1, DirtySince: time.Now()}
+		w.boxes[mailbox.Key{Link: link, Number: n}] = &site.Mailbox{Link: link, Number: n,
+			State: site.StateNew, DirtyGeneration: 1, DirtySince: time.Now()}
 	}
 	w.tell()
 }
@@ -97,7 +98,7 @@ func (w *World) Settle(link string, numbers ...mailbox.Number) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, n := range numbers {
-		w.boxes[mailbox.Key{Link: link, Number: n}].State = control.StateEqual
+		w.boxes[mailbox.Key{Link: link, Number: n}].State = site.StateEqual
 	}
 }
 

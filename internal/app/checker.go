@@ -6,14 +6,14 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 // checker looks at a store by its IMAP adapter.
 type checker struct{ stores *stores }
 
 // CheckStore implements control.Checker.
-func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
+func (c *checker) CheckStore(ctx context.Context, s site.Store, number mailbox.Number) (control.StoreReport, error) {
 	store, err := c.stores.imap(ctx, s)
 	if err != nil {
 		return control.StoreReport{}, err
@@ -27,14 +27,14 @@ func (c *checker) CheckStore(ctx context.Context, s control.Store, number mailbo
 		return r, err
 	}
 	r.Events, r.EventsWhy, err = store.Offer(ctx, number)
-	if err == nil && s.Events != watch.Auto {
+	if err == nil && s.Events != site.ListenAuto {
 		r.EventsWhy = "as configured; auto would take " + string(r.Events) + ": " + r.EventsWhy
 		r.Events = s.Events
 	}
 	return r, err
 }
 
-func storeReport(s control.Store, found imapstore.CheckReport) control.StoreReport {
+func storeReport(s site.Store, found imapstore.CheckReport) control.StoreReport {
 	r := control.StoreReport{
 		Server: found.ServerName, Release: found.Release, Capabilities: found.Capabilities,
 		Connect: found.Connect, LoginTime: found.LoginTime, RoundTrip: found.RoundTrip,

@@ -6,10 +6,12 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // digestPurpose is what the key is derived for under which secrets of directories
@@ -22,28 +24,28 @@ type directories struct {
 	keys *seal.Ring
 }
 
-// Directories implements control.Directories.
-func (d *directories) Directories(ctx context.Context, link string) (control.LinkDirectories, error) {
+// Directories implements dirsync.Directories.
+func (d *directories) Directories(ctx context.Context, link string) (dirsync.LinkDirectories, error) {
 	l, err := d.repo.Link(ctx, link)
 	if err != nil {
-		return control.LinkDirectories{}, err
+		return dirsync.LinkDirectories{}, err
 	}
 	digester := directory.NewDigester(d.keys.Derive(digestPurpose))
-	open := func(store string) (control.Directory, error) {
+	open := func(store string) (dirsync.Directory, error) {
 		c, has, err := d.repo.DirectoryStore(ctx, store)
 		switch {
 		case err != nil:
-			return control.Directory{}, err
+			return dirsync.Directory{}, err
 		case !has:
-			return control.Directory{}, fault.New(fault.Config, "store "+store+" has no directory", nil,
+			return dirsync.Directory{}, fault.New(fault.Config, "store "+store+" has no directory", nil,
 				"give it one with: mailmirror store edit "+store+" --ldap HOST:PORT ...")
 		}
 		adapter, err := d.ldap(c)
 		if err != nil {
-			return control.Directory{}, err
+			return dirsync.Directory{}, err
 		}
-		return control.Directory{Store: store, Mapping: c.Mapping, Digest: digester.Digest,
-			Open: func(ctx context.Context) (control.DirectorySession, error) {
+		return dirsync.Directory{Store: store, Mapping: c.Mapping, Digest: digester.Digest,
+			Open: func(ctx context.Context) (dirsync.Session, error) {
 				session, err := adapter.Open(ctx)
 				if err != nil {
 					return nil, err // and not a session that is not nil and holds none
@@ -51,7 +53,7 @@ func (d *directories) Directories(ctx context.Context, link string) (control.Lin
 				return session, nil
 			}}, nil
 	}
-	var both control.LinkDirectories
+	var both dirsync.LinkDirectories
 	if both.Source, err = open(l.Source); err != nil {
 		return both, err
 	}
@@ -60,7 +62,7 @@ func (d *directories) Directories(ctx context.Context, link string) (control.Lin
 }
 
 // ldap returns the adapter of a directory.
-func (d *directories) ldap(c control.DirectoryStore) (*ldapdir.Store, error) {
+func (d *directories) ldap(c site.Directory) (*ldapdir.Store, error) {
 	password, err := sealedPassword{store: c.Store, directory: true, sealed: c.SealedPassword}.open(d.keys)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func (d *directories) dial(ctx context.Context, store, network, address string) 
 	if err != nil {
 		return nil, err
 	}
-	changed, err := d.repo.DirectoryFound(ctx, store, control.ServerAddresses(conn.RemoteAddr().String(), nil))
+	changed, err := d.repo.DirectoryFound(ctx, store, site.ServerAddresses(conn.RemoteAddr().String(), nil))
 	if err == nil && changed {
 		err = fault.New(fault.Transient, "connect to the directory of store "+store+": its name leads to another server than before", nil,
 			"Mailmirror checks again which directory may be written to, and tries again")
@@ -93,7 +95,7 @@ func (d *directories) dial(ctx context.Context, store, network, address string) 
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
+func (d *directories) CheckRights(ctx context.Context, c site.Directory, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
 		return control.DirectoryRights{}, err
@@ -103,7 +105,7 @@ func (d *directories) CheckRights(ctx context.Context, c control.DirectoryStore,
 }
 
 // CheckDirectory implements control.DirectoryChecker.
-func (d *directories) CheckDirectory(ctx context.Context, c control.DirectoryStore) (control.DirectoryReport, error) {
+func (d *directories) CheckDirectory(ctx context.Context, c site.Directory) (control.DirectoryReport, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
 		return control.DirectoryReport{}, err

@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 	"mailmirror/internal/throttle"
 )
 
@@ -22,7 +22,7 @@ type gate struct {
 
 var _ imapstore.Gate = (*gate)(nil)
 
-func newGate(s *shares, store control.Store, source bool) *gate {
+func newGate(s *shares, store site.Store, source bool) *gate {
 	return &gate{shares: s, store: store.Name, bounds: store.Bounds(source), log: s.log,
 		logins: throttle.NewLogins(loginPace{s}, systemClock{}, store.Name, store.Bounds(source).Logins)}
 }

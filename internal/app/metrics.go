@@ -13,15 +13,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"mailmirror/activities"
+	"mailmirror/internal/background"
 	"mailmirror/internal/config"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 	"mailmirror/internal/telemetry"
 	"mailmirror/internal/temporalrunner"
-	"mailmirror/internal/watch"
 )
 
 // metrics is what a worker shows of itself over HTTP. A nil one shows nothing.
@@ -89,7 +90,7 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 	if err != nil {
 		return telemetry.Standing{}, err
 	}
-	background, err := repo.Background(ctx)
+	work, err := repo.Background(ctx)
 	if err != nil {
 		return telemetry.Standing{}, err
 	}
@@ -99,29 +100,29 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 	}
 	blind := map[string]bool{}
 	for _, l := range links {
-		of := slices.DeleteFunc(slices.Clone(watchers), func(w control.Watcher) bool { return w.Link != l.Link.Name })
-		listening := control.ListeningOf(background.Now, l, of)
+		of := slices.DeleteFunc(slices.Clone(watchers), func(w site.Watcher) bool { return w.Link != l.Link.Name })
+		listening := background.ListeningOf(work.Now, l, of)
 		blind[l.Link.Name] = listening.Unhealthy()
-		s := telemetry.LinkStanding{Link: l.Link.Name, Lag: l.Lag, LagKnown: !listening.Blind || l.Lag > 0, Shards: listeners(background.Now, of), Held: map[string]int64{}, Mailboxes: map[string]int{
+		s := telemetry.LinkStanding{Link: l.Link.Name, Lag: l.Lag, LagKnown: !listening.Blind || l.Lag > 0, Shards: listeners(work.Now, of), Held: map[string]int64{}, Mailboxes: map[string]int{
 			"new": l.States.New, "equal": l.States.Equal, "differing": l.States.Differing,
 			"dirty": l.States.Dirty, "held": l.States.Held, "parked": l.States.Parked,
 		}}
-		for _, decision := range []control.HoldState{control.HoldWaiting, control.HoldApproved, control.HoldRefused} {
+		for _, decision := range []guard.HoldState{guard.HoldWaiting, guard.HoldApproved, guard.HoldRefused} {
 			s.Held[string(decision)] = held[l.Link.Name][decision]
 		}
 		now.Links = append(now.Links, s)
 	}
-	now.Background = loops(background.Judge(suspension), blind)
+	now.Background = loops(work.Judge(suspension), blind)
 	return now, nil
 }
 
 // listeners are how the shards of a link do, at least one: what is shown of a link
 // must not vanish while there is the link. One that is silent has no connection.
-func listeners(now time.Time, watchers []control.Watcher) []telemetry.Listener {
+func listeners(now time.Time, watchers []site.Watcher) []telemetry.Listener {
 	shards := []telemetry.Listener{{}}
 	for i, w := range watchers {
 		l := telemetry.Listener{Shard: w.Shard, Wanted: w.Wanted, LastEvent: w.LastEvent}
-		if now.Sub(w.UpdatedAt) <= control.WatcherSilence {
+		if now.Sub(w.UpdatedAt) <= site.WatcherSilence {
 			l.Connections, l.Heard, l.InTurn = w.Connections, w.Listened, w.Polled
 			l.Healthy = w.Trouble == "" && w.Connections == w.Wanted
 		}
@@ -134,15 +135,15 @@ func listeners(now time.Time, watchers []control.Watcher) []telemetry.Listener {
 }
 
 // loops tells of each kind of background work whether it does well.
-func loops(findings []control.Finding, blind map[string]bool) []telemetry.Loop {
+func loops(findings []background.Finding, blind map[string]bool) []telemetry.Loop {
 	healthy := map[telemetry.Loop]bool{}
-	for _, loop := range []control.Loop{control.LoopSupervision, control.LoopSweep, control.LoopRetention, control.LoopControl,
-		control.LoopSuspension, control.LoopSchedule} {
+	for _, loop := range []background.Loop{background.LoopSupervision, background.LoopSweep, background.LoopRetention, background.LoopControl,
+		background.LoopSuspension, background.LoopSchedule} {
 		healthy[telemetry.Loop{Loop: string(loop)}] = true
 	}
 	for link, is := range blind {
-		healthy[telemetry.Loop{Loop: string(control.LoopListening), Link: link}] = !is
-		healthy[telemetry.Loop{Loop: string(control.LoopSchedule), Link: link}] = true
+		healthy[telemetry.Loop{Loop: string(background.LoopListening), Link: link}] = !is
+		healthy[telemetry.Loop{Loop: string(background.LoopSchedule), Link: link}] = true
 	}
 	for _, f := range findings {
 		healthy[telemetry.Loop{Loop: string(f.Loop), Link: f.Link}] = false
@@ -186,7 +187,7 @@ func (m *metrics) close() {
 type meter struct{ counts *telemetry.Metrics }
 
 // Event implements activities.Meter.
-func (m meter) Event(link string, kind watch.Kind, unannounced bool) {
+func (m meter) Event(link string, kind site.EventKind, unannounced bool) {
 	m.counts.Event(link, string(kind))
 	if unannounced {
 		m.counts.Unannounced(link)

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // enterAgain is how the passwords of a store are entered again.
@@ -26,9 +26,9 @@ type sealedPassword struct {
 
 func (p sealedPassword) identity() string {
 	if p.directory {
-		return control.DirectoryPasswordIdentity(p.store)
+		return site.DirectoryPasswordIdentity(p.store)
 	}
-	return control.PasswordIdentity(p.store)
+	return site.PasswordIdentity(p.store)
 }
 
 // name is what an operator calls the password.
@@ -65,8 +65,8 @@ const lostKeyHint = "restore the key file with which it was entered, and start M
 
 // sealedStores is what is needed of the database to open its passwords.
 type sealedStores interface {
-	Stores(ctx context.Context) ([]control.Store, error)
-	DirectoryStore(ctx context.Context, store string) (control.DirectoryStore, bool, error)
+	Stores(ctx context.Context) ([]site.Store, error)
+	DirectoryStore(ctx context.Context, store string) (site.Directory, bool, error)
 }
 
 // passwords are those of the database, with the keys that are to open them.

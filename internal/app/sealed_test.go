@@ -12,17 +12,17 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
-type storeTable []control.Store
+type storeTable []site.Store
 
-func (s storeTable) Stores(context.Context) ([]control.Store, error) { return s, nil }
+func (s storeTable) Stores(context.Context) ([]site.Store, error) { return s, nil }
 
-func (s storeTable) DirectoryStore(context.Context, string) (control.DirectoryStore, bool, error) {
-	return control.DirectoryStore{}, false, nil
+func (s storeTable) DirectoryStore(context.Context, string) (site.Directory, bool, error) {
+	return site.Directory{}, false, nil
 }
 
 // ring returns a new key file's keys.
@@ -44,12 +44,12 @@ func ring(t *testing.T) *seal.Ring {
 // again, until that is done.
 func TestKeysThatDoNotFit(t *testing.T) {
 	old, fresh := ring(t), ring(t)
-	store := func(name string, keys *seal.Ring) control.Store {
-		sealed, err := keys.Seal(seal.NewSecret("geheim"), control.PasswordIdentity(name))
+	store := func(name string, keys *seal.Ring) site.Store {
+		sealed, err := keys.Seal(seal.NewSecret("geheim"), site.PasswordIdentity(name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return control.Store{Name: name, SealedPassword: sealed}
+		return site.Store{Name: name, SealedPassword: sealed}
 	}
 	both := storeTable{store("prod", old), store("dr", old)}
 	for name, c := range map[string]struct {

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"sync"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 )
 
 // resolver implements control.Resolver by the system's own.
@@ -29,7 +29,7 @@ const mostAddresses = 64
 // may come to mean another server, which may be one that must not be written to.
 type server struct {
 	repo  *pgstore.Store
-	store control.Store
+	store site.Store
 	log   *slog.Logger
 
 	mu        sync.Mutex
@@ -37,7 +37,7 @@ type server struct {
 	reportsID string
 }
 
-func newServer(repo *pgstore.Store, store control.Store, log *slog.Logger) *server {
+func newServer(repo *pgstore.Store, store site.Store, log *slog.Logger) *server {
 	return &server{repo: repo, store: store, log: log, addresses: slices.Clone(store.Addresses), reportsID: store.ReportedID}
 }
 
@@ -59,7 +59,7 @@ func (s *server) dial(ctx context.Context, network, address string) (net.Conn, e
 func (s *server) connected(ctx context.Context, remote net.Addr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	news := slices.DeleteFunc(control.ServerAddresses(remote.String(), nil), func(a string) bool { return slices.Contains(s.addresses, a) })
+	news := slices.DeleteFunc(site.ServerAddresses(remote.String(), nil), func(a string) bool { return slices.Contains(s.addresses, a) })
 	if len(news) == 0 {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (s *server) record(ctx context.Context, addresses []string, id string) erro
 }
 
 // foundServer records where the server of a store is now, and what it reports.
-func (s *stores) foundServer(ctx context.Context, c control.Store, reported string) error {
+func (s *stores) foundServer(ctx context.Context, c site.Store, reported string) error {
 	host, _, err := net.SplitHostPort(c.IMAPAddress)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (s *stores) foundServer(ctx context.Context, c control.Store, reported stri
 		_, err = s.repo.ServerFound(ctx, c.Name, nil, reported)
 		return err
 	}
-	_, err = s.repo.ServerFound(ctx, c.Name, control.ServerAddresses(c.IMAPAddress, found), reported)
+	_, err = s.repo.ServerFound(ctx, c.Name, site.ServerAddresses(c.IMAPAddress, found), reported)
 	return err
 }
 
@@ -132,7 +132,7 @@ func (s *stores) foundDirectory(ctx context.Context, store string) error {
 	if err != nil {
 		return nil //nolint:nilerr // a connection finds it
 	}
-	_, err = s.repo.DirectoryFound(ctx, store, control.ServerAddresses(d.Address, found))
+	_, err = s.repo.DirectoryFound(ctx, store, site.ServerAddresses(d.Address, found))
 	return err
 }
 

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"mailmirror/internal/config"
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 	"mailmirror/internal/throttle"
 	"mailmirror/internal/watch"
 )
@@ -48,7 +48,7 @@ func newShares(repo *pgstore.Store, cfg config.Config, log *slog.Logger) *shares
 }
 
 // admit returns what waits for one of a kind of connection to each of the stores.
-func (s *shares) admit(kind quota.Kind, stores ...control.Store) func(context.Context) (func(), error) {
+func (s *shares) admit(kind quota.Kind, stores ...site.Store) func(context.Context) (func(), error) {
 	var keys []throttle.Key
 	for _, store := range stores {
 		keys = append(keys, throttle.Key{Store: store.Name, Kind: kind})
@@ -58,7 +58,7 @@ func (s *shares) admit(kind quota.Kind, stores ...control.Store) func(context.Co
 
 // admitListener returns what waits for a place for a listening connection to a source,
 // of the kind that listens to one mailbox or to many.
-func (s *shares) admitListener(kind quota.Kind, store control.Store) func(context.Context) (func(), error) {
+func (s *shares) admitListener(kind quota.Kind, store site.Store) func(context.Context) (func(), error) {
 	return func(ctx context.Context) (func(), error) {
 		return s.acquire(ctx, store.Bounds(true), throttle.Key{Store: store.Name, Kind: kind})
 	}
@@ -99,7 +99,7 @@ func waitText(b quota.Bounds, key throttle.Key) (text, hint string) {
 
 // pace returns what waits until more bytes of a link may be copied; nil where
 // nothing bounds them.
-func (s *shares) pace(l control.Link) (func(context.Context, int) error, error) {
+func (s *shares) pace(l site.Link) (func(context.Context, int) error, error) {
 	op := "read bandwidth of link " + l.Name
 	bandwidth, err := quota.ParseBandwidth(l.Bandwidth, l.BandwidthWindows)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // stores makes IMAP adapters of the stores that the database holds. An adapter
@@ -70,7 +70,7 @@ func (s *stores) guarded(ctx context.Context, link string, both *activities.Link
 	return err
 }
 
-func (s *stores) linkStores(ctx context.Context, l control.Link, source, target control.Store) (activities.LinkStores, error) {
+func (s *stores) linkStores(ctx context.Context, l site.Link, source, target site.Store) (activities.LinkStores, error) {
 	from, err := s.imap(ctx, source)
 	if err != nil {
 		return activities.LinkStores{}, err
@@ -92,7 +92,7 @@ func (s *stores) linkStores(ctx context.Context, l control.Link, source, target 
 
 // imap returns the adapter of a store as it is configured now, with the log-ins of
 // its mailboxes as they are now.
-func (s *stores) imap(ctx context.Context, c control.Store) (*imapstore.Store, error) {
+func (s *stores) imap(ctx context.Context, c site.Store) (*imapstore.Store, error) {
 	logins := s.loginsOf(c.Name)
 	if err := logins.refresh(ctx, c.LoginsVersion); err != nil {
 		return nil, err

@@ -10,10 +10,11 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/activities"
+	"mailmirror/internal/background"
 	"mailmirror/internal/config"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/internal/supervise"
 	"mailmirror/internal/temporalclient"
 	"mailmirror/internal/temporalrunner"
@@ -76,13 +77,13 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Lease:     activities.LeaseTimes{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
-			Retention: control.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
+			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
 	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
 		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: cfg.Lease.TTL + cfg.Lease.Fence, Log: log, Own: []supervise.Own{
-			{Loop: control.LoopShares, Failing: p.shares.load.Failing},
-			{Loop: control.LoopLogins, Failing: p.stores.failing},
-			{Loop: control.LoopPasswords, Failing: sealed.failing},
+			{Loop: background.LoopShares, Failing: p.shares.load.Failing},
+			{Loop: background.LoopLogins, Failing: p.stores.failing},
+			{Loop: background.LoopPasswords, Failing: sealed.failing},
 		}})}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
 		select {

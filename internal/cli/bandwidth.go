@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 )
 
 // bandwidthFlags are the bandwidth of a link on the command line.
@@ -27,7 +29,7 @@ func (f *bandwidthFlags) register(cmd *cobra.Command) {
 }
 
 // bandwidthText is empty where nothing bounds the link.
-func bandwidthText(l control.Link) string {
+func bandwidthText(l site.Link) string {
 	if l.Bandwidth == 0 && len(l.BandwidthWindows) == 0 {
 		return ""
 	}
@@ -113,7 +115,7 @@ func (c *cli) linkEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var directory *control.DirectorySettings
+		var directory *dirsync.Settings
 		if participate.given() {
 			set, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply)
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) compareCommand() *cobra.Command {
@@ -46,10 +47,10 @@ failed, 3 where lasting differences remain. Ctrl-C ends only the waiting.`,
 }
 
 func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start control.CompareStart) error {
-	what := string(cmp.Or(start.Kind, control.RunCompare))
+	what := string(cmp.Or(start.Kind, site.RunCompare))
 	show := c.newDisplay(what+" "+start.Link, "mailboxes")
 	var t tracker
-	run, err := ctl.WaitCompare(ctx, start, show.every(), func(run control.CompareRun) {
+	run, err := ctl.WaitCompare(ctx, start, show.every(), func(run site.CompareRun) {
 		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
 	})
 	if err == nil {
@@ -74,9 +75,9 @@ func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start contr
 	return nil
 }
 
-func (c *cli) writeCompare(w io.Writer, r control.CompareRun) {
+func (c *cli) writeCompare(w io.Writer, r site.CompareRun) {
 	took := max(r.FinishedAt.Sub(r.StartedAt), 0)
-	fmt.Fprintf(w, "%s of link %s ended after %s: %s reviewed\n", cmp.Or(r.Kind, control.RunCompare), r.Link, span(took), counted(r.Reviewed, "mailbox"))
+	fmt.Fprintf(w, "%s of link %s ended after %s: %s reviewed\n", cmp.Or(r.Kind, site.RunCompare), r.Link, span(took), counted(r.Reviewed, "mailbox"))
 	t := c.newTable(">UNCHANGED", ">SYNCED", ">DIFFERING", ">FAILED", ">BUSY")
 	t.row(r.Unchanged, r.Synced, r.Differing, r.Failed, r.Busy)
 	t.write(w)

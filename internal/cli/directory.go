@@ -12,6 +12,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -88,9 +89,9 @@ with --ldif - to standard output; passwords are left out of it.`,
 }
 
 // waited waits for a run, with progress.
-func (c *cli) waited(ctx context.Context, ctl *control.Control, start control.DirectoryStart) (control.DirectoryRun, error) {
+func (c *cli) waited(ctx context.Context, ctl *control.Control, start control.DirectoryStart) (dirsync.Run, error) {
 	show := c.newDisplay("directory "+start.Link, "changes")
-	update := func(run control.DirectoryRun) {
+	update := func(run dirsync.Run) {
 		done := run.Created + run.Altered + run.Renumbers + run.Removed + run.Failed
 		show.update(done, max(done, run.Due), directoryProgress(run))
 	}
@@ -105,7 +106,7 @@ func (c *cli) waited(ctx context.Context, ctl *control.Control, start control.Di
 	return run, err
 }
 
-func directoryProgress(r control.DirectoryRun) string {
+func directoryProgress(r dirsync.Run) string {
 	phase := map[string]string{"extract": "reading both directories", "compare": "comparing", "apply": "writing", "verify": "looking again",
 		"members": "mailboxes join and leave"}[r.Phase]
 	if !r.FinishedAt.IsZero() || phase == "" {
@@ -126,7 +127,7 @@ func (c *cli) waitDirectory(ctx context.Context, ctl *control.Control, start con
 		return err
 	}
 	switch {
-	case run.State == control.DirectoryFailed, run.Failed > 0:
+	case run.State == dirsync.Failed, run.Failed > 0:
 		return outcome(exitFailed)
 	case run.Held > 0, run.Refused > 0, run.GivenUp > 0, run.Duplicate > 0, run.Unread > 0:
 		return outcome(exitDifferences)
@@ -134,7 +135,7 @@ func (c *cli) waitDirectory(ctx context.Context, ctl *control.Control, start con
 	return nil
 }
 
-func (c *cli) writeDirectoryRun(w io.Writer, r control.DirectoryRun) {
+func (c *cli) writeDirectoryRun(w io.Writer, r dirsync.Run) {
 	took := max(r.FinishedAt.Sub(r.StartedAt), 0)
 	fmt.Fprintf(w, "run over the directory of link %s %s after %s: %s on the source, %d on the target\n",
 		r.Link, endedAs(r.State), span(took), counted(r.Source, "entry"), r.Target)
@@ -155,15 +156,15 @@ func (c *cli) writeDirectoryRun(w io.Writer, r control.DirectoryRun) {
 	}
 }
 
-func endedAs(s control.DirectoryState) string {
+func endedAs(s dirsync.State) string {
 	switch s {
-	case control.DirectoryDone:
+	case dirsync.Done:
 		return "is done"
-	case control.DirectoryHeld:
+	case dirsync.Held:
 		return "is done but for what is held,"
-	case control.DirectoryFailed:
+	case dirsync.Failed:
 		return "failed"
-	case control.DirectoryRunning:
+	case dirsync.Running:
 	}
 	return "is running"
 }
@@ -174,15 +175,15 @@ func (c *cli) dryRun(ctx context.Context, ctl *control.Control, start control.Di
 	if err != nil {
 		return err
 	}
-	if ldif != "" && run.State != control.DirectoryFailed {
+	if ldif != "" && run.State != dirsync.Failed {
 		if err := c.writeLDIF(ctx, ctl, start, ldif, secrets); err != nil {
 			return err
 		}
 	}
 	if ldif != "-" {
 		shown := struct {
-			control.DirectoryRun
-			Changes []control.DirectoryChange `json:"changes"`
+			dirsync.Run
+			Changes []dirsync.Change `json:"changes"`
 		}{run, list(changes)}
 		if err := c.show(shown, func(w io.Writer) { c.writeFound(w, run, changes) }); err != nil {
 			return err
@@ -192,7 +193,7 @@ func (c *cli) dryRun(ctx context.Context, ctl *control.Control, start control.Di
 }
 
 // found is what a dry run finds.
-func (c *cli) found(ctx context.Context, ctl *control.Control, start control.DirectoryStart) (control.DirectoryRun, []control.DirectoryChange, error) {
+func (c *cli) found(ctx context.Context, ctl *control.Control, start control.DirectoryStart) (dirsync.Run, []dirsync.Change, error) {
 	run, err := c.waited(ctx, ctl, start)
 	if err != nil {
 		return run, nil, err
@@ -201,9 +202,9 @@ func (c *cli) found(ctx context.Context, ctl *control.Control, start control.Dir
 	return run, changes, err
 }
 
-func foundOutcome(run control.DirectoryRun, changes []control.DirectoryChange) error {
+func foundOutcome(run dirsync.Run, changes []dirsync.Change) error {
 	switch {
-	case run.State == control.DirectoryFailed:
+	case run.State == dirsync.Failed:
 		return outcome(exitFailed)
 	case len(changes) > 0:
 		return outcome(exitDifferences)
@@ -211,9 +212,9 @@ func foundOutcome(run control.DirectoryRun, changes []control.DirectoryChange) e
 	return nil
 }
 
-func (c *cli) writeFound(w io.Writer, run control.DirectoryRun, changes []control.DirectoryChange) {
+func (c *cli) writeFound(w io.Writer, run dirsync.Run, changes []dirsync.Change) {
 	c.writeChanges(w, changes)
-	if run.State == control.DirectoryFailed {
+	if run.State == dirsync.Failed {
 		fmt.Fprintln(w, "not compared:")
 	} else {
 		fmt.Fprintf(w, "%s on the source, %d on the target, %s\n", counted(run.Source, "entry"), run.Target, counted(len(changes), "difference"))
@@ -229,7 +230,7 @@ func (c *cli) writeFound(w io.Writer, run control.DirectoryRun, changes []contro
 	}
 }
 
-func (c *cli) writeChanges(w io.Writer, changes []control.DirectoryChange) {
+func (c *cli) writeChanges(w io.Writer, changes []dirsync.Change) {
 	if len(changes) == 0 {
 		return
 	}
@@ -289,7 +290,7 @@ func (c *cli) writeLDIF(ctx context.Context, ctl *control.Control, start control
 		return fault.New(fault.Config, op, err, "")
 	}
 	options.Header = false
-	return ctl.PlanDirectory(ctx, start.Link, start.RunID, func(ch control.DirectoryChange, look control.DirectoryLook) error {
+	return ctl.PlanDirectory(ctx, start.Link, start.RunID, func(ch dirsync.Change, look dirsync.Look) error {
 		if look.Moot != "" {
 			_, err := fmt.Fprintf(out, "\n# mailbox %s: %s\n", comment(ch.Number), comment(look.Moot))
 			return err
@@ -325,7 +326,7 @@ changed.`,
 			if err := c.show(list(changes), func(w io.Writer) { c.writeFound(w, run, changes) }); err != nil {
 				return err
 			}
-			if c.output == outputJSON && run.State == control.DirectoryFailed {
+			if c.output == outputJSON && run.State == dirsync.Failed {
 				return fault.New(fault.Conflict, "compare directories of link "+run.Link, errors.New(strings.Join(run.Reasons, "; ")), run.Hint)
 			}
 			return foundOutcome(run, changes)

@@ -7,7 +7,10 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
+	"mailmirror/internal/site"
 )
 
 // directory gives both stores of the link that seed describes a directory. The
@@ -16,38 +19,38 @@ func (s *system) directory() {
 	for _, name := range []string{"prod", "site"} {
 		m := directory.DefaultMapping()
 		m.BaseDN, m.Protected = "ou=mailboxes,o="+name, []string{"9999"}
-		_ = s.records.PutDirectoryStore(context.Background(), control.DirectoryStore{
-			Store: name, Address: "ldap." + name + ".example.org:636", Security: control.SecurityTLS, BindDN: "cn=mirror,o=" + name,
+		_ = s.records.PutDirectoryStore(context.Background(), site.Directory{
+			Store: name, Address: "ldap." + name + ".example.org:636", Security: site.SecurityTLS, BindDN: "cn=mirror,o=" + name,
 			SealedPassword: []byte("x"), Mapping: m})
 	}
-	run := func(id, trigger string, began time.Duration, state control.DirectoryState) control.DirectoryRun {
-		return control.DirectoryRun{RunID: id, Link: "dr", Trigger: trigger, State: state,
+	run := func(id, trigger string, began time.Duration, state dirsync.State) dirsync.Run {
+		return dirsync.Run{RunID: id, Link: "dr", Trigger: trigger, State: state,
 			StartedAt: clock.Add(-began), FinishedAt: clock.Add(-began + 12*time.Second)}
 	}
-	dry := run("dry-1", control.DirectoryDryRun, time.Minute, control.DirectoryDone)
+	dry := run("dry-1", dirsync.TriggerDryRun, time.Minute, dirsync.Done)
 	dry.Source, dry.Target = 800, 801
 	dry.Reasons = []string{"200 of 801 entries would be removed: more than 50"}
-	last := run("run-9", control.DirectorySchedule, time.Hour, control.DirectoryHeld)
-	last.DirectoryCounts = control.DirectoryCounts{Source: 800, Target: 801, Created: 3, Altered: 12, Renumbers: 1, Failed: 1, Held: 200, Due: 17, Joined: 3}
+	last := run("run-9", dirsync.TriggerSchedule, time.Hour, dirsync.Held)
+	last.Counts = dirsync.Counts{Source: 800, Target: 801, Created: 3, Altered: 12, Renumbers: 1, Failed: 1, Held: 200, Due: 17, Joined: 3}
 	last.Reasons, last.Hint = []string{"200 of 801 entries would be removed: more than 50"}, "mailmirror guard list dr"
-	failed := run("run-8", control.DirectoryOperator, 7*time.Hour, control.DirectoryFailed)
+	failed := run("run-8", dirsync.TriggerOperator, 7*time.Hour, dirsync.Failed)
 	failed.Reasons, failed.Hint = []string{"extract the source's directory: the connection was lost"}, "is the server up?"
-	s.records.Runs = []control.DirectoryRun{dry, last, failed}
-	create := control.DirectoryChange{Seq: 1, State: control.ChangePlanned, Change: directory.Change{Kind: directory.Create, Number: "1001",
+	s.records.Runs = []dirsync.Run{dry, last, failed}
+	create := dirsync.Change{Seq: 1, State: dirsync.ChangePlanned, Change: directory.Change{Kind: directory.Create, Number: "1001",
 		Source: directory.Ref{ID: "id of cn=Ann,o=prod", DN: "cn=Ann,o=prod"}, Columns: []directory.Column{directory.Password, directory.CommonName}}}
-	remove := control.DirectoryChange{Seq: 2, State: control.ChangeHeld, Change: directory.Change{Kind: directory.Remove, Number: "1002",
+	remove := dirsync.Change{Seq: 2, State: dirsync.ChangeHeld, Change: directory.Change{Kind: directory.Remove, Number: "1002",
 		Target: directory.Ref{DN: "cn=Bob,o=site"}}}
-	refused := control.DirectoryChange{Seq: 3, State: control.ChangeGivenUp, Failures: 10, Error: "add entry: the server refuses a value (19)",
+	refused := dirsync.Change{Seq: 3, State: dirsync.ChangeGivenUp, Failures: 10, Error: "add entry: the server refuses a value (19)",
 		Hint: "mend the value on the source", Change: directory.Change{Kind: directory.Create, Number: "1003", Source: directory.Ref{DN: "cn=Eve,o=prod"}}}
-	s.records.Changes = map[string][]control.DirectoryChange{"dry-1": {create}, "run-9": {create, remove, refused}}
-	s.records.Rejected = map[string][]control.DirectoryRejection{"run-9": {{Number: "1001",
+	s.records.Changes = map[string][]dirsync.Change{"dry-1": {create}, "run-9": {create, remove, refused}}
+	s.records.Rejected = map[string][]dirsync.Rejection{"run-9": {{Number: "1001",
 		Error: "add mailboxes to link dr: link other mirrors mailbox 1001", Hint: "remove it from link other"}}}
-	s.records.Holds = []control.DirectoryHold{{ID: 21, State: control.HoldWaiting, Link: "dr", RunID: "run-9", Kind: directory.Remove,
+	s.records.Holds = []guard.DirectoryHold{{ID: 21, State: guard.HoldWaiting, Link: "dr", RunID: "run-9", Kind: directory.Remove,
 		Changes: 200, Source: 800, Target: 801, Reasons: last.Reasons, Since: clock.Add(-time.Hour), UpdatedAt: clock.Add(-time.Hour)}}
 	closing := true // the run before is recorded as ended, and not closed yet
 	s.runner.OnDirectory = func(_, trigger string) (string, bool, error) {
 		switch {
-		case trigger == control.DirectoryDryRun:
+		case trigger == dirsync.TriggerDryRun:
 			return "dry-1", true, nil
 		case closing:
 			closing = false

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) errorsCommand() *cobra.Command {
@@ -33,7 +34,7 @@ the directory left wrong.`,
 	}
 }
 
-func (c *cli) writeErrors(w io.Writer, entries []control.ErrorEntry) {
+func (c *cli) writeErrors(w io.Writer, entries []site.ErrorEntry) {
 	if len(entries) == 0 {
 		c.say("nothing is wrong")
 		return

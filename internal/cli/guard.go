@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 )
 
 func (c *cli) guardCommand() *cobra.Command {
@@ -62,14 +64,14 @@ func (c *cli) guardList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var holds []control.Hold
+			var holds []guard.Hold
 			for _, h := range all {
-				if state == "" || h.State == control.HoldState(state) {
+				if state == "" || h.State == guard.HoldState(state) {
 					holds = append(holds, h)
 				}
 			}
-			entries = slices.DeleteFunc(entries, func(h control.DirectoryHold) bool {
-				return state != "" && h.State != control.HoldState(state)
+			entries = slices.DeleteFunc(entries, func(h guard.DirectoryHold) bool {
+				return state != "" && h.State != guard.HoldState(state)
 			})
 			return c.show(bothKinds(holds, entries), func(w io.Writer) {
 				if len(holds) > 0 || len(entries) == 0 {
@@ -81,7 +83,7 @@ func (c *cli) guardList() *cobra.Command {
 			})
 		}),
 	}
-	states := []string{string(control.HoldWaiting), string(control.HoldApproved), string(control.HoldRefused)}
+	states := []string{string(guard.HoldWaiting), string(guard.HoldApproved), string(guard.HoldRefused)}
 	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `waiting`, approved or refused")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
 	return cmd
@@ -89,7 +91,7 @@ func (c *cli) guardList() *cobra.Command {
 
 // bothKinds is one list of the holds of messages and of directories; these have a
 // kind.
-func bothKinds(holds []control.Hold, entries []control.DirectoryHold) []any {
+func bothKinds(holds []guard.Hold, entries []guard.DirectoryHold) []any {
 	all := []any{}
 	for _, h := range holds {
 		all = append(all, h)
@@ -100,7 +102,7 @@ func bothKinds(holds []control.Hold, entries []control.DirectoryHold) []any {
 	return all
 }
 
-func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
+func (c *cli) writeHolds(w io.Writer, holds []guard.Hold) {
 	if len(holds) == 0 {
 		c.say("nothing is held")
 		return
@@ -109,7 +111,7 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 	waiting, messages, only := 0, 0, 0
 	for _, h := range holds {
 		t.row(h.ID, h.State, h.Link, h.Number, h.Folder, h.Messages, h.Target, h.Source, c.moment(h.Since), why(h))
-		if h.State == control.HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			waiting++
 			messages += h.Messages
 			only += h.TargetOnly
@@ -128,7 +130,7 @@ func (c *cli) writeHolds(w io.Writer, holds []control.Hold) {
 // untilRestored says what becomes of messages that only the target has.
 const untilRestored = "A later restore brings such messages to production; until then they stay on the target, unless you approve their deletion."
 
-func why(h control.Hold) string {
+func why(h guard.Hold) string {
 	texts := make([]string, len(h.Reasons))
 	for i, r := range h.Reasons {
 		texts[i] = r.Text
@@ -172,8 +174,8 @@ func (c *cli) showHold(ctx context.Context, ctl *control.Control, id int64) erro
 		return err
 	}
 	shown := struct {
-		control.Hold
-		Settings control.GuardSettings `json:"settings"`
+		guard.Hold
+		Settings guard.Settings `json:"settings"`
 	}{h, settings}
 	return c.show(shown, func(w io.Writer) {
 		folder := string(h.Folder)
@@ -192,7 +194,7 @@ func (c *cli) showHold(ctx context.Context, ctl *control.Control, id int64) erro
 	})
 }
 
-func onlyOnTarget(h control.Hold) string {
+func onlyOnTarget(h guard.Hold) string {
 	if h.TargetOnly == 0 {
 		return ""
 	}
@@ -226,7 +228,7 @@ func (c *cli) writeGuard(w io.Writer, v control.GuardView) {
 }
 
 // writeLimits shows the settings in force.
-func (c *cli) writeLimits(w io.Writer, s control.GuardSettings) {
+func (c *cli) writeLimits(w io.Writer, s guard.Settings) {
 	rule := func(on bool, format string, args ...any) string {
 		if !on {
 			return "off"
@@ -274,7 +276,7 @@ approves what waits in the link at this moment, and lists it.`,
 			if err != nil {
 				return err
 			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, control.HoldApproved, c.operator())
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldApproved, c.operator())
 			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -299,7 +301,7 @@ func (c *cli) guardRefuse() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, control.HoldRefused, c.operator())
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldRefused, c.operator())
 			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -319,7 +321,7 @@ func holdIDs(cmd *cobra.Command, args []string) ([]int64, error) {
 }
 
 // decided shows what was decided on, also where a sync could not be started.
-func (c *cli) decided(holds []control.Hold, entries []control.DirectoryHold, err error) error {
+func (c *cli) decided(holds []guard.Hold, entries []guard.DirectoryHold, err error) error {
 	if len(holds)+len(entries) == 0 && err != nil {
 		return err
 	}
@@ -329,7 +331,7 @@ func (c *cli) decided(holds []control.Hold, entries []control.DirectoryHold, err
 		}
 		for _, h := range entries {
 			what := "the entries stay on the target"
-			if h.State == control.HoldApproved {
+			if h.State == guard.HoldApproved {
 				what = "a run that carries them out follows"
 			}
 			c.say("%s of link %s (%s) %s: %s", counted(h.Changes, "change"), h.Link, h.Kind, h.State, what)
@@ -350,7 +352,7 @@ func (c *cli) decided(holds []control.Hold, entries []control.DirectoryHold, err
 }
 
 func (c *cli) guardSet() *cobra.Command {
-	var wanted control.GuardSettings
+	var wanted guard.Settings
 	var defaults bool
 	var keep keepFlags
 	var directory directoryGuardFlags
@@ -366,19 +368,19 @@ they are. A share or count of 0 switches its rule off.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	limits := map[string]func(*control.GuardSettings) *int{}
-	add := func(name, text string, field func(*control.GuardSettings) *int) {
+	limits := map[string]func(*guard.Settings) *int{}
+	add := func(name, text string, field func(*guard.Settings) *int) {
 		f.IntVar(field(&wanted), name, 0, text)
 		limits[name] = field
 	}
-	add("folder-share", "more than so many `percent` of a folder's messages ...", func(s *control.GuardSettings) *int { return &s.FolderShare })
-	add("folder-minimum", "... and at least so many `messages`", func(s *control.GuardSettings) *int { return &s.FolderMinimum })
-	add("folder-count", "more than so many `messages` of a folder", func(s *control.GuardSettings) *int { return &s.FolderCount })
-	add("gone", "so many `messages` or more of a folder that is gone or was made anew", func(s *control.GuardSettings) *int { return &s.Gone })
-	add("link-share", "more than so many `percent` of all messages of the link ...", func(s *control.GuardSettings) *int { return &s.LinkShare })
-	add("link-minimum", "... and at least so many `messages`", func(s *control.GuardSettings) *int { return &s.LinkMinimum })
-	add("inbox-share", "the inbox emptied in more than so many `percent` of the mailboxes ...", func(s *control.GuardSettings) *int { return &s.InboxShare })
-	add("inbox-minimum", "... and in at least so many `mailboxes`", func(s *control.GuardSettings) *int { return &s.InboxMinimum })
+	add("folder-share", "more than so many `percent` of a folder's messages ...", func(s *guard.Settings) *int { return &s.FolderShare })
+	add("folder-minimum", "... and at least so many `messages`", func(s *guard.Settings) *int { return &s.FolderMinimum })
+	add("folder-count", "more than so many `messages` of a folder", func(s *guard.Settings) *int { return &s.FolderCount })
+	add("gone", "so many `messages` or more of a folder that is gone or was made anew", func(s *guard.Settings) *int { return &s.Gone })
+	add("link-share", "more than so many `percent` of all messages of the link ...", func(s *guard.Settings) *int { return &s.LinkShare })
+	add("link-minimum", "... and at least so many `messages`", func(s *guard.Settings) *int { return &s.LinkMinimum })
+	add("inbox-share", "the inbox emptied in more than so many `percent` of the mailboxes ...", func(s *guard.Settings) *int { return &s.InboxShare })
+	add("inbox-minimum", "... and in at least so many `mailboxes`", func(s *guard.Settings) *int { return &s.InboxMinimum })
 	f.Var(&window, "window", "`time` within which deletions are added up")
 	f.BoolVar(&defaults, "defaults", false, "take the defaults for all limits that are not given")
 	keep.add(f)
@@ -390,9 +392,9 @@ they are. A share or count of 0 switches its rule off.`,
 		return nil
 	}
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-		s, err := ctl.EditGuard(ctx, args[0], c.operator(), func(s *control.GuardSettings) {
+		s, err := ctl.EditGuard(ctx, args[0], c.operator(), func(s *guard.Settings) {
 			if defaults {
-				s.Limits = control.DefaultGuard().Limits
+				s.Limits = guard.DefaultSettings().Limits
 			}
 			for name, field := range limits {
 				if f.Changed(name) {
@@ -410,9 +412,9 @@ they are. A share or count of 0 switches its rule off.`,
 		if !directory.given() && !defaults {
 			return c.show(s, func(w io.Writer) { c.writeLimits(w, s) })
 		}
-		d, err := ctl.EditDirectorySettings(ctx, args[0], func(d *control.DirectorySettings) {
+		d, err := ctl.EditDirectorySettings(ctx, args[0], func(d *dirsync.Settings) {
 			if defaults {
-				d.Limits = control.DefaultDirectorySettings().Limits
+				d.Limits = dirsync.DefaultSettings().Limits
 			}
 			directory.apply(d)
 		})
@@ -420,8 +422,8 @@ they are. A share or count of 0 switches its rule off.`,
 			return err
 		}
 		shown := struct {
-			control.GuardSettings
-			Directory control.DirectorySettings `json:"directory"`
+			guard.Settings
+			Directory dirsync.Settings `json:"directory"`
 		}{s, d}
 		return c.show(shown, func(w io.Writer) {
 			c.writeLimits(w, s)

@@ -9,15 +9,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 )
 
 // writeDirectoryHolds shows what waits of directories.
-func (c *cli) writeDirectoryHolds(w io.Writer, holds []control.DirectoryHold) {
+func (c *cli) writeDirectoryHolds(w io.Writer, holds []guard.DirectoryHold) {
 	t := c.newTable(">ID", "STATE", "LINK", "DIRECTORY", ">ENTRIES", ">OF", ">ON SOURCE", "SINCE", "WHY")
 	waiting, entries := 0, 0
 	for _, h := range holds {
 		t.row(h.ID, h.State, h.Link, h.Kind, h.Changes, h.Target, h.Source, c.moment(h.Since), strings.Join(h.Reasons, "; "))
-		if h.State == control.HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			waiting++
 			entries += h.Changes
 		}
@@ -33,7 +35,7 @@ func (c *cli) writeDirectoryHolds(w io.Writer, holds []control.DirectoryHold) {
 const shownOfHold = 50
 
 // showDirectoryHold shows one hold of a directory with its changes.
-func (c *cli) showDirectoryHold(ctx context.Context, ctl *control.Control, h control.DirectoryHold, s control.DirectorySettings) error {
+func (c *cli) showDirectoryHold(ctx context.Context, ctl *control.Control, h guard.DirectoryHold, s dirsync.Settings) error {
 	limit := shownOfHold
 	if c.output == outputJSON {
 		limit = 0
@@ -43,9 +45,9 @@ func (c *cli) showDirectoryHold(ctx context.Context, ctl *control.Control, h con
 		return err
 	}
 	shown := struct {
-		control.DirectoryHold
-		Mailboxes []control.DirectoryChange `json:"mailboxes"`
-		Settings  control.DirectorySettings `json:"settings"`
+		guard.DirectoryHold
+		Mailboxes []dirsync.Change `json:"mailboxes"`
+		Settings  dirsync.Settings `json:"settings"`
 	}{h, list(changes), s}
 	return c.show(shown, func(w io.Writer) {
 		decided := ""
@@ -66,7 +68,7 @@ func (c *cli) showDirectoryHold(ctx context.Context, ctl *control.Control, h con
 }
 
 // writeDirectoryLimits shows the limits in force.
-func (c *cli) writeDirectoryLimits(w io.Writer, s control.DirectorySettings) {
+func (c *cli) writeDirectoryLimits(w io.Writer, s dirsync.Settings) {
 	most := func(count, share int, what string) string {
 		var limits []string
 		if count > 0 {
@@ -101,7 +103,7 @@ type directoryGuardFlags struct {
 	set                                                                           *pflag.FlagSet
 }
 
-func (d *directoryGuardFlags) fields(s *control.DirectorySettings) map[string][2]*int {
+func (d *directoryGuardFlags) fields(s *dirsync.Settings) map[string][2]*int {
 	return map[string][2]*int{
 		"directory-remove-count": {&d.removeCount, &s.RemoveCount},
 		"directory-remove-share": {&d.removeShare, &s.RemoveShare},
@@ -124,7 +126,7 @@ func (d *directoryGuardFlags) add(f *pflag.FlagSet) {
 }
 
 func (d *directoryGuardFlags) given() bool {
-	for name := range d.fields(&control.DirectorySettings{}) {
+	for name := range d.fields(&dirsync.Settings{}) {
 		if d.set.Changed(name) {
 			return true
 		}
@@ -132,7 +134,7 @@ func (d *directoryGuardFlags) given() bool {
 	return false
 }
 
-func (d *directoryGuardFlags) apply(s *control.DirectorySettings) {
+func (d *directoryGuardFlags) apply(s *dirsync.Settings) {
 	for name, field := range d.fields(s) {
 		if d.set.Changed(name) {
 			*field[1] = *field[0]

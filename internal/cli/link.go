@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) linkCommand() *cobra.Command {
@@ -23,7 +25,7 @@ func (c *cli) linkCommand() *cobra.Command {
 }
 
 func (c *cli) linkAdd() *cobra.Command {
-	var l control.Link
+	var l site.Link
 	var exclude []string
 	var bandwidth bandwidthFlags
 	var keep keepFlags
@@ -64,7 +66,7 @@ func (c *cli) linkAdd() *cobra.Command {
 				if unsure != "" {
 					c.say("%s; Mailmirror compares each account before it writes to it, where the servers report ids of accounts", unsure)
 				}
-				if g.Directory != nil && g.Directory.Participate != control.ParticipateManual {
+				if g.Directory != nil && g.Directory.Participate != dirsync.ParticipateManual {
 					c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
 					return
 				}
@@ -133,7 +135,7 @@ func (c *cli) linkShow() *cobra.Command {
 			if g.Directory != nil {
 				who = participationText(*g.Directory)
 			}
-			if l.Directory == control.LinkDirectoryOff {
+			if l.Directory == site.LinkDirectoryOff {
 				who = "not mirrored"
 			}
 			return c.show(linkShown{l, g.Settings, g.Directory}, func(w io.Writer) {

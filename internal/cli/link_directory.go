@@ -7,8 +7,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // participateFlags say which mailboxes of the directory join a link, and what
@@ -24,7 +25,7 @@ type participateFlags struct {
 
 func (p *participateFlags) add(f *pflag.FlagSet) {
 	p.set = f
-	f.Var(choice(&p.rule, "", string(control.ParticipateAll), string(control.ParticipateFilter), string(control.ParticipateManual)),
+	f.Var(choice(&p.rule, "", string(dirsync.ParticipateAll), string(dirsync.ParticipateFilter), string(dirsync.ParticipateManual)),
 		"participate", "which mailboxes of the directory join the link by themselves: all, filter or manual")
 	f.StringArrayVar(&p.numbers, "participate-numbers", nil, "`pattern` of the numbers that join with filter, such as 20*, may be repeated")
 	f.BoolVar(&p.removeUnknown, "directory-remove-unknown", false, "remove entries of the target's directory that the source never had")
@@ -35,17 +36,17 @@ func (p *participateFlags) given() bool {
 	return slices.ContainsFunc([]string{"participate", "participate-numbers", "directory-remove-unknown", "directory-give-up"}, p.set.Changed)
 }
 
-func (p *participateFlags) apply(s *control.DirectorySettings) {
+func (p *participateFlags) apply(s *dirsync.Settings) {
 	if p.set.Changed("participate") {
-		s.Participate = control.Participation(p.rule)
-		if s.Participate != control.ParticipateFilter {
+		s.Participate = dirsync.Participation(p.rule)
+		if s.Participate != dirsync.ParticipateFilter {
 			s.Numbers = nil
 		}
 	}
 	if p.set.Changed("participate-numbers") {
 		s.Numbers = mailbox.Patterns(p.numbers)
 		if !p.set.Changed("participate") {
-			s.Participate = control.ParticipateFilter
+			s.Participate = dirsync.ParticipateFilter
 		}
 	}
 	if p.set.Changed("directory-remove-unknown") {
@@ -62,31 +63,31 @@ type linkDirectoryFlag struct {
 	set   *pflag.FlagSet
 }
 
-const directoryOn = "on" // control.LinkDirectoryOn on the command line
+const directoryOn = "on" // site.LinkDirectoryOn on the command line
 
 func (d *linkDirectoryFlag) add(f *pflag.FlagSet) {
 	d.set = f
-	f.Var(choice(&d.value, "", directoryOn, string(control.LinkDirectoryOff), string(control.LinkDirectoryReverse)),
+	f.Var(choice(&d.value, "", directoryOn, string(site.LinkDirectoryOff), string(site.LinkDirectoryReverse)),
 		"directory", "whether the directories of the stores are mirrored: on, if both have one; off; or reverse, also to where the source's directory came from by a link that is removed (default on)")
 }
 
 func (d *linkDirectoryFlag) given() bool { return d.set.Changed("directory") }
 
-func (d *linkDirectoryFlag) setting() control.LinkDirectory {
+func (d *linkDirectoryFlag) setting() site.LinkDirectory {
 	if d.value == directoryOn {
-		return control.LinkDirectoryOn
+		return site.LinkDirectoryOn
 	}
-	return control.LinkDirectory(d.value)
+	return site.LinkDirectory(d.value)
 }
 
-func participationText(s control.DirectorySettings) string {
+func participationText(s dirsync.Settings) string {
 	var text string
 	switch s.Participate {
-	case control.ParticipateManual:
+	case dirsync.ParticipateManual:
 		text = "mailboxes join by hand"
-	case control.ParticipateFilter:
+	case dirsync.ParticipateFilter:
 		text = "mailboxes join whose numbers are " + strings.Join(s.Numbers, ", ")
-	case control.ParticipateAll:
+	case dirsync.ParticipateAll:
 		text = "every mailbox joins"
 	}
 	if s.RemoveUnknown {

@@ -10,14 +10,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // linkShown is the answer to `link show`.
 type linkShown struct {
-	control.Link
-	Guard     control.GuardSettings      `json:"guard"`
-	Directory *control.DirectorySettings `json:"directory,omitempty"`
+	site.Link
+	Guard     guard.Settings    `json:"guard"`
+	Directory *dirsync.Settings `json:"directory,omitempty"`
 }
 
 // keepFlags say what becomes of deleted messages; only those that were given
@@ -31,14 +34,14 @@ type keepFlags struct {
 func (k *keepFlags) add(f *pflag.FlagSet) {
 	k.set = f
 	f.Var(&k.period, "keep-deleted", "`time`, such as 14d, for which deleted messages stay on the target; 0 deletes at once")
-	f.StringVar(&k.folder, "deleted-folder", "", "`folder` of the target where they stay; it is never mirrored (default \""+string(control.DefaultDeletedFolder)+"\")")
+	f.StringVar(&k.folder, "deleted-folder", "", "`folder` of the target where they stay; it is never mirrored (default \""+string(guard.DefaultDeletedFolder)+"\")")
 }
 
 func (k *keepFlags) given() bool {
 	return k.set.Changed("keep-deleted") || k.set.Changed("deleted-folder")
 }
 
-func (k *keepFlags) apply(s *control.GuardSettings) {
+func (k *keepFlags) apply(s *guard.Settings) {
 	if k.set.Changed("keep-deleted") {
 		s.KeepDeleted = time.Duration(k.period)
 	}
@@ -78,7 +81,7 @@ func daysText(d time.Duration) string {
 }
 
 // applyKeep changes what was given, and returns the settings in force.
-func (c *cli) applyKeep(ctx context.Context, ctl *control.Control, link string, keep keepFlags) (control.GuardSettings, error) {
+func (c *cli) applyKeep(ctx context.Context, ctl *control.Control, link string, keep keepFlags) (guard.Settings, error) {
 	if keep.given() {
 		return ctl.EditGuard(ctx, link, c.operator(), keep.apply)
 	}
@@ -86,7 +89,7 @@ func (c *cli) applyKeep(ctx context.Context, ctl *control.Control, link string, 
 	return g.Settings, err
 }
 
-func keptText(s control.GuardSettings) string {
+func keptText(s guard.Settings) string {
 	switch {
 	case s.KeepDeleted > 0:
 		return fmt.Sprintf("kept for %s in %s on the target", daysText(s.KeepDeleted), s.DeletedFolder)

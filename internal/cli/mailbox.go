@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) mailboxCommand() *cobra.Command {
@@ -115,9 +116,9 @@ func (c *cli) mailboxList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			mailboxes := make([]control.Mailbox, 0, len(all))
+			mailboxes := make([]site.Mailbox, 0, len(all))
 			for _, m := range all {
-				if state == "" || m.State == control.MailboxState(state) {
+				if state == "" || m.State == site.MailboxState(state) {
 					mailboxes = append(mailboxes, m)
 				}
 			}
@@ -135,8 +136,8 @@ func (c *cli) mailboxList() *cobra.Command {
 		}),
 	}
 	states := []string{
-		string(control.StateNew), string(control.StateEqual), string(control.StateDiffering),
-		string(control.StateHeld), string(control.StateDirty), string(control.StateParked),
+		string(site.StateNew), string(site.StateEqual), string(site.StateDiffering),
+		string(site.StateHeld), string(site.StateDirty), string(site.StateParked),
 	}
 	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `new`, equal, differing, held, dirty or parked")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
@@ -159,7 +160,7 @@ func (c *cli) mailboxShow() *cobra.Command {
 	}
 }
 
-func (c *cli) writeMailbox(w io.Writer, m control.Mailbox) {
+func (c *cli) writeMailbox(w io.Writer, m site.Mailbox) {
 	due := ""
 	if !m.DirtySince.IsZero() {
 		due = c.moment(m.DirtySince) + " (" + c.ago(m.DirtySince) + ")"

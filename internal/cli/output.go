@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/term"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/site"
 )
 
 const (
@@ -147,11 +147,11 @@ func (t *table) write(w io.Writer) {
 // paint colours the words that an operator looks for.
 func paint(cell string) string {
 	switch {
-	case cell == string(control.StateEqual), cell == string(copier.Equal):
+	case cell == string(site.StateEqual), cell == string(copier.Equal):
 		return "\x1b[32m" + cell + "\x1b[0m"
-	case slices.Contains([]string{string(control.StateDiffering), string(control.StateDirty), string(control.StateHeld), string(copier.Differing)}, cell):
+	case slices.Contains([]string{string(site.StateDiffering), string(site.StateDirty), string(site.StateHeld), string(copier.Differing)}, cell):
 		return "\x1b[33m" + cell + "\x1b[0m"
-	case slices.Contains([]string{string(control.StateParked), string(copier.Failed)}, cell):
+	case slices.Contains([]string{string(site.StateParked), string(copier.Failed)}, cell):
 		return "\x1b[31m" + cell + "\x1b[0m"
 	}
 	return cell

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 func TestSpan(t *testing.T) {
@@ -42,8 +42,8 @@ func TestSize(t *testing.T) {
 func TestTableIsAlignedWithAndWithoutColours(t *testing.T) {
 	build := func(colour bool) string {
 		tb := &table{header: []string{"NAME", "STATE", "COUNT"}, right: []bool{false, false, true}, colour: colour}
-		tb.row("Käte", control.StateEqual, 5)
-		tb.row("", control.StateParked, 1234)
+		tb.row("Käte", site.StateEqual, 5)
+		tb.row("", site.StateParked, 1234)
 		var out bytes.Buffer
 		tb.write(&out)
 		return out.String()

@@ -9,7 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 // window is how far back a rate looks: long enough to be steady, short enough
@@ -37,7 +37,7 @@ type rates struct {
 }
 
 // add takes a new look at a run.
-func (t *tracker) add(run control.CompareRun, now time.Time) rates {
+func (t *tracker) add(run site.CompareRun, now time.Time) rates {
 	work := run.Messages.Add(run.Greetings)
 	s := sample{at: now, mailboxes: run.Reviewed, total: run.Mailboxes, messages: work.Appended, bytes: work.Bytes}
 	t.samples = append(t.samples, s)

@@ -7,13 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/site"
 )
 
 // at is a compare of 100 mailboxes and what it did so far.
-func at(reviewed, messages, due int, bytes, dueBytes int64) control.CompareRun {
-	return control.CompareRun{Mailboxes: 100, CompareProgress: control.CompareProgress{
+func at(reviewed, messages, due int, bytes, dueBytes int64) site.CompareRun {
+	return site.CompareRun{Mailboxes: 100, CompareProgress: site.CompareProgress{
 		Reviewed: reviewed, DueMessages: due, DueBytes: dueBytes,
 		Messages: copier.Work{Appended: messages, Bytes: bytes},
 	}}

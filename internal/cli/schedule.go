@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 func (c *cli) scheduleCommand() *cobra.Command {
@@ -41,7 +43,7 @@ since the schedule was made. A run does the work of those that were missed.`,
 	}
 }
 
-func (c *cli) writeSchedules(w io.Writer, schedules []control.ScheduleInfo) {
+func (c *cli) writeSchedules(w io.Writer, schedules []site.ScheduleInfo) {
 	t := c.newTable("NAME", "WHEN", "NEXT", "LAST", ">MISSED", ">SKIPPED", "STATE")
 	for _, s := range schedules {
 		next := ""
@@ -57,7 +59,7 @@ func (c *cli) writeSchedules(w io.Writer, schedules []control.ScheduleInfo) {
 	t.write(w)
 }
 
-func scheduleState(s control.ScheduleInfo) string {
+func scheduleState(s site.ScheduleInfo) string {
 	switch {
 	case !s.Exists:
 		return "not in Temporal; a worker that starts makes it"
@@ -73,7 +75,7 @@ func scheduleState(s control.ScheduleInfo) string {
 }
 
 // showSchedule says how one schedule is now.
-func (c *cli) showSchedule(s control.ScheduleInfo) error {
+func (c *cli) showSchedule(s site.ScheduleInfo) error {
 	return c.show(s, func(w io.Writer) {
 		var next []string
 		for i, at := range s.Next {
@@ -87,7 +89,7 @@ func (c *cli) showSchedule(s control.ScheduleInfo) error {
 }
 
 func (c *cli) scheduleSetCommand() *cobra.Command {
-	var spec control.ScheduleSpec
+	var spec site.ScheduleSpec
 	var every time.Duration
 	var reset bool
 	var who string
@@ -140,24 +142,24 @@ times of day are meant in the time zone, UTC where none is given.
 }
 
 func (c *cli) schedulePauseCommand() *cobra.Command {
-	var r control.Request
+	var r suspension.Request
 	cmd := c.scheduleChange("pause NAME", "Start no more runs of a schedule", &r, (*control.Control).PauseSchedule)
 	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, `text` for the record")
 	return cmd
 }
 
 func (c *cli) scheduleResumeCommand() *cobra.Command {
-	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", &control.Request{}, (*control.Control).ResumeSchedule)
+	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", &suspension.Request{}, (*control.Control).ResumeSchedule)
 }
 
 func (c *cli) scheduleRunCommand() *cobra.Command {
-	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", &control.Request{}, (*control.Control).RunSchedule)
+	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", &suspension.Request{}, (*control.Control).RunSchedule)
 }
 
 // scheduleChange is a command that changes one schedule and shows how it is
 // then.
-func (c *cli) scheduleChange(use, short string, r *control.Request,
-	change func(*control.Control, context.Context, string, control.Request) (control.ScheduleInfo, error),
+func (c *cli) scheduleChange(use, short string, r *suspension.Request,
+	change func(*control.Control, context.Context, string, suspension.Request) (site.ScheduleInfo, error),
 ) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,

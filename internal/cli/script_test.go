@@ -15,12 +15,15 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mailmirror/internal/background"
 	"mailmirror/internal/cli"
 	"mailmirror/internal/config"
 	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/internal/stack"
+	"mailmirror/internal/suspension"
 )
 
 var update = flag.Bool("update", false, "write what the commands say into the scripts")
@@ -84,7 +87,7 @@ type system struct {
 func newSystem() *system {
 	repo := controltest.NewMemory(now)
 	return &system{
-		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r control.Request) error {
+		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r suspension.Request) error {
 			_, err := repo.Resume(context.Background(), r)
 			return err
 		}},
@@ -105,17 +108,17 @@ func (s *system) Control() *control.Control {
 // brokenOff has the last compare and rebuild of link dr fail, and a try due.
 func (s *system) brokenOff() {
 	ended := clock.Add(-time.Minute)
-	for kind, loop := range map[control.RunKind]control.Loop{control.RunCompare: control.LoopCompare, control.RunRebuild: control.LoopRebuild} {
-		s.repo.PutRun(control.CompareRun{RunID: "broken-" + string(kind), Link: "dr", Kind: kind, Mailboxes: 6, StartedAt: ended, FinishedAt: ended, UpdatedAt: ended})
-		_ = s.repo.EndLoop(context.Background(), control.Sign{Loop: loop, Item: "dr", Link: "dr", FailedAt: ended, ErrorKind: "config",
+	for kind, loop := range map[site.RunKind]background.Loop{site.RunCompare: background.LoopCompare, site.RunRebuild: background.LoopRebuild} {
+		s.repo.PutRun(site.CompareRun{RunID: "broken-" + string(kind), Link: "dr", Kind: kind, Mailboxes: 6, StartedAt: ended, FinishedAt: ended, UpdatedAt: ended})
+		_ = s.repo.EndLoop(context.Background(), background.Sign{Loop: loop, Item: "dr", Link: "dr", FailedAt: ended, ErrorKind: "config",
 			Error: "open the password of store prod: sealed with a key that is not in the key file", Hint: "enter it again"})
 	}
-	s.repo.PutErrors(control.ErrorEntry{Link: "dr", Number: "1006", Kind: "transient", Text: "connection refused", Failures: 4, NextAttemptAt: clock.Add(-time.Minute)})
+	s.repo.PutErrors(site.ErrorEntry{Link: "dr", Number: "1006", Kind: "transient", Text: "connection refused", Failures: 4, NextAttemptAt: clock.Add(-time.Minute)})
 }
 
 // still acknowledges suspensions, as a worker does.
 func (s *system) still() {
-	s.runner.OnAskSuspend = func(r control.Request) error {
+	s.runner.OnAskSuspend = func(r suspension.Request) error {
 		_, err := s.repo.ConfirmSuspended(context.Background(), r.Epoch)
 		return err
 	}

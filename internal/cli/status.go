@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) statusCommand() *cobra.Command {
@@ -166,7 +167,7 @@ func (c *cli) comingUp(l control.LinkOverview) []string {
 	return next
 }
 
-func (c *cli) lastRebuild(run *control.CompareRun) string {
+func (c *cli) lastRebuild(run *site.CompareRun) string {
 	switch {
 	case run == nil:
 		return ""

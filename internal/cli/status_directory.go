@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 )
 
 // directoryLines tell how the directory of a link stands; none where it has none.
@@ -19,7 +21,7 @@ func (c *cli) directoryLines(l control.LinkOverview) []string {
 	}
 	waiting := 0
 	for _, h := range d.Holds {
-		if h.State == control.HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			waiting += h.Changes
 		}
 	}
@@ -43,7 +45,7 @@ func (c *cli) lastDirectoryRun(d *control.DirectoryOverview) string {
 		return "directory never mirrored"
 	case run.FinishedAt.IsZero():
 		return fmt.Sprintf("directory is being mirrored since %s: %s", c.moment(run.StartedAt), directoryProgress(*run))
-	case run.State == control.DirectoryFailed:
+	case run.State == dirsync.Failed:
 		line := fmt.Sprintf("directory run failed %s (%s)", c.moment(run.FinishedAt), c.ago(run.FinishedAt))
 		if len(run.Reasons) > 0 {
 			line += ": " + run.Reasons[0]

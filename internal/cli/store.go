@@ -15,7 +15,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
@@ -88,13 +88,13 @@ func (c *cli) storeAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		s, err := ctl.AddStore(ctx, control.Store{
-			Name: args[0], IMAPAddress: f.imap, Security: control.Security(f.security), CAFile: caFile,
-			Login: control.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
+		s, err := ctl.AddStore(ctx, site.Store{
+			Name: args[0], IMAPAddress: f.imap, Security: site.Security(f.security), CAFile: caFile,
+			Login: site.Login(f.login), Separator: f.separator, TrustedName: f.trustedName,
 			Greetings: f.greetings, MinimumRelease: f.minimum, MaxConnections: f.maxConnections,
 			MaxSessions: f.maxSessions, MaxListings: f.maxListings, MaxLogins: f.maxLogins,
-			LoginCase: control.LoginCase(f.loginCase), ServerID: f.serverID,
-			Events: watch.Mode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
+			LoginCase: site.LoginCase(f.loginCase), ServerID: f.serverID,
+			Events: site.ListenMode(f.events), IdleLimit: f.maxIdle, PollEvery: f.pollEvery,
 		}, password)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 		e.IMAPAddress = &f.imap
 	}
 	if given("imap-security") {
-		e.Security = new(control.Security(f.security))
+		e.Security = new(site.Security(f.security))
 	}
 	if given("ca-file") {
 		path, err := absolute(f.caFile)
@@ -175,7 +175,7 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 		e.CAFile = &path
 	}
 	if given("login") {
-		e.Login = new(control.Login(f.login))
+		e.Login = new(site.Login(f.login))
 	}
 	if given("separator") {
 		e.Separator = &f.separator
@@ -199,7 +199,7 @@ func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, e
 	f.loadFlags.edits(given, &e)
 	f.eventFlags.edits(given, &e)
 	if given("login-case") {
-		e.LoginCase = new(control.LoginCase(f.loginCase))
+		e.LoginCase = new(site.LoginCase(f.loginCase))
 	}
 	if given("server-id") {
 		e.ServerID = &f.serverID

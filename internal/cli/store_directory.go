@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // ldapFlags are the settings of a store's directory on the command line.
@@ -59,7 +60,7 @@ func (c *cli) directoryEdits(cmd *cobra.Command, f ldapFlags, base directory.Map
 		}
 	}
 	if given("ldap-security") {
-		e.Security = new(control.Security(f.ldapSecurity))
+		e.Security = new(site.Security(f.ldapSecurity))
 	}
 	if given("ldap-ca-file") {
 		path, err := absolute(f.ldapCAFile)
@@ -104,13 +105,13 @@ func mappingOf(ctx context.Context, ctl *control.Control, store string) (directo
 
 // storeShown is a store with its directory.
 type storeShown struct {
-	control.Store
-	Directory *control.DirectoryStore `json:"directory,omitempty"`
+	site.Store
+	Directory *site.Directory `json:"directory,omitempty"`
 	// Load has the bounds of the load with their defaults.
 	Load control.StoreLoad `json:"load"`
 }
 
-func (c *cli) storeShown(ctx context.Context, ctl *control.Control, s control.Store) (storeShown, error) {
+func (c *cli) storeShown(ctx context.Context, ctl *control.Control, s site.Store) (storeShown, error) {
 	shown := storeShown{Store: s}
 	d, has, err := ctl.Directory(ctx, s.Name)
 	if has {
@@ -124,7 +125,7 @@ func (c *cli) storeShown(ctx context.Context, ctl *control.Control, s control.St
 }
 
 // storeSaved changes the directory of a store that was saved, and tells.
-func (c *cli) storeSaved(ctx context.Context, ctl *control.Control, s control.Store, dir control.DirectoryEdit, what string) error {
+func (c *cli) storeSaved(ctx context.Context, ctl *control.Control, s site.Store, dir control.DirectoryEdit, what string) error {
 	if !dir.Empty() {
 		if _, err := ctl.EditDirectory(ctx, s.Name, dir); err != nil {
 			return err
@@ -134,16 +135,16 @@ func (c *cli) storeSaved(ctx context.Context, ctl *control.Control, s control.St
 	if err != nil {
 		return err
 	}
-	if control.PlainPassword(s) {
+	if site.PlainPassword(s) {
 		c.warn("store %s: the trusted server's password crosses the network in clear; use --imap-security tls or starttls", s.Name)
 	}
-	if shown.Directory != nil && control.PlainDirectoryPassword(*shown.Directory) {
+	if shown.Directory != nil && site.PlainDirectoryPassword(*shown.Directory) {
 		c.warn("store %s: the passwords of all mailboxes cross the network in clear; use --ldap-security tls or starttls", s.Name)
 	}
 	return c.show(shown, func(io.Writer) { c.say("store %s %s", s.Name, what) })
 }
 
-func (c *cli) writeDirectoryStore(w io.Writer, d control.DirectoryStore) {
+func (c *cli) writeDirectoryStore(w io.Writer, d site.Directory) {
 	m := d.Mapping
 	names := []string{}
 	for _, a := range directory.Attributes() {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 // loadFlags bound the load on a store.
@@ -40,7 +41,7 @@ func (f *loadFlags) edits(given func(string) bool, e *control.StoreEdit) {
 
 // loadPairs are the names and values of the bounds of the load on a store, and of
 // what was learned of it.
-func (c *cli) loadPairs(s control.Store, load control.StoreLoad) []any {
+func (c *cli) loadPairs(s site.Store, load control.StoreLoad) []any {
 	bound := func(set, value int, unit string) string {
 		text := strconv.Itoa(value) + unit
 		if set == 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/suspension"
 )
 
 // operator names who gives the command: the person behind a sudo, where there
@@ -43,7 +44,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, err := ctl.Suspend(ctx, control.Request{Reason: reason, Who: cmp.Or(who, c.env.User)})
+			s, err := ctl.Suspend(ctx, suspension.Request{Reason: reason, Who: cmp.Or(who, c.env.User)})
 			if err != nil && wait && s.Still() {
 				c.warn("%v", err)
 			} else if err != nil {
@@ -63,10 +64,10 @@ A suspension outlives restarts of everything. The same can be asked for by
 	return cmd
 }
 
-func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s control.Suspension) error {
+func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspension.Suspension) error {
 	show := c.newDisplay("suspend", "writes ended")
 	most := s.Waiting
-	s, err := ctl.WaitSuspended(ctx, s.Epoch, show.every(), func(s control.Suspension) {
+	s, err := ctl.WaitSuspended(ctx, s.Epoch, show.every(), func(s suspension.Suspension) {
 		most = max(most, s.Waiting)
 		text := "waiting for the last write"
 		if s.Waiting > 0 {
@@ -93,7 +94,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, changed, err := ctl.Resume(ctx, control.Request{Who: cmp.Or(who, c.env.User)})
+			s, changed, err := ctl.Resume(ctx, suspension.Request{Who: cmp.Or(who, c.env.User)})
 			if err != nil {
 				return err
 			}
@@ -111,10 +112,10 @@ func (c *cli) resumeCommand() *cobra.Command {
 }
 
 // suspensionLine says how the mirror as a whole stands, in a line.
-func (c *cli) suspensionLine(s control.Suspension) string {
+func (c *cli) suspensionLine(s suspension.Suspension) string {
 	var line string
 	switch s.State {
-	case control.Running:
+	case suspension.Running:
 		line = "the mirror is running"
 		switch {
 		case s.Unconfirmed:
@@ -124,12 +125,12 @@ func (c *cli) suspensionLine(s control.Suspension) string {
 			line += fmt.Sprintf("; no sync begins for %s: writes that were sent before the database was started again may still arrive",
 				span(s.Remaining.Round(time.Second)))
 		}
-	case control.Suspending:
+	case suspension.Suspending:
 		line = "SUSPENDING: no sync begins any more"
 		if s.Waiting > 0 {
 			line += fmt.Sprintf("; %s still written to, for %s at most", counted(s.Waiting, "mailbox"), span(s.Remaining.Round(100*time.Millisecond)))
 		}
-	case control.Suspended:
+	case suspension.Suspended:
 		line = "SUSPENDED: nothing is written"
 	}
 	line += "; since " + c.moment(s.Since)

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 // eventFlags say how a store is listened to.
@@ -28,7 +28,7 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 
 func (f *eventFlags) edits(given func(string) bool, e *control.StoreEdit) {
 	if given("events") {
-		e.Events = new(watch.Mode(f.events))
+		e.Events = new(site.ListenMode(f.events))
 	}
 	if given("max-idle") {
 		e.IdleLimit = &f.maxIdle
@@ -38,7 +38,7 @@ func (f *eventFlags) edits(given func(string) bool, e *control.StoreEdit) {
 	}
 }
 
-func eventsLine(mode watch.Mode, why string) string {
+func eventsLine(mode site.ListenMode, why string) string {
 	if mode == "" {
 		return ""
 	}
@@ -52,11 +52,11 @@ func (c *cli) listening(l control.LinkOverview) []string {
 		return []string{"not listening yet; a running worker starts listening within a minute"}
 	}
 	var lines []string
-	var total watch.Health
+	var total site.Health
 	troubles := map[string]bool{}
 	for _, w := range l.Watchers {
 		silence := c.env.Now().Sub(w.UpdatedAt)
-		if silence > control.WatcherSilence {
+		if silence > site.WatcherSilence {
 			lines = append(lines, c.stopped(l, w, silence))
 			continue
 		}
@@ -77,7 +77,7 @@ func (c *cli) listening(l control.LinkOverview) []string {
 }
 
 // stopped tells that a shard is silent, and what that means.
-func (c *cli) stopped(l control.LinkOverview, w control.Watcher, silence time.Duration) string {
+func (c *cli) stopped(l control.LinkOverview, w site.Watcher, silence time.Duration) string {
 	line := fmt.Sprintf("LISTENING STOPPED %s ago", span(silence))
 	if w.Shards > 1 {
 		line = fmt.Sprintf("LISTENING of shard %d STOPPED %s ago", w.Shard, span(silence))
@@ -94,19 +94,19 @@ func (c *cli) stopped(l control.LinkOverview, w control.Watcher, silence time.Du
 	return line + ". Mailmirror starts it again within two minutes where a worker runs; if it stays so, see the worker's log"
 }
 
-func (c *cli) listeningLine(h watch.Health) string {
+func (c *cli) listeningLine(h site.Health) string {
 	line := fmt.Sprintf("listening by %s: %d of %d connections", h.Mode, h.Connections, h.Wanted)
 	switch {
-	case h.Mode == watch.Poll:
+	case h.Mode == site.ListenPoll:
 		line = "listening by poll: " + counted(h.Polled, "mailbox") + " read in turn"
-	case h.Mode == watch.Auto && h.Why != "":
+	case h.Mode == site.ListenAuto && h.Why != "":
 		return "not listening: " + h.Why
-	case h.Mode == watch.Auto:
+	case h.Mode == site.ListenAuto:
 		return "asking the source how it can be listened to"
 	case !h.ConnectedSince.IsZero():
 		line += " since " + c.moment(h.ConnectedSince)
 	}
-	if h.Mode != watch.Poll {
+	if h.Mode != site.ListenPoll {
 		line += fmt.Sprintf(", %s heard of, %d polled", counted(h.Listened, "mailbox"), h.Polled)
 	}
 	if h.Polled > 0 && h.PollEvery > 0 {
@@ -116,14 +116,14 @@ func (c *cli) listeningLine(h watch.Health) string {
 	if !h.LastEvent.IsZero() {
 		line += fmt.Sprintf(", the last %s (%s)", c.ago(h.LastEvent), h.LastKind)
 	}
-	if h.Mode != watch.Notify && h.Why != "" || h.Polled > 0 && h.Why != "" {
+	if h.Mode != site.ListenNotify && h.Why != "" || h.Polled > 0 && h.Why != "" {
 		line += "; " + h.Why
 	}
 	return line
 }
 
 // joined sums what shards of one link do.
-func joined(a, b watch.Health) watch.Health {
+func joined(a, b site.Health) site.Health {
 	if a.Mode == "" {
 		return b
 	}

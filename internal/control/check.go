@@ -9,7 +9,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 // StoreReport is what a look at a store found.
@@ -41,8 +41,8 @@ type StoreReport struct {
 	// whether a list of all mailboxes is worth its cost.
 	Load []string `json:"load,omitempty"`
 	// Events is how the store is listened to, and EventsWhy why in this way.
-	Events    watch.Mode `json:"events"`
-	EventsWhy string     `json:"events_why,omitempty"`
+	Events    site.ListenMode `json:"events"`
+	EventsWhy string          `json:"events_why,omitempty"`
 	// Mailbox is the mailbox that was acted for, with what it holds; "" where
 	// none was named.
 	Mailbox mailbox.Number `json:"mailbox,omitempty"`

@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"time"
 
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // Sealer encrypts secrets for keeping them in the database.
@@ -21,7 +23,7 @@ type Checker interface {
 	// CheckStore connects, logs in as the trusted server, acting for number
 	// where that is not empty, and tells what it found. Each usual mistake of
 	// an operator is a Config fault with a sentence of its own.
-	CheckStore(ctx context.Context, s Store, number mailbox.Number) (StoreReport, error)
+	CheckStore(ctx context.Context, s site.Store, number mailbox.Number) (StoreReport, error)
 }
 
 // Resolver finds the addresses of hosts.
@@ -51,7 +53,7 @@ type Ports struct {
 	// Records, Directories and DirectoryChecker are for what is mirrored of
 	// directories.
 	Records          DirectoryRepository
-	Directories      Directories
+	Directories      dirsync.Directories
 	DirectoryChecker DirectoryChecker
 }
 
@@ -73,7 +75,7 @@ type Control struct {
 	options  Options
 
 	records          DirectoryRepository
-	directories      Directories
+	directories      dirsync.Directories
 	directoryChecker DirectoryChecker
 }
 

@@ -16,6 +16,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // world is a Control with everything around it in memory.
@@ -56,22 +57,22 @@ func (w *world) link(t *testing.T, name, source, target string) {
 			w.store(t, s)
 		}
 	}
-	if _, err := w.AddLink(t.Context(), control.Link{Name: name, Source: source, Target: target}); err != nil {
+	if _, err := w.AddLink(t.Context(), site.Link{Name: name, Source: source, Target: target}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func aStore(name string) control.Store {
-	return control.Store{
-		Name: name, IMAPAddress: name + ".example.org:993", Security: control.SecurityTLS,
-		Login: control.LoginAuthzid, TrustedName: "mirror",
+func aStore(name string) site.Store {
+	return site.Store{
+		Name: name, IMAPAddress: name + ".example.org:993", Security: site.SecurityTLS,
+		Login: site.LoginAuthzid, TrustedName: "mirror",
 	}
 }
 
 func TestAddStoreSealsThePasswordUnderTheStore(t *testing.T) {
 	w := newWorld(t)
 	s := aStore("prod")
-	s.Login = control.LoginSeparator
+	s.Login = site.LoginSeparator
 	got, err := w.AddStore(t.Context(), s, seal.NewSecret("hunter2"))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,7 @@ func TestAddStoreSealsThePasswordUnderTheStore(t *testing.T) {
 
 func TestAddStoreReportsEveryFault(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.AddStore(t.Context(), control.Store{
+	_, err := w.AddStore(t.Context(), site.Store{
 		Name: "a/b", IMAPAddress: "host", Security: "ssl", Login: "plain", Separator: "**",
 		Greetings: mailbox.Patterns{"[x"}, MinimumRelease: "two", TrustedName: "a\nb",
 	}, seal.Secret{})
@@ -103,19 +104,19 @@ func TestAddStoreReportsEveryFault(t *testing.T) {
 func TestStoreSettings(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*control.Store)
+		change func(*site.Store)
 		want   string // part of the error; "" means accepted
 	}{
-		{"as it is", func(*control.Store) {}, ""},
-		{"port 0", func(s *control.Store) { s.IMAPAddress = "h:0" }, "no port"},
-		{"no host", func(s *control.Store) { s.IMAPAddress = ":993" }, "want HOST:PORT"},
-		{"IPv6", func(s *control.Store) { s.IMAPAddress = "[::1]:993" }, ""},
-		{"CA without TLS", func(s *control.Store) { s.Security, s.CAFile = control.SecurityNone, "/ca" }, "no meaning"},
-		{"separator with authzid", func(s *control.Store) { s.Separator = "*" }, "no meaning with login authzid"},
-		{"separator in the name", func(s *control.Store) { s.Login, s.TrustedName = control.LoginSeparator, "a*b" }, "must not hold the separator"},
-		{"blank separator", func(s *control.Store) { s.Login, s.Separator = control.LoginSeparator, " " }, "printable"},
-		{"release", func(s *control.Store) { s.MinimumRelease = "2.3.19" }, ""},
-		{"release with dots only", func(s *control.Store) { s.MinimumRelease = "2..3" }, "minimum release"},
+		{"as it is", func(*site.Store) {}, ""},
+		{"port 0", func(s *site.Store) { s.IMAPAddress = "h:0" }, "no port"},
+		{"no host", func(s *site.Store) { s.IMAPAddress = ":993" }, "want HOST:PORT"},
+		{"IPv6", func(s *site.Store) { s.IMAPAddress = "[::1]:993" }, ""},
+		{"CA without TLS", func(s *site.Store) { s.Security, s.CAFile = site.SecurityNone, "/ca" }, "no meaning"},
+		{"separator with authzid", func(s *site.Store) { s.Separator = "*" }, "no meaning with login authzid"},
+		{"separator in the name", func(s *site.Store) { s.Login, s.TrustedName = site.LoginSeparator, "a*b" }, "must not hold the separator"},
+		{"blank separator", func(s *site.Store) { s.Login, s.Separator = site.LoginSeparator, " " }, "printable"},
+		{"release", func(s *site.Store) { s.MinimumRelease = "2.3.19" }, ""},
+		{"release with dots only", func(s *site.Store) { s.MinimumRelease = "2..3" }, "minimum release"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := aStore("prod")
@@ -135,17 +136,17 @@ func TestEditStoreChangesOnlyWhatIsGiven(t *testing.T) {
 	w := newWorld(t)
 	w.store(t, "prod")
 	before, _ := w.Store(t.Context(), "prod")
-	login, release := control.LoginSeparator, "2.3"
+	login, release := site.LoginSeparator, "2.3"
 	after, err := w.EditStore(t.Context(), "prod", control.StoreEdit{Login: &login, MinimumRelease: &release})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := before
-	want.Login, want.Separator, want.MinimumRelease = control.LoginSeparator, "*", "2.3"
+	want.Login, want.Separator, want.MinimumRelease = site.LoginSeparator, "*", "2.3"
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	login = control.LoginAuthzid
+	login = site.LoginAuthzid
 	if after, err = w.EditStore(t.Context(), "prod", control.StoreEdit{Login: &login}); err != nil || after.Separator != "" {
 		t.Errorf("back to authzid: separator %q, %v", after.Separator, err)
 	}
@@ -167,14 +168,14 @@ func TestTwoEndsOfALinkAreTwoServers(t *testing.T) {
 	if _, err := w.AddStore(t.Context(), alias, seal.NewSecret("x")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.AddLink(t.Context(), control.Link{Name: "loop", Source: "prod", Target: "alias"}); err == nil || !strings.Contains(err.Error(), "same server") {
+	if _, err := w.AddLink(t.Context(), site.Link{Name: "loop", Source: "prod", Target: "alias"}); err == nil || !strings.Contains(err.Error(), "same server") {
 		t.Errorf("a link of a server with itself: %v", err)
 	}
-	_, err := w.AddLink(t.Context(), control.Link{Name: "self", Source: "prod", Target: "prod"})
+	_, err := w.AddLink(t.Context(), site.Link{Name: "self", Source: "prod", Target: "prod"})
 	if _, ok := errors.AsType[*control.InputError](err); !ok {
 		t.Errorf("a link of a store with itself: %v", err)
 	}
-	if _, err := w.AddLink(t.Context(), control.Link{Name: "x", Source: "prod", Target: "nowhere"}); !fault.Is(err, fault.NotFound) {
+	if _, err := w.AddLink(t.Context(), site.Link{Name: "x", Source: "prod", Target: "nowhere"}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a link to an unknown store: %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestLinkAndItsSchedulesComeAndGoTogether(t *testing.T) {
 	if _, err := w.Link(t.Context(), "dr"); err != nil {
 		t.Errorf("the link is gone and its schedules are not: %v", err)
 	}
-	if _, err := w.AddLink(t.Context(), control.Link{Name: "two", Source: "prod", Target: "site"}); !fault.Is(err, fault.Transient) {
+	if _, err := w.AddLink(t.Context(), site.Link{Name: "two", Source: "prod", Target: "site"}); !fault.Is(err, fault.Transient) {
 		t.Errorf("want Temporal's fault, got %v", err)
 	}
 	if _, err := w.Link(t.Context(), "two"); err == nil {
@@ -329,7 +330,7 @@ func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 			for i := range 5 {
 				time.Sleep(time.Second)
 				if i >= 2 {
-					w.repo.PutRun(control.CompareRun{RunID: runID, Link: "dr", Mailboxes: 3, CompareProgress: control.CompareProgress{Reviewed: i - 1}})
+					w.repo.PutRun(site.CompareRun{RunID: runID, Link: "dr", Mailboxes: 3, CompareProgress: site.CompareProgress{Reviewed: i - 1}})
 				}
 			}
 			return nil
@@ -339,7 +340,7 @@ func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		var seen []int
-		run, err := w.WaitCompare(t.Context(), s, 900*time.Millisecond, func(r control.CompareRun) { seen = append(seen, r.Reviewed) })
+		run, err := w.WaitCompare(t.Context(), s, 900*time.Millisecond, func(r site.CompareRun) { seen = append(seen, r.Reviewed) })
 		if err != nil || run.Reviewed != 3 {
 			t.Errorf("ended with %d reviewed, %v", run.Reviewed, err)
 		}
@@ -430,12 +431,12 @@ func TestPlainPassword(t *testing.T) {
 		"127.0.0.1:143": false, "[::1]:143": false, "localhost:143": false, "10.0.0.1:143": true, "mail.example.org:143": true,
 	} {
 		s := aStore("x")
-		s.IMAPAddress, s.Security = address, control.SecurityNone
-		if got := control.PlainPassword(s); got != want {
+		s.IMAPAddress, s.Security = address, site.SecurityNone
+		if got := site.PlainPassword(s); got != want {
 			t.Errorf("%s: %v", address, got)
 		}
-		s.Security = control.SecurityStartTLS
-		if control.PlainPassword(s) {
+		s.Security = site.SecurityStartTLS
+		if site.PlainPassword(s) {
 			t.Errorf("%s with STARTTLS counts as clear", address)
 		}
 	}

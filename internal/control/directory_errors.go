@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // Kinds of errors of a directory, beside those of mailboxes.
@@ -23,16 +25,16 @@ const (
 )
 
 // directoryErrors lists what the last run over a link's directory left wrong.
-func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, error) {
+func (c *Control) directoryErrors(ctx context.Context, l site.Link) ([]site.ErrorEntry, error) {
 	o, err := c.directoryOverview(ctx, l)
-	if err != nil || o == nil || o.LastRun == nil || o.LastRun.State == DirectoryRunning {
+	if err != nil || o == nil || o.LastRun == nil || o.LastRun.State == dirsync.Running {
 		return nil, err
 	}
 	run := *o.LastRun
-	var entries []ErrorEntry
-	if run.State == DirectoryFailed {
+	var entries []site.ErrorEntry
+	if run.State == dirsync.Failed {
 		for _, reason := range run.Reasons {
-			entries = append(entries, ErrorEntry{Link: l.Name, Kind: ErrorDirectoryRun, Text: reason, Hint: run.Hint, Since: run.FinishedAt})
+			entries = append(entries, site.ErrorEntry{Link: l.Name, Kind: ErrorDirectoryRun, Text: reason, Hint: run.Hint, Since: run.FinishedAt})
 		}
 	}
 	rejected, err := c.records.DirectoryRejections(ctx, run.RunID)
@@ -40,19 +42,19 @@ func (c *Control) directoryErrors(ctx context.Context, l Link) ([]ErrorEntry, er
 		return nil, err
 	}
 	for _, r := range rejected {
-		entries = append(entries, ErrorEntry{Link: l.Name, Number: r.Number, Kind: ErrorDirectoryJoin,
+		entries = append(entries, site.ErrorEntry{Link: l.Name, Number: r.Number, Kind: ErrorDirectoryJoin,
 			Text: "the mailbox cannot join the link and is not mirrored: " + r.Error, Hint: r.Hint, Since: run.FinishedAt})
 	}
 	if run.Failed+run.GivenUp+run.Duplicate+run.Unread == 0 {
 		return entries, nil
 	}
-	changes, err := c.DirectoryRunChanges(ctx, run.RunID, ChangeFailed, ChangeGivenUp, ChangeTold)
+	changes, err := c.DirectoryRunChanges(ctx, run.RunID, dirsync.ChangeFailed, dirsync.ChangeGivenUp, dirsync.ChangeTold)
 	for _, change := range changes {
-		e := ErrorEntry{Link: l.Name, Number: mailbox.Number(change.Number), Text: change.Error, Hint: change.Hint, Since: run.FinishedAt, Failures: change.Failures}
+		e := site.ErrorEntry{Link: l.Name, Number: mailbox.Number(change.Number), Text: change.Error, Hint: change.Hint, Since: run.FinishedAt, Failures: change.Failures}
 		switch {
-		case change.State == ChangeFailed:
+		case change.State == dirsync.ChangeFailed:
 			e.Kind = ErrorDirectoryEntry
-		case change.State == ChangeGivenUp:
+		case change.State == dirsync.ChangeGivenUp:
 			e.Kind = ErrorGivenUp
 			if e.Hint == "" {
 				e.Hint = "mend it"

@@ -4,7 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 )
 
 // guardOfDirectory adds what is to be told of the link's directory.
@@ -31,7 +33,7 @@ func (c *Control) guardOfDirectory(ctx context.Context, v *GuardView) error {
 
 // AllHolds lists what the guards keep, of messages and of directories; "" means
 // every link.
-func (c *Control) AllHolds(ctx context.Context, link string) ([]Hold, []DirectoryHold, error) {
+func (c *Control) AllHolds(ctx context.Context, link string) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, err := c.Holds(ctx, link)
 	if err != nil || c.records == nil {
 		return messages, nil, err
@@ -40,19 +42,19 @@ func (c *Control) AllHolds(ctx context.Context, link string) ([]Hold, []Director
 	return messages, entries, err
 }
 
-// DirectoryHold returns one by its id, false where no directory has it, with the
+// guard.DirectoryHold returns one by its id, false where no directory has it, with the
 // settings of its link.
-func (c *Control) DirectoryHold(ctx context.Context, id int64) (DirectoryHold, DirectorySettings, bool, error) {
+func (c *Control) DirectoryHold(ctx context.Context, id int64) (guard.DirectoryHold, dirsync.Settings, bool, error) {
 	if c.records == nil {
-		return DirectoryHold{}, DirectorySettings{}, false, nil
+		return guard.DirectoryHold{}, dirsync.Settings{}, false, nil
 	}
 	holds, err := c.records.DirectoryHolds(ctx, "")
 	if err != nil {
-		return DirectoryHold{}, DirectorySettings{}, false, err
+		return guard.DirectoryHold{}, dirsync.Settings{}, false, err
 	}
-	i := slices.IndexFunc(holds, func(h DirectoryHold) bool { return h.ID == id })
+	i := slices.IndexFunc(holds, func(h guard.DirectoryHold) bool { return h.ID == id })
 	if i < 0 {
-		return DirectoryHold{}, DirectorySettings{}, false, nil
+		return guard.DirectoryHold{}, dirsync.Settings{}, false, nil
 	}
 	s, err := c.records.DirectorySettings(ctx, holds[i].Link)
 	return holds[i], s, err == nil, err
@@ -61,7 +63,7 @@ func (c *Control) DirectoryHold(ctx context.Context, id int64) (DirectoryHold, D
 // DecideAllHolds approves or refuses holds of either kind: none where one of them
 // is no more. What waits of messages is decided first. Syncs and directory runs
 // that carry it out are started; what is approved is looked at anew by them.
-func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision HoldState, who string) ([]Hold, []DirectoryHold, error) {
+func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, entries, err := c.AllHolds(ctx, "")
 	if err != nil {
 		return nil, nil, err
@@ -69,38 +71,38 @@ func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision Hold
 	var ofMessages, ofEntries []int64
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
 		switch {
-		case slices.ContainsFunc(entries, func(h DirectoryHold) bool { return h.ID == id }):
+		case slices.ContainsFunc(entries, func(h guard.DirectoryHold) bool { return h.ID == id }):
 			ofEntries = append(ofEntries, id)
-		case slices.ContainsFunc(messages, func(h Hold) bool { return h.ID == id }):
+		case slices.ContainsFunc(messages, func(h guard.Hold) bool { return h.ID == id }):
 			ofMessages = append(ofMessages, id)
 		default:
-			return nil, nil, NoHold(id)
+			return nil, nil, guard.NoHold(id)
 		}
 	}
 	return c.decide(ctx, ofMessages, ofEntries, decision, who)
 }
 
 // ApproveAllWaiting approves all that waits in a link at this moment.
-func (c *Control) ApproveAllWaiting(ctx context.Context, link, who string) ([]Hold, []DirectoryHold, error) {
+func (c *Control) ApproveAllWaiting(ctx context.Context, link, who string) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, entries, err := c.AllHolds(ctx, link)
 	if err != nil {
 		return nil, nil, err
 	}
 	var ofMessages, ofEntries []int64
 	for _, h := range messages {
-		if h.State == HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			ofMessages = append(ofMessages, h.ID)
 		}
 	}
 	for _, h := range entries {
-		if h.State == HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			ofEntries = append(ofEntries, h.ID)
 		}
 	}
-	return c.decide(ctx, ofMessages, ofEntries, HoldApproved, who)
+	return c.decide(ctx, ofMessages, ofEntries, guard.HoldApproved, who)
 }
 
-func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, decision HoldState, who string) (messages []Hold, entries []DirectoryHold, err error) {
+func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, decision guard.HoldState, who string) (messages []guard.Hold, entries []guard.DirectoryHold, err error) {
 	if len(ofMessages) > 0 {
 		if messages, err = c.DecideHolds(ctx, ofMessages, decision, who); err != nil {
 			return messages, nil, err
@@ -114,7 +116,7 @@ func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, dec
 	}
 	var links []string
 	for _, h := range entries {
-		if decision == HoldApproved && !slices.Contains(links, h.Link) {
+		if decision == guard.HoldApproved && !slices.Contains(links, h.Link) {
 			links = append(links, h.Link)
 		}
 	}
@@ -123,7 +125,7 @@ func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, dec
 		return messages, entries, err // the sweep after the resumption starts it
 	}
 	for _, link := range links {
-		if err := c.runner.AskDirectory(ctx, link, DirectoryApproval); err != nil {
+		if err := c.runner.AskDirectory(ctx, link, dirsync.TriggerApproval); err != nil {
 			return messages, entries, fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
 				"the decision is recorded, and the next run carries it out")
 		}

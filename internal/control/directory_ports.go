@@ -5,58 +5,19 @@ import (
 	"time"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/site"
 )
-
-// Directories finds the directories of a link.
-type Directories interface {
-	// Directories returns both, ready to be opened. A link that does not exist
-	// (any more) is a NotFound fault; one of which a store has no directory is a
-	// Config fault.
-	Directories(ctx context.Context, link string) (LinkDirectories, error)
-}
-
-// LinkDirectories are the two directories of one link.
-type LinkDirectories struct {
-	Source, Target Directory
-}
-
-// Directory is one of them.
-type Directory struct {
-	Store   string
-	Mapping directory.Mapping
-	// Digest stands for a value that is not kept as it is.
-	Digest func(directory.Column, []byte) []byte
-	// Open makes a connection of its own.
-	Open func(ctx context.Context) (DirectorySession, error)
-}
-
-// DirectorySession is a connection to a directory, bound as the trusted server.
-// It is used by one goroutine at a time. An entry that is not there is
-// directory.ErrNoEntry.
-type DirectorySession interface {
-	// Extract hands over every mailbox, page by page, and tells what there was.
-	// With an error what was handed over is not to be believed.
-	Extract(ctx context.Context, digest func(directory.Column, []byte) []byte, each func(directory.Record) error) (directory.Extracted, error)
-	// Read finds an entry by its id, or by its DN where it has none.
-	Read(ctx context.Context, ref directory.Ref) (directory.Entry, error)
-	// Find returns all entries with a number.
-	Find(ctx context.Context, number string) ([]directory.Entry, error)
-	// Write sends one operation, not after the deadline of ctx. Transient means
-	// that it may have been carried out, unless it is a directory.ErrBusy.
-	Write(ctx context.Context, op directory.Operation) error
-	Close() error
-}
 
 // DirectoryChecker looks at a store's directory as it is now.
 type DirectoryChecker interface {
 	// CheckDirectory connects, binds, reads the schema and tells what it found.
-	CheckDirectory(ctx context.Context, d DirectoryStore) (DirectoryReport, error)
+	CheckDirectory(ctx context.Context, d site.Directory) (DirectoryReport, error)
 	// CheckRights finds out which attributes of the columns the trusted server may
 	// write, without a change. It connects first, which may take its time, and calls
 	// lease before it sends the first try: none is sent at or after the deadline of
 	// the context that lease returns, and an error of lease is returned. With its error
 	// it returns what was found before.
-	CheckRights(ctx context.Context, d DirectoryStore, columns []directory.Column,
+	CheckRights(ctx context.Context, d site.Directory, columns []directory.Column,
 		lease func(context.Context) (context.Context, error)) (DirectoryRights, error)
 }
 

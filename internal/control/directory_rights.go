@@ -8,7 +8,9 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 // tryRights adds to a report what may be written of what links mirror. What is the
 // source of links alone receives nothing but reads. It is tried as runs write, under
 // the lease of the target's directory, and so not while the mirror is suspended.
-func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryReport) error {
+func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryReport) error {
 	const untried = ": whether it may be written was not tried"
 	links, err := c.repo.Links(ctx)
 	if err != nil {
@@ -31,14 +33,14 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 	switch {
 	case err != nil:
 		return err
-	case link == "" && !slices.ContainsFunc(links, func(l Link) bool { return l.Source == d.Store }):
+	case link == "" && !slices.ContainsFunc(links, func(l site.Link) bool { return l.Source == d.Store }):
 		r.Advice = append(r.Advice, "it is no link's target yet whose source has a directory"+untried)
 		return nil
 	case link == "":
 		return nil
 	}
 	// The lease begins when the connection is made: a slow login does not use it up.
-	var lease DirectoryLease
+	var lease dirsync.Lease
 	var leaseErr error
 	cancel, leased := context.CancelFunc(func() {}), false
 	found, err := c.directoryChecker.CheckRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
@@ -88,9 +90,9 @@ func (c *Control) tryRights(ctx context.Context, d DirectoryStore, r *DirectoryR
 
 // mirroredInto returns the columns that links write into a directory, and one of
 // these links; "" where there is none.
-func (c *Control) mirroredInto(ctx context.Context, d DirectoryStore, links []Link) (columns []directory.Column, link string, err error) {
+func (c *Control) mirroredInto(ctx context.Context, d site.Directory, links []site.Link) (columns []directory.Column, link string, err error) {
 	for _, l := range links {
-		if l.Target != d.Store || l.Directory == LinkDirectoryOff {
+		if l.Target != d.Store || l.Directory == site.LinkDirectoryOff {
 			continue
 		}
 		source, has, err := c.records.DirectoryStore(ctx, l.Source)

@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // The right to write is tried of what a link has as its target, under the lease of
@@ -58,7 +59,7 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 				if store == "prod" {
 					m.Names[directory.Misc4] = ""
 				}
-				if err := records.PutDirectoryStore(t.Context(), control.DirectoryStore{Store: store, Mapping: m}); err != nil {
+				if err := records.PutDirectoryStore(t.Context(), site.Directory{Store: store, Mapping: m}); err != nil {
 					t.Fatal(err)
 				}
 			}

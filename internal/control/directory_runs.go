@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // DirectoryStart is the answer to a request for a run over a directory.
@@ -36,9 +38,9 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 	if err := c.records.DirectoryRefusal(ctx, link); err != nil {
 		return DirectoryStart{}, fault.Wrap(err, op)
 	}
-	trigger := DirectoryDryRun
+	trigger := dirsync.TriggerDryRun
 	if !dryRun {
-		trigger = DirectoryOperator
+		trigger = dirsync.TriggerOperator
 		if err := c.writing(ctx, op); err != nil {
 			return DirectoryStart{}, err
 		}
@@ -52,7 +54,7 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 		if err != nil {
 			return DirectoryStart{}, fault.Wrap(err, op)
 		}
-		if dryRun || running.Trigger == DirectoryDryRun {
+		if dryRun || running.Trigger == dirsync.TriggerDryRun {
 			return DirectoryStart{}, fault.New(fault.Conflict, op+": a run over it is under way", nil,
 				"wait for its end; look at it with: mailmirror directory history "+link)
 		}
@@ -71,7 +73,7 @@ func (c *Control) startDirectory(ctx context.Context, link, trigger string) (run
 			return runID, started, err
 		}
 		run, err := c.records.DirectoryRun(ctx, runID)
-		if err != nil || run.State == DirectoryRunning {
+		if err != nil || run.State == dirsync.Running {
 			return runID, false, nil //nolint:nilerr // it is not recorded yet, or under another id
 		}
 		if err := c.runner.WaitDirectory(ctx, link, runID); err != nil && ctx.Err() != nil {
@@ -82,16 +84,16 @@ func (c *Control) startDirectory(ctx context.Context, link, trigger string) (run
 
 // runningDirectory is the record of the run that is under way; zero where none is
 // recorded yet.
-func (c *Control) runningDirectory(ctx context.Context, link string) (DirectoryRun, error) {
+func (c *Control) runningDirectory(ctx context.Context, link string) (dirsync.Run, error) {
 	runs, err := c.records.DirectoryRunsOf(ctx, link, 1)
-	if err != nil || len(runs) == 0 || runs[0].State != DirectoryRunning {
-		return DirectoryRun{}, err
+	if err != nil || len(runs) == 0 || runs[0].State != dirsync.Running {
+		return dirsync.Run{}, err
 	}
 	return runs[0], nil
 }
 
 // requireDirectories refuses a link of which a store has no directory.
-func (c *Control) requireDirectories(ctx context.Context, op string, l Link) error {
+func (c *Control) requireDirectories(ctx context.Context, op string, l site.Link) error {
 	for _, store := range []string{l.Source, l.Target} {
 		_, has, err := c.records.DirectoryStore(ctx, store)
 		switch {
@@ -107,8 +109,8 @@ func (c *Control) requireDirectories(ctx context.Context, op string, l Link) err
 
 // hasDirectory reports whether a link mirrors directories: both stores have one, and it
 // is not switched off.
-func (c *Control) hasDirectory(ctx context.Context, l Link) (bool, error) {
-	if l.Directory == LinkDirectoryOff {
+func (c *Control) hasDirectory(ctx context.Context, l site.Link) (bool, error) {
+	if l.Directory == site.LinkDirectoryOff {
 		return false, nil
 	}
 	for _, store := range []string{l.Source, l.Target} {
@@ -122,10 +124,10 @@ func (c *Control) hasDirectory(ctx context.Context, l Link) (bool, error) {
 // WaitDirectory waits for the end of a run and returns how it ended. Until then
 // progress, which may be nil, is called with what was done so far, about once in
 // every interval. The end of ctx ends the waiting, not the run.
-func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, every time.Duration, progress func(DirectoryRun)) (DirectoryRun, error) {
+func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, every time.Duration, progress func(dirsync.Run)) (dirsync.Run, error) {
 	op := "wait for the directory of link " + start.Link
 	return awaitRun(every, func() error { return fault.Wrap(c.runner.WaitDirectory(ctx, start.Link, start.RunID), op) },
-		func() (DirectoryRun, error) { return c.records.DirectoryRun(ctx, start.RunID) }, progress)
+		func() (dirsync.Run, error) { return c.records.DirectoryRun(ctx, start.RunID) }, progress)
 }
 
 // changesPage is how many changes are read at a time.
@@ -133,24 +135,24 @@ const changesPage = 1000
 
 // DirectoryRunChanges lists the changes of a run, in the order of carrying them
 // out; no states means all.
-func (c *Control) DirectoryRunChanges(ctx context.Context, runID string, states ...ChangeState) ([]DirectoryChange, error) {
-	return allPages(func(after int64) ([]DirectoryChange, error) {
+func (c *Control) DirectoryRunChanges(ctx context.Context, runID string, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
+	return allPages(func(after int64) ([]dirsync.Change, error) {
 		return c.records.DirectoryChanges(ctx, runID, after, changesPage, states...)
 	})
 }
 
 // DirectoryHoldChanges lists what a hold keeps, at most limit (0 means all).
-func (c *Control) DirectoryHoldChanges(ctx context.Context, id int64, limit int) ([]DirectoryChange, error) {
+func (c *Control) DirectoryHoldChanges(ctx context.Context, id int64, limit int) ([]dirsync.Change, error) {
 	if limit > 0 {
 		return c.records.DirectoryHoldChanges(ctx, id, 0, limit)
 	}
-	return allPages(func(after int64) ([]DirectoryChange, error) {
+	return allPages(func(after int64) ([]dirsync.Change, error) {
 		return c.records.DirectoryHoldChanges(ctx, id, after, changesPage)
 	})
 }
 
-func allPages(read func(after int64) ([]DirectoryChange, error)) ([]DirectoryChange, error) {
-	var all []DirectoryChange
+func allPages(read func(after int64) ([]dirsync.Change, error)) ([]dirsync.Change, error) {
+	var all []dirsync.Change
 	for after := int64(0); ; {
 		page, err := read(after)
 		if err != nil {
@@ -167,9 +169,9 @@ func allPages(read func(after int64) ([]DirectoryChange, error)) ([]DirectoryCha
 // PlanDirectory calls each with every planned change of a dry run and with the
 // operations that would carry it out now, by both directories; of one that cannot
 // be carried out Moot says why. The operations hold values, passwords among them.
-func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each func(DirectoryChange, DirectoryLook) error) error {
+func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each func(dirsync.Change, dirsync.Look) error) error {
 	op := "plan changes of link " + link
-	changes, err := c.DirectoryRunChanges(ctx, runID, ChangePlanned)
+	changes, err := c.DirectoryRunChanges(ctx, runID, dirsync.ChangePlanned)
 	if err != nil || len(changes) == 0 {
 		return fault.Wrap(err, op)
 	}
@@ -178,12 +180,12 @@ func (c *Control) PlanDirectory(ctx context.Context, link, runID string, each fu
 		return fault.Wrap(err, op)
 	}
 	defer done()
-	sides.Takers, sides.Planning = Takers(changes), true
+	sides.Takers, sides.Planning = dirsync.Takers(changes), true
 	onTheWay := map[string]string{}
 	for _, change := range changes {
 		look, err := sides.Look(ctx, change.Change)
 		if fault.Is(err, fault.Permanent) {
-			look, err = DirectoryLook{Moot: err.Error()}, nil
+			look, err = dirsync.Look{Moot: err.Error()}, nil
 		}
 		if err != nil {
 			return fault.Wrap(err, op+": mailbox "+change.Number)
@@ -235,26 +237,26 @@ func (c *Control) RetryDirectory(ctx context.Context, link string, number mailbo
 }
 
 // openDirectories connects to both directories of a link.
-func (c *Control) openDirectories(ctx context.Context, link string) (DirectorySides, func(), error) {
+func (c *Control) openDirectories(ctx context.Context, link string) (dirsync.Sides, func(), error) {
 	both, err := c.directories.Directories(ctx, link)
 	if err != nil {
-		return DirectorySides{}, nil, err
+		return dirsync.Sides{}, nil, err
 	}
 	source, err := both.Source.Open(ctx)
 	if err != nil {
-		return DirectorySides{}, nil, err
+		return dirsync.Sides{}, nil, err
 	}
 	target, err := both.Target.Open(ctx)
 	if err != nil {
-		return DirectorySides{}, nil, errors.Join(err, source.Close())
+		return dirsync.Sides{}, nil, errors.Join(err, source.Close())
 	}
-	sides := DirectorySides{Source: source, Target: target, SourceMapping: both.Source.Mapping, TargetMapping: both.Target.Mapping}
+	sides := dirsync.Sides{Source: source, Target: target, SourceMapping: both.Source.Mapping, TargetMapping: both.Target.Mapping}
 	// What was read is read; a connection that does not close well changes nothing.
 	return sides, func() { _, _ = source.Close(), target.Close() }, nil
 }
 
 // DirectoryHistory lists the runs over a link's directory, newest first.
-func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) ([]DirectoryRun, error) {
+func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) ([]dirsync.Run, error) {
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return nil, err
 	}
@@ -263,17 +265,17 @@ func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) 
 
 // EditDirectorySettings changes what is set for the directory of a link. change
 // gets the settings in force.
-func (c *Control) EditDirectorySettings(ctx context.Context, link string, change func(*DirectorySettings)) (DirectorySettings, error) {
+func (c *Control) EditDirectorySettings(ctx context.Context, link string, change func(*dirsync.Settings)) (dirsync.Settings, error) {
 	op := "set directory of link " + link
 	if _, err := c.repo.Link(ctx, link); err != nil {
-		return DirectorySettings{}, err
+		return dirsync.Settings{}, err
 	}
 	s, err := c.records.DirectorySettings(ctx, link)
 	if err != nil {
 		return s, err
 	}
 	change(&s)
-	if err := malformed(op, s.faults()); err != nil {
+	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}
 	if err := c.records.SetDirectorySettings(ctx, link, s); err != nil {
@@ -282,63 +284,26 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 	return c.records.DirectorySettings(ctx, link)
 }
 
-// DirectorySettings returns what is set for the directory of a link.
-func (c *Control) DirectorySettings(ctx context.Context, link string) (DirectorySettings, error) {
+// dirsync.Settings returns what is set for the directory of a link.
+func (c *Control) DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error) {
 	if _, err := c.repo.Link(ctx, link); err != nil {
-		return DirectorySettings{}, err
+		return dirsync.Settings{}, err
 	}
 	return c.records.DirectorySettings(ctx, link)
-}
-
-// faults lists what cannot be right about settings.
-func (s DirectorySettings) faults() []error {
-	var faults []error
-	for _, share := range []struct {
-		name  string
-		value int
-	}{{"directory remove share", s.RemoveShare}, {"directory change share", s.ChangeShare}, {"directory shrink share", s.ShrinkShare}} {
-		if share.value < 0 || share.value > 100 {
-			faults = append(faults, fmt.Errorf("%s %d: want 0 to 100 percent", share.name, share.value))
-		}
-	}
-	for _, count := range []struct {
-		name  string
-		value int
-	}{{"directory remove count", s.RemoveCount}, {"directory change count", s.ChangeCount}, {"directory share minimum", s.ShareMinimum}, {"directory give up", s.GiveUp}} {
-		if count.value < 0 {
-			faults = append(faults, fmt.Errorf("%s %d: want 0 or more", count.name, count.value))
-		}
-	}
-	switch s.Participate {
-	case ParticipateAll, ParticipateManual:
-		if len(s.Numbers) > 0 {
-			faults = append(faults, fmt.Errorf("participate numbers: have no meaning with participate %s", s.Participate))
-		}
-	case ParticipateFilter:
-		if len(s.Numbers) == 0 {
-			faults = append(faults, errors.New("participate filter: name the numbers by patterns, such as 20*"))
-		}
-		if err := s.Numbers.Validate(); err != nil {
-			faults = append(faults, err)
-		}
-	default:
-		faults = append(faults, fmt.Errorf("participate %q: want all, filter or manual", s.Participate))
-	}
-	return faults
 }
 
 // DirectoryOverview is how the directory of a link stands.
 type DirectoryOverview struct {
 	// LastRun is the last that was no dry run; nil where there was none.
-	LastRun *DirectoryRun `json:"last_run,omitempty"`
+	LastRun *dirsync.Run `json:"last_run,omitempty"`
 	// LastEqual is when a run last ended well, or with nothing but what is held.
-	LastEqual time.Time         `json:"last_equal,omitzero"`
-	Holds     []DirectoryHold   `json:"holds"`
-	Settings  DirectorySettings `json:"settings"`
+	LastEqual time.Time             `json:"last_equal,omitzero"`
+	Holds     []guard.DirectoryHold `json:"holds"`
+	Settings  dirsync.Settings      `json:"settings"`
 }
 
 // directoryOverview is nil where the link has no directory.
-func (c *Control) directoryOverview(ctx context.Context, l Link) (*DirectoryOverview, error) {
+func (c *Control) directoryOverview(ctx context.Context, l site.Link) (*DirectoryOverview, error) {
 	if c.records == nil {
 		return nil, nil
 	}
@@ -346,7 +311,7 @@ func (c *Control) directoryOverview(ctx context.Context, l Link) (*DirectoryOver
 	if err != nil || !has {
 		return nil, err
 	}
-	o := &DirectoryOverview{Holds: []DirectoryHold{}}
+	o := &DirectoryOverview{Holds: []guard.DirectoryHold{}}
 	if o.Settings, err = c.records.DirectorySettings(ctx, l.Name); err != nil {
 		return nil, err
 	}
@@ -355,13 +320,13 @@ func (c *Control) directoryOverview(ctx context.Context, l Link) (*DirectoryOver
 		return nil, err
 	}
 	for _, run := range runs {
-		if run.Trigger == DirectoryDryRun {
+		if run.Trigger == dirsync.TriggerDryRun {
 			continue
 		}
 		if o.LastRun == nil {
 			o.LastRun = &run
 		}
-		if run.State == DirectoryDone || run.State == DirectoryHeld {
+		if run.State == dirsync.Done || run.State == dirsync.Held {
 			o.LastEqual = run.FinishedAt
 			break
 		}

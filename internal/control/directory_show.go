@@ -9,8 +9,10 @@ import (
 	"unicode/utf8"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // DirectoryEntryView is one mailbox as both directories have it now.
@@ -31,7 +33,7 @@ type DirectoryEntryView struct {
 	Columns   []DirectoryColumnView `json:"columns"`
 	// Errors are why the last run has not mirrored what differs, what was given up
 	// among them, and why the mailbox itself is not mirrored.
-	Errors []ErrorEntry `json:"errors,omitempty"`
+	Errors []site.ErrorEntry `json:"errors,omitempty"`
 }
 
 // DirectoryColumnView is one column beside the other side's. Of a secret only is
@@ -104,7 +106,7 @@ func dns(entries []directory.Entry) []string {
 
 // columnViews compares the columns that both sides mirror; of several entries
 // with one number the first is shown.
-func columnViews(sides DirectorySides, source, target []directory.Entry) []DirectoryColumnView {
+func columnViews(sides dirsync.Sides, source, target []directory.Entry) []DirectoryColumnView {
 	first := func(entries []directory.Entry) *directory.Entry {
 		if len(entries) == 0 {
 			return &directory.Entry{}

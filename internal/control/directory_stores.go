@@ -10,17 +10,14 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
-
-// DirectoryPasswordIdentity is what the password of a store's directory is
-// sealed under.
-func DirectoryPasswordIdentity(store string) string { return "store/" + store + "/ldap_password" }
 
 // DirectoryEdit says what to change of a store's directory; nil leaves a field
 // as it is.
 type DirectoryEdit struct {
 	Address  *string
-	Security *Security
+	Security *site.Security
 	CAFile   *string
 	BindDN   *string
 	Password *seal.Secret
@@ -35,9 +32,9 @@ type DirectoryEdit struct {
 func (e DirectoryEdit) Empty() bool { return e == DirectoryEdit{} }
 
 // Directory returns a store's directory; false where it has none.
-func (c *Control) Directory(ctx context.Context, store string) (DirectoryStore, bool, error) {
+func (c *Control) Directory(ctx context.Context, store string) (site.Directory, bool, error) {
 	if _, err := c.repo.Store(ctx, store); err != nil || c.records == nil {
-		return DirectoryStore{}, false, err
+		return site.Directory{}, false, err
 	}
 	return c.records.DirectoryStore(ctx, store)
 }
@@ -49,40 +46,40 @@ func CheckDirectoryEdit(store string, e DirectoryEdit) error {
 	return err
 }
 
-func newDirectoryStore(store string) DirectoryStore {
-	return DirectoryStore{Store: store, Mapping: directory.DefaultMapping()}
+func newDirectoryStore(store string) site.Directory {
+	return site.Directory{Store: store, Mapping: directory.DefaultMapping()}
 }
 
 // EditDirectory gives a store a directory, or changes it, and returns it as it is
 // now. Nothing is connected to. Links of which both stores have one then are
 // mirrored by their directories too. A change by which a link would mirror a directory
 // back to where it comes from is rejected.
-func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (DirectoryStore, error) {
+func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (site.Directory, error) {
 	op := "set directory of store " + store
 	d, has, err := c.Directory(ctx, store)
 	if err != nil {
-		return DirectoryStore{}, err
+		return site.Directory{}, err
 	}
 	if !has {
 		d = newDirectoryStore(store)
 	}
 	if d, err = e.apply(d); err != nil {
-		return DirectoryStore{}, err
+		return site.Directory{}, err
 	}
 	if err := c.checkDirectoryEnds(ctx, d); err != nil {
-		return DirectoryStore{}, fault.Wrap(err, op)
+		return site.Directory{}, fault.Wrap(err, op)
 	}
 	d.Addresses = c.addresses(ctx, d.Address)
 	if e.Password != nil {
-		if d.SealedPassword, err = c.sealer.Seal(*e.Password, DirectoryPasswordIdentity(store)); err != nil {
-			return DirectoryStore{}, fault.Wrap(err, op)
+		if d.SealedPassword, err = c.sealer.Seal(*e.Password, site.DirectoryPasswordIdentity(store)); err != nil {
+			return site.Directory{}, fault.Wrap(err, op)
 		}
 	}
 	if err := c.records.PutDirectoryStore(ctx, d); err != nil {
-		return DirectoryStore{}, fault.Wrap(err, op)
+		return site.Directory{}, fault.Wrap(err, op)
 	}
 	if err := c.scheduleLinksOf(ctx, store); err != nil {
-		return DirectoryStore{}, fault.Wrap(err, op)
+		return site.Directory{}, fault.Wrap(err, op)
 	}
 	d, _, err = c.records.DirectoryStore(ctx, store)
 	return d, err
@@ -104,7 +101,7 @@ func (c *Control) RemoveDirectory(ctx context.Context, store string) error {
 	if err != nil {
 		return err
 	}
-	used := slices.ContainsFunc(links, func(l Link) bool { return l.Source == store || l.Target == store })
+	used := slices.ContainsFunc(links, func(l site.Link) bool { return l.Source == store || l.Target == store })
 	if used && !d.Mapping.LoginIsNumber() {
 		return fault.New(fault.Conflict, op+": its mailboxes are opened by the log-ins that it tells", nil,
 			fmt.Sprintf("if the store knows them by their numbers, say so first: login = \"{%s}\" in the file of store edit %s --ldap-mapping",
@@ -150,12 +147,7 @@ func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryRe
 	return r, true, fault.Wrap(err, "try the rights to write")
 }
 
-// PlainDirectoryPassword reports whether passwords cross a network in clear.
-func PlainDirectoryPassword(d DirectoryStore) bool {
-	return PlainPassword(Store{IMAPAddress: d.Address, Security: d.Security})
-}
-
-func (e DirectoryEdit) apply(d DirectoryStore) (DirectoryStore, error) {
+func (e DirectoryEdit) apply(d site.Directory) (site.Directory, error) {
 	set(&d.Address, e.Address)
 	set(&d.Security, e.Security)
 	set(&d.CAFile, e.CAFile)
@@ -175,7 +167,7 @@ func (e DirectoryEdit) apply(d DirectoryStore) (DirectoryStore, error) {
 }
 
 // directoryFaults lists everything that cannot be right about a directory.
-func directoryFaults(d DirectoryStore) []error {
+func directoryFaults(d site.Directory) []error {
 	var faults []error
 	note := func(err error) {
 		if err != nil {
@@ -184,11 +176,11 @@ func directoryFaults(d DirectoryStore) []error {
 	}
 	note(checkHostPort("ldap", d.Address))
 	switch d.Security {
-	case SecurityNone, SecurityStartTLS, SecurityTLS:
+	case site.SecurityNone, site.SecurityStartTLS, site.SecurityTLS:
 	default:
 		note(fmt.Errorf("ldap security %q: want none, starttls or tls", d.Security))
 	}
-	if d.Security == SecurityNone && d.CAFile != "" {
+	if d.Security == site.SecurityNone && d.CAFile != "" {
 		note(errors.New("ldap ca file: has no meaning with ldap security none"))
 	}
 	// An empty name with a password is no bind but an unauthenticated one
@@ -202,7 +194,7 @@ func directoryFaults(d DirectoryStore) []error {
 
 // checkDirectoryEnds refuses a directory that the other end of one of the
 // store's links has already: it would be mirrored onto itself.
-func (c *Control) checkDirectoryEnds(ctx context.Context, d DirectoryStore) error {
+func (c *Control) checkDirectoryEnds(ctx context.Context, d site.Directory) error {
 	return c.eachOtherEnd(ctx, d.Store, func(link, other string) error {
 		o, has, err := c.records.DirectoryStore(ctx, other)
 		if err != nil {

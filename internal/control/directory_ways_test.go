@@ -8,6 +8,7 @@ import (
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // A run that must not write is not started, and a directory that is switched off is none.
@@ -18,7 +19,7 @@ func TestSyncDirectoryThatMustNotWrite(t *testing.T) {
 	for _, store := range []string{"prod", "site"} {
 		m := directory.DefaultMapping()
 		m.BaseDN = "o=" + store
-		if err := records.PutDirectoryStore(t.Context(), control.DirectoryStore{Store: store, Mapping: m}); err != nil {
+		if err := records.PutDirectoryStore(t.Context(), site.Directory{Store: store, Mapping: m}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +42,7 @@ func TestSyncDirectoryThatMustNotWrite(t *testing.T) {
 	if _, err := c.SetLinkDirectory(t.Context(), "dr", "sometimes"); !fault.Is(err, fault.Config) {
 		t.Errorf("an unknown setting: %v", err)
 	}
-	for setting, shown := range map[control.LinkDirectory]bool{control.LinkDirectoryOff: false, control.LinkDirectoryOn: true} {
+	for setting, shown := range map[site.LinkDirectory]bool{site.LinkDirectoryOff: false, site.LinkDirectoryOn: true} {
 		l, err := c.SetLinkDirectory(t.Context(), "dr", setting)
 		if err != nil || l.Directory != setting {
 			t.Fatalf("%q: %+v, %v", setting, l, err)

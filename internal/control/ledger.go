@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // Rebuild starts a rebuild of a link's ledger: of every mailbox everything is
@@ -18,5 +19,5 @@ func (c *Control) Rebuild(ctx context.Context, link string) (CompareStart, error
 		return CompareStart{}, err
 	}
 	runID, started, err := c.runner.StartRebuild(ctx, link)
-	return CompareStart{Link: link, RunID: runID, Started: started, Kind: RunRebuild}, fault.Wrap(err, op)
+	return CompareStart{Link: link, RunID: runID, Started: started, Kind: site.RunRebuild}, fault.Wrap(err, op)
 }

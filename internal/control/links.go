@@ -5,11 +5,12 @@ import (
 	"fmt"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // AddLink records a link between two stores that exist and are two servers, and
 // creates its schedules. Where the schedules cannot be created the link is not added.
-func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
+func (c *Control) AddLink(ctx context.Context, l site.Link) (site.Link, error) {
 	op := "add link " + l.Name
 	var faults []error
 	if err := checkName("link", l.Name); err != nil {
@@ -26,29 +27,29 @@ func (c *Control) AddLink(ctx context.Context, l Link) (Link, error) {
 		faults = append(faults, err)
 	}
 	if err := malformed(op, faults); err != nil {
-		return Link{}, err
+		return site.Link{}, err
 	}
 	if err := c.repo.AddLink(ctx, l); err != nil {
-		return Link{}, err
+		return site.Link{}, err
 	}
 	if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
 		// The caller may have given up already; taking the link back must not
 		// fail for that reason.
 		if undo := c.repo.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
-			return Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %w)", op, err, undo)
+			return site.Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %w)", op, err, undo)
 		}
-		return Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
+		return site.Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
 	}
 	return c.repo.Link(ctx, l.Name)
 }
 
 // Link returns one link.
-func (c *Control) Link(ctx context.Context, name string) (Link, error) {
+func (c *Control) Link(ctx context.Context, name string) (site.Link, error) {
 	return c.repo.Link(ctx, name)
 }
 
 // Links lists the links by name.
-func (c *Control) Links(ctx context.Context) ([]Link, error) {
+func (c *Control) Links(ctx context.Context) ([]site.Link, error) {
 	return c.repo.Links(ctx)
 }
 
@@ -76,23 +77,23 @@ func (c *Control) RemoveLink(ctx context.Context, name string) error {
 // SetLinkDirectory says whether a link mirrors the directories of its stores, and returns
 // the link as it is then. It rejects, as a Conflict, what would mirror a directory back
 // to where it comes from.
-func (c *Control) SetLinkDirectory(ctx context.Context, name string, d LinkDirectory) (Link, error) {
+func (c *Control) SetLinkDirectory(ctx context.Context, name string, d site.LinkDirectory) (site.Link, error) {
 	op := "edit link " + name
 	if err := checkLinkDirectory(d); err != nil {
-		return Link{}, malformed(op, []error{err})
+		return site.Link{}, malformed(op, []error{err})
 	}
 	if err := c.repo.SetLinkDirectory(ctx, name, d); err != nil {
-		return Link{}, fault.Wrap(err, op)
+		return site.Link{}, fault.Wrap(err, op)
 	}
 	if err := c.runner.EnsureSchedules(ctx, name); err != nil {
-		return Link{}, fault.New(fault.KindOf(err), op+": it is recorded; update the schedules", err, "a worker that starts updates them too")
+		return site.Link{}, fault.New(fault.KindOf(err), op+": it is recorded; update the schedules", err, "a worker that starts updates them too")
 	}
 	return c.repo.Link(ctx, name)
 }
 
-func checkLinkDirectory(d LinkDirectory) error {
+func checkLinkDirectory(d site.LinkDirectory) error {
 	switch d {
-	case LinkDirectoryOn, LinkDirectoryOff, LinkDirectoryReverse:
+	case site.LinkDirectoryOn, site.LinkDirectoryOff, site.LinkDirectoryReverse:
 		return nil
 	}
 	return fmt.Errorf("directory %q: must be on, off or reverse", d)

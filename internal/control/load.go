@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 )
 
 // StoreLoad is the load that a store may bear, and what was learned of it.
@@ -17,18 +18,18 @@ type StoreLoad struct {
 
 // StoreLoad returns the bounds of the load on a store, with the defaults in place
 // of what the operator did not set.
-func (c *Control) StoreLoad(ctx context.Context, s Store) (StoreLoad, error) {
+func (c *Control) StoreLoad(ctx context.Context, s site.Store) (StoreLoad, error) {
 	links, err := c.repo.Links(ctx)
 	if err != nil {
 		return StoreLoad{}, err
 	}
-	source := slices.ContainsFunc(links, func(l Link) bool { return l.Source == s.Name })
+	source := slices.ContainsFunc(links, func(l site.Link) bool { return l.Source == s.Name })
 	learned, err := c.repo.StoreLoad(ctx, s.Name)
 	return StoreLoad{Bounds: s.Bounds(source), Source: source, Learned: learned}, err
 }
 
 // loadLines say what bounds the load on the stores of a link below its settings.
-func (c *Control) loadLines(ctx context.Context, l Link) ([]string, error) {
+func (c *Control) loadLines(ctx context.Context, l site.Link) ([]string, error) {
 	var lines []string
 	for _, name := range []string{l.Source, l.Target} {
 		learned, err := c.repo.StoreLoad(ctx, name)
@@ -47,8 +48,8 @@ const ErrorSlowStore = "slow_store"
 
 // loadErrors lists the slow stores of some links, each once. Link is that of the first
 // link that has the store.
-func (c *Control) loadErrors(ctx context.Context, links []Link) ([]ErrorEntry, error) {
-	var entries []ErrorEntry
+func (c *Control) loadErrors(ctx context.Context, links []site.Link) ([]site.ErrorEntry, error) {
+	var entries []site.ErrorEntry
 	seen := map[string]bool{}
 	for _, l := range links {
 		for _, name := range []string{l.Source, l.Target} {
@@ -61,7 +62,7 @@ func (c *Control) loadErrors(ctx context.Context, links []Link) ([]ErrorEntry, e
 				return nil, err
 			}
 			if text, hint := learned.Slow(); text != "" {
-				entries = append(entries, ErrorEntry{Link: l.Name, Kind: ErrorSlowStore, Text: "store " + name + ": " + text, Hint: hint})
+				entries = append(entries, site.ErrorEntry{Link: l.Name, Kind: ErrorSlowStore, Text: "store " + name + ": " + text, Hint: hint})
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
 )
 
 // A slow store stands in errors, once, with what to do.
@@ -43,7 +44,7 @@ func TestErrorsShowASlowStore(t *testing.T) {
 	}
 }
 
-func kinds(entries []control.ErrorEntry) []string {
+func kinds(entries []site.ErrorEntry) []string {
 	var all []string
 	for _, e := range entries {
 		all = append(all, e.Kind)

@@ -6,6 +6,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // AddMailboxes makes mailboxes take part in a link, all of them or none, and
@@ -64,7 +65,7 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 }
 
 // Mailbox returns one mailbox of a link.
-func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (Mailbox, error) {
+func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
 	m, err := c.repo.Mailbox(ctx, key)
 	if err != nil || c.records == nil {
 		return m, err
@@ -95,7 +96,7 @@ func (c *Control) otherLogin(ctx context.Context, store string, number mailbox.N
 }
 
 // Mailboxes lists the mailboxes of a link by number.
-func (c *Control) Mailboxes(ctx context.Context, link string) ([]Mailbox, error) {
+func (c *Control) Mailboxes(ctx context.Context, link string) ([]site.Mailbox, error) {
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return nil, err
 	}

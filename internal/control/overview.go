@@ -5,29 +5,32 @@ import (
 	"slices"
 	"time"
 
+	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // LinkOverview is one link at a glance, with what will happen next.
 type LinkOverview struct {
-	LinkStatus
+	site.LinkStatus
 	// Suspension is how the mirror as a whole stands.
-	Suspension Suspension `json:"suspension"`
-	Next       Next       `json:"next"`
+	Suspension suspension.Suspension `json:"suspension"`
+	Next       Next                  `json:"next"`
 	// Watchers are the listeners of the link, by shard.
-	Watchers []Watcher `json:"watchers"`
+	Watchers []site.Watcher `json:"watchers"`
 	// Load says what bounds the load on the stores of the link below its settings.
 	Load []string `json:"load,omitempty"`
 	// Listening says whether changes of the source are noticed.
-	Listening Listening `json:"listening"`
-	// Lag is how far the target is behind: LinkStatus.Lag, or nil where changes may
+	Listening background.Listening `json:"listening"`
+	// Lag is how far the target is behind: site.LinkStatus.Lag, or nil where changes may
 	// have gone unnoticed, so that it is not known.
 	Lag *time.Duration `json:"lag_ns"`
 	// Background lists what is wrong with the work in the background, of this link
 	// and of what serves all; Restarted what had to be started again lately.
-	Background []Finding `json:"background,omitempty"`
-	Restarted  []string  `json:"restarted,omitempty"`
+	Background []background.Finding `json:"background,omitempty"`
+	Restarted  []string             `json:"restarted,omitempty"`
 	// Directory is how the link's directory stands; nil where it has none.
 	Directory *DirectoryOverview `json:"directory,omitempty"`
 }
@@ -51,7 +54,7 @@ type Next struct {
 	// RetryAt is the next attempt at a mailbox that keeps failing.
 	RetryAt time.Time `json:"retry_at,omitzero"`
 	// Missed are the schedules that missed runs, and started none since.
-	Missed []ScheduleInfo `json:"missed,omitempty"`
+	Missed []site.ScheduleInfo `json:"missed,omitempty"`
 }
 
 // Status tells how links stand; "" means every link. What Temporal does not
@@ -89,7 +92,7 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		o := LinkOverview{LinkStatus: s, Suspension: suspension, Next: c.next(s, schedule, unknown), Watchers: []Watcher{}}
+		o := LinkOverview{LinkStatus: s, Suspension: suspension, Next: c.next(s, schedule, unknown), Watchers: []site.Watcher{}}
 		for _, w := range watchers {
 			if w.Link == s.Link.Name {
 				o.Watchers = append(o.Watchers, w)
@@ -118,9 +121,9 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 }
 
 // judge adds what the signs of life of the background work tell of the link.
-func (o *LinkOverview) judge(b Background, findings []Finding) {
+func (o *LinkOverview) judge(b background.State, findings []background.Finding) {
 	link := o.Link.Name
-	o.Listening = ListeningOf(b.Now, o.LinkStatus, o.Watchers)
+	o.Listening = background.ListeningOf(b.Now, o.LinkStatus, o.Watchers)
 	if !o.Listening.Blind {
 		o.Lag = &o.LinkStatus.Lag
 	}
@@ -130,11 +133,11 @@ func (o *LinkOverview) judge(b Background, findings []Finding) {
 		}
 	}
 	o.Restarted = b.Restarted(link)
-	for _, run := range []*CompareRun{o.LastCompare, o.LastRebuild} {
+	for _, run := range []*site.CompareRun{o.LastCompare, o.LastRebuild} {
 		if run == nil || run.FinishedAt.IsZero() {
 			continue
 		}
-		if s, known := b.sign(LoopOf(run.Kind), link); known {
+		if s, known := b.Sign(background.LoopOf(run.Kind), link); known {
 			run.Error, run.Hint = s.Error, s.Hint
 		}
 	}
@@ -142,8 +145,8 @@ func (o *LinkOverview) judge(b Background, findings []Finding) {
 
 // backgroundErrors are the findings as errors: what concerns all links first, then
 // what concerns the given ones. Where no worker runs, that is the only one.
-func (c *Control) backgroundErrors(ctx context.Context, link string) ([]ErrorEntry, error) {
-	background, err := c.repo.Background(ctx)
+func (c *Control) backgroundErrors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
+	work, err := c.repo.Background(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +154,7 @@ func (c *Control) backgroundErrors(ctx context.Context, link string) ([]ErrorEnt
 	if err != nil {
 		return nil, err
 	}
-	found := background.Judge(suspension)
+	found := work.Judge(suspension)
 	statuses, err := c.repo.Status(ctx, link)
 	if err != nil {
 		return nil, err
@@ -159,26 +162,26 @@ func (c *Control) backgroundErrors(ctx context.Context, link string) ([]ErrorEnt
 	if len(statuses) == 0 {
 		return nil, nil // there is nothing to be mirrored
 	}
-	if len(found) != 1 || found[0].Loop != LoopSupervision {
+	if len(found) != 1 || found[0].Loop != background.LoopSupervision {
 		watchers, err := c.repo.Watchers(ctx, link)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range statuses {
-			of := slices.DeleteFunc(slices.Clone(watchers), func(w Watcher) bool { return w.Link != s.Link.Name })
-			found = append(found, ListeningOf(background.Now, s, of).finding(s.Link.Name)...)
+			of := slices.DeleteFunc(slices.Clone(watchers), func(w site.Watcher) bool { return w.Link != s.Link.Name })
+			found = append(found, background.ListeningOf(work.Now, s, of).Findings(s.Link.Name)...)
 		}
 	}
-	var entries []ErrorEntry
+	var entries []site.ErrorEntry
 	for _, f := range found {
 		if f.Link == "" || link == "" || f.Link == link {
-			entries = append(entries, ErrorEntry{Link: f.Link, Kind: f.Kind, Text: f.Text, Hint: f.Hint, Since: f.Since})
+			entries = append(entries, site.ErrorEntry{Link: f.Link, Kind: f.Kind, Text: f.Text, Hint: f.Hint, Since: f.Since})
 		}
 	}
 	return entries, nil
 }
 
-func (c *Control) next(s LinkStatus, schedule Schedule, unknown error) Next {
+func (c *Control) next(s site.LinkStatus, schedule site.CompareSchedule, unknown error) Next {
 	n := Next{
 		SweepWithin:    c.options.SweepInterval,
 		CompareRunning: s.LastCompare != nil && s.LastCompare.FinishedAt.IsZero(),
@@ -202,12 +205,12 @@ func (c *Control) next(s LinkStatus, schedule Schedule, unknown error) Next {
 
 // missed lists the schedules that missed runs and started none since; none
 // where Temporal does not tell.
-func (c *Control) missed(ctx context.Context) []ScheduleInfo {
+func (c *Control) missed(ctx context.Context) []site.ScheduleInfo {
 	all, err := c.Schedules(ctx)
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(all, ScheduleInfo.MadeGood)
+	return slices.DeleteFunc(all, site.ScheduleInfo.MadeGood)
 }
 
 // patience is how long a Status waits for Temporal, for all links together.
@@ -220,9 +223,9 @@ type scheduleReader struct {
 	away   error
 }
 
-func (r *scheduleReader) read(ctx context.Context, link string) (Schedule, error) {
+func (r *scheduleReader) read(ctx context.Context, link string) (site.CompareSchedule, error) {
 	if r.away != nil {
-		return Schedule{}, r.away
+		return site.CompareSchedule{}, r.away
 	}
 	schedule, err := r.runner.Schedule(ctx, link)
 	if fault.Is(err, fault.Transient) {
@@ -248,7 +251,7 @@ func (c *Control) nextRetry(ctx context.Context, link string) (time.Time, error)
 // History lists what was done, newest first, with archive what was archived too.
 // A link that is gone keeps its history, so an unknown name is an error only
 // where there is none.
-func (c *Control) History(ctx context.Context, link string, number mailbox.Number, limit int, archive bool) ([]HistoryEntry, error) {
+func (c *Control) History(ctx context.Context, link string, number mailbox.Number, limit int, archive bool) ([]site.HistoryEntry, error) {
 	op := "show history of link " + link
 	if number != "" {
 		if err := checkNumbers(op, []mailbox.Number{number}); err != nil {
@@ -273,8 +276,8 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 
 // Errors lists what is not as it should be now, of the work in the background, of
 // stores, of mailboxes and then of directories; "" means every link.
-func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error) {
-	var links []Link
+func (c *Control) Errors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
+	var links []site.Link
 	if link == "" {
 		all, err := c.repo.Links(ctx)
 		if err != nil {
@@ -286,7 +289,7 @@ func (c *Control) Errors(ctx context.Context, link string) ([]ErrorEntry, error)
 		if err != nil {
 			return nil, err
 		}
-		links = []Link{l}
+		links = []site.Link{l}
 	}
 	entries, err := c.backgroundErrors(ctx, link)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func TestStatusTellsWhatComesNext(t *testing.T) {
@@ -24,8 +25,8 @@ func TestStatusTellsWhatComesNext(t *testing.T) {
 		}
 		return s[0].Next
 	}
-	schedule := control.Schedule{NextCompare: w.now.Add(3 * time.Hour)}
-	w.runner.OnSchedule = func(context.Context, string) (control.Schedule, error) { return schedule, nil }
+	schedule := site.CompareSchedule{NextCompare: w.now.Add(3 * time.Hour)}
+	w.runner.OnSchedule = func(context.Context, string) (site.CompareSchedule, error) { return schedule, nil }
 	if n := next(); !n.CompareBy.Equal(w.now.Add(3*time.Hour)) || n.CompareOverdue || n.SweepWithin != time.Minute {
 		t.Errorf("of a new link: %+v", n)
 	}
@@ -37,24 +38,24 @@ func TestStatusTellsWhatComesNext(t *testing.T) {
 	if n := next(); !n.CompareOverdue || !n.CompareBy.Equal(schedule.WaitingSince) {
 		t.Errorf("while no worker takes it up: %+v", n)
 	}
-	w.repo.PutRun(control.CompareRun{RunID: "r", Link: "dr", StartedAt: w.now.Add(-5 * time.Hour)})
+	w.repo.PutRun(site.CompareRun{RunID: "r", Link: "dr", StartedAt: w.now.Add(-5 * time.Hour)})
 	if n := next(); !n.CompareRunning || n.CompareOverdue {
 		t.Errorf("while one runs: %+v", n)
 	}
 	// However long ago the last one was: what the schedule says counts.
-	w.repo.PutRun(control.CompareRun{RunID: "r", Link: "dr", StartedAt: w.now.Add(-5 * time.Hour), FinishedAt: w.now.Add(-5 * time.Hour)})
+	w.repo.PutRun(site.CompareRun{RunID: "r", Link: "dr", StartedAt: w.now.Add(-5 * time.Hour), FinishedAt: w.now.Add(-5 * time.Hour)})
 	schedule.WaitingSince = time.Time{}
 	if n := next(); n.CompareRunning || n.CompareOverdue || !n.CompareBy.Equal(w.now.Add(3*time.Hour)) {
 		t.Errorf("after the last one: %+v", n)
 	}
-	schedule = control.Schedule{Paused: true}
+	schedule = site.CompareSchedule{Paused: true}
 	if n := next(); !n.ComparePaused || n.CompareOverdue || !n.CompareBy.IsZero() {
 		t.Errorf("while the schedule is paused: %+v", n)
 	}
-	w.repo.PutMailbox(control.Mailbox{Link: "dr", Number: "1", State: control.StateParked})
+	w.repo.PutMailbox(site.Mailbox{Link: "dr", Number: "1", State: site.StateParked})
 	w.repo.PutErrors(
-		control.ErrorEntry{Link: "dr", Number: "1", NextAttemptAt: w.now.Add(time.Hour)},
-		control.ErrorEntry{Link: "dr", Number: "2", NextAttemptAt: w.now.Add(time.Minute)},
+		site.ErrorEntry{Link: "dr", Number: "1", NextAttemptAt: w.now.Add(time.Hour)},
+		site.ErrorEntry{Link: "dr", Number: "2", NextAttemptAt: w.now.Add(time.Minute)},
 	)
 	if n := next(); !n.RetryAt.Equal(w.now.Add(time.Minute)) {
 		t.Errorf("next retry: %+v", n)
@@ -70,10 +71,10 @@ func TestStatusSaysWhereTemporalCannotBeAsked(t *testing.T) {
 		w.link(t, "a", "prod", "site")
 		w.link(t, "b", "prod", "site")
 		asked := 0
-		w.runner.OnSchedule = func(ctx context.Context, _ string) (control.Schedule, error) {
+		w.runner.OnSchedule = func(ctx context.Context, _ string) (site.CompareSchedule, error) {
 			asked++
 			<-ctx.Done()
-			return control.Schedule{}, fault.New(fault.Transient, "ask Temporal", ctx.Err(), "is it running?")
+			return site.CompareSchedule{}, fault.New(fault.Transient, "ask Temporal", ctx.Err(), "is it running?")
 		}
 		begin := time.Now()
 		links, err := w.Status(t.Context(), "")
@@ -102,8 +103,8 @@ func TestHistoryOutlivesItsLink(t *testing.T) {
 	if h, err := w.History(t.Context(), "dr", "", 10, false); err != nil || len(h) != 0 {
 		t.Errorf("a new link: %v, %v", h, err)
 	}
-	w.repo.PutHistory(control.HistoryEntry{ID: 1}, control.HistoryEntry{ID: 2})
-	entry := control.HistoryEntry{ID: 3}
+	w.repo.PutHistory(site.HistoryEntry{ID: 1}, site.HistoryEntry{ID: 2})
+	entry := site.HistoryEntry{ID: 3}
 	entry.Key = mailbox.Key{Link: "dr", Number: "1"}
 	w.repo.PutHistory(entry)
 	if err := w.RemoveLink(t.Context(), "dr"); err != nil {

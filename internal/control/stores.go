@@ -5,18 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
-
-// PasswordIdentity is what a store's trusted-server password is sealed under.
-func PasswordIdentity(store string) string { return "store/" + store + "/trusted_password" }
 
 // DefaultSeparator is Dovecot's usual auth_master_user_separator.
 const DefaultSeparator = "*"
@@ -24,9 +20,9 @@ const DefaultSeparator = "*"
 // StoreEdit says what to change of a store; nil leaves a field as it is.
 type StoreEdit struct {
 	IMAPAddress    *string
-	Security       *Security
+	Security       *site.Security
 	CAFile         *string
-	Login          *Login
+	Login          *site.Login
 	Separator      *string
 	TrustedName    *string
 	Password       *seal.Secret
@@ -36,16 +32,16 @@ type StoreEdit struct {
 	MaxSessions    *int
 	MaxListings    *int
 	MaxLogins      *int
-	Events         *watch.Mode
+	Events         *site.ListenMode
 	IdleLimit      *int
 	PollEvery      *time.Duration
-	LoginCase      *LoginCase
+	LoginCase      *site.LoginCase
 	ServerID       *string
 }
 
 // AddStore records a store and resolves its address; nothing is connected to. Empty fields of s get
 // their defaults, and the store is returned as it was recorded.
-func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (Store, error) {
+func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secret) (site.Store, error) {
 	op := "add store " + s.Name
 	s = withDefaults(s)
 	faults := storeFaults(s)
@@ -56,26 +52,26 @@ func (c *Control) AddStore(ctx context.Context, s Store, password seal.Secret) (
 		faults = append(faults, errors.New("trusted password: must not be empty"))
 	}
 	if err := malformed(op, faults); err != nil {
-		return Store{}, err
+		return site.Store{}, err
 	}
 	var err error
-	if s.SealedPassword, err = c.sealer.Seal(password, PasswordIdentity(s.Name)); err != nil {
-		return Store{}, fault.Wrap(err, op)
+	if s.SealedPassword, err = c.sealer.Seal(password, site.PasswordIdentity(s.Name)); err != nil {
+		return site.Store{}, fault.Wrap(err, op)
 	}
 	s.Addresses = c.addresses(ctx, s.IMAPAddress)
 	if err := c.repo.AddStore(ctx, s); err != nil {
-		return Store{}, err
+		return site.Store{}, err
 	}
 	return c.repo.Store(ctx, s.Name)
 }
 
 // EditStore changes a store and returns it as it is now. A change that would make a
 // link's two ends one server, or give a mailbox a second writer, is rejected.
-func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Store, error) {
+func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (site.Store, error) {
 	op := "edit store " + name
 	s, err := c.repo.Store(ctx, name)
 	if err != nil {
-		return Store{}, err
+		return site.Store{}, err
 	}
 	s = withDefaults(e.apply(s))
 	faults := storeFaults(s)
@@ -83,27 +79,27 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (Stor
 		faults = append(faults, errors.New("trusted password: must not be empty"))
 	}
 	if err := malformed(op, faults); err != nil {
-		return Store{}, err
+		return site.Store{}, err
 	}
 	s.Addresses = c.addresses(ctx, s.IMAPAddress)
 	if e.Password != nil {
-		if s.SealedPassword, err = c.sealer.Seal(*e.Password, PasswordIdentity(s.Name)); err != nil {
-			return Store{}, fault.Wrap(err, op)
+		if s.SealedPassword, err = c.sealer.Seal(*e.Password, site.PasswordIdentity(s.Name)); err != nil {
+			return site.Store{}, fault.Wrap(err, op)
 		}
 	}
 	if err := c.repo.UpdateStore(ctx, s); err != nil {
-		return Store{}, err
+		return site.Store{}, err
 	}
 	return c.repo.Store(ctx, name)
 }
 
 // Store returns one store.
-func (c *Control) Store(ctx context.Context, name string) (Store, error) {
+func (c *Control) Store(ctx context.Context, name string) (site.Store, error) {
 	return c.repo.Store(ctx, name)
 }
 
 // Stores lists the stores by name.
-func (c *Control) Stores(ctx context.Context) ([]Store, error) {
+func (c *Control) Stores(ctx context.Context) ([]site.Store, error) {
 	return c.repo.Stores(ctx)
 }
 
@@ -148,24 +144,13 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	return report, nil
 }
 
-// PlainPassword reports whether the store's password crosses a network in
-// clear, which an operator should know.
-func PlainPassword(s Store) bool {
-	host, _, err := net.SplitHostPort(s.IMAPAddress)
-	if err != nil || s.Security != SecurityNone {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback())
-}
-
-func (e StoreEdit) apply(s Store) Store {
+func (e StoreEdit) apply(s site.Store) site.Store {
 	set(&s.IMAPAddress, e.IMAPAddress)
 	set(&s.Security, e.Security)
 	set(&s.CAFile, e.CAFile)
 	set(&s.Login, e.Login)
 	// A separator that the other kind of log-in left behind means nothing.
-	if e.Login != nil && *e.Login == LoginAuthzid {
+	if e.Login != nil && *e.Login == site.LoginAuthzid {
 		s.Separator = ""
 	}
 	set(&s.Separator, e.Separator)
@@ -190,22 +175,22 @@ func set[T any](field, value *T) {
 	}
 }
 
-func withDefaults(s Store) Store {
+func withDefaults(s site.Store) site.Store {
 	if len(s.Greetings) == 0 {
 		s.Greetings = mailbox.DefaultGreetings
 	}
-	if s.Login == LoginSeparator && s.Separator == "" {
+	if s.Login == site.LoginSeparator && s.Separator == "" {
 		s.Separator = DefaultSeparator
 	}
-	s.LoginCase = cmp.Or(s.LoginCase, LoginFold)
-	s.Events = cmp.Or(s.Events, watch.Auto)
+	s.LoginCase = cmp.Or(s.LoginCase, site.LoginFold)
+	s.Events = cmp.Or(s.Events, site.ListenAuto)
 	s.IdleLimit = cmp.Or(s.IdleLimit, DefaultIdleLimit)
 	s.PollEvery = cmp.Or(s.PollEvery, DefaultPollEvery)
 	return s
 }
 
 // storeFaults lists everything that cannot be right in a store's settings.
-func storeFaults(s Store) []error {
+func storeFaults(s site.Store) []error {
 	var faults []error
 	note := func(err error) {
 		if err != nil {
@@ -214,20 +199,20 @@ func storeFaults(s Store) []error {
 	}
 	note(checkAddress(s.IMAPAddress))
 	switch s.Security {
-	case SecurityNone, SecurityStartTLS, SecurityTLS:
+	case site.SecurityNone, site.SecurityStartTLS, site.SecurityTLS:
 	default:
 		note(fmt.Errorf("imap security %q: want none, starttls or tls", s.Security))
 	}
-	if s.Security == SecurityNone && s.CAFile != "" {
+	if s.Security == site.SecurityNone && s.CAFile != "" {
 		note(errors.New("ca file: has no meaning with imap security none"))
 	}
 	note(checkTrustedName(s.TrustedName))
 	switch s.Login {
-	case LoginAuthzid:
+	case site.LoginAuthzid:
 		if s.Separator != "" {
 			note(errors.New("separator: has no meaning with login authzid"))
 		}
-	case LoginSeparator:
+	case site.LoginSeparator:
 		if len(s.Separator) != 1 || s.Separator[0] <= ' ' || s.Separator[0] > '~' {
 			note(fmt.Errorf("separator %q: want one printable character", s.Separator))
 		} else if strings.Contains(s.TrustedName, s.Separator) {
@@ -236,7 +221,7 @@ func storeFaults(s Store) []error {
 	default:
 		note(fmt.Errorf("login %q: want authzid or separator", s.Login))
 	}
-	if s.LoginCase != LoginFold && s.LoginCase != LoginExact {
+	if s.LoginCase != site.LoginFold && s.LoginCase != site.LoginExact {
 		note(fmt.Errorf("login case %q: must be fold or exact", s.LoginCase))
 	}
 	note(checkServerID(s.ServerID))

@@ -5,12 +5,13 @@ import (
 	"fmt"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // VerifyRequest says what to compare.
 type VerifyRequest struct {
-	Link           Link
-	Source, Target Store
+	Link           site.Link
+	Source, Target site.Store
 	Numbers        []mailbox.Number
 	// Deep reads and compares every body.
 	Deep bool

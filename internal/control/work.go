@@ -6,6 +6,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // triggerOperator is what history names as the cause of a sync that somebody
@@ -18,8 +19,8 @@ type CompareStart struct {
 	RunID string `json:"run_id"`
 	// Started is false where one was running already, which then serves.
 	Started bool `json:"started"`
-	// Kind says what was started; RunCompare where it is empty.
-	Kind RunKind `json:"kind,omitempty"`
+	// Kind says what was started; site.RunCompare where it is empty.
+	Kind site.RunKind `json:"kind,omitempty"`
 }
 
 // Compare starts a full compare of a link.
@@ -39,13 +40,13 @@ func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error
 // then progress, which may be nil, is called with what was done so far, about
 // once in every interval, from one goroutine. The end of ctx ends the waiting,
 // not the compare.
-func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every time.Duration, progress func(CompareRun)) (CompareRun, error) {
+func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every time.Duration, progress func(site.CompareRun)) (site.CompareRun, error) {
 	op, wait := "wait for compare of link "+start.Link, c.runner.WaitCompare
-	if start.Kind == RunRebuild {
+	if start.Kind == site.RunRebuild {
 		op, wait = "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
 	}
 	return awaitRun(every, func() error { return fault.Wrap(wait(ctx, start.Link, start.RunID), op) },
-		func() (CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) }, progress)
+		func() (site.CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) }, progress)
 }
 
 // awaitRun waits for the end of a run and returns its record. Until then
@@ -93,10 +94,10 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
 }
 
 // WaitSync waits until no sync of the mailbox runs and returns its state.
-func (c *Control) WaitSync(ctx context.Context, key mailbox.Key) (Mailbox, error) {
+func (c *Control) WaitSync(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
 	op := "wait for sync of mailbox " + string(key.Number)
 	if err := c.runner.WaitSync(ctx, key); err != nil {
-		return Mailbox{}, fault.Wrap(err, op)
+		return site.Mailbox{}, fault.Wrap(err, op)
 	}
 	return c.repo.Mailbox(ctx, key)
 }

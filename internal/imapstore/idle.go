@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -202,7 +203,7 @@ func (i *idler) hear(line []byte, report func(watch.Report)) {
 }
 
 // heard tells what an unsolicited response means (RFC 9051, section 7.5).
-func (i *idler) heard(line []byte) watch.Kind {
+func (i *idler) heard(line []byte) site.EventKind {
 	n, rest, _ := strings.Cut(strings.TrimPrefix(string(line), "* "), " ")
 	kind, _, _ := strings.Cut(strings.ToUpper(rest), " ")
 	switch {
@@ -211,15 +212,15 @@ func (i *idler) heard(line []byte) watch.Kind {
 		before := i.messages
 		i.messages = uint32(count)
 		if err == nil && i.messages > before {
-			return watch.MessageIn
+			return site.EventMessageIn
 		}
 	case kind == "EXPUNGE":
 		i.messages = max(i.messages, 1) - 1
-		return watch.MessageGone
+		return site.EventMessageGone
 	case strings.EqualFold(n, "VANISHED"):
-		return watch.MessageGone
+		return site.EventMessageGone
 	case kind == "FETCH":
-		return watch.Flags
+		return site.EventFlags
 	}
 	return ""
 }
@@ -233,7 +234,7 @@ func (u unsupported) Error() string        { return u.why }
 func (u unsupported) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Offer implements watch.Source.
-func (s *Store) Offer(ctx context.Context, sample mailbox.Number) (watch.Mode, string, error) {
+func (s *Store) Offer(ctx context.Context, sample mailbox.Number) (site.ListenMode, string, error) {
 	e, err := s.listenAs(ctx, "")
 	trusted := err == nil
 	if fault.Is(err, fault.Config) && errors.Is(err, errCredentials) && sample != "" {
@@ -249,12 +250,12 @@ func (s *Store) Offer(ctx context.Context, sample mailbox.Number) (watch.Mode, s
 	case !trusted:
 		why = "the trusted account cannot log in by itself, which NOTIFY over all mailboxes takes"
 	case why == "":
-		return watch.Notify, "the store tells of every mailbox on one connection", nil
+		return site.ListenNotify, "the store tells of every mailbox on one connection", nil
 	}
 	if e.caps["IDLE"] {
-		return watch.Idle, why, nil
+		return site.ListenIdle, why, nil
 	}
-	return watch.Poll, why + "; nor has it IDLE", nil
+	return site.ListenPoll, why + "; nor has it IDLE", nil
 }
 
 // noNotify says what is missing for NOTIFY over all mailboxes, "" for nothing.

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -96,7 +97,7 @@ func TestIdleHearsWhileItReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := heardOf(t, c, 2)
-	if r := got[1]; r.Kind != watch.MessageIn || r.Folder != mailbox.Inbox {
+	if r := got[1]; r.Kind != site.EventMessageIn || r.Folder != mailbox.Inbox {
 		t.Errorf("heard %+v", r)
 	}
 }
@@ -125,7 +126,7 @@ func TestNotifyBelievesNoInboxGone(t *testing.T) {
 			t.Errorf("heard %+v", r)
 		}
 	}
-	if r := got[2]; r.Kind != watch.Folder || r.Folder != "Work" {
+	if r := got[2]; r.Kind != site.EventFolder || r.Folder != "Work" {
 		t.Errorf("of the new folder it heard %+v", r)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/imapstore/imapstoretest"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -60,39 +61,39 @@ func killer(t *testing.T, s interface {
 
 func TestListenDovecot(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []watch.Mode{watch.Notify, watch.Idle, watch.Poll} {
+	for _, mode := range []site.ListenMode{site.ListenNotify, site.ListenIdle, site.ListenPoll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			boxes := manyBoxes(12)
 			d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: boxes})
 			imapstoretest.RunListening(t, ears(t, d, boxes, imapstoretest.Ears{
-				Mode: mode, Offers: watch.Notify, CondStore: true, Kill: killer(t, d)}))
+				Mode: mode, Offers: site.ListenNotify, CondStore: true, Kill: killer(t, d)}))
 		})
 	}
 }
 
 func TestListenDovecotHidden(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
+	for _, mode := range []site.ListenMode{site.ListenIdle, site.ListenPoll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			boxes := manyBoxes(10)
 			d := servers.DovecotT(t, servers.DovecotOptions{Mailboxes: boxes, Separator: ".", Prefix: "INBOX.",
 				HideCapabilities: []string{"NOTIFY", "CONDSTORE", "QRESYNC", "LIST-STATUS", "LIST-EXTENDED", "SASL-IR"}})
-			imapstoretest.RunListening(t, ears(t, d, boxes, imapstoretest.Ears{Mode: mode, Offers: watch.Idle, Kill: killer(t, d)}))
+			imapstoretest.RunListening(t, ears(t, d, boxes, imapstoretest.Ears{Mode: mode, Offers: site.ListenIdle, Kill: killer(t, d)}))
 		})
 	}
 }
 
 func TestListenCyrus(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []watch.Mode{watch.Idle, watch.Poll} {
+	for _, mode := range []site.ListenMode{site.ListenIdle, site.ListenPoll} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			boxes := manyBoxes(12)
 			c := servers.CyrusT(t, servers.CyrusOptions{})
 			imapstoretest.RunListening(t, ears(t, c, boxes, imapstoretest.Ears{
-				Mode: mode, Offers: watch.Idle, CondStore: true, Kill: killer(t, c)}))
+				Mode: mode, Offers: site.ListenIdle, CondStore: true, Kill: killer(t, c)}))
 		})
 	}
 }

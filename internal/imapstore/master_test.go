@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 	"mailmirror/test/servers"
 )
@@ -30,7 +31,7 @@ func TestMasterUser(t *testing.T) {
 	}
 	for range 20 {
 		mode, why, err := store.Offer(t.Context(), "1000")
-		if err != nil || mode != watch.Idle || !strings.Contains(why, "cannot log in by itself") {
+		if err != nil || mode != site.ListenIdle || !strings.Contains(why, "cannot log in by itself") {
 			t.Fatalf("offers %s (%s), %v", mode, why, err)
 		}
 		heard := 0

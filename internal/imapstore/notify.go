@@ -12,6 +12,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -339,7 +340,7 @@ func (n *notifier) listed(l listed, report func(watch.Report)) {
 	} else {
 		n.last[name] = mailbox.Counters{}
 	}
-	report(watch.Report{Number: number, Kind: watch.Folder, Folder: folder})
+	report(watch.Report{Number: number, Kind: site.EventFolder, Folder: folder})
 }
 
 func (n *notifier) told(name string, items map[string]uint64, report func(watch.Report)) {
@@ -364,7 +365,7 @@ func (n *notifier) told(name string, items map[string]uint64, report func(watch.
 	if _, told := items["HIGHESTMODSEQ"]; !told && !n.caps["CONDSTORE"] {
 		// Without a mod-sequence an event may be one of flags, which no other
 		// counter shows.
-		report(watch.Report{Number: number, Kind: watch.Flags, Folder: folder})
+		report(watch.Report{Number: number, Kind: site.EventFlags, Folder: folder})
 	}
 	report(watch.Report{Number: number, Folders: []mailbox.Folder{{Name: folder, Selectable: true, Counters: c}}})
 }

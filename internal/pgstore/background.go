@@ -4,22 +4,23 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // Background implements control.BackgroundRecords.
-func (s *Store) Background(ctx context.Context) (control.Background, error) {
+func (s *Store) Background(ctx context.Context) (background.State, error) {
 	const op = "read how the background work does"
 	rows, err := s.q.ListBackground(ctx)
 	if err != nil {
-		return control.Background{}, classify(op, err)
+		return background.State{}, classify(op, err)
 	}
-	b := control.Background{Signs: make([]control.Sign, len(rows))}
+	b := background.State{Signs: make([]background.Sign, len(rows))}
 	for i, row := range rows {
 		b.Now = row.Now
-		b.Signs[i] = control.Sign{
-			Loop: control.Loop(row.Loop), Item: row.Item, Link: row.Link, Worker: row.Worker,
+		b.Signs[i] = background.Sign{
+			Loop: background.Loop(row.Loop), Item: row.Item, Link: row.Link, Worker: row.Worker,
 			StartedAt: orZero(row.StartedAt), OKAt: orZero(row.OkAt), FailedAt: orZero(row.FailedAt),
 			ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint, DueAt: orZero(row.DueAt),
 			Restarts: int(row.Restarts), RestartedAt: orZero(row.RestartedAt),
@@ -32,14 +33,14 @@ func (s *Store) Background(ctx context.Context) (control.Background, error) {
 }
 
 // BeginLoop implements control.BackgroundRecords.
-func (s *Store) BeginLoop(ctx context.Context, sign control.Sign) error {
+func (s *Store) BeginLoop(ctx context.Context, sign background.Sign) error {
 	return classify("record that "+string(sign.Loop)+" begins", s.q.BeginBackground(ctx, sqlcgen.BeginBackgroundParams{
 		Loop: string(sign.Loop), Item: sign.Item, Link: sign.Link, Worker: plain(sign.Worker),
 	}))
 }
 
 // EndLoop implements control.BackgroundRecords.
-func (s *Store) EndLoop(ctx context.Context, sign control.Sign) error {
+func (s *Store) EndLoop(ctx context.Context, sign background.Sign) error {
 	return classify("record how "+string(sign.Loop)+" ended", s.q.EndBackground(ctx, sqlcgen.EndBackgroundParams{
 		Loop: string(sign.Loop), Item: sign.Item, Link: sign.Link, Worker: plain(sign.Worker), Ok: sign.Error == "",
 		ErrorKind: sign.ErrorKind, Error: plain(sign.Error), Hint: plain(sign.Hint),
@@ -50,13 +51,13 @@ func (s *Store) EndLoop(ctx context.Context, sign control.Sign) error {
 // background work now: the first one that asks after the interval is over.
 func (s *Store) ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error) {
 	n, err := s.q.ClaimSupervision(ctx, sqlcgen.ClaimSupervisionParams{
-		Loop: string(control.LoopSupervision), Worker: plain(worker), Every: every, Own: strs(control.OwnLoops()),
+		Loop: string(background.LoopSupervision), Worker: plain(worker), Every: every, Own: strs(background.OwnLoops()),
 	})
 	return n > 0, classify("record that a worker lives", err)
 }
 
 // NoteRestart counts that a loop had ended and was started again.
-func (s *Store) NoteRestart(ctx context.Context, sign control.Sign) error {
+func (s *Store) NoteRestart(ctx context.Context, sign background.Sign) error {
 	return classify("record the restart of "+string(sign.Loop), s.q.NoteRestart(ctx, sqlcgen.NoteRestartParams{
 		Loop: string(sign.Loop), Item: sign.Item, Link: sign.Link,
 	}))
@@ -64,9 +65,9 @@ func (s *Store) NoteRestart(ctx context.Context, sign control.Sign) error {
 
 // NoteSchedule records when a schedule last started a run, and when the next one is
 // due; zero where none is.
-func (s *Store) NoteSchedule(ctx context.Context, info control.ScheduleInfo, due time.Time) error {
+func (s *Store) NoteSchedule(ctx context.Context, info site.ScheduleInfo, due time.Time) error {
 	return classify("record schedule "+info.Name, s.q.NoteSchedule(ctx, sqlcgen.NoteScheduleParams{
-		Loop: string(control.LoopSchedule), Item: info.Name, Link: info.Link,
+		Loop: string(background.LoopSchedule), Item: info.Name, Link: info.Link,
 		StartedAt: orNull(info.LastRun), DueAt: orNull(due), Spec: info.When,
 	}))
 }

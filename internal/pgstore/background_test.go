@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 )
 
 // sign reads the sign of life of a loop; the zero value where there is none.
-func signOf(t *testing.T, s *pgstore.Store, loop control.Loop, item string) control.Sign {
+func signOf(t *testing.T, s *pgstore.Store, loop background.Loop, item string) background.Sign {
 	t.Helper()
 	b, err := s.Background(t.Context())
 	must(t, err)
@@ -20,7 +21,7 @@ func signOf(t *testing.T, s *pgstore.Store, loop control.Loop, item string) cont
 			return sign
 		}
 	}
-	return control.Sign{}
+	return background.Sign{}
 }
 
 func TestSignsOfLife(t *testing.T) {
@@ -29,48 +30,48 @@ func TestSignsOfLife(t *testing.T) {
 	if b, err := s.Background(ctx); err != nil || len(b.Signs) > 0 || b.Now.IsZero() {
 		t.Errorf("of a fresh database: %+v, %v", b, err)
 	}
-	sweep := control.Sign{Loop: control.LoopSweep, Worker: "1@one"}
+	sweep := background.Sign{Loop: background.LoopSweep, Worker: "1@one"}
 	must(t, s.BeginLoop(ctx, sweep))
-	begun := signOf(t, s, control.LoopSweep, "")
+	begun := signOf(t, s, background.LoopSweep, "")
 	if begun.StartedAt.IsZero() || !begun.OKAt.IsZero() || begun.Worker != "1@one" {
 		t.Errorf("begun: %+v", begun)
 	}
 	failed := sweep
 	failed.ErrorKind, failed.Error, failed.Hint = "transient", "no\x00 answer", "wait"
 	must(t, s.EndLoop(ctx, failed))
-	first := signOf(t, s, control.LoopSweep, "")
+	first := signOf(t, s, background.LoopSweep, "")
 	must(t, s.EndLoop(ctx, failed))
-	second := signOf(t, s, control.LoopSweep, "")
+	second := signOf(t, s, background.LoopSweep, "")
 	if first.FailedAt.IsZero() || !first.FailedAt.Equal(second.FailedAt) || second.Error == "" || second.Hint != "wait" {
 		t.Errorf("failed: %+v, and again: %+v", first, second)
 	}
 	must(t, s.EndLoop(ctx, sweep))
-	if well := signOf(t, s, control.LoopSweep, ""); !well.FailedAt.IsZero() || well.Error != "" || well.OKAt.IsZero() || !well.StartedAt.Equal(begun.StartedAt) {
+	if well := signOf(t, s, background.LoopSweep, ""); !well.FailedAt.IsZero() || well.Error != "" || well.OKAt.IsZero() || !well.StartedAt.Equal(begun.StartedAt) {
 		t.Errorf("well again: %+v", well)
 	}
-	listening := control.Sign{Loop: control.LoopListening, Item: link, Link: link}
+	listening := background.Sign{Loop: background.LoopListening, Item: link, Link: link}
 	must(t, s.NoteRestart(ctx, listening))
 	must(t, s.NoteRestart(ctx, listening))
-	if r := signOf(t, s, control.LoopListening, link); r.Restarts != 2 || r.RestartedAt.IsZero() {
+	if r := signOf(t, s, background.LoopListening, link); r.Restarts != 2 || r.RestartedAt.IsZero() {
 		t.Errorf("restarted: %+v", r)
 	}
 	// With the link goes what is known of its loops, from what is shown at once.
 	must(t, s.RemoveLink(ctx, link))
-	if r := signOf(t, s, control.LoopListening, link); r.Restarts != 0 {
+	if r := signOf(t, s, background.LoopListening, link); r.Restarts != 0 {
 		t.Errorf("of a link that is gone: %+v", r)
 	}
 	if claimed, err := s.ClaimSupervision(ctx, "1@one", time.Minute); err != nil || !claimed {
 		t.Errorf("claimed %v, %v", claimed, err)
 	}
 	addLinkAgain(t, s)
-	if r := signOf(t, s, control.LoopListening, link); r.Restarts != 0 {
+	if r := signOf(t, s, background.LoopListening, link); r.Restarts != 0 {
 		t.Errorf("of a link that is back: %+v", r)
 	}
 }
 
 func addLinkAgain(t *testing.T, s *pgstore.Store) {
 	t.Helper()
-	must(t, s.AddLink(t.Context(), control.Link{Name: link, Source: "prod", Target: "dr"}))
+	must(t, s.AddLink(t.Context(), site.Link{Name: link, Source: "prod", Target: "dr"}))
 }
 
 func TestOneWorkerSupervises(t *testing.T) {
@@ -86,7 +87,7 @@ func TestOneWorkerSupervises(t *testing.T) {
 			t.Errorf("%s, every %s: %v, %v", c.worker, c.every, claimed, err)
 		}
 	}
-	if sign := signOf(t, s, control.LoopSupervision, ""); sign.Worker != "2@two" || sign.StartedAt.IsZero() {
+	if sign := signOf(t, s, background.LoopSupervision, ""); sign.Worker != "2@two" || sign.StartedAt.IsZero() {
 		t.Errorf("%+v", sign)
 	}
 }
@@ -94,12 +95,12 @@ func TestOneWorkerSupervises(t *testing.T) {
 func TestADueRunIsNotForgotten(t *testing.T) {
 	s := seeded(t)
 	at := time.Now().Truncate(time.Second)
-	sweep := control.ScheduleInfo{Name: "sweep", When: "every 1m"}
+	sweep := site.ScheduleInfo{Name: "sweep", When: "every 1m"}
 	note := func(lastRun, due, want time.Time) {
 		t.Helper()
 		sweep.LastRun = lastRun
 		must(t, s.NoteSchedule(t.Context(), sweep, due))
-		if sign := signOf(t, s, control.LoopSchedule, "sweep"); !sign.DueAt.Equal(want) || !sign.StartedAt.Equal(lastRun) {
+		if sign := signOf(t, s, background.LoopSchedule, "sweep"); !sign.DueAt.Equal(want) || !sign.StartedAt.Equal(lastRun) {
 			t.Errorf("due %v, want %v; last run %v", sign.DueAt, want, sign.StartedAt)
 		}
 	}

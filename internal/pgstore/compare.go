@@ -7,18 +7,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // StartCompare records a compare that begins. A run that is recorded already
 // is left as it is.
-func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error {
+func (s *Store) StartCompare(ctx context.Context, run site.CompareRun) error {
 	err := s.q.InsertCompareRun(ctx, sqlcgen.InsertCompareRunParams{
 		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int64(run.Mailboxes), StartedAt: run.StartedAt,
-		Kind: string(cmp.Or(run.Kind, control.RunCompare)),
+		Kind: string(cmp.Or(run.Kind, site.RunCompare)),
 	})
 	if violates(err, foreignKeyViolation, "compare_runs_link") {
 		return unknownLink(run.Link)
@@ -28,7 +28,7 @@ func (s *Store) StartCompare(ctx context.Context, run control.CompareRun) error 
 
 // AddCompareProgress records what one page of a compare has done. The page's
 // former record is replaced, so that a page that is done again counts once.
-func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, p control.CompareProgress) error {
+func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, p site.CompareProgress) error {
 	err := s.q.ReplaceComparePage(ctx, sqlcgen.ReplaceComparePageParams{
 		RunID: runID, Page: int64(page),
 		Reviewed: int64(p.Reviewed), Unchanged: int64(p.Unchanged), Synced: int64(p.Synced),
@@ -55,16 +55,16 @@ func (s *Store) FinishCompare(ctx context.Context, runID string) error {
 }
 
 // CompareRun implements control.Repository.
-func (s *Store) CompareRun(ctx context.Context, runID string) (control.CompareRun, error) {
+func (s *Store) CompareRun(ctx context.Context, runID string) (site.CompareRun, error) {
 	row, err := s.q.GetCompareRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.CompareRun{}, unknownCompare(runID)
+		return site.CompareRun{}, unknownCompare(runID)
 	}
 	return compareOf(row), classify("read compare "+runID, err)
 }
 
 // Status implements control.Repository; the links come by name.
-func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, error) {
+func (s *Store) Status(ctx context.Context, link string) ([]site.LinkStatus, error) {
 	op := "read status"
 	rows, err := s.q.LinkStatus(ctx, link)
 	if err != nil {
@@ -79,37 +79,37 @@ func (s *Store) Status(ctx context.Context, link string) ([]control.LinkStatus, 
 	}
 	type lastOf struct {
 		link string
-		kind control.RunKind
+		kind site.RunKind
 	}
-	last := make(map[lastOf]*control.CompareRun, len(compares))
+	last := make(map[lastOf]*site.CompareRun, len(compares))
 	for _, row := range compares {
 		run := compareOf(row)
 		last[lastOf{row.Link, run.Kind}] = &run
 	}
-	status := make([]control.LinkStatus, len(rows))
+	status := make([]site.LinkStatus, len(rows))
 	for i, row := range rows {
-		status[i] = control.LinkStatus{
-			Link: control.Link{
+		status[i] = site.LinkStatus{
+			Link: site.Link{
 				Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude),
 				CreatedAt: row.CreatedAt,
 			},
 			Mailboxes: int(row.Mailboxes),
-			States: control.StateCounts{
+			States: site.StateCounts{
 				New: int(row.New), Equal: int(row.Equal), Differing: int(row.Differing),
 				Dirty: int(row.Dirty), Held: int(row.Held), Parked: int(row.Parked),
 			},
 			Messages: row.Messages, Greetings: row.Greetings, Lag: max(row.Lag, 0),
-			LastCompare: last[lastOf{row.Name, control.RunCompare}], LastRebuild: last[lastOf{row.Name, control.RunRebuild}],
+			LastCompare: last[lastOf{row.Name, site.RunCompare}], LastRebuild: last[lastOf{row.Name, site.RunRebuild}],
 		}
 	}
 	return status, nil
 }
 
-func compareOf(row sqlcgen.CompareTotal) control.CompareRun {
-	return control.CompareRun{
-		RunID: row.RunID, Link: row.Link, Kind: control.RunKind(row.Kind), Trigger: row.Trigger, StartedAt: row.StartedAt,
+func compareOf(row sqlcgen.CompareTotal) site.CompareRun {
+	return site.CompareRun{
+		RunID: row.RunID, Link: row.Link, Kind: site.RunKind(row.Kind), Trigger: row.Trigger, StartedAt: row.StartedAt,
 		FinishedAt: orZero(row.FinishedAt), Mailboxes: int(row.Mailboxes), UpdatedAt: row.UpdatedAt,
-		CompareProgress: control.CompareProgress{
+		CompareProgress: site.CompareProgress{
 			Reviewed: int(row.Reviewed), Unchanged: int(row.Unchanged), Synced: int(row.Synced),
 			Differing: int(row.Differing), Failed: int(row.Failed), Busy: int(row.Busy),
 			Messages: copier.Work{

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
-func progress(n int) control.CompareProgress {
-	return control.CompareProgress{
+func progress(n int) site.CompareProgress {
+	return site.CompareProgress{
 		Reviewed: n, Unchanged: n + 1, Synced: n + 2, Differing: n + 3, Failed: n + 4, Busy: n + 5,
 		Messages:    copier.Work{Appended: n + 6, Bytes: int64(n) + 5_000_000_000, FlagsChanged: n + 7, Expunged: n + 8},
 		Greetings:   copier.Work{Appended: n + 9, Bytes: int64(n) + 10, FlagsChanged: n + 11, Expunged: n + 12},
@@ -24,7 +24,7 @@ func TestCompareRun(t *testing.T) {
 	t.Parallel()
 	s := seeded(t)
 	ctx := t.Context()
-	run := control.CompareRun{RunID: "r1", Kind: control.RunCompare, Link: link, Trigger: "operator", Mailboxes: 700, StartedAt: time.Now().Add(-time.Minute)}
+	run := site.CompareRun{RunID: "r1", Kind: site.RunCompare, Link: link, Trigger: "operator", Mailboxes: 700, StartedAt: time.Now().Add(-time.Minute)}
 	must(t, s.StartCompare(ctx, run))
 	again := run
 	again.Mailboxes, again.Trigger = 1, "schedule"
@@ -64,12 +64,12 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1", "2", "3")
 	ctx := t.Context()
-	must(t, s.AddLink(ctx, control.Link{Name: "back", Source: "dr", Target: "prod"}))
+	must(t, s.AddLink(ctx, site.Link{Name: "back", Source: "dr", Target: "prod"}))
 	lease, _ := begin(t, s, keyOf("1"))
 	must(t, s.Save(ctx, lease, updateDone(report("1", 1))))
-	must(t, s.RecordReviewed(ctx, link, []control.Reviewed{{Number: "2", Generation: 1, Messages: 10, Greetings: 1}}))
+	must(t, s.RecordReviewed(ctx, link, []site.Reviewed{{Number: "2", Generation: 1, Messages: 10, Greetings: 1}}))
 	for i, id := range []string{"older", "newest", "oldest"} {
-		must(t, s.StartCompare(ctx, control.CompareRun{RunID: id, Link: link, StartedAt: time.Now().Add(time.Duration([]int{-2, -1, -3}[i]) * time.Hour)}))
+		must(t, s.StartCompare(ctx, site.CompareRun{RunID: id, Link: link, StartedAt: time.Now().Add(time.Duration([]int{-2, -1, -3}[i]) * time.Hour)}))
 	}
 	must(t, s.AddCompareProgress(ctx, "newest", 0, progress(1)))
 
@@ -79,7 +79,7 @@ func TestStatus(t *testing.T) {
 		t.Fatalf("Status = %+v", status)
 	}
 	got := status[1]
-	if got.Mailboxes != 3 || got.States != (control.StateCounts{New: 1, Equal: 2}) || got.Messages != 15 || got.Greetings != 3 {
+	if got.Mailboxes != 3 || got.States != (site.StateCounts{New: 1, Equal: 2}) || got.Messages != 15 || got.Greetings != 3 {
 		t.Errorf("Status = %+v", got)
 	}
 	if got.LastCompare == nil || got.LastCompare.RunID != "newest" || got.LastCompare.CompareProgress != progress(1) {
@@ -88,7 +88,7 @@ func TestStatus(t *testing.T) {
 	if got.Lag <= 0 || got.Lag > time.Minute {
 		t.Errorf("lag %v with a mailbox that is due since the test began", got.Lag)
 	}
-	must(t, s.RecordReviewed(ctx, link, []control.Reviewed{{Number: "3", Generation: 1}}))
+	must(t, s.RecordReviewed(ctx, link, []site.Reviewed{{Number: "3", Generation: 1}}))
 	one, err := s.Status(ctx, link)
 	must(t, err)
 	if len(one) != 1 || one[0].Lag != 0 {

@@ -9,8 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mirror"
 )
 
@@ -22,7 +23,7 @@ func TestDecisionMeetsJudge(t *testing.T) {
 	s, dsn := seededDatabase(t, "1")
 	synced(t, s, "1", 40)
 	judged(t, s, "1", dueIn(30, 40))
-	_, err := s.DecideHolds(t.Context(), []int64{holds(t, s)[0].ID}, control.HoldRefused, "anna")
+	_, err := s.DecideHolds(t.Context(), []int64{holds(t, s)[0].ID}, guard.HoldRefused, "anna")
 	must(t, err)
 	refused := holds(t, s)[0].ID
 
@@ -43,14 +44,14 @@ func TestDecisionMeetsJudge(t *testing.T) {
 	waiting(t, dsn, 1, nil)
 	decision := make(chan error, 1)
 	go func() {
-		_, err := s.DecideHolds(ctx, []int64{refused}, control.HoldApproved, "anna")
+		_, err := s.DecideHolds(ctx, []int64{refused}, guard.HoldApproved, "anna")
 		decision <- err
 	}()
 	waiting(t, dsn, 2, decision)
 	must(t, tx.Commit(ctx))
 	must(t, <-judgement)
 	must(t, <-decision)
-	if list := holds(t, s); len(list) != 1 || list[0].State != control.HoldApproved {
+	if list := holds(t, s); len(list) != 1 || list[0].State != guard.HoldApproved {
 		t.Errorf("approved, and then the holds are %+v", list)
 	}
 	must(t, s.Release(ctx, lease, true))
@@ -83,9 +84,9 @@ func waiting(t testing.TB, dsn string, n int, done chan error) {
 // after a run has compared the entries and before it holds their changes.
 func TestDirectoryDecisionMeetsRun(t *testing.T) {
 	t.Parallel()
-	for _, decision := range []control.HoldState{control.HoldApproved, control.HoldRefused} {
+	for _, decision := range []guard.HoldState{guard.HoldApproved, guard.HoldRefused} {
 		s := mirrored(t)
-		settings := control.DefaultDirectorySettings()
+		settings := dirsync.DefaultSettings()
 		source, target := paired(t, s)
 		compared(t, s, "one", "operator", settings, source[:2], target)
 		hold(t, s, "one", directory.Remove)

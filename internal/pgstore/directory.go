@@ -12,30 +12,32 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 var _ control.DirectoryRepository = (*Store)(nil)
 
 // DirectoryStore implements control.DirectoryConfig.
-func (s *Store) DirectoryStore(ctx context.Context, store string) (control.DirectoryStore, bool, error) {
+func (s *Store) DirectoryStore(ctx context.Context, store string) (site.Directory, bool, error) {
 	op := "read directory of store " + store
 	row, err := s.q.GetDirectoryStore(ctx, store)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.DirectoryStore{}, false, nil
+		return site.Directory{}, false, nil
 	}
 	if err != nil {
-		return control.DirectoryStore{}, false, classify(op, err)
+		return site.Directory{}, false, classify(op, err)
 	}
-	d := control.DirectoryStore{Store: row.Store, Address: row.Address, Security: control.Security(row.Security), CAFile: row.CaFile,
+	d := site.Directory{Store: row.Store, Address: row.Address, Security: site.Security(row.Security), CAFile: row.CaFile,
 		BindDN: row.BindDn, SealedPassword: row.SealedPassword, UpdatedAt: row.UpdatedAt}
 	return d, true, kept(op, row.Mapping, &d.Mapping)
 }
 
 // PutDirectoryStore implements control.DirectoryConfig. The time of d is not
 // used: the database sets it.
-func (s *Store) PutDirectoryStore(ctx context.Context, d control.DirectoryStore) error {
+func (s *Store) PutDirectoryStore(ctx context.Context, d site.Directory) error {
 	op := "set directory of store " + d.Store
 	mapping, err := json.Marshal(d.Mapping)
 	if err != nil {
@@ -45,7 +47,7 @@ func (s *Store) PutDirectoryStore(ctx context.Context, d control.DirectoryStore)
 		CaFile: d.CAFile, BindDn: d.BindDN, SealedPassword: bytesOrEmpty(d.SealedPassword), Mapping: mapping}
 	addresses := d.Addresses
 	if addresses == nil {
-		addresses = listOrEmpty(control.ServerAddresses(d.Address, nil))
+		addresses = listOrEmpty(site.ServerAddresses(d.Address, nil))
 	}
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
@@ -138,23 +140,23 @@ func (s *Store) HasDirectory(ctx context.Context, link string) (bool, error) {
 }
 
 // DirectorySettings implements control.DirectoryConfig.
-func (s *Store) DirectorySettings(ctx context.Context, link string) (control.DirectorySettings, error) {
+func (s *Store) DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error) {
 	op := "read directory settings of link " + link
 	text, err := s.q.GetDirectorySettings(ctx, link)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.DefaultDirectorySettings(), nil
+		return dirsync.DefaultSettings(), nil
 	}
 	if err != nil {
-		return control.DirectorySettings{}, classify(op, err)
+		return dirsync.Settings{}, classify(op, err)
 	}
 	// What a release to come adds has its default where it was not set.
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	settings.Numbers = nil
 	return settings, kept(op, text, &settings)
 }
 
 // SetDirectorySettings implements control.DirectoryConfig.
-func (s *Store) SetDirectorySettings(ctx context.Context, link string, settings control.DirectorySettings) error {
+func (s *Store) SetDirectorySettings(ctx context.Context, link string, settings dirsync.Settings) error {
 	op := "set directory settings of link " + link
 	text, err := json.Marshal(settings)
 	if err != nil {

@@ -4,38 +4,38 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
 // DirectoryChanges implements control.DirectoryRuns; limit 0 means all.
-func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
+func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.ListDirectoryChanges(ctx, sqlcgen.ListDirectoryChangesParams{RunID: runID, After: after, MaxRows: int64(limit),
 		States: strs(states)})
 	return changeList(rows), classify("list changes of directory run "+runID, err)
 }
 
 // SampleDirectoryChanges implements control.DirectoryRuns.
-func (s *Store) SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state control.ChangeState) ([]control.DirectoryChange, error) {
+func (s *Store) SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.SampleDirectoryChanges(ctx, sqlcgen.SampleDirectoryChangesParams{RunID: runID, After: after, State: string(state), MaxRows: int64(limit)})
 	return changeList(rows), classify("pick changes of directory run "+runID, err)
 }
 
 // DirectoryRefusals implements control.DirectoryRuns.
-func (s *Store) DirectoryRefusals(ctx context.Context, runID string, limit int) ([]control.DirectoryRefusal, error) {
+func (s *Store) DirectoryRefusals(ctx context.Context, runID string, limit int) ([]dirsync.Refusal, error) {
 	rows, err := s.q.DirectoryRefusals(ctx, sqlcgen.DirectoryRefusalsParams{RunID: runID, MaxRows: int64(limit)})
-	list := make([]control.DirectoryRefusal, len(rows))
+	list := make([]dirsync.Refusal, len(rows))
 	for i, row := range rows {
-		list[i] = control.DirectoryRefusal{Error: row.Error, Hint: row.Hint, Changes: int(row.Changes)}
+		list[i] = dirsync.Refusal{Error: row.Error, Hint: row.Hint, Changes: int(row.Changes)}
 	}
 	return list, classify("count failures of directory run "+runID, err)
 }
 
-func changeList(rows []sqlcgen.DirectoryChange) []control.DirectoryChange {
-	list := make([]control.DirectoryChange, len(rows))
+func changeList(rows []sqlcgen.DirectoryChange) []dirsync.Change {
+	list := make([]dirsync.Change, len(rows))
 	for i, row := range rows {
-		list[i] = control.DirectoryChange{Seq: row.Seq, State: control.ChangeState(row.State), Error: row.Error, Hint: row.Hint,
+		list[i] = dirsync.Change{Seq: row.Seq, State: dirsync.ChangeState(row.State), Error: row.Error, Hint: row.Hint,
 			Failures: int(row.Failures), Change: directory.Change{
 				Kind: directory.ChangeKind(row.Kind), Number: row.Number, Via: row.Via,
 				Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
@@ -55,7 +55,7 @@ func columnList(names []string) []directory.Column {
 
 // SaveDirectoryChanges implements control.DirectoryRuns. What needed a number
 // that a change of the list did not free fails with it.
-func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes []control.DirectoryChange) error {
+func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes []dirsync.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes 
 			return err
 		}
 		p := sqlcgen.SaveDirectoryChangesParams{RunID: runID}
-		bySeq := map[int64]control.DirectoryChange{}
+		bySeq := map[int64]dirsync.Change{}
 		for _, c := range changes {
 			if _, twice := bySeq[c.Seq]; !twice {
 				p.Seqs = append(p.Seqs, c.Seq)
@@ -88,7 +88,7 @@ func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes 
 		if err := q.FailDependents(ctx, sqlcgen.FailDependentsParams{RunID: runID, Seqs: p.Seqs}); err != nil {
 			return err
 		}
-		err = q.RecordDirectoryFailures(ctx, sqlcgen.RecordDirectoryFailuresParams{RunID: runID, Seqs: p.Seqs, DryRun: control.DirectoryDryRun})
+		err = q.RecordDirectoryFailures(ctx, sqlcgen.RecordDirectoryFailuresParams{RunID: runID, Seqs: p.Seqs, DryRun: dirsync.TriggerDryRun})
 		if err != nil {
 			return err
 		}
@@ -97,14 +97,14 @@ func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes 
 }
 
 // recordDone writes down what changes that are done made of pairs.
-func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, rows []sqlcgen.SaveDirectoryChangesRow, bySeq map[int64]control.DirectoryChange) error {
+func recordDone(ctx context.Context, q *sqlcgen.Queries, link, runID string, rows []sqlcgen.SaveDirectoryChangesRow, bySeq map[int64]dirsync.Change) error {
 	slices.SortFunc(rows, func(a, b sqlcgen.SaveDirectoryChangesRow) int { return int(a.Seq - b.Seq) })
 	drop := sqlcgen.DropPairsParams{Link: link, SourceKeys: []string{}, TargetKeys: []string{}}
 	put := sqlcgen.PutPairsParams{Link: link}
 	var departed, done []string
 	var logins writtenLogins
 	for _, row := range rows {
-		if row.State != string(control.ChangeDone) || row.Via != "" {
+		if row.State != string(dirsync.ChangeDone) || row.Via != "" {
 			continue
 		}
 		done = append(done, row.Key)

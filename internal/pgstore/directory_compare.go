@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
@@ -35,7 +35,7 @@ func (s *Store) inBulkTx(ctx context.Context, op string, fn func(*sqlcgen.Querie
 
 // CompareDirectory implements control.DirectoryRuns. A run of which a change was
 // carried out already is a Conflict: its changes are the record of that.
-func (s *Store) CompareDirectory(ctx context.Context, runID string, settings control.DirectorySettings) (directory.Tally, error) {
+func (s *Store) CompareDirectory(ctx context.Context, runID string, settings dirsync.Settings) (directory.Tally, error) {
 	op := "compare directories of run " + runID
 	var tally directory.Tally
 	err := s.inBulkTx(ctx, op, func(q *sqlcgen.Queries) error {
@@ -58,7 +58,7 @@ func (s *Store) CompareDirectory(ctx context.Context, runID string, settings con
 		if err := c.compare(ctx); err != nil {
 			return err
 		}
-		if run.Trigger != control.DirectoryDryRun {
+		if run.Trigger != dirsync.TriggerDryRun {
 			if err := c.settle(ctx); err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func (s *Store) CompareDirectory(ctx context.Context, runID string, settings con
 func notApplied(ctx context.Context, q *sqlcgen.Queries, op, runID string) error {
 	rows, err := q.CountDirectoryChanges(ctx, runID)
 	for _, row := range rows {
-		if row.State == string(control.ChangeDone) || row.State == string(control.ChangeFailed) {
+		if row.State == string(dirsync.ChangeDone) || row.State == string(dirsync.ChangeFailed) {
 			return fault.New(fault.Conflict, op+": its changes are being carried out", nil, "")
 		}
 	}
@@ -92,17 +92,17 @@ func whole(ctx context.Context, q *sqlcgen.Queries, op string, run sqlcgen.Direc
 		return err
 	}
 	for _, side := range []struct {
-		name    control.Side
+		name    dirsync.Side
 		extract []byte
 		staged  int64
-	}{{control.SourceSide, run.SourceExtract, staged.Source}, {control.TargetSide, run.TargetExtract, staged.Target}} {
+	}{{dirsync.SourceSide, run.SourceExtract, staged.Source}, {dirsync.TargetSide, run.TargetExtract, staged.Target}} {
 		var extract directory.Extracted
 		if err := kept(op, side.extract, &extract); err != nil {
 			return err
 		}
 		if read := int64(extract.Entries); side.staged > read || side.staged == 0 && read > 0 {
 			return fault.New(fault.Permanent, op, fmt.Errorf("%w: of %d entries of the %s it has %d",
-				control.ErrStagedLost, read, side.name, side.staged), "nothing was changed; the next run reads everything again")
+				dirsync.ErrStagedLost, read, side.name, side.staged), "nothing was changed; the next run reads everything again")
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func whole(ctx context.Context, q *sqlcgen.Queries, op string, run sqlcgen.Direc
 type comparer struct {
 	q        *sqlcgen.Queries
 	run      sqlcgen.DirectoryRun
-	settings control.DirectorySettings
+	settings dirsync.Settings
 	// source and target are what the extracts tell of themselves.
 	source, target directory.Extracted
 }
@@ -304,7 +304,7 @@ func (c *comparer) tally(ctx context.Context) (directory.Tally, error) {
 	for _, row := range rows {
 		kind, n := directory.ChangeKind(row.Kind), int(row.Changes)
 		t.Kinds[kind] += n
-		if row.State == string(control.ChangePlanned) {
+		if row.State == string(dirsync.ChangePlanned) {
 			t.Planned[kind] += n
 			if row.Approved {
 				t.Approved[kind] += n

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -21,7 +21,7 @@ func TestDirectoryCrash(t *testing.T) {
 	server, s := crashing(t)
 	withDirectories(t, s)
 	source, target := paired(t, s)
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	extracts := func(runID string) {
 		t.Helper()
 		must(t, s.SaveExtracts(t.Context(), runID, directory.Extracted{Entries: len(source)}, directory.Extracted{Entries: len(target)}))
@@ -40,33 +40,33 @@ func TestDirectoryCrash(t *testing.T) {
 	if len(before) != 3 {
 		t.Fatalf("paired are %v", before)
 	}
-	for _, anew := range []control.Side{"", control.SourceSide, control.TargetSide} {
+	for _, anew := range []dirsync.Side{"", dirsync.SourceSide, dirsync.TargetSide} {
 		runID := "crashed, then staged again: " + string(anew)
 		must(t, s.BeginDirectoryRun(t.Context(), runID, link, "operator"))
-		must(t, s.StageDirectory(t.Context(), runID, control.SourceSide, each(source)))
-		must(t, s.StageDirectory(t.Context(), runID, control.TargetSide, each(target)))
+		must(t, s.StageDirectory(t.Context(), runID, dirsync.SourceSide, each(source)))
+		must(t, s.StageDirectory(t.Context(), runID, dirsync.TargetSide, each(target)))
 		extracts(runID)
 		server.Crash(t)
 		again(t, server, s)
 		if anew != "" {
-			must(t, s.StageDirectory(t.Context(), runID, anew, each(map[control.Side][]directory.Record{
-				control.SourceSide: source, control.TargetSide: target}[anew])))
+			must(t, s.StageDirectory(t.Context(), runID, anew, each(map[dirsync.Side][]directory.Record{
+				dirsync.SourceSide: source, dirsync.TargetSide: target}[anew])))
 		}
 		_, err := s.CompareDirectory(t.Context(), runID, settings)
 		wantKind(t, err, fault.Permanent)
-		if !errors.Is(err, control.ErrStagedLost) {
+		if !errors.Is(err, dirsync.ErrStagedLost) {
 			t.Errorf("it says: %v", err)
 		}
 		if list := changesOf(t, s, runID); len(list) > 0 {
 			t.Errorf("%s: found %v", runID, allTold(list))
 		}
-		must(t, s.FinishDirectoryRun(t.Context(), runID, control.DirectoryFailed, []string{err.Error()}, ""))
+		must(t, s.FinishDirectoryRun(t.Context(), runID, dirsync.Failed, []string{err.Error()}, ""))
 		equal(t, "mailboxes of the pairs", members(), before)
 	}
 	// Two attempts at once may have staged a side twice.
 	must(t, s.BeginDirectoryRun(t.Context(), "twice", link, "operator"))
-	must(t, s.StageDirectory(t.Context(), "twice", control.SourceSide, each(append(source, entry("s", "d", "4")))))
-	must(t, s.StageDirectory(t.Context(), "twice", control.TargetSide, each(target)))
+	must(t, s.StageDirectory(t.Context(), "twice", dirsync.SourceSide, each(append(source, entry("s", "d", "4")))))
+	must(t, s.StageDirectory(t.Context(), "twice", dirsync.TargetSide, each(target)))
 	extracts("twice")
 	_, err := s.CompareDirectory(t.Context(), "twice", settings)
 	wantKind(t, err, fault.Permanent)

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
@@ -42,7 +43,7 @@ func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []
 		if err := q.SetDirectoryReasons(ctx, sqlcgen.SetDirectoryReasonsParams{RunID: runID, Reasons: said}); err != nil {
 			return err
 		}
-		if run.Trigger == control.DirectoryDryRun {
+		if run.Trigger == dirsync.TriggerDryRun {
 			return nil
 		}
 		for _, row := range rows {
@@ -67,9 +68,9 @@ func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []
 }
 
 // DirectoryHolds implements control.DirectoryHolds.
-func (s *Store) DirectoryHolds(ctx context.Context, link string) ([]control.DirectoryHold, error) {
+func (s *Store) DirectoryHolds(ctx context.Context, link string) ([]guard.DirectoryHold, error) {
 	rows, err := s.q.ListDirectoryHolds(ctx, link)
-	holds := make([]control.DirectoryHold, len(rows))
+	holds := make([]guard.DirectoryHold, len(rows))
 	for i, row := range rows {
 		holds[i] = directoryHoldOf(row.DirectoryHold, row.Changes)
 	}
@@ -77,23 +78,23 @@ func (s *Store) DirectoryHolds(ctx context.Context, link string) ([]control.Dire
 }
 
 // DirectoryHoldChanges implements control.DirectoryHolds; limit 0 means all.
-func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]control.DirectoryChange, error) {
+func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]dirsync.Change, error) {
 	op := fmt.Sprintf("list changes of hold %d", id)
 	rows, err := s.q.ListDirectoryHeld(ctx, sqlcgen.ListDirectoryHeldParams{ID: id, After: after, MaxRows: int64(limit)})
 	if err != nil {
 		return nil, classify(op, err)
 	}
-	list := make([]control.DirectoryChange, len(rows))
+	list := make([]dirsync.Change, len(rows))
 	for i, row := range rows {
-		state := control.ChangeHeld
-		switch control.HoldState(row.State) {
-		case control.HoldRefused:
-			state = control.ChangeRefused
-		case control.HoldApproved:
-			state = control.ChangePlanned
-		case control.HoldWaiting:
+		state := dirsync.ChangeHeld
+		switch guard.HoldState(row.State) {
+		case guard.HoldRefused:
+			state = dirsync.ChangeRefused
+		case guard.HoldApproved:
+			state = dirsync.ChangePlanned
+		case guard.HoldWaiting:
 		}
-		list[i] = control.DirectoryChange{Seq: row.Seq, State: state, Change: directory.Change{
+		list[i] = dirsync.Change{Seq: row.Seq, State: state, Change: directory.Change{
 			Kind: directory.ChangeKind(row.Kind), Number: row.Number,
 			Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
 			Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
@@ -104,14 +105,14 @@ func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit
 
 // ApprovedDirectories implements activities.DirectoryRecords.
 func (s *Store) ApprovedDirectories(ctx context.Context) ([]string, error) {
-	links, err := s.q.ApprovedDirectories(ctx, control.DirectoryDryRun)
+	links, err := s.q.ApprovedDirectories(ctx, dirsync.TriggerDryRun)
 	return links, classify("look for approved changes of directories", err)
 }
 
 // DecideDirectoryHolds implements control.DirectoryHolds, in one transaction. It
 // returns what was decided on, with the ids that the holds had.
-func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision control.HoldState, who string) ([]control.DirectoryHold, error) {
-	var decided []control.DirectoryHold
+func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error) {
+	var decided []guard.DirectoryHold
 	err := s.inTx(ctx, "decide on holds of directories", func(q *sqlcgen.Queries) error {
 		decided = nil
 		rows, err := q.LockDirectoryHolds(ctx, ids)
@@ -120,7 +121,7 @@ func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision 
 		}
 		for _, id := range ids {
 			if !slices.ContainsFunc(rows, func(h sqlcgen.DirectoryHold) bool { return h.ID == id }) {
-				return control.NoHold(id)
+				return guard.NoHold(id)
 			}
 		}
 		for _, h := range rows {
@@ -139,7 +140,7 @@ func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision 
 }
 
 // decideDirectory makes the changes of a hold those of another state.
-func decideDirectory(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.DirectoryHold, decision control.HoldState, who string) (control.DirectoryHold, error) {
+func decideDirectory(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.DirectoryHold, decision guard.HoldState, who string) (guard.DirectoryHold, error) {
 	n, err := q.CountDirectoryHeld(ctx, sqlcgen.CountDirectoryHeldParams{Link: h.Link, Kind: h.Kind, State: h.State})
 	hold := directoryHoldOf(h, n)
 	if err != nil || h.State == string(decision) {
@@ -163,8 +164,8 @@ func decideDirectory(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.Director
 		Folder: "directory: " + h.Kind, HoldID: h.ID, Messages: n, Reasons: h.Reasons})
 }
 
-func directoryHoldOf(h sqlcgen.DirectoryHold, changes int64) control.DirectoryHold {
-	return control.DirectoryHold{ID: h.ID, State: control.HoldState(h.State), Link: h.Link, RunID: h.RunID,
+func directoryHoldOf(h sqlcgen.DirectoryHold, changes int64) guard.DirectoryHold {
+	return guard.DirectoryHold{ID: h.ID, State: guard.HoldState(h.State), Link: h.Link, RunID: h.RunID,
 		Kind: directory.ChangeKind(h.Kind), Changes: int(changes), Source: int(h.SourceEntries), Target: int(h.TargetEntries),
 		Reasons: slices.Clone(h.Reasons), Since: h.Since, UpdatedAt: h.UpdatedAt, DecidedBy: h.DecidedBy, DecidedAt: orZero(h.DecidedAt)}
 }

@@ -6,15 +6,16 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 )
 
-func directoryHolds(t testing.TB, s *pgstore.Store) []control.DirectoryHold {
+func directoryHolds(t testing.TB, s *pgstore.Store) []guard.DirectoryHold {
 	t.Helper()
 	list, err := s.DirectoryHolds(t.Context(), "")
 	must(t, err)
@@ -33,7 +34,7 @@ func paired(t testing.TB, s *pgstore.Store) (source, target []directory.Record) 
 	t.Helper()
 	source = []directory.Record{entry("s", "a", "1"), entry("s", "b", "2"), entry("s", "c", "3")}
 	target = []directory.Record{entry("t", "t1", "1"), entry("t", "t2", "2"), entry("t", "t3", "3")}
-	compared(t, s, "paired", "operator", control.DefaultDirectorySettings(), source, target)
+	compared(t, s, "paired", "operator", dirsync.DefaultSettings(), source, target)
 	finished(t, s, "paired")
 	return source, target
 }
@@ -42,10 +43,10 @@ func TestDirectoryHolds(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	source, target := paired(t, s)
 
-	compared(t, s, "dry", control.DirectoryDryRun, settings, source[:1], target)
+	compared(t, s, "dry", dirsync.TriggerDryRun, settings, source[:1], target)
 	if held := hold(t, s, "dry", directory.Remove); held != 2 {
 		t.Errorf("%d are held of a dry run", held)
 	}
@@ -62,7 +63,7 @@ func TestDirectoryHolds(t *testing.T) {
 	}
 	finished(t, s, "one")
 	first := directoryHolds(t, s)
-	if len(first) != 1 || first[0].Kind != directory.Remove || first[0].Changes != 1 || first[0].State != control.HoldWaiting ||
+	if len(first) != 1 || first[0].Kind != directory.Remove || first[0].Changes != 1 || first[0].State != guard.HoldWaiting ||
 		first[0].Link != link || first[0].RunID != "one" || first[0].Target != 3 || strings.Join(first[0].Reasons, "") != "too many" {
 		t.Fatalf("holds %+v", first)
 	}
@@ -89,14 +90,14 @@ func TestDirectoryHolds(t *testing.T) {
 	must(t, err)
 	equal(t, "the rest of them", allTold(rest), []string{"remove 3 >t3 held"})
 
-	_, err = s.DecideDirectoryHolds(ctx, []int64{first[0].ID, grown[0].ID}, control.HoldApproved, "anna")
+	_, err = s.DecideDirectoryHolds(ctx, []int64{first[0].ID, grown[0].ID}, guard.HoldApproved, "anna")
 	wantKind(t, err, fault.Conflict)
-	if list := directoryHolds(t, s); list[0].State != control.HoldWaiting {
+	if list := directoryHolds(t, s); list[0].State != guard.HoldWaiting {
 		t.Error("half of a decision was recorded")
 	}
-	decided, err := s.DecideDirectoryHolds(ctx, []int64{grown[0].ID}, control.HoldApproved, "anna")
+	decided, err := s.DecideDirectoryHolds(ctx, []int64{grown[0].ID}, guard.HoldApproved, "anna")
 	must(t, err)
-	if len(decided) != 1 || decided[0].ID != grown[0].ID || decided[0].State != control.HoldApproved || decided[0].DecidedBy != "anna" || decided[0].Changes != 2 {
+	if len(decided) != 1 || decided[0].ID != grown[0].ID || decided[0].State != guard.HoldApproved || decided[0].DecidedBy != "anna" || decided[0].Changes != 2 {
 		t.Errorf("decided %+v", decided)
 	}
 	said, err := s.GuardDecisions(ctx, link, 0)
@@ -123,10 +124,10 @@ func TestDirectoryHolds(t *testing.T) {
 		t.Errorf("the run %+v", run)
 	}
 	left := directoryHolds(t, s)
-	if len(left) != 1 || left[0].State != control.HoldWaiting || left[0].Changes != 1 {
+	if len(left) != 1 || left[0].State != guard.HoldWaiting || left[0].Changes != 1 {
 		t.Fatalf("holds %+v", left)
 	}
-	_, err = s.DecideDirectoryHolds(ctx, []int64{left[0].ID}, control.HoldRefused, "anna")
+	_, err = s.DecideDirectoryHolds(ctx, []int64{left[0].ID}, guard.HoldRefused, "anna")
 	must(t, err)
 	tally = compared(t, s, "five", "operator", settings, nil, target[:1])
 	equal(t, "changes", allTold(changesOf(t, s, "five")), []string{"remove 1 >t1 refused"})
@@ -147,7 +148,7 @@ func TestDirectoryHolds(t *testing.T) {
 func TestDirectoryHoldsDependents(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	_, target := paired(t, s)
 	source := []directory.Record{entry("s", "a", "2"), entry("s", "c", "3", "cn=C"), entry("s", "z", "1")}
 	compared(t, s, "one", "operator", settings, source, target)
@@ -156,7 +157,7 @@ func TestDirectoryHoldsDependents(t *testing.T) {
 	if held := hold(t, s, "one", directory.Remove); held != 3 {
 		t.Errorf("%d are held", held)
 	}
-	equal(t, "changes", allTold(changesOf(t, s, "one", control.ChangePlanned)), []string{"alter 3 c>t3 planned [cn]"})
+	equal(t, "changes", allTold(changesOf(t, s, "one", dirsync.ChangePlanned)), []string{"alter 3 c>t3 planned [cn]"})
 	if list := directoryHolds(t, s); len(list) != 3 || list[0].Kind != directory.Create || strings.Contains(list[0].Reasons[0], "too many") {
 		t.Errorf("holds %+v", list)
 	}
@@ -170,7 +171,7 @@ func TestDirectoryHoldsDependents(t *testing.T) {
 		t.Fatalf("holds %+v", list)
 	}
 	finished(t, s, "two")
-	_, err := s.DecideDirectoryHolds(t.Context(), []int64{list[0].ID}, control.HoldApproved, "anna")
+	_, err := s.DecideDirectoryHolds(t.Context(), []int64{list[0].ID}, guard.HoldApproved, "anna")
 	must(t, err)
 	// A third joins them, and is asked about. Nobody may go half-way meanwhile.
 	circle = []directory.Record{entry("s", "a", "2"), entry("s", "b", "3"), entry("s", "c", "1")}
@@ -178,7 +179,7 @@ func TestDirectoryHoldsDependents(t *testing.T) {
 	if held := hold(t, s, "three", directory.Renumber); held != 3 {
 		t.Errorf("%d of three are held", held)
 	}
-	if rest := changesOf(t, s, "three", control.ChangePlanned); len(rest) > 0 {
+	if rest := changesOf(t, s, "three", dirsync.ChangePlanned); len(rest) > 0 {
 		t.Errorf("planned still: %v", allTold(rest))
 	}
 }
@@ -187,19 +188,19 @@ func TestDirectoryFailures(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	settings.GiveUp = 2
 	source := []directory.Record{entry("s", "a", "1", "misc1=ü")}
 	ofServer := false
-	fail := func(runID string) control.DirectoryChange {
+	fail := func(runID string) dirsync.Change {
 		t.Helper()
 		compared(t, s, runID, "operator", settings, source, nil)
 		list := changesOf(t, s, runID)
 		if len(list) != 1 {
 			t.Fatalf("changes %v", allTold(list))
 		}
-		if list[0].State == control.ChangePlanned {
-			list[0].State, list[0].Error, list[0].Hint = control.ChangeFailed, "refused\x00", "mend it"
+		if list[0].State == dirsync.ChangePlanned {
+			list[0].State, list[0].Error, list[0].Hint = dirsync.ChangeFailed, "refused\x00", "mend it"
 			list[0].OfServer = ofServer
 			for range 2 { // told twice, counted once
 				must(t, s.SaveDirectoryChanges(ctx, runID, list))
@@ -212,10 +213,10 @@ func TestDirectoryFailures(t *testing.T) {
 	if c := fail("one"); c.Failures != 1 || c.Error != "refused" || c.Hint != "mend it" {
 		t.Errorf("the first failure: %+v", c)
 	}
-	if c := fail("two"); c.Failures != 2 || c.State != control.ChangeFailed {
+	if c := fail("two"); c.Failures != 2 || c.State != dirsync.ChangeFailed {
 		t.Errorf("the second failure: %+v", c)
 	}
-	if c := fail("three"); c.Failures != 2 || c.State != control.ChangeGivenUp || c.Error != "refused" {
+	if c := fail("three"); c.Failures != 2 || c.State != dirsync.ChangeGivenUp || c.Error != "refused" {
 		t.Errorf("given up: %+v", c)
 	}
 	if n, err := s.ForgetDirectoryFailures(ctx, link, "7"); n != 0 || err != nil {
@@ -235,7 +236,7 @@ func TestDirectoryFailures(t *testing.T) {
 	}
 	ofServer = true // which is no second one
 	for _, runID := range []string{"five again", "and again"} {
-		if c := fail(runID); c.Failures != 1 || c.State != control.ChangeFailed {
+		if c := fail(runID); c.Failures != 1 || c.State != dirsync.ChangeFailed {
 			t.Errorf("the server's trouble: %+v", c)
 		}
 	}
@@ -258,12 +259,12 @@ func TestDirectoryFailures(t *testing.T) {
 func TestDirectoryFailureOfWhatFrees(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	_, target := paired(t, s)
 	source := []directory.Record{entry("s", "a", "2"), entry("s", "c", "3"), entry("s", "z", "1")}
 	compared(t, s, "one", "operator", settings, source, target)
 	list := changesOf(t, s, "one")
-	list[0].State, list[0].Error = control.ChangeFailed, "busy"
+	list[0].State, list[0].Error = dirsync.ChangeFailed, "busy"
 	must(t, s.SaveDirectoryChanges(t.Context(), "one", list[:1]))
 	equal(t, "changes", allTold(changesOf(t, s, "one")), []string{"remove 2 >t2 failed", "renumber 2 a>t1 failed [mailbox_number]", "create 1 z> failed"})
 	for i, c := range changesOf(t, s, "one") {
@@ -280,17 +281,17 @@ func TestDirectoryMembers(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	source := []directory.Record{entry("s", "a", "1"), entry("s", "b", "2"), entry("s", "c", "2 x"), entry("s", "d", "10")}
 	target := []directory.Record{entry("t", "t1", "1"), entry("t", "t9", "9")}
-	members := func(runID string, settings control.DirectorySettings, wantJoin, wantLeave []mailbox.Number) {
+	members := func(runID string, settings dirsync.Settings, wantJoin, wantLeave []mailbox.Number) {
 		t.Helper()
 		join, leave, err := s.DirectoryMembers(ctx, runID, settings)
 		must(t, err)
 		equal(t, "joining", join, wantJoin)
 		equal(t, "leaving", leave, wantLeave)
 	}
-	compared(t, s, "dry", control.DirectoryDryRun, settings, source, target)
+	compared(t, s, "dry", dirsync.TriggerDryRun, settings, source, target)
 	members("dry", settings, nil, nil)
 	finished(t, s, "dry")
 	compared(t, s, "one", "operator", settings, source, target)
@@ -298,15 +299,15 @@ func TestDirectoryMembers(t *testing.T) {
 	doAll(t, s, "one")
 	members("one", settings, numbersOf("1", "10", "2"), nil)
 	some := settings
-	some.Participate, some.Numbers = control.ParticipateFilter, mailbox.Patterns{"1*"}
+	some.Participate, some.Numbers = dirsync.ParticipateFilter, mailbox.Patterns{"1*"}
 	members("one", some, numbersOf("1", "10"), nil)
-	some.Participate = control.ParticipateManual
+	some.Participate = dirsync.ParticipateManual
 	members("one", some, nil, nil)
 	if _, err := s.AddMailboxes(ctx, link, numbersOf("1", "2", "10", "77")); err != nil {
 		t.Fatal(err)
 	}
 	synced(t, s, "1", 40)
-	rejected := []control.DirectoryRejection{{Number: "2", Error: "link other mirrors it", Hint: "remove it there"}, {Number: "Zoë", Error: "so it is"}}
+	rejected := []dirsync.Rejection{{Number: "2", Error: "link other mirrors it", Hint: "remove it there"}, {Number: "Zoë", Error: "so it is"}}
 	must(t, s.SaveDirectoryMembers(ctx, "one", 1, 0, rejected))
 	must(t, s.SaveDirectoryMembers(ctx, "one", 3, 0, rejected)) // again, after a crash
 	found, err := s.DirectoryRejections(ctx, "one")
@@ -338,7 +339,7 @@ func TestDirectoryMembers(t *testing.T) {
 	members("two", settings, numbersOf("3"), nil)
 	entries, err := s.History(ctx, link, "1", 1)
 	must(t, err)
-	if len(entries) != 1 || entries[0].Outcome != control.LeftLink || entries[0].RunID != "two" || entries[0].SourceMessages != 40 || entries[0].Messages != (copier.Work{}) {
+	if len(entries) != 1 || entries[0].Outcome != dirsync.LeftLink || entries[0].RunID != "two" || entries[0].SourceMessages != 40 || entries[0].Messages != (copier.Work{}) {
 		t.Errorf("history %+v", entries)
 	}
 	wantKind(t, second(s.Mailbox(ctx, keyOf("1"))), fault.NotFound)
@@ -353,7 +354,7 @@ func TestDirectoryMembers(t *testing.T) {
 func TestApprovedDirectories(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	source, target := paired(t, s)
 	approved := func(when string, want ...string) {
 		t.Helper()
@@ -361,7 +362,7 @@ func TestApprovedDirectories(t *testing.T) {
 		must(t, err)
 		equal(t, "approved "+when, got, want)
 	}
-	decide := func(decision control.HoldState) {
+	decide := func(decision guard.HoldState) {
 		t.Helper()
 		_, err := s.DecideDirectoryHolds(t.Context(), []int64{directoryHolds(t, s)[0].ID}, decision, "anna")
 		must(t, err)
@@ -369,20 +370,20 @@ func TestApprovedDirectories(t *testing.T) {
 	compared(t, s, "held", "operator", settings, source[:1], target)
 	hold(t, s, "held", directory.Remove)
 	approved("while it waits")
-	decide(control.HoldApproved)
+	decide(guard.HoldApproved)
 	approved("while the run that held it is not over", link)
 	finished(t, s, "held")
 	approved("after it", link)
-	compared(t, s, "dry", control.DirectoryDryRun, settings, source[:1], target)
+	compared(t, s, "dry", dirsync.TriggerDryRun, settings, source[:1], target)
 	finished(t, s, "dry")
 	approved("after a dry run", link)
-	must(t, s.BeginDirectoryRun(t.Context(), "next", link, control.DirectoryApproval))
+	must(t, s.BeginDirectoryRun(t.Context(), "next", link, dirsync.TriggerApproval))
 	approved("when a run has begun")
 	finished(t, s, "next")
 	approved("and failed to do it")
-	decide(control.HoldRefused)
+	decide(guard.HoldRefused)
 	approved("when it is refused")
-	decide(control.HoldApproved)
+	decide(guard.HoldApproved)
 	approved("when it is approved again", link)
 	must(t, s.RemoveDirectoryStore(t.Context(), "dr"))
 	approved("without a directory")

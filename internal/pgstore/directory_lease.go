@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -17,22 +17,22 @@ import (
 
 // TakeDirectoryLease implements control.DirectoryRuns. That the mirror is not
 // suspended is checked where the row is written, by a trigger.
-func (s *Store) TakeDirectoryLease(ctx context.Context, link string, ttl, fence time.Duration) (control.DirectoryLease, error) {
+func (s *Store) TakeDirectoryLease(ctx context.Context, link string, ttl, fence time.Duration) (dirsync.Lease, error) {
 	op := "take write lease of the directory of link " + link
-	lease := control.DirectoryLease{Link: link, Deadline: time.Now().Add(ttl)}
+	lease := dirsync.Lease{Link: link, Deadline: time.Now().Add(ttl)}
 	epoch, err := s.q.TakeDirectoryLease(ctx, sqlcgen.TakeDirectoryLeaseParams{Link: link, Ttl: ttl, Fence: fence})
 	switch {
 	case violates(err, foreignKeyViolation, "directory_leases_link"):
-		return control.DirectoryLease{}, unknownLink(link)
+		return dirsync.Lease{}, unknownLink(link)
 	case errors.Is(err, pgx.ErrNoRows):
 		wait, err := s.q.DirectoryLeaseWait(ctx, sqlcgen.DirectoryLeaseWaitParams{Link: link, Fence: fence})
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return control.DirectoryLease{}, classify(op, err)
+			return dirsync.Lease{}, classify(op, err)
 		}
-		return control.DirectoryLease{}, fault.New(fault.Conflict, op,
+		return dirsync.Lease{}, fault.New(fault.Conflict, op,
 			&copier.LeaseHeldError{Key: mailbox.Key{Link: link}, Wait: max(wait, 0)}, "")
 	case err != nil:
-		return control.DirectoryLease{}, classify(op, err)
+		return dirsync.Lease{}, classify(op, err)
 	}
 	lease.Epoch = epoch
 	return lease, nil
@@ -40,15 +40,15 @@ func (s *Store) TakeDirectoryLease(ctx context.Context, link string, ttl, fence 
 
 // RenewDirectoryLease implements control.DirectoryRuns. It does not revive a
 // lease that has expired.
-func (s *Store) RenewDirectoryLease(ctx context.Context, l control.DirectoryLease, ttl time.Duration) (control.DirectoryLease, error) {
+func (s *Store) RenewDirectoryLease(ctx context.Context, l dirsync.Lease, ttl time.Duration) (dirsync.Lease, error) {
 	op := "renew write lease of the directory of link " + l.Link
 	asked := time.Now()
 	n, err := s.q.RenewDirectoryLease(ctx, sqlcgen.RenewDirectoryLeaseParams{Ttl: ttl, Link: l.Link, Epoch: l.Epoch})
 	if err != nil {
-		return control.DirectoryLease{}, classify(op, err)
+		return dirsync.Lease{}, classify(op, err)
 	}
 	if n == 0 {
-		return control.DirectoryLease{}, lostDirectory(op)
+		return dirsync.Lease{}, lostDirectory(op)
 	}
 	l.Deadline = asked.Add(ttl)
 	return l, nil
@@ -56,7 +56,7 @@ func (s *Store) RenewDirectoryLease(ctx context.Context, l control.DirectoryLeas
 
 // EndDirectoryLease implements control.DirectoryRuns. A lease that was lost is a
 // Conflict, and the one that took its place stays as it is.
-func (s *Store) EndDirectoryLease(ctx context.Context, l control.DirectoryLease, clean bool) error {
+func (s *Store) EndDirectoryLease(ctx context.Context, l dirsync.Lease, clean bool) error {
 	op := "end write lease of the directory of link " + l.Link
 	n, err := s.q.EndDirectoryLease(ctx, sqlcgen.EndDirectoryLeaseParams{Clean: clean, Link: l.Link, Epoch: l.Epoch})
 	if err == nil && n == 0 {

@@ -3,7 +3,7 @@ package pgstore
 import (
 	"context"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
@@ -11,13 +11,13 @@ import (
 // DirectoryMembers implements control.DirectoryRuns. Numbers that cannot name a
 // mailbox never join. A mailbox leaves, by whatever rule it joined, when the
 // entry of its number was removed on both sides or has another number.
-func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings control.DirectorySettings) (join, leave []mailbox.Number, err error) {
+func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings dirsync.Settings) (join, leave []mailbox.Number, err error) {
 	op := "read members of directory run " + runID
 	run, err := s.DirectoryRun(ctx, runID)
 	if err != nil {
 		return nil, nil, err
 	}
-	if settings.Participate != control.ParticipateManual {
+	if settings.Participate != dirsync.ParticipateManual {
 		rows, err := s.q.DirectoryJoiners(ctx, run.Link)
 		if err != nil {
 			return nil, nil, classify(op, err)
@@ -25,7 +25,7 @@ func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings con
 		for _, row := range rows {
 			number := mailbox.Number(row)
 			// A number has no slash, so that a pattern meets all of it.
-			if number.Validate() == nil && (settings.Participate != control.ParticipateFilter || settings.Numbers.Match(mailbox.FolderName(row))) {
+			if number.Validate() == nil && (settings.Participate != dirsync.ParticipateFilter || settings.Numbers.Match(mailbox.FolderName(row))) {
 				join = append(join, number)
 			}
 		}
@@ -43,7 +43,7 @@ func (s *Store) LeaveLink(ctx context.Context, runID, link string, list []mailbo
 		if err := refuseLive(ctx, q, op, sqlcgen.LiveLeasesParams{Link: link, Numbers: strs(list)}); err != nil {
 			return err
 		}
-		err := q.RecordDeparture(ctx, sqlcgen.RecordDepartureParams{RunID: runID, Link: link, Numbers: strs(list), Outcome: string(control.LeftLink)})
+		err := q.RecordDeparture(ctx, sqlcgen.RecordDepartureParams{RunID: runID, Link: link, Numbers: strs(list), Outcome: string(dirsync.LeftLink)})
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (s *Store) LeaveLink(ctx context.Context, runID, link string, list []mailbo
 		if err := q.ForgetDeparted(ctx, link); err != nil {
 			return err
 		}
-		left, err = q.CountDepartures(ctx, sqlcgen.CountDeparturesParams{RunID: runID, Link: link, Numbers: strs(list), Outcome: string(control.LeftLink)})
+		left, err = q.CountDepartures(ctx, sqlcgen.CountDeparturesParams{RunID: runID, Link: link, Numbers: strs(list), Outcome: string(dirsync.LeftLink)})
 		return err
 	})
 	return int(left), err

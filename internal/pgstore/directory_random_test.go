@@ -11,9 +11,10 @@ import (
 
 	"pgregory.net/rapid"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 )
 
 // pairing is what a reference knows of an entry of the source.
@@ -248,7 +249,7 @@ func TestDirectoryAgainstReference(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		iteration++
 		must(t, s.RemoveLink(t.Context(), link))
-		must(t, s.AddLink(t.Context(), control.Link{Name: link, Source: "prod", Target: "dr"}))
+		must(t, s.AddLink(t.Context(), site.Link{Name: link, Source: "prod", Target: "dr"}))
 		w := world{protected: "8", removeUnknown: rapid.Bool().Draw(rt, "remove unknown")}
 		ids := rapid.IntRange(0, 3).Draw(rt, "ids")
 		for round := range 3 {
@@ -259,7 +260,7 @@ func TestDirectoryAgainstReference(t *testing.T) {
 			w.run(rt, t, s, fmt.Sprintf("%d-%d", iteration, round))
 			// With nothing changed since, nothing is planned.
 			w.run(rt, t, s, fmt.Sprintf("%d-%d again", iteration, round))
-			if n := len(changesOf(t, s, fmt.Sprintf("%d-%d again", iteration, round), control.ChangeDone)); n > 0 {
+			if n := len(changesOf(t, s, fmt.Sprintf("%d-%d again", iteration, round), dirsync.ChangeDone)); n > 0 {
 				rt.Fatalf("%d changes in a second run", n)
 			}
 		}
@@ -268,7 +269,7 @@ func TestDirectoryAgainstReference(t *testing.T) {
 
 // run compares by both and carries out what is planned on w.target.
 func (w *world) run(rt *rapid.T, t *testing.T, s *pgstore.Store, runID string) {
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	settings.RemoveUnknown = w.removeUnknown
 	compared(t, s, runID, "operator", settings, w.source, w.target)
 	found, matched := w.compare()
@@ -281,7 +282,7 @@ func (w *world) run(rt *rapid.T, t *testing.T, s *pgstore.Store, runID string) {
 	for _, c := range list {
 		if c.Via == "" {
 			got = append(got, fmt.Sprintf("%s %q %s>%s [%s] %v", c.Kind, c.Number, c.Source.ID+c.Source.DN, c.Target.ID+c.Target.DN,
-				strings.Join(columnStrings(c.Columns), ","), c.State == control.ChangePlanned))
+				strings.Join(columnStrings(c.Columns), ","), c.State == dirsync.ChangePlanned))
 		}
 	}
 	slices.Sort(want)
@@ -291,12 +292,12 @@ func (w *world) run(rt *rapid.T, t *testing.T, s *pgstore.Store, runID string) {
 	}
 	before := w.target
 	for i, c := range list {
-		if c.State == control.ChangePlanned {
+		if c.State == dirsync.ChangePlanned {
 			list[i] = w.apply(rt, c)
 		}
 	}
 	w.record(list, matched, before)
-	must(t, s.SaveDirectoryChanges(t.Context(), runID, slices.DeleteFunc(list, func(c control.DirectoryChange) bool { return c.State != control.ChangeDone })))
+	must(t, s.SaveDirectoryChanges(t.Context(), runID, slices.DeleteFunc(list, func(c dirsync.Change) bool { return c.State != dirsync.ChangeDone })))
 	finished(t, s, runID)
 }
 
@@ -309,7 +310,7 @@ func columnStrings(columns []directory.Column) []string {
 }
 
 // apply carries a change out. No number is taken that another entry has.
-func (w *world) apply(rt *rapid.T, c control.DirectoryChange) control.DirectoryChange {
+func (w *world) apply(rt *rapid.T, c dirsync.Change) dirsync.Change {
 	j := slices.IndexFunc(w.target, func(r directory.Record) bool { return r.DN == c.Target.DN })
 	i := slices.IndexFunc(w.source, func(r directory.Record) bool { return r.DN == c.Source.DN })
 	number := cmp.Or(c.Via, c.Number)
@@ -324,7 +325,7 @@ func (w *world) apply(rt *rapid.T, c control.DirectoryChange) control.DirectoryC
 		rt.Fatalf("%s is of a protected entry", told(c))
 	}
 	w.target = slices.Clone(w.target)
-	c.State = control.ChangeDone
+	c.State = dirsync.ChangeDone
 	switch c.Kind { //nolint:exhaustive // the others are values to be given
 	case directory.Remove, directory.Unknown:
 		w.target = slices.Delete(w.target, j, j+1)
@@ -347,7 +348,7 @@ func (w *world) apply(rt *rapid.T, c control.DirectoryChange) control.DirectoryC
 }
 
 // record keeps the pairs as the database is to do; target is as it was compared.
-func (w *world) record(list []control.DirectoryChange, matched []pairing, target []directory.Record) {
+func (w *world) record(list []dirsync.Change, matched []pairing, target []directory.Record) {
 	put := func(p pairing) {
 		w.pairs = slices.DeleteFunc(slices.Clone(w.pairs), func(o pairing) bool { return o.source == p.source || o.target == p.target })
 		w.pairs = append(w.pairs, p)
@@ -363,7 +364,7 @@ func (w *world) record(list []control.DirectoryChange, matched []pairing, target
 		return keyIn(directory.Record{Ref: ref, Number: number})
 	}
 	for _, c := range list {
-		if c.State != control.ChangeDone || c.Via != "" {
+		if c.State != dirsync.ChangeDone || c.Via != "" {
 			continue
 		}
 		if c.Kind == directory.Remove || c.Kind == directory.Unknown {
@@ -372,7 +373,7 @@ func (w *world) record(list []control.DirectoryChange, matched []pairing, target
 		}
 	}
 	for _, c := range list {
-		if c.State == control.ChangeDone && c.Via == "" && (c.Kind == directory.Create || c.Kind == directory.Alter || c.Kind == directory.Renumber) {
+		if c.State == dirsync.ChangeDone && c.Via == "" && (c.Kind == directory.Create || c.Kind == directory.Alter || c.Kind == directory.Renumber) {
 			put(pairing{key(c.Source, c.Number), key(c.Target, c.Number)})
 		}
 	}

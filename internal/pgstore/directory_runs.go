@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -51,7 +51,7 @@ func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger stri
 		if refused == nil {
 			return nil
 		}
-		return finish(ctx, q, runID, control.DirectoryFailed, []string{why}, fault.HintOf(refused))
+		return finish(ctx, q, runID, dirsync.Failed, []string{why}, fault.HintOf(refused))
 	})
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger stri
 // beginRun records a run that is not recorded yet, and ends the others of the link.
 func beginRun(ctx context.Context, q *sqlcgen.Queries, runID, link, trigger string, others []string) error {
 	for _, other := range others {
-		if err := finish(ctx, q, other, control.DirectoryFailed, []string{"it was broken off"}, ""); err != nil {
+		if err := finish(ctx, q, other, dirsync.Failed, []string{"it was broken off"}, ""); err != nil {
 			return err
 		}
 	}
@@ -95,7 +95,7 @@ func running(ctx context.Context, q *sqlcgen.Queries, runID string) (sqlcgen.Dir
 	if errors.Is(err, pgx.ErrNoRows) {
 		return run, unknownDirectoryRun(runID)
 	}
-	if err == nil && run.State != string(control.DirectoryRunning) {
+	if err == nil && run.State != string(dirsync.Running) {
 		return run, ended(runID)
 	}
 	return run, err
@@ -115,7 +115,7 @@ func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) err
 }
 
 // SaveDirectoryMembers implements control.DirectoryRuns.
-func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []control.DirectoryRejection) error {
+func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []dirsync.Rejection) error {
 	p := sqlcgen.PutDirectoryRejectedParams{RunID: runID}
 	for _, r := range rejected {
 		p.Numbers, p.Errors, p.Hints = append(p.Numbers, string(r.Number)), append(p.Errors, plain(r.Error)), append(p.Hints, plain(r.Hint))
@@ -133,11 +133,11 @@ func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, 
 }
 
 // DirectoryRejections implements control.DirectoryRuns.
-func (s *Store) DirectoryRejections(ctx context.Context, runID string) ([]control.DirectoryRejection, error) {
+func (s *Store) DirectoryRejections(ctx context.Context, runID string) ([]dirsync.Rejection, error) {
 	rows, err := s.q.ListDirectoryRejected(ctx, runID)
-	var list []control.DirectoryRejection
+	var list []dirsync.Rejection
 	for _, row := range rows {
-		list = append(list, control.DirectoryRejection{Number: mailbox.Number(row.Number), Error: row.Error, Hint: row.Hint})
+		list = append(list, dirsync.Rejection{Number: mailbox.Number(row.Number), Error: row.Error, Hint: row.Hint})
 	}
 	return list, classify("list mailboxes that directory run "+runID+" could not let join", err)
 }
@@ -155,7 +155,7 @@ func (s *Store) SaveExtracts(ctx context.Context, runID string, source, target d
 // not ended, do not count.
 func (s *Store) LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error) {
 	op := "read last extracts of link " + link
-	row, err := s.q.LastExtracts(ctx, sqlcgen.LastExtractsParams{Link: link, DryRun: control.DirectoryDryRun})
+	row, err := s.q.LastExtracts(ctx, sqlcgen.LastExtractsParams{Link: link, DryRun: dirsync.TriggerDryRun})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return source, target, false, nil
 	}
@@ -167,19 +167,19 @@ func (s *Store) LastExtracts(ctx context.Context, link string) (source, target d
 }
 
 // FinishDirectoryRun implements control.DirectoryRuns.
-func (s *Store) FinishDirectoryRun(ctx context.Context, runID string, state control.DirectoryState, reasons []string, hint string) error {
+func (s *Store) FinishDirectoryRun(ctx context.Context, runID string, state dirsync.State, reasons []string, hint string) error {
 	return s.inTx(ctx, "end directory run "+runID, func(q *sqlcgen.Queries) error {
 		return finish(ctx, q, runID, state, reasons, hint)
 	})
 }
 
 // finish ends a run that runs, and leaves one that has ended as it is.
-func finish(ctx context.Context, q *sqlcgen.Queries, runID string, state control.DirectoryState, reasons []string, hint string) error {
+func finish(ctx context.Context, q *sqlcgen.Queries, runID string, state dirsync.State, reasons []string, hint string) error {
 	run, err := q.LockDirectoryRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return unknownDirectoryRun(runID)
 	}
-	if err != nil || run.State != string(control.DirectoryRunning) {
+	if err != nil || run.State != string(dirsync.Running) {
 		return err
 	}
 	counts, err := countChanges(ctx, q, run)
@@ -207,17 +207,17 @@ func plainAll(texts []string) []string {
 }
 
 // countChanges counts a run's changes by what became of them.
-func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.DirectoryRun) (control.DirectoryCounts, error) {
-	c := control.DirectoryCounts{Source: int(run.SourceEntries), Target: int(run.TargetEntries), Joined: int(run.Joined), Left: int(run.Departed)}
+func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.DirectoryRun) (dirsync.Counts, error) {
+	c := dirsync.Counts{Source: int(run.SourceEntries), Target: int(run.TargetEntries), Joined: int(run.Joined), Left: int(run.Departed)}
 	rows, err := q.CountDirectoryChanges(ctx, run.RunID)
 	for _, row := range rows {
 		n := int(row.Changes)
 		kind := directory.ChangeKind(row.Kind)
-		if setOut(kind, control.ChangeState(row.State)) {
+		if setOut(kind, dirsync.ChangeState(row.State)) {
 			c.Due += n
 		}
-		switch control.ChangeState(row.State) {
-		case control.ChangeDone:
+		switch dirsync.ChangeState(row.State) {
+		case dirsync.ChangeDone:
 			switch kind { //nolint:exhaustive // the others are never carried out
 			case directory.Create:
 				c.Created += n
@@ -228,19 +228,19 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 			case directory.Remove, directory.Unknown:
 				c.Removed += n
 			}
-		case control.ChangeFailed:
+		case dirsync.ChangeFailed:
 			c.Failed += n
-		case control.ChangeHeld:
+		case dirsync.ChangeHeld:
 			c.Held += n
-		case control.ChangeRefused:
+		case dirsync.ChangeRefused:
 			c.Refused += n
-		case control.ChangeGivenUp:
+		case dirsync.ChangeGivenUp:
 			c.GivenUp += n
-		case control.ChangePlanned, control.ChangeTold:
+		case dirsync.ChangePlanned, dirsync.ChangeTold:
 		}
 		switch kind { //nolint:exhaustive // the others are counted by what became of them
 		case directory.Unknown:
-			if row.State != string(control.ChangeDone) {
+			if row.State != string(dirsync.ChangeDone) {
 				c.Unknown += n
 			}
 		case directory.Duplicate:
@@ -256,36 +256,36 @@ func countChanges(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.Directory
 
 // setOut reports whether a run set out to carry a change out. One that is told
 // though it is of a kind that is not was found needless when its turn came.
-func setOut(kind directory.ChangeKind, state control.ChangeState) bool {
+func setOut(kind directory.ChangeKind, state dirsync.ChangeState) bool {
 	switch state {
-	case control.ChangePlanned, control.ChangeDone, control.ChangeFailed:
+	case dirsync.ChangePlanned, dirsync.ChangeDone, dirsync.ChangeFailed:
 		return true
-	case control.ChangeTold:
+	case dirsync.ChangeTold:
 		return slices.Contains([]directory.ChangeKind{directory.Create, directory.Alter, directory.Renumber, directory.Remove}, kind)
-	case control.ChangeHeld, control.ChangeRefused, control.ChangeGivenUp:
+	case dirsync.ChangeHeld, dirsync.ChangeRefused, dirsync.ChangeGivenUp:
 	}
 	return false
 }
 
 // DirectoryRun implements control.DirectoryRuns.
-func (s *Store) DirectoryRun(ctx context.Context, runID string) (control.DirectoryRun, error) {
+func (s *Store) DirectoryRun(ctx context.Context, runID string) (dirsync.Run, error) {
 	row, err := s.q.GetDirectoryRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.DirectoryRun{}, unknownDirectoryRun(runID)
+		return dirsync.Run{}, unknownDirectoryRun(runID)
 	}
 	if err != nil {
-		return control.DirectoryRun{}, classify("read directory run "+runID, err)
+		return dirsync.Run{}, classify("read directory run "+runID, err)
 	}
 	return s.directoryRunOf(ctx, row)
 }
 
 // DirectoryRunsOf implements control.DirectoryRuns; limit 0 means all.
-func (s *Store) DirectoryRunsOf(ctx context.Context, link string, limit int) ([]control.DirectoryRun, error) {
+func (s *Store) DirectoryRunsOf(ctx context.Context, link string, limit int) ([]dirsync.Run, error) {
 	rows, err := s.q.ListDirectoryRuns(ctx, sqlcgen.ListDirectoryRunsParams{Link: link, MaxRows: int64(limit)})
 	if err != nil {
 		return nil, classify("list directory runs", err)
 	}
-	runs := make([]control.DirectoryRun, len(rows))
+	runs := make([]dirsync.Run, len(rows))
 	for i, row := range rows {
 		if runs[i], err = s.directoryRunOf(ctx, row); err != nil {
 			return nil, err
@@ -294,16 +294,16 @@ func (s *Store) DirectoryRunsOf(ctx context.Context, link string, limit int) ([]
 	return runs, nil
 }
 
-func (s *Store) directoryRunOf(ctx context.Context, row sqlcgen.DirectoryRun) (control.DirectoryRun, error) {
-	run := control.DirectoryRun{RunID: row.RunID, Link: row.Link, Trigger: row.Trigger, State: control.DirectoryState(row.State),
+func (s *Store) directoryRunOf(ctx context.Context, row sqlcgen.DirectoryRun) (dirsync.Run, error) {
+	run := dirsync.Run{RunID: row.RunID, Link: row.Link, Trigger: row.Trigger, State: dirsync.State(row.State),
 		Phase: row.Phase, StartedAt: row.StartedAt, FinishedAt: orZero(row.FinishedAt), Reasons: slices.Clone(row.Reasons), Hint: row.Hint}
 	op := "read directory run " + row.RunID
 	if row.Counts != nil {
-		err := kept(op, row.Counts, &run.DirectoryCounts)
+		err := kept(op, row.Counts, &run.Counts)
 		return run, err
 	}
 	var err error
-	run.DirectoryCounts, err = countChanges(ctx, s.q, row)
+	run.Counts, err = countChanges(ctx, s.q, row)
 	return run, classify(op, err)
 }
 

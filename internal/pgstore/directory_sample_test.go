@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 )
 
 // TestDirectorySample: of every sort of changes there is one before the second of
@@ -18,7 +18,7 @@ func TestDirectorySample(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	var source, target, changed []directory.Record
 	alter := func(number, parent, column string) {
 		was := entry("t", "t"+number, number, column+"=old")
@@ -44,12 +44,12 @@ func TestDirectorySample(t *testing.T) {
 	changed = append(changed, entry("s", "s401", "402"), entry("s", "s402", "401"), entry("s", "s403", "404"), entry("s", "taker", "403"))
 	compared(t, s, "two", "operator", settings, changed, target)
 
-	all := changesOf(t, s, "two", control.ChangePlanned)
-	picked, err := s.SampleDirectoryChanges(ctx, "two", 0, len(all), control.ChangePlanned)
+	all := changesOf(t, s, "two", dirsync.ChangePlanned)
+	picked, err := s.SampleDirectoryChanges(ctx, "two", 0, len(all), dirsync.ChangePlanned)
 	must(t, err)
 	var left []string
 	for _, c := range all {
-		if !slices.ContainsFunc(picked, func(p control.DirectoryChange) bool { return p.Seq == c.Seq }) {
+		if !slices.ContainsFunc(picked, func(p dirsync.Change) bool { return p.Seq == c.Seq }) {
 			left = append(left, c.Number)
 		}
 	}
@@ -57,7 +57,7 @@ func TestDirectorySample(t *testing.T) {
 	equal(t, "numbers that are left out", slices.Compact(left), []string{"401", "402", "403", "404"})
 
 	for range 20 {
-		few, err := s.SampleDirectoryChanges(ctx, "two", 0, 4, control.ChangePlanned)
+		few, err := s.SampleDirectoryChanges(ctx, "two", 0, 4, dirsync.ChangePlanned)
 		must(t, err)
 		var sorts []string
 		for _, c := range few {
@@ -67,7 +67,7 @@ func TestDirectorySample(t *testing.T) {
 		slices.Sort(sorts)
 		equal(t, "sorts", sorts, []string{"alter[misc1]few", "alter[misc1]many", "alter[misc2]many", "create[]"})
 	}
-	none, err := s.SampleDirectoryChanges(ctx, "two", all[len(all)-1].Seq, 4, control.ChangePlanned)
+	none, err := s.SampleDirectoryChanges(ctx, "two", all[len(all)-1].Seq, 4, dirsync.ChangePlanned)
 	must(t, err)
 	equal(t, "changes after the last", allTold(none), nil)
 }
@@ -77,14 +77,14 @@ func TestDirectoryRefusals(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	source := []directory.Record{entry("s", "a", "1"), entry("s", "b", "2"), entry("s", "c", "3"), entry("s", "d", "4")}
-	compared(t, s, "one", "operator", control.DefaultDirectorySettings(), source, nil)
+	compared(t, s, "one", "operator", dirsync.DefaultSettings(), source, nil)
 	list := changesOf(t, s, "one")
 	for i, why := range []string{"full", "no rights", "no rights"} {
-		list[i].State, list[i].Error, list[i].Hint = control.ChangeFailed, why, "mend "+why
+		list[i].State, list[i].Error, list[i].Hint = dirsync.ChangeFailed, why, "mend "+why
 	}
-	list[3].State = control.ChangeDone
+	list[3].State = dirsync.ChangeDone
 	must(t, s.SaveDirectoryChanges(t.Context(), "one", list))
-	for limit, want := range map[int][]control.DirectoryRefusal{
+	for limit, want := range map[int][]dirsync.Refusal{
 		1: {{Error: "no rights", Hint: "mend no rights", Changes: 2}},
 		9: {{Error: "no rights", Hint: "mend no rights", Changes: 2}, {Error: "full", Hint: "mend full", Changes: 1}},
 	} {

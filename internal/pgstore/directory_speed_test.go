@@ -9,10 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // TestDirectoryInBulk: what is asked of all changes of a run goes by all columns
@@ -22,7 +24,7 @@ func TestDirectoryInBulk(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	source, target := paired(t, s)
-	compared(t, s, "held", "operator", control.DefaultDirectorySettings(), source[:1], target)
+	compared(t, s, "held", "operator", dirsync.DefaultSettings(), source[:1], target)
 	hold(t, s, "held", directory.Remove)
 	for name, statement := range map[string]string{"HeldOver": sqlcgen.HeldOver, "HeldSettled": sqlcgen.HeldSettled} {
 		plan, err := pgstore.PlanInBulk(t.Context(), s, statement, link, "held")
@@ -47,7 +49,7 @@ func BenchmarkDirectory(b *testing.B) {
 				run++
 				b.StopTimer()
 				must(b, s.RemoveLink(b.Context(), link))
-				must(b, s.AddLink(b.Context(), control.Link{Name: link, Source: "prod", Target: "dr"}))
+				must(b, s.AddLink(b.Context(), site.Link{Name: link, Source: "prod", Target: "dr"}))
 				b.StartTimer()
 				for _, kind := range []string{"first", "equal", "changed", "shifted", "removed"} {
 					var parts [5]time.Duration
@@ -67,11 +69,11 @@ func BenchmarkDirectory(b *testing.B) {
 					if kind == "removed" {
 						source = n / 2
 					}
-					timed(0, func() error { return s.StageDirectory(ctx, runID, control.SourceSide, many("s", source, kind)) })
-					timed(0, func() error { return s.StageDirectory(ctx, runID, control.TargetSide, many("t", target, "")) })
+					timed(0, func() error { return s.StageDirectory(ctx, runID, dirsync.SourceSide, many("s", source, kind)) })
+					timed(0, func() error { return s.StageDirectory(ctx, runID, dirsync.TargetSide, many("t", target, "")) })
 					var tally directory.Tally
 					timed(1, func() (err error) {
-						tally, err = s.CompareDirectory(ctx, runID, control.DefaultDirectorySettings())
+						tally, err = s.CompareDirectory(ctx, runID, dirsync.DefaultSettings())
 						return err
 					})
 					timed(2, func() (err error) {
@@ -80,8 +82,8 @@ func BenchmarkDirectory(b *testing.B) {
 						}
 						return err
 					})
-					timed(3, func() error { return decideAll(ctx, s, control.HoldApproved) })
-					timed(4, func() error { return s.FinishDirectoryRun(ctx, runID, control.DirectoryDone, nil, "") })
+					timed(3, func() error { return decideAll(ctx, s, guard.HoldApproved) })
+					timed(4, func() error { return s.FinishDirectoryRun(ctx, runID, dirsync.Done, nil, "") })
 					b.Logf("%d entries, %s: stage %v, compare %v, hold %v, approve %v, finish %v; %v", n, kind, parts[0].Round(time.Millisecond),
 						parts[1].Round(time.Millisecond), parts[2].Round(time.Millisecond), parts[3].Round(time.Millisecond), parts[4].Round(time.Millisecond), tally.Kinds)
 				}
@@ -91,11 +93,11 @@ func BenchmarkDirectory(b *testing.B) {
 }
 
 // decideAll decides on what waits.
-func decideAll(ctx context.Context, s *pgstore.Store, decision control.HoldState) error {
+func decideAll(ctx context.Context, s *pgstore.Store, decision guard.HoldState) error {
 	holds, err := s.DirectoryHolds(ctx, link)
 	var ids []int64
 	for _, h := range holds {
-		if h.State == control.HoldWaiting {
+		if h.State == guard.HoldWaiting {
 			ids = append(ids, h.ID)
 		}
 	}

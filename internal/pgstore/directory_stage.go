@@ -10,14 +10,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
 // StageDirectory implements control.DirectoryRuns. An error of next undoes all
 // and is returned as it is.
-func (s *Store) StageDirectory(ctx context.Context, runID string, side control.Side, next func() (directory.Record, error)) error {
+func (s *Store) StageDirectory(ctx context.Context, runID string, side dirsync.Side, next func() (directory.Record, error)) error {
 	op := "stage directory of the " + string(side)
 	var broken error
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -31,7 +31,7 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side control.S
 			return unknownDirectoryRun(runID)
 		case err != nil:
 			return err
-		case run.State != string(control.DirectoryRunning):
+		case run.State != string(dirsync.Running):
 			return ended(runID)
 		}
 		if err := q.DropStagedSide(ctx, sqlcgen.DropStagedSideParams{RunID: runID, Side: string(side)}); err != nil {

@@ -11,20 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // directoryOf is a store's directory as the default mapping has it.
-func directoryOf(store string, protected ...string) control.DirectoryStore {
+func directoryOf(store string, protected ...string) site.Directory {
 	m := directory.DefaultMapping()
 	m.BaseDN, m.Protected = "ou=boxes,dc="+store, protected
-	return control.DirectoryStore{Store: store, Address: "127.0.0.1:389", Security: control.SecurityStartTLS, CAFile: "/ca.pem",
+	return site.Directory{Store: store, Address: "127.0.0.1:389", Security: site.SecurityStartTLS, CAFile: "/ca.pem",
 		BindDN: "cn=mirror", SealedPassword: []byte{0, 1, 255}, Mapping: m}
 }
 
@@ -71,18 +73,18 @@ func each(records []directory.Record) func() (directory.Record, error) {
 }
 
 // compared begins a run and compares both sides.
-func compared(t testing.TB, s *pgstore.Store, runID, trigger string, settings control.DirectorySettings, source, target []directory.Record) directory.Tally {
+func compared(t testing.TB, s *pgstore.Store, runID, trigger string, settings dirsync.Settings, source, target []directory.Record) directory.Tally {
 	t.Helper()
 	ctx := t.Context()
 	must(t, s.BeginDirectoryRun(ctx, runID, link, trigger))
-	must(t, s.StageDirectory(ctx, runID, control.SourceSide, each(source)))
-	must(t, s.StageDirectory(ctx, runID, control.TargetSide, each(target)))
+	must(t, s.StageDirectory(ctx, runID, dirsync.SourceSide, each(source)))
+	must(t, s.StageDirectory(ctx, runID, dirsync.TargetSide, each(target)))
 	tally, err := s.CompareDirectory(ctx, runID, settings)
 	must(t, err)
 	return tally
 }
 
-func changesOf(t testing.TB, s *pgstore.Store, runID string, states ...control.ChangeState) []control.DirectoryChange {
+func changesOf(t testing.TB, s *pgstore.Store, runID string, states ...dirsync.ChangeState) []dirsync.Change {
 	t.Helper()
 	list, err := s.DirectoryChanges(t.Context(), runID, 0, 0, states...)
 	must(t, err)
@@ -90,7 +92,7 @@ func changesOf(t testing.TB, s *pgstore.Store, runID string, states ...control.C
 }
 
 // told is a change in a word.
-func told(c control.DirectoryChange) string {
+func told(c dirsync.Change) string {
 	text := fmt.Sprintf("%s %s %s>%s %s", c.Kind, c.Number, c.Source.ID, c.Target.ID, c.State)
 	if c.Via != "" {
 		text += " via " + c.Via
@@ -104,7 +106,7 @@ func told(c control.DirectoryChange) string {
 	return text
 }
 
-func allTold(list []control.DirectoryChange) []string {
+func allTold(list []dirsync.Change) []string {
 	var out []string
 	for _, c := range list {
 		out = append(out, told(c))
@@ -115,9 +117,9 @@ func allTold(list []control.DirectoryChange) []string {
 // doAll makes every planned change done, in order.
 func doAll(t testing.TB, s *pgstore.Store, runID string) {
 	t.Helper()
-	list := changesOf(t, s, runID, control.ChangePlanned)
+	list := changesOf(t, s, runID, dirsync.ChangePlanned)
 	for i := range list {
-		list[i].State = control.ChangeDone
+		list[i].State = dirsync.ChangeDone
 		if list[i].Kind == directory.Create {
 			list[i].Target = directory.Ref{ID: "t-" + list[i].Source.ID, DN: "cn=new"}
 		}
@@ -125,9 +127,9 @@ func doAll(t testing.TB, s *pgstore.Store, runID string) {
 	must(t, s.SaveDirectoryChanges(t.Context(), runID, list))
 }
 
-func finished(t testing.TB, s *pgstore.Store, runID string) control.DirectoryRun {
+func finished(t testing.TB, s *pgstore.Store, runID string) dirsync.Run {
 	t.Helper()
-	must(t, s.FinishDirectoryRun(t.Context(), runID, control.DirectoryDone, nil, ""))
+	must(t, s.FinishDirectoryRun(t.Context(), runID, dirsync.Done, nil, ""))
 	run, err := s.DirectoryRun(t.Context(), runID)
 	must(t, err)
 	return run
@@ -163,8 +165,8 @@ func TestDirectoryConfig(t *testing.T) {
 
 	settings, err := s.DirectorySettings(ctx, link)
 	must(t, err)
-	equal(t, "defaults", settings, control.DefaultDirectorySettings())
-	settings = control.DirectorySettings{Limits: directory.Limits{RemoveCount: 3}, Participate: control.ParticipateFilter, Numbers: mailbox.Patterns{"1*"}}
+	equal(t, "defaults", settings, dirsync.DefaultSettings())
+	settings = dirsync.Settings{Limits: directory.Limits{RemoveCount: 3}, Participate: dirsync.ParticipateFilter, Numbers: mailbox.Patterns{"1*"}}
 	must(t, s.SetDirectorySettings(ctx, link, settings))
 	again, err := s.DirectorySettings(ctx, link)
 	must(t, err)
@@ -255,15 +257,15 @@ func TestDirectoryCompare(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := mirrored(t, "0", "(cn=nobody)", "aDmin")
-			settings := control.DefaultDirectorySettings()
+			settings := dirsync.DefaultSettings()
 			compared(t, s, "before", "operator", settings, c.pairedSource, c.pairedTarget)
 			doAll(t, s, "before")
 			finished(t, s, "before")
 			settings.RemoveUnknown = c.removeUnknown
 			for _, runID := range []string{"dry", "run"} {
-				trigger := control.DirectoryOperator
+				trigger := dirsync.TriggerOperator
 				if runID == "dry" {
-					trigger = control.DirectoryDryRun
+					trigger = dirsync.TriggerDryRun
 				}
 				tally := compared(t, s, runID, trigger, settings, c.source, c.target)
 				got := allTold(changesOf(t, s, runID))
@@ -297,7 +299,7 @@ func TestDirectoryColumns(t *testing.T) {
 	delete(d.Mapping.Names, directory.Misc1)
 	must(t, s.PutDirectoryStore(t.Context(), d))
 	source := []directory.Record{entry("s", "a", "1", "misc1=x", "misc2=y")}
-	tally := compared(t, s, "r", "operator", control.DefaultDirectorySettings(), source, []directory.Record{entry("t", "b", "1", "misc2=z")})
+	tally := compared(t, s, "r", "operator", dirsync.DefaultSettings(), source, []directory.Record{entry("t", "b", "1", "misc2=z")})
 	equal(t, "changes", allTold(changesOf(t, s, "r")), []string{"alter 1 a>b planned [misc2]"})
 	if tally.Kinds[directory.Alter] != 1 || tally.Planned[directory.Alter] != 1 || tally.Approved[directory.Alter] != 0 {
 		t.Errorf("tally %+v", tally)
@@ -311,10 +313,10 @@ func TestDirectoryStagingIsWhole(t *testing.T) {
 	ctx := t.Context()
 	must(t, s.BeginDirectoryRun(ctx, "r", link, "operator"))
 	whole := []directory.Record{entry("s", "a", "1"), entry("s", "b", "2")}
-	must(t, s.StageDirectory(ctx, "r", control.SourceSide, each(whole)))
+	must(t, s.StageDirectory(ctx, "r", dirsync.SourceSide, each(whole)))
 	cut := errors.New("connection cut")
 	next := each(whole[:1])
-	err := s.StageDirectory(ctx, "r", control.SourceSide, func() (directory.Record, error) {
+	err := s.StageDirectory(ctx, "r", dirsync.SourceSide, func() (directory.Record, error) {
 		r, err := next()
 		if err != nil {
 			err = cut
@@ -324,20 +326,20 @@ func TestDirectoryStagingIsWhole(t *testing.T) {
 	if err != cut { //nolint:errorlint // it must come as it is
 		t.Errorf("the error came as %v", err)
 	}
-	must(t, s.StageDirectory(ctx, "r", control.TargetSide, each(nil)))
-	if tally, err := s.CompareDirectory(ctx, "r", control.DefaultDirectorySettings()); err != nil || tally.Source != 2 || tally.Planned[directory.Create] != 2 {
+	must(t, s.StageDirectory(ctx, "r", dirsync.TargetSide, each(nil)))
+	if tally, err := s.CompareDirectory(ctx, "r", dirsync.DefaultSettings()); err != nil || tally.Source != 2 || tally.Planned[directory.Create] != 2 {
 		t.Errorf("tally %+v, %v", tally, err)
 	}
 	finished(t, s, "r")
-	wantKind(t, s.StageDirectory(ctx, "r", control.SourceSide, each(whole)), fault.Conflict)
-	wantKind(t, s.StageDirectory(ctx, "none", control.SourceSide, each(whole)), fault.NotFound)
+	wantKind(t, s.StageDirectory(ctx, "r", dirsync.SourceSide, each(whole)), fault.Conflict)
+	wantKind(t, s.StageDirectory(ctx, "none", dirsync.SourceSide, each(whole)), fault.NotFound)
 }
 
 func TestDirectoryRuns(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	settings := control.DefaultDirectorySettings()
+	settings := dirsync.DefaultSettings()
 	if _, _, known, err := s.LastExtracts(ctx, link); known || err != nil {
 		t.Errorf("extracts are known before any run: %v", err)
 	}
@@ -350,19 +352,19 @@ func TestDirectoryRuns(t *testing.T) {
 	}
 	run, err := s.DirectoryRun(ctx, "one")
 	must(t, err)
-	if run.State != control.DirectoryRunning || run.Phase != "apply" || run.Duplicate != 2 || run.Unknown != 1 || run.Source != 2 || run.Target != 1 {
+	if run.State != dirsync.Running || run.Phase != "apply" || run.Duplicate != 2 || run.Unknown != 1 || run.Source != 2 || run.Target != 1 {
 		t.Errorf("the run is %+v", run)
 	}
 	must(t, s.BeginDirectoryRun(ctx, "one", link, "operator")) // again
-	must(t, s.BeginDirectoryRun(ctx, "two", link, control.DirectoryDryRun))
+	must(t, s.BeginDirectoryRun(ctx, "two", link, dirsync.TriggerDryRun))
 	run, err = s.DirectoryRun(ctx, "one")
 	must(t, err)
-	if run.State != control.DirectoryFailed || len(run.Reasons) != 1 || run.Duplicate != 2 || run.FinishedAt.IsZero() {
+	if run.State != dirsync.Failed || len(run.Reasons) != 1 || run.Duplicate != 2 || run.FinishedAt.IsZero() {
 		t.Errorf("a run that another followed is %+v", run)
 	}
 	must(t, s.SaveExtracts(ctx, "two", directory.Extracted{Entries: 100}, directory.Extracted{}))
-	must(t, s.FinishDirectoryRun(ctx, "two", control.DirectoryHeld, []string{"because"}, "hint"))
-	must(t, s.FinishDirectoryRun(ctx, "two", control.DirectoryDone, nil, "")) // it has ended
+	must(t, s.FinishDirectoryRun(ctx, "two", dirsync.Held, []string{"because"}, "hint"))
+	must(t, s.FinishDirectoryRun(ctx, "two", dirsync.Done, nil, "")) // it has ended
 	wantKind(t, s.SaveDirectoryPhase(ctx, "two", "apply"), fault.Conflict)
 	source, target, known, err := s.LastExtracts(ctx, link)
 	must(t, err)
@@ -373,7 +375,7 @@ func TestDirectoryRuns(t *testing.T) {
 	equal(t, "target", target, directory.Extracted{Entries: 1})
 	runs, err := s.DirectoryRunsOf(ctx, "", 10)
 	must(t, err)
-	if len(runs) != 2 || runs[0].RunID != "two" || runs[0].State != control.DirectoryHeld || runs[0].Hint != "hint" {
+	if len(runs) != 2 || runs[0].RunID != "two" || runs[0].State != dirsync.Held || runs[0].Hint != "hint" {
 		t.Errorf("runs %+v", runs)
 	}
 	_, err = s.DirectoryRun(ctx, "none")
@@ -406,30 +408,30 @@ func TestDirectoryLease(t *testing.T) {
 	}
 
 	suspended := suspend(t, s)
-	if suspended.State != control.Suspending || suspended.Waiting != 1 || suspended.Remaining <= ttl {
+	if suspended.State != suspension.Suspending || suspended.Waiting != 1 || suspended.Remaining <= ttl {
 		t.Errorf("suspending beside a lease is %+v", suspended)
 	}
 	refused(t, "renew", second(s.RenewDirectoryLease(ctx, lease, ttl)))
-	confirm := func() control.SuspensionState {
+	confirm := func() suspension.State {
 		t.Helper()
 		got, err := s.ConfirmSuspended(ctx, suspended.Epoch)
 		must(t, err)
 		return got.State
 	}
-	if state := confirm(); state != control.Suspending {
+	if state := confirm(); state != suspension.Suspending {
 		t.Errorf("%s while a lease is held", state)
 	}
 	// The release before looks at the mailboxes alone.
 	sql(t, dsn, `UPDATE suspension SET state = 'suspended', suspended_at = clock_timestamp() WHERE state = 'suspending'`)
-	if got, _ := s.Suspension(ctx); got.State != control.Suspending {
+	if got, _ := s.Suspension(ctx); got.State != suspension.Suspending {
 		t.Errorf("a worker of the release before made it %s", got.State)
 	}
 	must(t, s.EndDirectoryLease(ctx, lease, true))
-	if state := confirm(); state != control.Suspended {
+	if state := confirm(); state != suspension.Suspended {
 		t.Errorf("%s after the lease's end", state)
 	}
 	refused(t, "take", second(s.TakeDirectoryLease(ctx, link, ttl, fence)))
-	_, err = s.Resume(ctx, control.Request{Who: "alice", Epoch: suspended.Epoch})
+	_, err = s.Resume(ctx, suspension.Request{Who: "alice", Epoch: suspended.Epoch})
 	must(t, err)
 	next, err := s.TakeDirectoryLease(ctx, link, ttl, fence)
 	must(t, err)

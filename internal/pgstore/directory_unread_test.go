@@ -6,8 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 )
 
 // unread is a record that could not be read.
@@ -26,20 +27,20 @@ func TestCompareUnread(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	ctx := t.Context()
-	limits := control.DefaultDirectorySettings()
+	limits := dirsync.DefaultSettings()
 	limits.RemoveUnknown = true
 	source, target := []directory.Record{}, []directory.Record{}
 	for _, n := range []string{"1", "2", "3", "4", "5"} {
 		source, target = append(source, entry("s", "s"+n, n, "cn=x")), append(target, entry("t", "t"+n, n, "cn=x"))
 	}
-	compared(t, s, "first", control.DirectoryOperator, limits, source, target)
+	compared(t, s, "first", dirsync.TriggerOperator, limits, source, target)
 	finished(t, s, "first")
 
 	next := func(run string, source, target []directory.Record, s1, t1 directory.Extracted, want ...string) {
 		t.Helper()
-		must(t, s.BeginDirectoryRun(ctx, run, link, control.DirectoryOperator))
-		must(t, s.StageDirectory(ctx, run, control.SourceSide, each(source)))
-		must(t, s.StageDirectory(ctx, run, control.TargetSide, each(target)))
+		must(t, s.BeginDirectoryRun(ctx, run, link, dirsync.TriggerOperator))
+		must(t, s.StageDirectory(ctx, run, dirsync.SourceSide, each(source)))
+		must(t, s.StageDirectory(ctx, run, dirsync.TargetSide, each(target)))
 		s1.Entries, t1.Entries = len(source), len(target)
 		must(t, s.SaveExtracts(ctx, run, s1, t1))
 		for range 2 { // a retry finds the same
@@ -59,7 +60,7 @@ func TestCompareUnread(t *testing.T) {
 		directory.Extracted{Unread: []directory.Unread{{Number: "4", Text: "four"}, {Number: "2", Text: "not this"}}},
 		"alter 1 s1>t1 planned [cn]", "remove 5 >t5 planned",
 		"unread 2 s2> told", "unread 33 s3> told", "unread 4 >t4 told", "unread 6 s6> told")
-	for _, c := range changesOf(t, s, "second", control.ChangeTold) {
+	for _, c := range changesOf(t, s, "second", dirsync.ChangeTold) {
 		if want := map[string]string{"2": "two", "4": "four"}[c.Number]; c.Error != want {
 			t.Errorf("%s: %q, want %q", c.Number, c.Error, want)
 		}
@@ -82,7 +83,7 @@ func TestCompareUnread(t *testing.T) {
 	}
 	holds, err := s.DirectoryHolds(ctx, link)
 	must(t, err)
-	if _, err := s.DecideDirectoryHolds(ctx, []int64{holds[0].ID}, control.HoldRefused, "me"); err != nil {
+	if _, err := s.DecideDirectoryHolds(ctx, []int64{holds[0].ID}, guard.HoldRefused, "me"); err != nil {
 		t.Fatal(err)
 	}
 	finished(t, s, "third")

@@ -7,15 +7,16 @@ import (
 	"sync"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 )
 
 // directoryAt is a store's directory at addresses, below a base.
-func directoryAt(store, base string, addresses ...string) control.DirectoryStore {
+func directoryAt(store, base string, addresses ...string) site.Directory {
 	d := directoryOf(store)
 	d.Mapping.BaseDN, d.Addresses = base, addresses
 	return d
@@ -25,7 +26,7 @@ func directoryAt(store, base string, addresses ...string) control.DirectoryStore
 // links.
 func withWays(t *testing.T, names string, links ...string) *pgstore.Store {
 	t.Helper()
-	var stores []control.Store
+	var stores []site.Store
 	for name := range strings.FieldsSeq(names) {
 		stores = append(stores, serverAt(name, name+".example.org imap"))
 	}
@@ -42,12 +43,12 @@ func withWays(t *testing.T, names string, links ...string) *pgstore.Store {
 // ranOnce has the link mirror its directory, and end.
 func ranOnce(t *testing.T, s *pgstore.Store, link string) {
 	t.Helper()
-	must(t, s.BeginDirectoryRun(t.Context(), "run of "+link, link, control.DirectoryOperator))
+	must(t, s.BeginDirectoryRun(t.Context(), "run of "+link, link, dirsync.TriggerOperator))
 	finished(t, s, "run of "+link)
 }
 
-func reversed(l control.Link) control.Link {
-	l.Directory = control.LinkDirectoryReverse
+func reversed(l site.Link) site.Link {
+	l.Directory = site.LinkDirectoryReverse
 	return l
 }
 
@@ -66,28 +67,28 @@ func TestDirectoryWays(t *testing.T) {
 		}
 		wantRejected(t, s.AddLink(ctx, reversed(linkOf("back dr prod"))), fault.Conflict, "mirrored back")
 		off := linkOf("back dr prod")
-		off.Directory = control.LinkDirectoryOff
+		off.Directory = site.LinkDirectoryOff
 		must(t, s.AddLink(ctx, off))
-		for _, d := range []control.LinkDirectory{control.LinkDirectoryOn, control.LinkDirectoryReverse} {
+		for _, d := range []site.LinkDirectory{site.LinkDirectoryOn, site.LinkDirectoryReverse} {
 			wantRejected(t, s.SetLinkDirectory(ctx, "back", d), fault.Conflict, "link there", "mirrored back")
 		}
 		if has, err := s.HasDirectory(ctx, "back"); has || err != nil {
 			t.Errorf("a directory that is switched off: %v, %v", has, err)
 		}
-		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", control.DirectoryOperator), fault.Config, "switched off")
+		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", dirsync.TriggerOperator), fault.Config, "switched off")
 		wantRejected(t, second(s.TakeDirectoryLease(ctx, "back", ttl, fence)), fault.Config, "switched off")
-		must(t, s.BeginDirectoryRun(ctx, "t", "there", control.DirectoryOperator))
+		must(t, s.BeginDirectoryRun(ctx, "t", "there", dirsync.TriggerOperator))
 		must(t, second(s.TakeDirectoryLease(ctx, "there", ttl, fence)))
 	})
 	t.Run("the directory is set last", func(t *testing.T) {
 		t.Parallel()
-		s := withServers(t, []control.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("dr", "192.0.2.2 imap")}, "there prod dr", "back dr prod")
+		s := withServers(t, []site.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("dr", "192.0.2.2 imap")}, "there prod dr", "back dr prod")
 		must(t, s.PutDirectoryStore(ctx, directoryOf("prod")))
 		wantRejected(t, s.PutDirectoryStore(ctx, directoryOf("dr")), fault.Conflict, "link back", "mirrored back")
 		if _, has, err := s.DirectoryStore(ctx, "dr"); has || err != nil {
 			t.Errorf("the directory that was rejected is there: %v", err)
 		}
-		must(t, s.SetLinkDirectory(ctx, "back", control.LinkDirectoryOff))
+		must(t, s.SetLinkDirectory(ctx, "back", site.LinkDirectoryOff))
 		must(t, s.PutDirectoryStore(ctx, directoryOf("dr")))
 	})
 	t.Run("a chain", func(t *testing.T) {
@@ -101,11 +102,11 @@ func TestDirectoryWays(t *testing.T) {
 	t.Run("two links into one directory", func(t *testing.T) {
 		t.Parallel()
 		s := withWays(t, "prod u dr", "there prod dr", "too u dr")
-		must(t, s.BeginDirectoryRun(ctx, "r", "too", control.DirectoryOperator))
+		must(t, s.BeginDirectoryRun(ctx, "r", "too", dirsync.TriggerOperator))
 	})
 	for name, alias := range map[string]struct {
 		imap string
-		dir  control.DirectoryStore
+		dir  site.Directory
 		same bool
 	}{
 		"the same message server": {"prod.example.org imap", directoryAt("alias", "o=other", "alias.example.org ldap"), true},
@@ -160,10 +161,10 @@ func TestDirectoryWayBack(t *testing.T) {
 		t.Parallel()
 		s := withWays(t, "prod dr", "there prod dr")
 		ranOnce(t, s, "there")
-		must(t, s.SetLinkDirectory(ctx, "there", control.LinkDirectoryOff))
+		must(t, s.SetLinkDirectory(ctx, "there", site.LinkDirectoryOff))
 		wantRejected(t, s.AddLink(ctx, linkOf("back dr prod")), fault.Conflict, "came from", "by link there")
-		must(t, s.SetLinkDirectory(ctx, "there", control.LinkDirectoryOn))
-		must(t, s.BeginDirectoryRun(ctx, "again", "there", control.DirectoryOperator))
+		must(t, s.SetLinkDirectory(ctx, "there", site.LinkDirectoryOn))
+		must(t, s.BeginDirectoryRun(ctx, "again", "there", dirsync.TriggerOperator))
 	})
 	t.Run("the store lost its directory", func(t *testing.T) {
 		t.Parallel()
@@ -173,7 +174,7 @@ func TestDirectoryWayBack(t *testing.T) {
 		must(t, s.AddLink(ctx, linkOf("back dr prod")))
 		must(t, s.RemoveLink(ctx, "there"))
 		wantRejected(t, s.PutDirectoryStore(ctx, directoryOf("dr")), fault.Conflict, "link back", "came from")
-		must(t, s.SetLinkDirectory(ctx, "back", control.LinkDirectoryReverse))
+		must(t, s.SetLinkDirectory(ctx, "back", site.LinkDirectoryReverse))
 		must(t, s.PutDirectoryStore(ctx, directoryOf("dr")))
 	})
 }
@@ -244,12 +245,12 @@ func TestDirectoryThatMoves(t *testing.T) {
 	must(t, s.EndDirectoryLease(ctx, lease, true))
 	wantRejected(t, second(s.TakeDirectoryLease(ctx, "back", ttl, fence)), fault.Config, "link there")
 	for range 2 { // an attempt is repeated if its worker dies
-		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", control.DirectorySchedule), fault.Config, "link there", "mirrored back")
+		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", dirsync.TriggerSchedule), fault.Config, "link there", "mirrored back")
 	}
 	wantRejected(t, s.DirectoryRefusal(ctx, "back"), fault.Config, "mirrored back")
 	run, err := s.DirectoryRun(ctx, "b")
 	must(t, err)
-	if run.State != control.DirectoryFailed || len(run.Reasons) != 1 || !strings.Contains(run.Hint, "--directory off") {
+	if run.State != dirsync.Failed || len(run.Reasons) != 1 || !strings.Contains(run.Hint, "--directory off") {
 		t.Errorf("the run is recorded as %+v", run)
 	}
 	must(t, s.DirectoryRefusal(ctx, "there"))
@@ -274,10 +275,10 @@ func TestDirectoryEntryOfTheSource(t *testing.T) {
 	prod, dr := []directory.Record{entry("p", "P2", "2", "cn=New")}, []directory.Record{entry("d", "D2", "2", "cn=New")}
 	begun := func(runID, link string, source, target []directory.Record) {
 		t.Helper()
-		must(t, s.BeginDirectoryRun(ctx, runID, link, control.DirectoryOperator))
-		must(t, s.StageDirectory(ctx, runID, control.SourceSide, each(source)))
-		must(t, s.StageDirectory(ctx, runID, control.TargetSide, each(target)))
-		_, err := s.CompareDirectory(ctx, runID, control.DefaultDirectorySettings())
+		must(t, s.BeginDirectoryRun(ctx, runID, link, dirsync.TriggerOperator))
+		must(t, s.StageDirectory(ctx, runID, dirsync.SourceSide, each(source)))
+		must(t, s.StageDirectory(ctx, runID, dirsync.TargetSide, each(target)))
+		_, err := s.CompareDirectory(ctx, runID, dirsync.DefaultSettings())
 		must(t, err)
 	}
 	begun("t", "there", prod, dr)
@@ -289,7 +290,7 @@ func TestDirectoryEntryOfTheSource(t *testing.T) {
 		begun(runID, link, source, target)
 		var numbers []string
 		for _, c := range changesOf(t, s, runID) {
-			if c.State == control.ChangePlanned {
+			if c.State == dirsync.ChangePlanned {
 				numbers = append(numbers, c.Number)
 			} else if c.Kind != directory.Protected || !strings.Contains(c.Error, "from the target to the source") {
 				t.Errorf("link %s: %s: %s", link, told(c), c.Error)
@@ -303,7 +304,7 @@ func TestDirectoryEntryOfTheSource(t *testing.T) {
 	// Nothing shows that this is production's directory but the ids of its entries.
 	must(t, s.AddLink(ctx, linkOf("hidden dr hidden")))
 	planned("h", "hidden", "1 3")
-	must(t, s.SetLinkDirectory(ctx, "there", control.LinkDirectoryOff))
+	must(t, s.SetLinkDirectory(ctx, "there", site.LinkDirectoryOff))
 	must(t, s.AddLink(ctx, reversed(linkOf("back dr prod"))))
 	planned("b", "back", "3")
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -45,7 +45,7 @@ type judge struct {
 	due          mirror.Due
 	limits       mirror.Limits
 	standing     mirror.Standing
-	holds        map[control.HoldState]sqlcgen.GuardHold
+	holds        map[guard.HoldState]sqlcgen.GuardHold
 }
 
 // read finds out what was decided on the folder before.
@@ -54,7 +54,7 @@ func (j *judge) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.holds = map[control.HoldState]sqlcgen.GuardHold{}
+	j.holds = map[guard.HoldState]sqlcgen.GuardHold{}
 	for _, h := range rows {
 		uids, err := mailbox.ParseUIDSet(h.Uids)
 		if err != nil || h.TargetValidity != int64(j.due.TargetValidity) {
@@ -65,14 +65,14 @@ func (j *judge) read(ctx context.Context) error {
 			}
 			continue
 		}
-		state := control.HoldState(h.State)
+		state := guard.HoldState(h.State)
 		j.holds[state] = h
 		switch state {
-		case control.HoldWaiting:
+		case guard.HoldWaiting:
 			j.standing.Waiting = uids
-		case control.HoldApproved:
+		case guard.HoldApproved:
 			j.standing.Approved = uids
-		case control.HoldRefused:
+		case guard.HoldRefused:
 			j.standing.Refused = uids
 		}
 	}
@@ -99,13 +99,13 @@ func (j *judge) past(ctx context.Context) (mirror.Past, error) {
 }
 
 func (j *judge) write(ctx context.Context, d mirror.Decision) error {
-	if err := j.put(ctx, control.HoldWaiting, d.Hold, d); err != nil {
+	if err := j.put(ctx, guard.HoldWaiting, d.Hold, d); err != nil {
 		return err
 	}
-	if err := j.put(ctx, control.HoldRefused, d.Keep, d); err != nil {
+	if err := j.put(ctx, guard.HoldRefused, d.Keep, d); err != nil {
 		return err
 	}
-	if err := j.put(ctx, control.HoldApproved, d.Allow.Minus(d.Fresh), d); err != nil {
+	if err := j.put(ctx, guard.HoldApproved, d.Allow.Minus(d.Fresh), d); err != nil {
 		return err
 	}
 	if fresh := d.Fresh.Minus(j.standing.Reserved); len(fresh) > 0 {
@@ -125,7 +125,7 @@ func (j *judge) write(ctx context.Context, d mirror.Decision) error {
 }
 
 // put makes the hold of one state what was decided.
-func (j *judge) put(ctx context.Context, state control.HoldState, uids mailbox.UIDSet, d mirror.Decision) error {
+func (j *judge) put(ctx context.Context, state guard.HoldState, uids mailbox.UIDSet, d mirror.Decision) error {
 	old, was := j.holds[state]
 	if len(uids) == 0 {
 		if !was {
@@ -139,7 +139,7 @@ func (j *judge) put(ctx context.Context, state control.HoldState, uids mailbox.U
 		Vanished: j.due.Vanished, Empties: j.due.Empties(), Rules: listOrEmpty(old.Rules), Reasons: listOrEmpty(old.Reasons),
 		DecidedBy: old.DecidedBy, DecidedAt: old.DecidedAt}
 	p.TargetOnly = int64(uids.Minus(j.due.Own).Len())
-	if state == control.HoldWaiting {
+	if state == guard.HoldWaiting {
 		p.Fresh = was && len(d.Asked) > 0
 		p.Rules, p.Reasons = reasoned(p.Rules, p.Reasons, d)
 	}

@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 // firsts are the UIDs from 1 to n.
@@ -35,7 +36,7 @@ func judged(t testing.TB, s *pgstore.Store, number mailbox.Number, due mirror.Du
 	return d
 }
 
-func holds(t testing.TB, s *pgstore.Store) []control.Hold {
+func holds(t testing.TB, s *pgstore.Store) []guard.Hold {
 	t.Helper()
 	list, err := s.Holds(t.Context(), link)
 	must(t, err)
@@ -60,10 +61,10 @@ func TestHoldLivesAndEnds(t *testing.T) {
 	}
 	synced(t, s, "1", 10, mailbox.Inbox)
 	first := holds(t, s)
-	if len(first) != 1 || first[0].Messages != 30 || first[0].Target != 40 || first[0].State != control.HoldWaiting || len(first[0].Reasons) != 1 {
+	if len(first) != 1 || first[0].Messages != 30 || first[0].Target != 40 || first[0].State != guard.HoldWaiting || len(first[0].Reasons) != 1 {
 		t.Fatalf("holds %+v", first)
 	}
-	if m := box(t, s, "1"); m.State != control.StateHeld || m.Held != 30 {
+	if m := box(t, s, "1"); m.State != site.StateHeld || m.Held != 30 {
 		t.Errorf("the mailbox is %s with %d held", m.State, m.Held)
 	}
 	// Asked again it is the same hold; with less due it keeps its id, too.
@@ -84,7 +85,7 @@ func TestHoldLivesAndEnds(t *testing.T) {
 	if len(grown) != 1 || grown[0].ID == first[0].ID || grown[0].Messages <= 28 || !grown[0].Since.Equal(first[0].Since) {
 		t.Errorf("a hold that grew is %+v", grown)
 	}
-	_, err := s.DecideHolds(t.Context(), []int64{first[0].ID}, control.HoldApproved, "anna")
+	_, err := s.DecideHolds(t.Context(), []int64{first[0].ID}, guard.HoldApproved, "anna")
 	wantKind(t, err, fault.Conflict)
 
 	errs, err := s.Errors(t.Context(), link)
@@ -94,7 +95,7 @@ func TestHoldLivesAndEnds(t *testing.T) {
 	}
 	// The messages are back: a sync that finds nothing due ends it.
 	synced(t, s, "1", 40)
-	if left := holds(t, s); len(left) > 0 || box(t, s, "1").State != control.StateEqual {
+	if left := holds(t, s); len(left) > 0 || box(t, s, "1").State != site.StateEqual {
 		t.Errorf("left are %+v, and the mailbox is %s", left, box(t, s, "1").State)
 	}
 }
@@ -131,7 +132,7 @@ func TestTargetOnly(t *testing.T) {
 	if len(shrunk) != 1 || shrunk[0].ID != grown[0].ID || shrunk[0].TargetOnly != 1 || shrunk[0].Reasons[0].Text == grown[0].Reasons[0].Text {
 		t.Errorf("with two paired the hold is %+v", shrunk)
 	}
-	if _, err := s.DecideHolds(t.Context(), []int64{shrunk[0].ID}, control.HoldApproved, "anna"); err != nil {
+	if _, err := s.DecideHolds(t.Context(), []int64{shrunk[0].ID}, guard.HoldApproved, "anna"); err != nil {
 		t.Fatal(err)
 	}
 	if d := judged(t, s, "1", left(3)); d.Allow.String() != "1:2" || d.Hold.String() != "3:4" {
@@ -150,12 +151,12 @@ func TestDecisions(t *testing.T) {
 	}
 	list := holds(t, s)
 	before := box(t, s, "1").DirtyGeneration
-	decided, err := s.DecideHolds(ctx, []int64{list[0].ID}, control.HoldApproved, "anna")
+	decided, err := s.DecideHolds(ctx, []int64{list[0].ID}, guard.HoldApproved, "anna")
 	must(t, err)
-	if len(decided) != 1 || decided[0].State != control.HoldApproved {
+	if len(decided) != 1 || decided[0].State != guard.HoldApproved {
 		t.Errorf("decided %+v", decided)
 	}
-	if m := box(t, s, "1"); m.DirtyGeneration <= before || m.Held != 0 || m.State != control.StateDirty {
+	if m := box(t, s, "1"); m.DirtyGeneration <= before || m.Held != 0 || m.State != site.StateDirty {
 		t.Errorf("the mailbox after the approval: %+v", m)
 	}
 	if d := judged(t, s, "1", dueIn(30, 40)); d.Allow.Len() != 30 || len(d.Fresh) > 0 {
@@ -166,24 +167,24 @@ func TestDecisions(t *testing.T) {
 	}
 	synced(t, s, "1", 10)
 
-	_, err = s.DecideHolds(ctx, []int64{list[1].ID}, control.HoldRefused, "bert")
+	_, err = s.DecideHolds(ctx, []int64{list[1].ID}, guard.HoldRefused, "bert")
 	must(t, err)
 	if d := judged(t, s, "2", dueIn(30, 40)); d.Keep.Len() != 30 || len(d.Hold) > 0 {
 		t.Errorf("what was refused is judged so: %+v", d)
 	}
 	refused := holds(t, s)
-	if len(refused) != 1 || refused[0].State != control.HoldRefused || refused[0].DecidedBy != "bert" {
+	if len(refused) != 1 || refused[0].State != guard.HoldRefused || refused[0].DecidedBy != "bert" {
 		t.Fatalf("holds %+v", refused)
 	}
 	// And an operator who thinks better of it.
-	_, err = s.DecideHolds(ctx, []int64{refused[0].ID}, control.HoldApproved, "anna")
+	_, err = s.DecideHolds(ctx, []int64{refused[0].ID}, guard.HoldApproved, "anna")
 	must(t, err)
 	if d := judged(t, s, "2", dueIn(30, 40)); d.Allow.Len() != 30 {
 		t.Errorf("refused and then approved: %+v", d)
 	}
 	log, err := s.GuardDecisions(ctx, link, 10)
 	must(t, err)
-	if len(log) != 3 || log[0].Who != "anna" || log[1].Who != "bert" || log[1].Decision != control.HoldRefused || log[2].Messages != 30 {
+	if len(log) != 3 || log[0].Who != "anna" || log[1].Who != "bert" || log[1].Decision != guard.HoldRefused || log[2].Messages != 30 {
 		t.Errorf("log %+v", log)
 	}
 }
@@ -193,7 +194,7 @@ func TestHoldOfAnotherFolder(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1")
 	judged(t, s, "1", dueIn(30, 40))
-	_, err := s.DecideHolds(t.Context(), []int64{holds(t, s)[0].ID}, control.HoldApproved, "anna")
+	_, err := s.DecideHolds(t.Context(), []int64{holds(t, s)[0].ID}, guard.HoldApproved, "anna")
 	must(t, err)
 	due := dueIn(30, 40)
 	due.TargetValidity = 8
@@ -300,8 +301,8 @@ func TestGuardSettings(t *testing.T) {
 	ctx := t.Context()
 	got, err := s.GuardSettings(ctx, link)
 	must(t, err)
-	equal(t, "the defaults", got, control.DefaultGuard())
-	want := control.GuardSettings{Limits: mirror.Limits{FolderShare: 1, FolderMinimum: 2, FolderCount: 3, Gone: 4, Window: 5 * time.Minute,
+	equal(t, "the defaults", got, guard.DefaultSettings())
+	want := guard.Settings{Limits: mirror.Limits{FolderShare: 1, FolderMinimum: 2, FolderCount: 3, Gone: 4, Window: 5 * time.Minute,
 		LinkShare: 6, LinkMinimum: 7, InboxShare: 8, InboxMinimum: 9}, KeepDeleted: 14 * 24 * time.Hour, DeletedFolder: "Gone", SetBy: "anna"}
 	must(t, s.SetGuardSettings(ctx, link, want))
 	got, err = s.GuardSettings(ctx, link)

@@ -5,22 +5,22 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // History implements control.Repository; limit 0 means all. The history of a
 // link that was removed is still there, so an unknown name is a NotFound fault
 // only where nothing is known of it.
-func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	rows, err := s.liveHistory(ctx, link, number, limit)
 	return s.historyOf(ctx, link, number, rows, err)
 }
 
 // HistoryWithArchive implements control.Repository.
-func (s *Store) HistoryWithArchive(ctx context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+func (s *Store) HistoryWithArchive(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	// The archive comes first: what moves there in between is seen twice and
 	// not missed.
 	rows, err := s.archivedHistory(ctx, link, number, limit)
@@ -63,7 +63,7 @@ func (s *Store) archivedHistory(ctx context.Context, link string, number mailbox
 
 // historyOf turns rows into entries, and tells an empty history from that of a
 // link or mailbox that there never was.
-func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Number, rows []sqlcgen.History, err error) ([]control.HistoryEntry, error) {
+func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Number, rows []sqlcgen.History, err error) ([]site.HistoryEntry, error) {
 	if err != nil {
 		return nil, classify("read history of link "+link, err)
 	}
@@ -74,9 +74,9 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 	if len(rows) == 0 {
 		return nil, s.requireLink(ctx, link)
 	}
-	entries := make([]control.HistoryEntry, len(rows))
+	entries := make([]site.HistoryEntry, len(rows))
 	for i, row := range rows {
-		entries[i] = control.HistoryEntry{ID: row.ID, Report: reportOf(row)}
+		entries[i] = site.HistoryEntry{ID: row.ID, Report: reportOf(row)}
 	}
 	return entries, nil
 }
@@ -84,7 +84,7 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 // Errors implements control.Repository; link "" means every one. They come by
 // link and number, a mailbox's failure before its differences, and what the guard
 // holds last.
-func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, error) {
+func (s *Store) Errors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
 	op := "list errors"
 	if link != "" {
 		if err := s.requireLink(ctx, link); err != nil {
@@ -100,14 +100,14 @@ func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, 
 		return nil, classify(op, err)
 	}
 	// Both lists are in order; they are merged like two runs of a sort.
-	entries := make([]control.ErrorEntry, 0, len(failures)+len(differences))
+	entries := make([]site.ErrorEntry, 0, len(failures)+len(differences))
 	i := 0
 	var lost lostMessages
 	for _, d := range differences {
 		for ; i < len(failures) && notAfter(failures[i], d); i++ {
 			entries = append(entries, failureOf(failures[i]))
 		}
-		e := control.ErrorEntry{
+		e := site.ErrorEntry{
 			Link: d.Link, Number: mailbox.Number(d.Number), Folder: mailbox.FolderName(d.Folder),
 			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Hint: undoneHint(copier.DifferenceKind(d.Kind)), Since: d.Since,
 		}
@@ -127,7 +127,7 @@ func (s *Store) Errors(ctx context.Context, link string) ([]control.ErrorEntry, 
 		return entries, err
 	}
 	entries = append(entries, heldEntries(holds)...)
-	slices.SortStableFunc(entries, func(a, b control.ErrorEntry) int {
+	slices.SortStableFunc(entries, func(a, b site.ErrorEntry) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Number, b.Number))
 	})
 	return entries, nil
@@ -137,8 +137,8 @@ func notAfter(f sqlcgen.ListFailuresRow, d sqlcgen.ListDifferencesRow) bool {
 	return f.Link < d.Link || (f.Link == d.Link && f.Number <= d.Number)
 }
 
-func failureOf(f sqlcgen.ListFailuresRow) control.ErrorEntry {
-	return control.ErrorEntry{
+func failureOf(f sqlcgen.ListFailuresRow) site.ErrorEntry {
+	return site.ErrorEntry{
 		Link: f.Link, Number: mailbox.Number(f.Number), Kind: f.ErrorKind, Text: f.Error, Hint: f.Hint,
 		Since: orZero(f.FailingSince), Failures: int(f.Failures), NextAttemptAt: f.NextAttemptAt,
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 // insertBefore is how the release before records a sync.
@@ -71,7 +71,7 @@ func TestHistoryMigration(t *testing.T) {
 	}
 
 	// Archived and taken back, it is whole.
-	if _, err := s.Retain(t.Context(), time.Now(), control.Retention{History: 24 * time.Hour, Archive: 36500 * 24 * time.Hour}); err != nil {
+	if _, err := s.Retain(t.Context(), time.Now(), site.Retention{History: 24 * time.Hour, Archive: 36500 * 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	must(t, pgstore.MigrateTo(t.Context(), s, 5))

@@ -9,19 +9,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // GuardSettings implements control.GuardRepository.
-func (s *Store) GuardSettings(ctx context.Context, link string) (control.GuardSettings, error) {
+func (s *Store) GuardSettings(ctx context.Context, link string) (guard.Settings, error) {
 	row, err := s.q.GetGuardSettings(ctx, link)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.DefaultGuard(), nil
+		return guard.DefaultSettings(), nil
 	}
-	return control.GuardSettings{
+	return guard.Settings{
 		Limits: mirror.Limits{
 			FolderShare: int(row.FolderShare), FolderMinimum: int(row.FolderMinimum), FolderCount: int(row.FolderCount),
 			Gone: int(row.Gone), Window: row.Span, LinkShare: int(row.LinkShare), LinkMinimum: int(row.LinkMinimum),
@@ -32,7 +33,7 @@ func (s *Store) GuardSettings(ctx context.Context, link string) (control.GuardSe
 }
 
 // SetGuardSettings implements control.GuardRepository.
-func (s *Store) SetGuardSettings(ctx context.Context, link string, g control.GuardSettings) error {
+func (s *Store) SetGuardSettings(ctx context.Context, link string, g guard.Settings) error {
 	err := s.q.SetGuardSettings(ctx, sqlcgen.SetGuardSettingsParams{
 		Link: link, FolderShare: int64(g.FolderShare), FolderMinimum: int64(g.FolderMinimum), FolderCount: int64(g.FolderCount),
 		Gone: int64(g.Gone), Span: g.Window, LinkShare: int64(g.LinkShare), LinkMinimum: int64(g.LinkMinimum),
@@ -46,9 +47,9 @@ func (s *Store) SetGuardSettings(ctx context.Context, link string, g control.Gua
 }
 
 // Holds implements control.GuardRepository.
-func (s *Store) Holds(ctx context.Context, link string) ([]control.Hold, error) {
+func (s *Store) Holds(ctx context.Context, link string) ([]guard.Hold, error) {
 	rows, err := s.q.ListHolds(ctx, link)
-	holds := make([]control.Hold, len(rows))
+	holds := make([]guard.Hold, len(rows))
 	for i, row := range rows {
 		holds[i] = holdOf(row)
 	}
@@ -56,27 +57,27 @@ func (s *Store) Holds(ctx context.Context, link string) ([]control.Hold, error) 
 }
 
 // GuardFigures implements control.GuardRepository.
-func (s *Store) GuardFigures(ctx context.Context, link string) (control.GuardFigures, error) {
+func (s *Store) GuardFigures(ctx context.Context, link string) (guard.Counts, error) {
 	op := "read guard of link " + link
 	settings, err := s.GuardSettings(ctx, link)
 	if err != nil {
-		return control.GuardFigures{}, err
+		return guard.Counts{}, err
 	}
 	past, err := s.q.LinkPast(ctx, sqlcgen.LinkPastParams{Link: link, Span: settings.Window})
 	if err != nil {
-		return control.GuardFigures{}, classify(op, err)
+		return guard.Counts{}, classify(op, err)
 	}
 	size, err := s.q.LinkSize(ctx, link)
-	return control.GuardFigures{Deleted: int(past.Deleted), Emptied: int(past.Emptied),
+	return guard.Counts{Deleted: int(past.Deleted), Emptied: int(past.Emptied),
 		Messages: int(size.Messages), Mailboxes: int(size.Mailboxes)}, classify(op, err)
 }
 
 // GuardDecisions implements control.GuardRepository.
-func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]control.GuardDecision, error) {
+func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error) {
 	rows, err := s.q.ListGuardDecisions(ctx, sqlcgen.ListGuardDecisionsParams{Link: link, MaxRows: int64(limit)})
-	list := make([]control.GuardDecision, len(rows))
+	list := make([]guard.Decision, len(rows))
 	for i, row := range rows {
-		list[i] = control.GuardDecision{At: row.At, Who: row.Who, Decision: control.HoldState(row.Decision), Link: row.Link,
+		list[i] = guard.Decision{At: row.At, Who: row.Who, Decision: guard.HoldState(row.Decision), Link: row.Link,
 			Number: mailbox.Number(row.Number), Folder: mailbox.FolderName(row.Folder), HoldID: row.HoldID, Messages: int(row.Messages)}
 	}
 	return list, classify("read the guard's log of link "+link, err)
@@ -85,8 +86,8 @@ func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]c
 // DecideHolds implements control.GuardRepository, in one transaction. A sync that
 // judges a folder at this moment ends that first: it writes what it read of the
 // folder's holds, and would undo the decision.
-func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision control.HoldState, who string) ([]control.Hold, error) {
-	var decided []control.Hold
+func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
+	var decided []guard.Hold
 	err := s.inTx(ctx, "decide on holds", func(q *sqlcgen.Queries) error {
 		links, err := q.LinksOfHolds(ctx, ids)
 		if err != nil {
@@ -103,7 +104,7 @@ func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision control.H
 		}
 		for _, id := range ids {
 			if !slices.ContainsFunc(rows, func(h sqlcgen.GuardHold) bool { return h.ID == id }) {
-				return control.NoHold(id)
+				return guard.NoHold(id)
 			}
 		}
 		decided = nil
@@ -133,7 +134,7 @@ func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision control.H
 
 // decide makes a hold one of another state, together with what is of that state
 // in its folder already.
-func decide(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.GuardHold, decision control.HoldState, who string) error {
+func decide(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.GuardHold, decision guard.HoldState, who string) error {
 	if h.State == string(decision) {
 		return nil
 	}
@@ -168,7 +169,7 @@ func decide(ctx context.Context, q *sqlcgen.Queries, h sqlcgen.GuardHold, decisi
 }
 
 // mailboxesOf lists each mailbox once, in the order of the holds.
-func mailboxesOf(holds []control.Hold) []mailbox.Key {
+func mailboxesOf(holds []guard.Hold) []mailbox.Key {
 	var keys []mailbox.Key
 	for _, h := range holds {
 		key := mailbox.Key{Link: h.Link, Number: h.Number}
@@ -179,8 +180,8 @@ func mailboxesOf(holds []control.Hold) []mailbox.Key {
 	return keys
 }
 
-func holdOf(row sqlcgen.GuardHold) control.Hold {
-	h := control.Hold{ID: row.ID, State: control.HoldState(row.State), Link: row.Link, Number: mailbox.Number(row.Number),
+func holdOf(row sqlcgen.GuardHold) guard.Hold {
+	h := guard.Hold{ID: row.ID, State: guard.HoldState(row.State), Link: row.Link, Number: mailbox.Number(row.Number),
 		Folder: mailbox.FolderName(row.Folder), Messages: int(row.Messages), Target: int(row.TargetMessages),
 		Source: int(row.SourceMessages), TargetOnly: int(row.TargetOnly), Vanished: row.Vanished, Since: row.Since, AskedAt: row.AskedAt, UpdatedAt: row.UpdatedAt,
 		DecidedBy: row.DecidedBy, DecidedAt: orZero(row.DecidedAt)}
@@ -193,12 +194,12 @@ func holdOf(row sqlcgen.GuardHold) control.Hold {
 }
 
 // heldEntries tells of holds as of what is not as it should be.
-func heldEntries(holds []control.Hold) []control.ErrorEntry {
-	var out []control.ErrorEntry
+func heldEntries(holds []guard.Hold) []site.ErrorEntry {
+	var out []site.ErrorEntry
 	for _, h := range holds {
-		e := control.ErrorEntry{Link: h.Link, Number: h.Number, Folder: h.Folder, Since: h.Since}
+		e := site.ErrorEntry{Link: h.Link, Number: h.Number, Folder: h.Folder, Since: h.Since}
 		switch h.State {
-		case control.HoldWaiting:
+		case guard.HoldWaiting:
 			e.Kind = "held"
 			e.Text = mirror.Messages(h.Messages, "wait") + " to be deleted from the target"
 			for i, r := range h.Reasons {
@@ -208,7 +209,7 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 			if h.TargetOnly == h.Messages {
 				e.Hint = "held messages stay on the target until you decide: mailmirror guard list, and guard approve to delete them or guard refuse to keep them"
 			}
-		case control.HoldRefused:
+		case guard.HoldRefused:
 			e.Kind = "kept"
 			e.Text = mirror.Messages(h.Messages, "stay") + " on the target that the source does not have: deletion was refused by " + h.DecidedBy
 		default:
@@ -221,14 +222,14 @@ func heldEntries(holds []control.Hold) []control.ErrorEntry {
 
 // HeldTotals returns how many messages the guard holds, by link and by what was
 // decided on them. Links without any are absent.
-func (s *Store) HeldTotals(ctx context.Context) (map[string]map[control.HoldState]int64, error) {
+func (s *Store) HeldTotals(ctx context.Context) (map[string]map[guard.HoldState]int64, error) {
 	rows, err := s.q.HeldTotals(ctx)
-	totals := map[string]map[control.HoldState]int64{}
+	totals := map[string]map[guard.HoldState]int64{}
 	for _, row := range rows {
 		if totals[row.Link] == nil {
-			totals[row.Link] = map[control.HoldState]int64{}
+			totals[row.Link] = map[guard.HoldState]int64{}
 		}
-		totals[row.Link][control.HoldState(row.State)] = row.Messages
+		totals[row.Link][guard.HoldState(row.State)] = row.Messages
 	}
 	return totals, classify("sum up holds", err)
 }

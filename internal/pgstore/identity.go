@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"strings"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // setAddresses makes the recorded addresses of a store those that it has; nil leaves
 // what is recorded as it is.
-func setAddresses(ctx context.Context, q *sqlcgen.Queries, store control.Store) error {
+func setAddresses(ctx context.Context, q *sqlcgen.Queries, store site.Store) error {
 	if store.Addresses == nil {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (s *Store) ServerFound(ctx context.Context, store string, addresses []strin
 		if err != nil {
 			return err
 		}
-		err = setAddresses(ctx, q, control.Store{Name: store, Addresses: addresses})
+		err = setAddresses(ctx, q, site.Store{Name: store, Addresses: addresses})
 		if violates(err, foreignKeyViolation, "") {
 			return unknownStore(store)
 		}

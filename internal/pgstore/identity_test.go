@@ -9,22 +9,22 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 // serverAt is a store with the addresses of its server.
-func serverAt(name string, addresses ...string) control.Store {
+func serverAt(name string, addresses ...string) site.Store {
 	s := storeNamed(name)
 	s.Addresses = addresses
 	return s
 }
 
 // withServers has stores and links: "name source target".
-func withServers(t *testing.T, stores []control.Store, links ...string) *pgstore.Store {
+func withServers(t *testing.T, stores []site.Store, links ...string) *pgstore.Store {
 	t.Helper()
 	s := pgtest.Open(t)
 	for _, st := range stores {
@@ -36,9 +36,9 @@ func withServers(t *testing.T, stores []control.Store, links ...string) *pgstore
 	return s
 }
 
-func linkOf(text string) control.Link {
+func linkOf(text string) site.Link {
 	f := strings.Fields(text)
-	return control.Link{Name: f[0], Source: f[1], Target: f[2]}
+	return site.Link{Name: f[0], Source: f[1], Target: f[2]}
 }
 
 // wantRejected wants a fault that says all of the words.
@@ -52,7 +52,7 @@ func wantRejected(t *testing.T, err error, kind fault.Kind, words ...string) {
 	}
 }
 
-var prodTwice = []control.Store{
+var prodTwice = []site.Store{
 	serverAt("prod", "prod.example.org imap", "192.0.2.1 imap"),
 	serverAt("prod2", "imap.example.org imap", "192.0.2.1 imap"),
 	serverAt("dr", "192.0.2.9 imap"),
@@ -91,7 +91,7 @@ func TestServerUnderTwoNames(t *testing.T) {
 	})
 	t.Run("the address is edited last", func(t *testing.T) {
 		t.Parallel()
-		s := withServers(t, []control.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("prod2", "192.0.2.2 imap"), serverAt("dr", "192.0.2.9 imap")},
+		s := withServers(t, []site.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("prod2", "192.0.2.2 imap"), serverAt("dr", "192.0.2.9 imap")},
 			"there prod dr", "back dr prod2")
 		for _, l := range []string{"there", "back"} {
 			_, err := s.AddMailboxes(ctx, l, one)
@@ -108,15 +108,15 @@ func TestServerUnderTwoNames(t *testing.T) {
 	})
 	t.Run("ids", func(t *testing.T) {
 		t.Parallel()
-		named := func(s control.Store, id string) control.Store { s.ServerID = id; return s }
-		s := withServers(t, []control.Store{named(serverAt("a", "192.0.2.1 imap"), "A"), named(serverAt("b", "192.0.2.1 imap"), "B"), named(serverAt("c", "192.0.2.3 imap"), "A")})
+		named := func(s site.Store, id string) site.Store { s.ServerID = id; return s }
+		s := withServers(t, []site.Store{named(serverAt("a", "192.0.2.1 imap"), "A"), named(serverAt("b", "192.0.2.1 imap"), "B"), named(serverAt("c", "192.0.2.3 imap"), "A")})
 		must(t, s.AddLink(ctx, linkOf("ab a b")))
 		wantRejected(t, s.AddLink(ctx, linkOf("ac a c")), fault.Config, "server id A")
 		wantRejected(t, s.UpdateStore(ctx, serverAt("b", "192.0.2.1 imap")), fault.Conflict, "link ab", "same server")
 	})
 	t.Run("other ports of one host", func(t *testing.T) {
 		t.Parallel()
-		s := withServers(t, []control.Store{serverAt("a", "127.0.0.1 10143"), serverAt("b", "127.0.0.1 10144")})
+		s := withServers(t, []site.Store{serverAt("a", "127.0.0.1 10143"), serverAt("b", "127.0.0.1 10144")})
 		must(t, s.AddLink(ctx, linkOf("ab a b")))
 	})
 }
@@ -126,7 +126,7 @@ func TestServerUnderTwoNames(t *testing.T) {
 func TestServerThatMoves(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s := withServers(t, []control.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("prod2", "192.0.2.2 imap"), serverAt("dr", "192.0.2.9 imap")},
+	s := withServers(t, []site.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("prod2", "192.0.2.2 imap"), serverAt("dr", "192.0.2.9 imap")},
 		"there prod dr", "back dr prod2")
 	for _, l := range []string{"there", "back"} {
 		_, err := s.AddMailboxes(ctx, l, []mailbox.Number{"1"})
@@ -170,7 +170,7 @@ func TestSpellings(t *testing.T) {
 			wantRejected(t, err, fault.Conflict) // until both tell spellings apart
 			exact, e := s.Store(ctx, name)
 			must(t, e)
-			exact.LoginCase = control.LoginExact
+			exact.LoginCase = site.LoginExact
 			must(t, s.UpdateStore(ctx, exact))
 			_, err = s.AddMailboxes(ctx, "l", two[1:])
 		}
@@ -201,7 +201,7 @@ func TestSpellingsAtOnce(t *testing.T) {
 // at the same moment.
 func TestStoresAtOnce(t *testing.T) {
 	t.Parallel()
-	s := withServers(t, []control.Store{serverAt("a", "192.0.2.1 imap"), serverAt("b", "192.0.2.2 imap")})
+	s := withServers(t, []site.Store{serverAt("a", "192.0.2.1 imap"), serverAt("b", "192.0.2.2 imap")})
 	for round := range 25 {
 		var both sync.WaitGroup
 		errs := make([]error, 2)
@@ -254,7 +254,7 @@ func TestWayBack(t *testing.T) {
 func TestAccountsThatAreOne(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s := withServers(t, []control.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("nat", "198.51.100.1 imap"), serverAt("dr", "192.0.2.9 imap")},
+	s := withServers(t, []site.Store{serverAt("prod", "192.0.2.1 imap"), serverAt("nat", "198.51.100.1 imap"), serverAt("dr", "192.0.2.9 imap")},
 		"there prod dr", "back dr nat", "self prod nat")
 	add := func(link string, numbers ...mailbox.Number) {
 		t.Helper()
@@ -380,7 +380,7 @@ func TestWritersOfMany(t *testing.T) {
 	must(t, s.UpdateStore(t.Context(), dr))
 	t.Logf("the store was changed in %v", time.Since(start).Round(time.Millisecond))
 	start = time.Now()
-	dr.LoginCase = control.LoginExact
+	dr.LoginCase = site.LoginExact
 	must(t, s.UpdateStore(t.Context(), dr))
 	t.Logf("all mailboxes were checked in %v", time.Since(start).Round(time.Millisecond))
 }

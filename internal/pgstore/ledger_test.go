@@ -8,12 +8,12 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 // at builds counters whose every field is another number.
@@ -215,7 +215,7 @@ func TestDone(t *testing.T) {
 	must(t, err)
 	must(t, s.Save(ctx, lease, updateDone(again)))
 	m = box(t, s, "1")
-	if m.DirtyGeneration != 3 || m.CleanGeneration != 2 || m.State != control.StateDirty || m.LastEqualAt.IsZero() {
+	if m.DirtyGeneration != 3 || m.CleanGeneration != 2 || m.State != site.StateDirty || m.LastEqualAt.IsZero() {
 		t.Errorf("after a sync during which something changed: %+v", m)
 	}
 	if m.DirtySince.Before(again.Started.Add(-1e6)) || m.NextAttemptAt.IsZero() {
@@ -230,7 +230,7 @@ func TestDone(t *testing.T) {
 	must(t, s.Save(ctx, lease, updateDone(report("1", 3))))
 	lease, _ = begin(t, s, key)
 	must(t, s.Save(ctx, lease, updateDone(report("1", 1))))
-	if m := box(t, s, "1"); m.CleanGeneration != 3 || m.State != control.StateEqual || !m.DirtySince.IsZero() {
+	if m := box(t, s, "1"); m.CleanGeneration != 3 || m.State != site.StateEqual || !m.DirtySince.IsZero() {
 		t.Errorf("after an old report: %+v", m)
 	}
 }

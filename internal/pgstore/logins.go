@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
@@ -58,7 +58,7 @@ func stagedLogin(login string) string {
 type loginStore struct {
 	name    string
 	mapping directory.Mapping
-	side    control.Side
+	side    dirsync.Side
 	extract []byte // what its extract told of itself, as it is kept
 }
 
@@ -80,8 +80,8 @@ func (c *comparer) settleLogins(ctx context.Context) error {
 		return err
 	}
 	sides := []loginStore{
-		{name: row.Source, side: control.SourceSide, extract: c.run.SourceExtract},
-		{name: row.Target, side: control.TargetSide, extract: c.run.TargetExtract},
+		{name: row.Source, side: dirsync.SourceSide, extract: c.run.SourceExtract},
+		{name: row.Target, side: dirsync.TargetSide, extract: c.run.TargetExtract},
 	}
 	for i, text := range [][]byte{row.SourceMapping, row.TargetMapping} {
 		if text == nil {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
@@ -51,11 +51,11 @@ func ran(t testing.TB, s *pgstore.Store, runID, trigger, sourceRule, targetRule 
 	t.Helper()
 	ctx := t.Context()
 	must(t, s.BeginDirectoryRun(ctx, runID, link, trigger))
-	must(t, s.StageDirectory(ctx, runID, control.SourceSide, each(source)))
-	must(t, s.StageDirectory(ctx, runID, control.TargetSide, each(target)))
+	must(t, s.StageDirectory(ctx, runID, dirsync.SourceSide, each(source)))
+	must(t, s.StageDirectory(ctx, runID, dirsync.TargetSide, each(target)))
 	must(t, s.SaveExtracts(ctx, runID, directory.Extracted{Rule: ruleOf("prod", sourceRule), Entries: len(source)},
 		directory.Extracted{Rule: ruleOf("dr", targetRule), Entries: len(target)}))
-	_, err := s.CompareDirectory(ctx, runID, control.DefaultDirectorySettings())
+	_, err := s.CompareDirectory(ctx, runID, dirsync.DefaultSettings())
 	must(t, err)
 }
 
@@ -124,10 +124,10 @@ func TestLogins(t *testing.T) {
 	target := boxesOf("t", "2001=ignored")
 	numbers := []string{"2001", "2002", "2003", "2004", "2005", "2006", "2007", "2008", ""}
 	version := versionOf(t, s, "prod")
-	ran(t, s, "dry", control.DirectoryDryRun, rule, "{MailboxNumber}", source, target)
+	ran(t, s, "dry", dirsync.TriggerDryRun, rule, "{MailboxNumber}", source, target)
 	wantLogins(t, "after a dry run", loginsOf(t, s, "prod", "2001", "2002"), "-", "-")
 	finished(t, s, "dry")
-	ran(t, s, "old", control.DirectoryOperator, "{uid}", "{MailboxNumber}", source, target)
+	ran(t, s, "old", dirsync.TriggerOperator, "{uid}", "{MailboxNumber}", source, target)
 	wantLogins(t, "after a run that began by another rule", loginsOf(t, s, "prod", "2001", "2002"), "-", "-")
 	finished(t, s, "old")
 	if got := versionOf(t, s, "prod"); got != version {
@@ -137,7 +137,7 @@ func TestLogins(t *testing.T) {
 		t.Errorf("due for nothing: %v", due)
 	}
 
-	ran(t, s, "first", control.DirectoryOperator, rule, "{MailboxNumber}", source, target)
+	ran(t, s, "first", dirsync.TriggerOperator, rule, "{MailboxNumber}", source, target)
 	wantLogins(t, "after the first run", loginsOf(t, s, "prod", numbers...), "u1@x", "u2@x", "-", "-", "-", "-", "-", "-", "-")
 	wantLogins(t, "of the other store", loginsOf(t, s, "dr", "2001", "2002"), "2001", "2002")
 	if due := dueOf(t, s, generations); !slices.Equal(due, []string{"2001", "2002", "2003", "2004", "2005"}) {
@@ -152,7 +152,7 @@ func TestLogins(t *testing.T) {
 	finished(t, s, "first")
 
 	version = versionOf(t, s, "prod")
-	ran(t, s, "same", control.DirectorySchedule, rule, "{MailboxNumber}", source, target)
+	ran(t, s, "same", dirsync.TriggerSchedule, rule, "{MailboxNumber}", source, target)
 	if got := versionOf(t, s, "prod"); got != version {
 		t.Errorf("a run that changed nothing made version %d of %d", got, version)
 	}
@@ -163,7 +163,7 @@ func TestLogins(t *testing.T) {
 
 	// One is renamed, one gets a value, one of two twins another, one is gone.
 	source = boxesOf("s", "2001=new@x", "2003=u3@x", "2004=twin@x", "2005=u5@x")
-	ran(t, s, "second", control.DirectorySchedule, rule, "{MailboxNumber}", source, target)
+	ran(t, s, "second", dirsync.TriggerSchedule, rule, "{MailboxNumber}", source, target)
 	wantLogins(t, "after the second run", loginsOf(t, s, "prod", numbers...), "new@x", "-", "u3@x", "twin@x", "u5@x", "-", "-", "-", "-")
 	if due := dueOf(t, s, generations); !slices.Equal(due, []string{"2001", "2002", "2003", "2004", "2005"}) {
 		t.Errorf("due after the second run: %v", due)
@@ -172,7 +172,7 @@ func TestLogins(t *testing.T) {
 
 	// An address that goes to another takes it from nobody, and is nobody's.
 	source = boxesOf("s", "2001=u5@x", "2003=u3@x", "2004=twin@x", "2005=u5@x")
-	ran(t, s, "third", control.DirectorySchedule, rule, "{MailboxNumber}", source, target)
+	ran(t, s, "third", dirsync.TriggerSchedule, rule, "{MailboxNumber}", source, target)
 	wantLogins(t, "after the third run", loginsOf(t, s, "prod", "2001", "2003", "2004", "2005"), "-", "u3@x", "twin@x", "-")
 	if due := dueOf(t, s, generations); !slices.Equal(due, []string{"2001", "2005"}) {
 		t.Errorf("due after the third run: %v", due)
@@ -208,13 +208,13 @@ func TestLoginsOfWritten(t *testing.T) {
 	byRule(t, s, "dr", rule)
 	source := boxesOf("s", "2001=2001", "2002=2002", "2003=2003")
 	target := boxesOf("t", "2001=2001@dr")
-	ran(t, s, "first", control.DirectoryOperator, "{MailboxNumber}", rule, source, target)
+	ran(t, s, "first", dirsync.TriggerOperator, "{MailboxNumber}", rule, source, target)
 	wantLogins(t, "after the compare", loginsOf(t, s, "dr", "2001", "2002", "2003"), "2001@dr", "-", "-")
 	save := func(runID string, login map[string]string) {
 		t.Helper()
-		list := changesOf(t, s, runID, control.ChangePlanned)
+		list := changesOf(t, s, runID, dirsync.ChangePlanned)
 		for i := range list {
-			list[i].State, list[i].TargetLogin, list[i].TargetRule = control.ChangeDone, login[list[i].Number], ruleOf("dr", rule)
+			list[i].State, list[i].TargetLogin, list[i].TargetRule = dirsync.ChangeDone, login[list[i].Number], ruleOf("dr", rule)
 			if list[i].Kind == directory.Create {
 				list[i].Target = directory.Ref{ID: "t-" + list[i].Number, DN: "cn=new"}
 			}
@@ -235,7 +235,7 @@ func TestLoginsOfWritten(t *testing.T) {
 	source[1].Number, source[1].Texts[directory.MailboxNumber] = "3002", []string{"3002"}
 	target = boxesOf("t", "2001=2001@dr", "2002=2002@dr", "2003=")
 	target[1].ID, target[2].ID = "t-2002", "t-2003"
-	ran(t, s, "second", control.DirectorySchedule, "{MailboxNumber}", rule, source, target)
+	ran(t, s, "second", dirsync.TriggerSchedule, "{MailboxNumber}", rule, source, target)
 	save("second", map[string]string{"3002": "3002@dr"})
 	wantLogins(t, "after the second run", loginsOf(t, s, "dr", "2001", "2002", "2003", "3002"), "2001@dr", "-", "-", "3002@dr")
 	finished(t, s, "second")
@@ -251,34 +251,34 @@ func TestLoginsOfCircle(t *testing.T) {
 	byRule(t, s, "dr", rule)
 	source := boxesOf("s", "2001=2001", "2002=2002", "2003=2003")
 	target := boxesOf("t", "2001=a@dr", "2002=b@dr", "2003=c@dr")
-	ran(t, s, "first", control.DirectoryOperator, "{MailboxNumber}", rule, source, target)
+	ran(t, s, "first", dirsync.TriggerOperator, "{MailboxNumber}", rule, source, target)
 	finished(t, s, "first")
 	for i, number := range []string{"2002", "2003", "2001"} {
 		source[i].Number, source[i].Texts[directory.MailboxNumber] = number, []string{number}
 	}
-	ran(t, s, "second", control.DirectorySchedule, "{MailboxNumber}", rule, source, target)
+	ran(t, s, "second", dirsync.TriggerSchedule, "{MailboxNumber}", rule, source, target)
 	login := map[string]string{"2002": "a@dr", "2003": "b@dr", "2001": "c@dr"}
-	list := changesOf(t, s, "second", control.ChangePlanned)
+	list := changesOf(t, s, "second", dirsync.ChangePlanned)
 	if len(list) != 4 {
 		t.Fatalf("%d changes, want three and the step out of the circle: %+v", len(list), list)
 	}
 	for _, c := range list {
-		c.State, c.TargetLogin, c.TargetRule = control.ChangeDone, login[c.Number], ruleOf("dr", rule)
-		must(t, s.SaveDirectoryChanges(t.Context(), "second", []control.DirectoryChange{c}))
+		c.State, c.TargetLogin, c.TargetRule = dirsync.ChangeDone, login[c.Number], ruleOf("dr", rule)
+		must(t, s.SaveDirectoryChanges(t.Context(), "second", []dirsync.Change{c}))
 	}
 	wantLogins(t, "after the circle", loginsOf(t, s, "dr", "2001", "2002", "2003"), "c@dr", "a@dr", "b@dr")
 	finished(t, s, "second")
 
 	// What was looked at by another rule is not recorded.
 	source[0].Texts[directory.LastName] = []string{"other"}
-	ran(t, s, "third", control.DirectorySchedule, "{MailboxNumber}", rule, source, target)
-	list = changesOf(t, s, "third", control.ChangePlanned)
+	ran(t, s, "third", dirsync.TriggerSchedule, "{MailboxNumber}", rule, source, target)
+	list = changesOf(t, s, "third", dirsync.ChangePlanned)
 	if len(list) == 0 {
 		t.Fatal("nothing is planned")
 	}
 	before := loginsOf(t, s, "dr", "2001", "2002", "2003")
 	for i := range list {
-		list[i].State, list[i].TargetLogin, list[i].TargetRule = control.ChangeDone, "wrong@dr", ruleOf("dr", "{uid}")
+		list[i].State, list[i].TargetLogin, list[i].TargetRule = dirsync.ChangeDone, "wrong@dr", ruleOf("dr", "{uid}")
 	}
 	must(t, s.SaveDirectoryChanges(t.Context(), "third", list[:1]))
 	wantLogins(t, "by another rule", loginsOf(t, s, "dr", "2001", "2002", "2003"), before...)
@@ -290,15 +290,15 @@ func TestLoginsOfFailedRun(t *testing.T) {
 	t.Parallel()
 	s := mirrored(t)
 	byRule(t, s, "prod", "{mail}")
-	ran(t, s, "good", control.DirectoryOperator, "{mail}", "{MailboxNumber}", boxesOf("s", "2001=u1@x"), nil)
+	ran(t, s, "good", dirsync.TriggerOperator, "{mail}", "{MailboxNumber}", boxesOf("s", "2001=u1@x"), nil)
 	finished(t, s, "good")
 	ctx := t.Context()
-	must(t, s.BeginDirectoryRun(ctx, "bad", link, control.DirectorySchedule))
+	must(t, s.BeginDirectoryRun(ctx, "bad", link, dirsync.TriggerSchedule))
 	cut := errors.New("cut")
-	err := s.StageDirectory(ctx, "bad", control.SourceSide, func() (directory.Record, error) { return directory.Record{}, cut })
+	err := s.StageDirectory(ctx, "bad", dirsync.SourceSide, func() (directory.Record, error) { return directory.Record{}, cut })
 	if !errors.Is(err, cut) {
 		t.Errorf("staging: %v", err)
 	}
-	must(t, s.FinishDirectoryRun(ctx, "bad", control.DirectoryFailed, []string{"cut"}, ""))
+	must(t, s.FinishDirectoryRun(ctx, "bad", dirsync.Failed, []string{"cut"}, ""))
 	wantLogins(t, "after a run that failed", loginsOf(t, s, "prod", "2001"), "u1@x")
 }

@@ -8,10 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // AddMailboxes implements control.Repository. Adding again changes nothing. A trigger
@@ -93,16 +93,16 @@ func refuseLive(ctx context.Context, q *sqlcgen.Queries, op string, which sqlcge
 }
 
 // Mailbox implements control.Repository.
-func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (control.Mailbox, error) {
+func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
 	row, err := s.q.GetMailbox(ctx, sqlcgen.GetMailboxParams{Link: key.Link, Number: string(key.Number)})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.Mailbox{}, s.unknownMailbox(ctx, key)
+		return site.Mailbox{}, s.unknownMailbox(ctx, key)
 	}
 	return mailboxOf(row), classify("read mailbox "+string(key.Number), err)
 }
 
 // Mailboxes implements control.Repository.
-func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number, limit int) ([]control.Mailbox, error) {
+func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number, limit int) ([]site.Mailbox, error) {
 	rows, err := s.q.ListMailboxes(ctx, sqlcgen.ListMailboxesParams{Link: link, After: string(after), MaxRows: int64(limit)})
 	if err != nil {
 		return nil, classify("list mailboxes of link "+link, err)
@@ -110,7 +110,7 @@ func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number
 	if len(rows) == 0 {
 		return nil, s.requireLink(ctx, link)
 	}
-	list := make([]control.Mailbox, len(rows))
+	list := make([]site.Mailbox, len(rows))
 	for i, row := range rows {
 		list[i] = mailboxOf(row)
 	}
@@ -166,9 +166,9 @@ func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, err
 	return keys, classify("list due mailboxes", err)
 }
 
-func mailboxOf(row sqlcgen.Mailbox) control.Mailbox {
-	m := control.Mailbox{
-		Link: row.Link, Number: mailbox.Number(row.Number), State: control.MailboxState(row.State),
+func mailboxOf(row sqlcgen.Mailbox) site.Mailbox {
+	m := site.Mailbox{
+		Link: row.Link, Number: mailbox.Number(row.Number), State: site.MailboxState(row.State),
 		DirtyGeneration: row.DirtyGeneration, CleanGeneration: row.CleanGeneration,
 		LastEqualAt: orZero(row.LastEqualAt), LastReviewAt: orZero(row.LastReviewAt),
 		Failures: int(row.Failures), ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint,

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 func TestMailboxes(t *testing.T) {
@@ -61,7 +61,7 @@ func TestMailboxes(t *testing.T) {
 	}
 
 	fresh := box(t, s, "4")
-	if fresh.State != control.StateNew || fresh.DirtyGeneration != 1 || fresh.DirtySince.IsZero() || fresh.NextAttemptAt.IsZero() {
+	if fresh.State != site.StateNew || fresh.DirtyGeneration != 1 || fresh.DirtySince.IsZero() || fresh.NextAttemptAt.IsZero() {
 		t.Errorf("a new mailbox is not due from the start: %+v", fresh)
 	}
 	for _, key := range []mailbox.Key{{Link: "none", Number: "4"}, keyOf("none")} {
@@ -93,7 +93,7 @@ func TestStates(t *testing.T) {
 	s := seeded(t, "1")
 	ctx := t.Context()
 	step := 0
-	want := func(state control.MailboxState) {
+	want := func(state site.MailboxState) {
 		t.Helper()
 		step++
 		m := box(t, s, "1")
@@ -102,10 +102,10 @@ func TestStates(t *testing.T) {
 		}
 		status, err := s.Status(ctx, link)
 		must(t, err)
-		counts := map[control.MailboxState]int{
-			control.StateNew: status[0].States.New, control.StateEqual: status[0].States.Equal,
-			control.StateDiffering: status[0].States.Differing, control.StateDirty: status[0].States.Dirty,
-			control.StateParked: status[0].States.Parked,
+		counts := map[site.MailboxState]int{
+			site.StateNew: status[0].States.New, site.StateEqual: status[0].States.Equal,
+			site.StateDiffering: status[0].States.Differing, site.StateDirty: status[0].States.Dirty,
+			site.StateParked: status[0].States.Parked,
 		}
 		if counts[state] != 1 {
 			t.Errorf("step %d: Status counts %v, want one %s", step, counts, state)
@@ -125,29 +125,29 @@ func TestStates(t *testing.T) {
 		must(t, s.Save(ctx, lease, updateDone(r)))
 	}
 
-	want(control.StateNew)
+	want(site.StateNew)
 	failed(fault.Transient, "a")
-	want(control.StateNew)
+	want(site.StateNew)
 	succeed(copier.Equal, 0)
-	want(control.StateEqual)
+	want(site.StateEqual)
 	_, err := s.MarkDirty(ctx, keyOf("1"))
 	must(t, err)
-	want(control.StateDirty)
+	want(site.StateDirty)
 	succeed(copier.Differing, 3)
-	want(control.StateDiffering)
+	want(site.StateDiffering)
 	failed(fault.Transient, "b")
-	want(control.StateDirty)
+	want(site.StateDirty)
 	failed(fault.Transient, "c")
 	failed(fault.Conflict, "d")
-	want(control.StateDirty)
+	want(site.StateDirty)
 	failed(fault.Transient, "e")
-	want(control.StateParked)
-	must(t, s.RecordReviewed(ctx, link, []control.Reviewed{{Number: "1", Generation: box(t, s, "1").DirtyGeneration}}))
-	want(control.StateDiffering)
+	want(site.StateParked)
+	must(t, s.RecordReviewed(ctx, link, []site.Reviewed{{Number: "1", Generation: box(t, s, "1").DirtyGeneration}}))
+	want(site.StateDiffering)
 	failed(fault.Permanent, "f")
-	want(control.StateParked)
+	want(site.StateParked)
 	succeed(copier.Equal, 0)
-	want(control.StateEqual)
+	want(site.StateEqual)
 }
 
 // TestDueMailboxes: what is dirty, due and not being written to, the longest
@@ -231,11 +231,11 @@ func TestDueMailboxesWhileACompareRuns(t *testing.T) {
 	}
 	start := func(run string) {
 		t.Helper()
-		must(t, s.StartCompare(ctx, control.CompareRun{RunID: run, Link: link, StartedAt: time.Now()}))
+		must(t, s.StartCompare(ctx, site.CompareRun{RunID: run, Link: link, StartedAt: time.Now()}))
 	}
 
-	must(t, s.AddLink(ctx, control.Link{Name: "elsewhere", Source: "dr", Target: "prod"}))
-	must(t, s.StartCompare(ctx, control.CompareRun{RunID: "elsewhere", Link: "elsewhere", StartedAt: time.Now()}))
+	must(t, s.AddLink(ctx, site.Link{Name: "elsewhere", Source: "dr", Target: "prod"}))
+	must(t, s.StartCompare(ctx, site.CompareRun{RunID: "elsewhere", Link: "elsewhere", StartedAt: time.Now()}))
 	add("dirty", "failed", "new")
 	want("while another link is compared", "dirty", "failed", "new")
 	start("first")
@@ -258,7 +258,7 @@ func TestDueMailboxesWhileACompareRuns(t *testing.T) {
 	want("as another begins", "dirty", "failed")
 	sql(t, dsn, "UPDATE compare_runs SET updated_at = now() - interval '11 minutes'")
 	want("after the compare died", "dirty", "failed", "late", "new")
-	must(t, s.AddCompareProgress(ctx, "second", 0, control.CompareProgress{Reviewed: 1}))
+	must(t, s.AddCompareProgress(ctx, "second", 0, site.CompareProgress{Reviewed: 1}))
 	want("since the compare is alive", "dirty", "failed")
 }
 

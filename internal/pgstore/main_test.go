@@ -14,13 +14,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 func TestMain(m *testing.M) {
@@ -68,16 +67,16 @@ func addLink(t testing.TB, s *pgstore.Store) {
 	for _, name := range []string{"prod", "dr"} {
 		must(t, s.AddStore(t.Context(), storeNamed(name)))
 	}
-	must(t, s.AddLink(t.Context(), control.Link{Name: link, Source: "prod", Target: "dr"}))
+	must(t, s.AddLink(t.Context(), site.Link{Name: link, Source: "prod", Target: "dr"}))
 }
 
-func storeNamed(name string) control.Store {
-	return control.Store{
-		Name: name, IMAPAddress: "127.0.0.1:143", Security: control.SecurityTLS, CAFile: "/etc/ca.pem",
-		Login: control.LoginSeparator, Separator: "*", TrustedName: "trusted", SealedPassword: []byte{1, 0, 255},
+func storeNamed(name string) site.Store {
+	return site.Store{
+		Name: name, IMAPAddress: "127.0.0.1:143", Security: site.SecurityTLS, CAFile: "/etc/ca.pem",
+		Login: site.LoginSeparator, Separator: "*", TrustedName: "trusted", SealedPassword: []byte{1, 0, 255},
 		Greetings: mailbox.Patterns{"Greetings", "Gr*"}, MinimumRelease: "2.3.19",
-		Events: watch.Idle, IdleLimit: 70, PollEvery: 90 * time.Second,
-		LoginCase: control.LoginFold,
+		Events: site.ListenIdle, IdleLimit: 70, PollEvery: 90 * time.Second,
+		LoginCase: site.LoginFold,
 	}
 }
 
@@ -97,7 +96,7 @@ func known(t testing.TB, s *pgstore.Store, key mailbox.Key) []copier.FolderState
 	return states
 }
 
-func box(t testing.TB, s *pgstore.Store, number mailbox.Number) control.Mailbox {
+func box(t testing.TB, s *pgstore.Store, number mailbox.Number) site.Mailbox {
 	t.Helper()
 	m, err := s.Mailbox(t.Context(), keyOf(number))
 	must(t, err)

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -39,7 +39,7 @@ func (o outage) park(n mailbox.Number, kind string) {
 		o.fail(n, kind, time.Hour)
 		o.age("1 second") // each try has a time of its own
 	}
-	if b := box(o.t, o.s, n); b.State != control.StateParked {
+	if b := box(o.t, o.s, n); b.State != site.StateParked {
 		o.t.Fatalf("mailbox %s is %s", n, b.State)
 	}
 }
@@ -61,7 +61,7 @@ func (o outage) due(n mailbox.Number) bool {
 // succeed records that a mailbox was found equal.
 func (o outage) succeed(n mailbox.Number) {
 	o.t.Helper()
-	must(o.t, o.s.RecordReviewed(o.t.Context(), link, []control.Reviewed{{Number: n, Generation: box(o.t, o.s, n).DirtyGeneration}}))
+	must(o.t, o.s.RecordReviewed(o.t.Context(), link, []site.Reviewed{{Number: n, Generation: box(o.t, o.s, n).DirtyGeneration}}))
 }
 
 // TestStoreAnswersAgain: after an outage of a store, its parked mailboxes are due as
@@ -75,7 +75,7 @@ func TestStoreAnswersAgain(t *testing.T) {
 	o.park("1", "transient")
 	o.park("2", "config")
 	o.park("4", "permanent") // the store answers, and rejects this mailbox
-	if _, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: watch.MessageIn, Count: 1, At: time.Now()}}); err != nil {
+	if _, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: site.EventMessageIn, Count: 1, At: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
 	o.age("1 minute")

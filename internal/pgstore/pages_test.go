@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // TestPageEnd: a page holds so many mailboxes with work, or as many times more
@@ -19,9 +19,9 @@ func TestPageEnd(t *testing.T) {
 		numbers = append(numbers, mailbox.Number(fmt.Sprint(1000+i)))
 	}
 	s := seeded(t, numbers...)
-	var settled []control.Reviewed
+	var settled []site.Reviewed
 	for _, n := range numbers[10:] {
-		settled = append(settled, control.Reviewed{Number: n, Generation: 1})
+		settled = append(settled, site.Reviewed{Number: n, Generation: 1})
 	}
 	must(t, s.RecordReviewed(t.Context(), link, settled))
 	for _, test := range []struct {

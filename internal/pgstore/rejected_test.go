@@ -13,12 +13,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -117,7 +117,7 @@ func (r *rejecting) calls() map[string]func(context.Context) error {
 		"Mailbox":   func(ctx context.Context) error { return second(s.Mailbox(ctx, key)) },
 		"MarkDirty": func(ctx context.Context) error { return second(s.MarkDirty(ctx, key)) },
 		"MarkEvents": func(ctx context.Context) error {
-			return second(s.MarkEvents(ctx, link, []watch.Mark{{Number: "1", Kind: watch.MessageIn, Count: 1, At: time.Now()}}))
+			return second(s.MarkEvents(ctx, link, []watch.Mark{{Number: "1", Kind: site.EventMessageIn, Count: 1, At: time.Now()}}))
 		},
 		"DueMailboxes":   func(ctx context.Context) error { return second(s.DueMailboxes(ctx, 10)) },
 		"CountMailboxes": func(ctx context.Context) error { return second(s.CountMailboxes(ctx, link)) },
@@ -138,7 +138,7 @@ func (r *rejecting) calls() map[string]func(context.Context) error {
 			return s.Release(ctx, lease, true)
 		},
 		"StartCompare": func(ctx context.Context) error {
-			return s.StartCompare(ctx, control.CompareRun{RunID: "run", Link: link, StartedAt: time.Now()})
+			return s.StartCompare(ctx, site.CompareRun{RunID: "run", Link: link, StartedAt: time.Now()})
 		},
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // monthsAhead is how many months of history have their partition before they
@@ -24,10 +24,10 @@ const lockWait = "5s"
 // Retain implements activities.Keeper. Each step is a transaction of its own and
 // does nothing where it was done before: it may end after any of them. A step, or
 // a month, that fails keeps no other from its turn.
-func (s *Store) Retain(ctx context.Context, now time.Time, keep control.Retention) (control.Retained, error) {
-	var done control.Retained
+func (s *Store) Retain(ctx context.Context, now time.Time, keep site.Retention) (site.Retained, error) {
+	var done site.Retained
 	var failed []error
-	for _, step := range []func(context.Context, time.Time, control.Retention, *control.Retained) error{
+	for _, step := range []func(context.Context, time.Time, site.Retention, *site.Retained) error{
 		s.makeMonths, s.archiveMonths, s.dropMonths, s.dropCompares,
 	} {
 		if ctx.Err() == nil {
@@ -37,7 +37,7 @@ func (s *Store) Retain(ctx context.Context, now time.Time, keep control.Retentio
 	return done, errors.Join(append(failed, ctx.Err())...)
 }
 
-func (s *Store) makeMonths(ctx context.Context, now time.Time, _ control.Retention, done *control.Retained) error {
+func (s *Store) makeMonths(ctx context.Context, now time.Time, _ site.Retention, done *site.Retained) error {
 	const op = "make partitions of history"
 	months, err := s.q.HistoryRestMonths(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Store) makeMonths(ctx context.Context, now time.Time, _ control.Retenti
 
 // archiveMonths moves the months to the archive of which all is older than what
 // stays live.
-func (s *Store) archiveMonths(ctx context.Context, now time.Time, keep control.Retention, done *control.Retained) error {
+func (s *Store) archiveMonths(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
 	const op = "move history to the archive"
 	months, err := s.months(ctx, "history")
 	if err != nil {
@@ -113,7 +113,7 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, live, archive partition) error
 
 // dropMonths drops the months of the archive of which all is older than what is
 // kept there.
-func (s *Store) dropMonths(ctx context.Context, now time.Time, keep control.Retention, done *control.Retained) error {
+func (s *Store) dropMonths(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
 	const op = "drop old history"
 	months, err := s.months(ctx, "history_archive")
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Store) dropMonths(ctx context.Context, now time.Time, keep control.Rete
 	return errors.Join(failed...)
 }
 
-func (s *Store) dropCompares(ctx context.Context, now time.Time, keep control.Retention, done *control.Retained) error {
+func (s *Store) dropCompares(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
 	n, err := s.q.DropOldCompares(ctx, now.Add(-keep.History))
 	if err == nil {
 		done.Compares = int(n)

@@ -12,11 +12,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 )
 
 func numbersOf(list ...mailbox.Number) []mailbox.Number { return list }
@@ -59,7 +59,7 @@ func TestRetention(t *testing.T) {
 	if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1")); err != nil {
 		t.Fatal(err)
 	}
-	keep := control.Retention{History: 60 * 24 * time.Hour, Archive: 365 * 24 * time.Hour}
+	keep := site.Retention{History: 60 * 24 * time.Hour, Archive: 365 * 24 * time.Hour}
 	var recorded []time.Time
 	for month := range 25 {
 		now := day(2030, time.January, 10).AddDate(0, month, 0)
@@ -74,14 +74,14 @@ func TestRetention(t *testing.T) {
 			}
 		}
 		again, err := s.Retain(t.Context(), now, keep)
-		if err != nil || again != (control.Retained{}) {
+		if err != nil || again != (site.Retained{}) {
 			t.Errorf("a purge that was done already did %+v, %v", again, err)
 		}
 		live, err := s.History(t.Context(), link, "1", 0)
 		must(t, err)
 		all, err := s.HistoryWithArchive(t.Context(), link, "1", 0)
 		must(t, err)
-		check := func(what string, entries []control.HistoryEntry, keep time.Duration) {
+		check := func(what string, entries []site.HistoryEntry, keep time.Duration) {
 			t.Helper()
 			seen := map[time.Time]bool{}
 			for i, e := range entries {
@@ -127,7 +127,7 @@ func TestRetention(t *testing.T) {
 func TestRetentionOfLateRows(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1")
-	keep := control.Retention{History: 40 * 24 * time.Hour, Archive: 3650 * 24 * time.Hour}
+	keep := site.Retention{History: 40 * 24 * time.Hour, Archive: 3650 * 24 * time.Hour}
 	failedAt(t, s, day(2031, time.March, 3))
 	failedAt(t, s, day(2031, time.March, 4))
 	now := day(2031, time.June, 1)
@@ -155,7 +155,7 @@ func TestRetentionOfLateRows(t *testing.T) {
 func TestRetentionBesideRecording(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1")
-	keep := control.Retention{History: 24 * time.Hour, Archive: 3650 * 24 * time.Hour}
+	keep := site.Retention{History: 24 * time.Hour, Archive: 3650 * 24 * time.Hour}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	written := 0
@@ -200,18 +200,18 @@ func TestRetentionOfCompares(t *testing.T) {
 	must(t, err)
 	t.Cleanup(s.Close)
 	addLink(t, s)
-	for i, kind := range []control.RunKind{control.RunCompare, control.RunCompare, control.RunRebuild, control.RunRebuild, ""} {
-		run := control.CompareRun{RunID: fmt.Sprint("run ", i), Link: link, Kind: kind, Trigger: "schedule", Mailboxes: 1, StartedAt: day(2030, time.January, 1+i)}
+	for i, kind := range []site.RunKind{site.RunCompare, site.RunCompare, site.RunRebuild, site.RunRebuild, ""} {
+		run := site.CompareRun{RunID: fmt.Sprint("run ", i), Link: link, Kind: kind, Trigger: "schedule", Mailboxes: 1, StartedAt: day(2030, time.January, 1+i)}
 		must(t, s.StartCompare(t.Context(), run))
-		must(t, s.AddCompareProgress(t.Context(), run.RunID, 0, control.CompareProgress{Reviewed: 1}))
+		must(t, s.AddCompareProgress(t.Context(), run.RunID, 0, site.CompareProgress{Reviewed: 1}))
 	}
 	status, err := s.Status(t.Context(), link)
 	must(t, err)
-	if c, r := status[0].LastCompare, status[0].LastRebuild; c == nil || c.RunID != "run 4" || c.Kind != control.RunCompare || r == nil || r.RunID != "run 3" {
+	if c, r := status[0].LastCompare, status[0].LastRebuild; c == nil || c.RunID != "run 4" || c.Kind != site.RunCompare || r == nil || r.RunID != "run 3" {
 		t.Errorf("last compare %+v, last rebuild %+v", c, r)
 	}
 	sql(t, dsn, `UPDATE compare_runs SET updated_at = started_at`, `UPDATE compare_pages SET updated_at = '2030-01-02'`)
-	done, err := s.Retain(t.Context(), day(2030, time.June, 1), control.Retention{History: 60 * 24 * time.Hour, Archive: 365 * 24 * time.Hour})
+	done, err := s.Retain(t.Context(), day(2030, time.June, 1), site.Retention{History: 60 * 24 * time.Hour, Archive: 365 * 24 * time.Hour})
 	must(t, err)
 	if done.Compares != 3 {
 		t.Errorf("%d compares were dropped, want 3", done.Compares)

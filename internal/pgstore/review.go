@@ -7,19 +7,19 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 )
 
 // ReviewStates returns what is known of a page of mailboxes, in one round
 // trip; one that does not participate (any more) is absent. An intent that
 // cannot be read comes as an empty one: it only has to be seen that there is
 // one, since Begin looks closer.
-func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Number) (map[mailbox.Number]control.ReviewState, error) {
+func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Number) (map[mailbox.Number]site.ReviewState, error) {
 	var b pgx.Batch
-	states := make(map[mailbox.Number]control.ReviewState, len(list))
+	states := make(map[mailbox.Number]site.ReviewState, len(list))
 	b.Queue(sqlcgen.ReviewFolders, link, strs(list)).Query(func(rows pgx.Rows) error {
 		return reviewFolders(rows, states)
 	})
@@ -32,7 +32,7 @@ func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Nu
 	return states, nil
 }
 
-func reviewFolders(rows pgx.Rows, states map[mailbox.Number]control.ReviewState) error {
+func reviewFolders(rows pgx.Rows, states map[mailbox.Number]site.ReviewState) error {
 	var f sqlcgen.ReviewFoldersRow
 	_, err := pgx.ForEachRow(rows, []any{
 		&f.Number, &f.DirtyGeneration, &f.Folder, &f.SourceValidity, &f.TargetValidity,
@@ -63,7 +63,7 @@ func reviewFolders(rows pgx.Rows, states map[mailbox.Number]control.ReviewState)
 
 // reviewDifferences adds differences to folders that were read before. One of
 // a folder that is new since then is left out: its state is of before too.
-func reviewDifferences(rows pgx.Rows, states map[mailbox.Number]control.ReviewState) error {
+func reviewDifferences(rows pgx.Rows, states map[mailbox.Number]site.ReviewState) error {
 	var number, folder, kind, detail string
 	var uid int64
 	_, err := pgx.ForEachRow(rows, []any{&number, &folder, &uid, &kind, &detail}, func() error {
@@ -82,7 +82,7 @@ func reviewDifferences(rows pgx.Rows, states map[mailbox.Number]control.ReviewSt
 // one statement: they are clean up to the generation that their review began
 // with, and whatever failed before is over. Mailboxes that do not participate
 // any more are passed over.
-func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []control.Reviewed) error {
+func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []site.Reviewed) error {
 	if len(reviewed) == 0 {
 		return nil
 	}

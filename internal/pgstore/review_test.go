@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func TestReviewStates(t *testing.T) {
@@ -28,7 +28,7 @@ func TestReviewStates(t *testing.T) {
 	for i := range withoutPairs { // of no use to a review
 		withoutPairs[i].Pairs, withoutPairs[i].Former = nil, nil
 	}
-	equal(t, "review states", got, map[mailbox.Number]control.ReviewState{
+	equal(t, "review states", got, map[mailbox.Number]site.ReviewState{
 		"1": {Generation: 1, Folders: withoutPairs},
 		"2": {Generation: 2},
 	})
@@ -57,22 +57,22 @@ func TestRecordReviewed(t *testing.T) {
 	lease, _ := begin(t, s, keyOf("4"))
 	must(t, s.Save(ctx, lease, updateDone(differing)))
 
-	must(t, s.RecordReviewed(ctx, link, []control.Reviewed{
+	must(t, s.RecordReviewed(ctx, link, []site.Reviewed{
 		{Number: "1", Generation: 1, Messages: 10, Greetings: 3}, {Number: "2", Generation: 1, Messages: 20},
 		{Number: "3", Generation: 1}, {Number: "4", Generation: 1}, {Number: "none", Generation: 1},
 	}))
 	must(t, s.RecordReviewed(ctx, link, nil))
 	one, two, three, four := box(t, s, "1"), box(t, s, "2"), box(t, s, "3"), box(t, s, "4")
-	if one.State != control.StateEqual || one.Messages != 10 || one.Greetings != 3 || one.LastEqualAt.IsZero() || one.LastReviewAt.IsZero() {
+	if one.State != site.StateEqual || one.Messages != 10 || one.Greetings != 3 || one.LastEqualAt.IsZero() || one.LastReviewAt.IsZero() {
 		t.Errorf("as it was: %+v", one)
 	}
-	if two.State != control.StateDirty || two.CleanGeneration != 1 || two.Messages != 20 || two.DirtySince.IsZero() {
+	if two.State != site.StateDirty || two.CleanGeneration != 1 || two.Messages != 20 || two.DirtySince.IsZero() {
 		t.Errorf("changed meanwhile: %+v", two)
 	}
-	if three.State != control.StateEqual || three.Failures != 0 || three.Error != "" || three.ErrorKind != "" || !three.ErrorAt.IsZero() {
+	if three.State != site.StateEqual || three.Failures != 0 || three.Error != "" || three.ErrorKind != "" || !three.ErrorAt.IsZero() {
 		t.Errorf("failed before: %+v", three)
 	}
-	if four.State != control.StateDiffering || !four.LastEqualAt.IsZero() || four.LastReviewAt.IsZero() {
+	if four.State != site.StateDiffering || !four.LastEqualAt.IsZero() || four.LastReviewAt.IsZero() {
 		t.Errorf("with a lasting difference: %+v", four)
 	}
 	if due, err := s.DueMailboxes(ctx, 0); err != nil || len(due) != 1 || due[0].Number != "2" {
@@ -127,8 +127,8 @@ func TestRecordFailure(t *testing.T) {
 }
 
 func errorsOf(t *testing.T, s interface {
-	Errors(context.Context, string) ([]control.ErrorEntry, error)
-}, link string) []control.ErrorEntry {
+	Errors(context.Context, string) ([]site.ErrorEntry, error)
+}, link string) []site.ErrorEntry {
 	t.Helper()
 	entries, err := s.Errors(t.Context(), link)
 	must(t, err)

@@ -4,16 +4,17 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // ScheduleSpecs implements control.ScheduleRecords.
-func (s *Store) ScheduleSpecs(ctx context.Context) (map[string]control.ScheduleSpec, error) {
+func (s *Store) ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec, error) {
 	rows, err := s.q.ListScheduleSpecs(ctx)
-	specs := make(map[string]control.ScheduleSpec, len(rows))
+	specs := make(map[string]site.ScheduleSpec, len(rows))
 	for _, row := range rows {
-		spec := control.ScheduleSpec{Every: row.Every, Cron: row.Cron, Timezone: row.Timezone}
+		spec := site.ScheduleSpec{Every: row.Every, Cron: row.Cron, Timezone: row.Timezone}
 		if len(row.AtTimes) > 0 {
 			spec.At = row.AtTimes
 		}
@@ -23,7 +24,7 @@ func (s *Store) ScheduleSpecs(ctx context.Context) (map[string]control.ScheduleS
 }
 
 // SetScheduleSpec implements control.ScheduleRecords; the last one counts.
-func (s *Store) SetScheduleSpec(ctx context.Context, name string, spec control.ScheduleSpec, who string) error {
+func (s *Store) SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, who string) error {
 	at := spec.At
 	if at == nil {
 		at = []string{}
@@ -47,7 +48,7 @@ func (s *Store) NoteMisses(ctx context.Context, name string, missed int) (time.T
 }
 
 // RecordEvent implements control.ScheduleRecords; the time is the database's.
-func (s *Store) RecordEvent(ctx context.Context, e control.Event) error {
+func (s *Store) RecordEvent(ctx context.Context, e suspension.Event) error {
 	err := s.q.InsertControlEvent(ctx, sqlcgen.InsertControlEventParams{
 		Event: e.Event, Subject: e.Subject, Who: plain(e.Who), Reason: plain(e.Reason),
 	})

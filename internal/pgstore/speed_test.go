@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/site"
 )
 
 // The benchmarks give the cost of what a sync and a review ask of the
@@ -127,9 +127,9 @@ func BenchmarkReview(b *testing.B) {
 			b.Fatalf("%d states, %v", len(states), err)
 		}
 		middle := time.Now()
-		reviewed := make([]control.Reviewed, len(page))
+		reviewed := make([]site.Reviewed, len(page))
 		for i, number := range page {
-			reviewed[i] = control.Reviewed{Number: number, Generation: states[number].Generation, Messages: 5}
+			reviewed[i] = site.Reviewed{Number: number, Generation: states[number].Generation, Messages: 5}
 		}
 		if err := s.RecordReviewed(b.Context(), link, reviewed); err != nil {
 			b.Fatal(err)

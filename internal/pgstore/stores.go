@@ -8,17 +8,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/quota"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 )
 
 // AddStore implements control.Repository. The times of s are not used: the
 // database sets them.
-func (s *Store) AddStore(ctx context.Context, store control.Store) error {
+func (s *Store) AddStore(ctx context.Context, store site.Store) error {
 	op := "add store " + store.Name
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
@@ -31,15 +30,15 @@ func (s *Store) AddStore(ctx context.Context, store control.Store) error {
 	})
 }
 
-func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store control.Store) error {
+func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.Store) error {
 	err := q.InsertStore(ctx, sqlcgen.InsertStoreParams{
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
-		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
-		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, control.LoginFold)),
+		Events: string(cmp.Or(store.Events, site.ListenAuto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
+		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, site.LoginFold)),
 	})
 	if violates(err, uniqueViolation, "") {
 		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
@@ -50,7 +49,7 @@ func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store contr
 
 // UpdateStore implements control.Repository; every field but the times is
 // replaced.
-func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
+func (s *Store) UpdateStore(ctx context.Context, store site.Store) error {
 	op := "change store " + store.Name
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
@@ -65,15 +64,15 @@ func (s *Store) UpdateStore(ctx context.Context, store control.Store) error {
 	})
 }
 
-func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store control.Store) error {
+func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.Store) error {
 	n, err := q.UpdateStore(ctx, sqlcgen.UpdateStoreParams{
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
 		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
 		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
-		Events: string(cmp.Or(store.Events, watch.Auto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
-		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, control.LoginFold)),
+		Events: string(cmp.Or(store.Events, site.ListenAuto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
+		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, site.LoginFold)),
 	})
 	if err == nil && n == 0 {
 		return unknownStore(store.Name)
@@ -92,14 +91,14 @@ func storeValues(op string, err error) error {
 }
 
 // Store implements control.Repository.
-func (s *Store) Store(ctx context.Context, name string) (control.Store, error) {
+func (s *Store) Store(ctx context.Context, name string) (site.Store, error) {
 	op := "read store " + name
 	row, err := s.q.GetStore(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.Store{}, unknownStore(name)
+		return site.Store{}, unknownStore(name)
 	}
 	if err != nil {
-		return control.Store{}, classify(op, err)
+		return site.Store{}, classify(op, err)
 	}
 	store := storeOf(row)
 	store.Addresses, err = s.q.StoreAddresses(ctx, name)
@@ -107,7 +106,7 @@ func (s *Store) Store(ctx context.Context, name string) (control.Store, error) {
 }
 
 // Stores implements control.Repository; they come by name.
-func (s *Store) Stores(ctx context.Context) ([]control.Store, error) {
+func (s *Store) Stores(ctx context.Context) ([]site.Store, error) {
 	op := "list stores"
 	rows, err := s.q.ListStores(ctx)
 	if err != nil {
@@ -121,7 +120,7 @@ func (s *Store) Stores(ctx context.Context) ([]control.Store, error) {
 	for _, a := range addresses {
 		of[a.Store] = append(of[a.Store], a.Address)
 	}
-	stores := make([]control.Store, len(rows))
+	stores := make([]site.Store, len(rows))
 	for i, row := range rows {
 		stores[i] = storeOf(row)
 		stores[i].Addresses = of[row.Name]
@@ -148,7 +147,7 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 }
 
 // AddLink implements control.Repository.
-func (s *Store) AddLink(ctx context.Context, link control.Link) error {
+func (s *Store) AddLink(ctx context.Context, link site.Link) error {
 	op := "add link " + link.Name
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
@@ -158,7 +157,7 @@ func (s *Store) AddLink(ctx context.Context, link control.Link) error {
 	})
 }
 
-func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link control.Link) error {
+func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link site.Link) error {
 	err := q.InsertLink(ctx, sqlcgen.InsertLinkParams{
 		Name: link.Name, Source: link.Source, Target: link.Target, Exclude: listOrEmpty(link.Exclude),
 		Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows), BandwidthTimezone: link.BandwidthTimezone,
@@ -178,7 +177,7 @@ func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link control
 }
 
 // SetLinkDirectory implements control.Repository.
-func (s *Store) SetLinkDirectory(ctx context.Context, link string, d control.LinkDirectory) error {
+func (s *Store) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
 	return s.inTx(ctx, "set directory of link "+link, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
 			return err
@@ -192,7 +191,7 @@ func (s *Store) SetLinkDirectory(ctx context.Context, link string, d control.Lin
 }
 
 // SetBandwidth implements control.Repository.
-func (s *Store) SetBandwidth(ctx context.Context, link control.Link) error {
+func (s *Store) SetBandwidth(ctx context.Context, link site.Link) error {
 	n, err := s.q.SetBandwidth(ctx, sqlcgen.SetBandwidthParams{
 		Name: link.Name, Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows),
 		BandwidthTimezone: link.BandwidthTimezone,
@@ -204,16 +203,16 @@ func (s *Store) SetBandwidth(ctx context.Context, link control.Link) error {
 }
 
 // Link implements control.Repository.
-func (s *Store) Link(ctx context.Context, name string) (control.Link, error) {
+func (s *Store) Link(ctx context.Context, name string) (site.Link, error) {
 	row, err := s.q.GetLink(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return control.Link{}, unknownLink(name)
+		return site.Link{}, unknownLink(name)
 	}
 	return linkOf(row), classify("read link "+name, err)
 }
 
 // Links implements control.Repository; they come by name.
-func (s *Store) Links(ctx context.Context) ([]control.Link, error) {
+func (s *Store) Links(ctx context.Context) ([]site.Link, error) {
 	rows, err := s.q.ListLinks(ctx)
 	return linksOf(rows), classify("list links", err)
 }
@@ -237,28 +236,28 @@ func (s *Store) RemoveLink(ctx context.Context, name string) error {
 	})
 }
 
-func storeOf(row sqlcgen.Store) control.Store {
-	return control.Store{
-		Name: row.Name, IMAPAddress: row.ImapAddress, Security: control.Security(row.ImapSecurity), CAFile: row.CaFile,
-		Login: control.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
+func storeOf(row sqlcgen.Store) site.Store {
+	return site.Store{
+		Name: row.Name, IMAPAddress: row.ImapAddress, Security: site.Security(row.ImapSecurity), CAFile: row.CaFile,
+		Login: site.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
 		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
 		MaxConnections: int(row.MaxConnections), MaxSessions: int(row.MaxSessions), MaxListings: int(row.MaxListings), MaxLogins: int(row.MaxLogins),
-		Events: watch.Mode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
+		Events: site.ListenMode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, LoginsVersion: row.LoginsVersion,
-		ServerID: row.ServerID, ReportedID: row.ReportedID, LoginCase: control.LoginCase(row.LoginCase),
+		ServerID: row.ServerID, ReportedID: row.ReportedID, LoginCase: site.LoginCase(row.LoginCase),
 	}
 }
 
-func linkOf(row sqlcgen.Link) control.Link {
-	return control.Link{
+func linkOf(row sqlcgen.Link) site.Link {
+	return site.Link{
 		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
 		Bandwidth: quota.Rate(row.Bandwidth), BandwidthWindows: orNil(row.BandwidthWindows), BandwidthTimezone: row.BandwidthTimezone,
-		Directory: control.LinkDirectory(row.Directory),
+		Directory: site.LinkDirectory(row.Directory),
 	}
 }
 
-func linksOf(rows []sqlcgen.Link) []control.Link {
-	links := make([]control.Link, len(rows))
+func linksOf(rows []sqlcgen.Link) []site.Link {
+	links := make([]site.Link, len(rows))
 	for i, row := range rows {
 		links[i] = linkOf(row)
 	}

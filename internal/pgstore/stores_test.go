@@ -8,11 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/pgtest"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -27,7 +26,7 @@ func TestStores(t *testing.T) {
 
 	got, err := s.Store(ctx, "prod")
 	must(t, err)
-	noTimes := cmpopts.IgnoreFields(control.Store{}, "CreatedAt", "UpdatedAt")
+	noTimes := cmpopts.IgnoreFields(site.Store{}, "CreatedAt", "UpdatedAt")
 	if diff := cmp.Diff(want, got, noTimes); diff != "" {
 		t.Error(diff)
 	}
@@ -36,8 +35,8 @@ func TestStores(t *testing.T) {
 	}
 
 	// Everything but the name and the times is replaced, also by empty values.
-	changed := control.Store{Name: "prod", IMAPAddress: "[::1]:993", Security: control.SecurityNone, Login: control.LoginAuthzid,
-		TrustedName: "other", Events: watch.Auto, LoginCase: control.LoginFold}
+	changed := site.Store{Name: "prod", IMAPAddress: "[::1]:993", Security: site.SecurityNone, Login: site.LoginAuthzid,
+		TrustedName: "other", Events: site.ListenAuto, LoginCase: site.LoginFold}
 	must(t, s.UpdateStore(ctx, changed))
 	after, err := s.Store(ctx, "prod")
 	must(t, err)
@@ -74,16 +73,16 @@ func TestLinks(t *testing.T) {
 	ctx := t.Context()
 	must(t, s.AddStore(ctx, storeNamed("prod")))
 	must(t, s.AddStore(ctx, storeNamed("dr")))
-	want := control.Link{Name: link, Source: "prod", Target: "dr", Exclude: mailbox.Patterns{"Trash", "Junk"}}
+	want := site.Link{Name: link, Source: "prod", Target: "dr", Exclude: mailbox.Patterns{"Trash", "Junk"}}
 	must(t, s.AddLink(ctx, want))
 	wantKind(t, s.AddLink(ctx, want), fault.Conflict)
 
 	got, err := s.Link(ctx, link)
 	must(t, err)
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(control.Link{}, "CreatedAt")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(site.Link{}, "CreatedAt")); diff != "" {
 		t.Error(diff)
 	}
-	for name, bad := range map[string]control.Link{
+	for name, bad := range map[string]site.Link{
 		"unknown source": {Name: "x", Source: "nowhere", Target: "dr"},
 		"unknown target": {Name: "x", Source: "prod", Target: "nowhere"},
 		"to itself":      {Name: "x", Source: "prod", Target: "prod"},
@@ -130,7 +129,7 @@ func TestRemoveLink(t *testing.T) {
 
 	done := report("1", 1)
 	must(t, s.Save(ctx, lease, updateDone(done)))
-	must(t, s.StartCompare(ctx, control.CompareRun{RunID: "c", Link: link, StartedAt: done.Started}))
+	must(t, s.StartCompare(ctx, site.CompareRun{RunID: "c", Link: link, StartedAt: done.Started}))
 	must(t, s.RemoveLink(ctx, link))
 
 	history, err := s.History(ctx, link, "1", 0)
@@ -139,7 +138,7 @@ func TestRemoveLink(t *testing.T) {
 		t.Errorf("history of a removed link: %v, want its one sync", history)
 	}
 	// Added again, nothing of before is known.
-	must(t, s.AddLink(ctx, control.Link{Name: link, Source: "prod", Target: "dr"}))
+	must(t, s.AddLink(ctx, site.Link{Name: link, Source: "prod", Target: "dr"}))
 	if n, err := s.CountMailboxes(ctx, link); err != nil || n != 0 {
 		t.Errorf("CountMailboxes = %d, %v", n, err)
 	}

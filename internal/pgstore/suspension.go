@@ -4,37 +4,37 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/suspension"
 )
 
 // Suspension implements control.SuspensionRecords.
-func (s *Store) Suspension(ctx context.Context) (control.Suspension, error) {
+func (s *Store) Suspension(ctx context.Context) (suspension.Suspension, error) {
 	return readSuspension(ctx, s.q, "read whether the mirror is suspended")
 }
 
-func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (control.Suspension, error) {
+func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (suspension.Suspension, error) {
 	row, err := q.GetSuspension(ctx)
 	if err != nil {
-		return control.Suspension{}, classify(op, err)
+		return suspension.Suspension{}, classify(op, err)
 	}
-	return control.Suspension{
-		State: control.SuspensionState(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
+	return suspension.Suspension{
+		State: suspension.State(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
 		SuspendedAt: orZero(row.SuspendedAt), Waiting: int(row.Waiting), Remaining: max(row.Remaining, 0),
 		Unconfirmed: row.Unconfirmed,
 	}, nil
 }
 
 // SuspensionProof implements supervise.Records.
-func (s *Store) SuspensionProof(ctx context.Context) (control.SuspensionProof, error) {
+func (s *Store) SuspensionProof(ctx context.Context) (suspension.Proof, error) {
 	const op = "read whether the suspension's row is the last one"
-	var proof control.SuspensionProof
+	var proof suspension.Proof
 	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		row, err := q.GetSuspensionProof(ctx)
 		if err != nil {
 			return err
 		}
-		proof = control.SuspensionProof{Confirmed: row.Confirmed, Mark: row.Mark, LeaseTime: row.LeaseTime, Used: row.Used}
+		proof = suspension.Proof{Confirmed: row.Confirmed, Mark: row.Mark, LeaseTime: row.LeaseTime, Used: row.Used}
 		proof.Suspension, err = readSuspension(ctx, q, op)
 		return err
 	})
@@ -42,7 +42,7 @@ func (s *Store) SuspensionProof(ctx context.Context) (control.SuspensionProof, e
 }
 
 // ConfirmSuspension implements supervise.Records.
-func (s *Store) ConfirmSuspension(ctx context.Context, proof control.SuspensionProof, lease time.Duration) error {
+func (s *Store) ConfirmSuspension(ctx context.Context, proof suspension.Proof, lease time.Duration) error {
 	return s.inTx(ctx, "confirm the suspension's row", func(q *sqlcgen.Queries) error {
 		n, err := q.ConfirmSuspension(ctx, sqlcgen.ConfirmSuspensionParams{Mark: proof.Mark, LeaseTime: lease})
 		if err == nil && n > 0 && !proof.Used {
@@ -55,7 +55,7 @@ func (s *Store) ConfirmSuspension(ctx context.Context, proof control.SuspensionP
 // Suspend implements control.SuspensionRecords. Every transaction that has
 // taken or renewed a lease is committed when it returns, so that each lease
 // there is stands in its row, and none is taken or renewed after that.
-func (s *Store) Suspend(ctx context.Context, r control.Request) (control.Suspension, error) {
+func (s *Store) Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, "record suspension", func(q *sqlcgen.Queries) error {
 		if err := q.LockSuspension(ctx); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (s *Store) Suspend(ctx context.Context, r control.Request) (control.Suspens
 }
 
 // ConfirmSuspended implements control.SuspensionRecords.
-func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (control.Suspension, error) {
+func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, "record that the mirror is still", func(q *sqlcgen.Queries) error {
 		if err := q.ConfirmStill(ctx); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (control.Susp
 }
 
 // Resume implements control.SuspensionRecords.
-func (s *Store) Resume(ctx context.Context, r control.Request) (control.Suspension, error) {
+func (s *Store) Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
 		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
 		return err
@@ -85,7 +85,7 @@ func (s *Store) Resume(ctx context.Context, r control.Request) (control.Suspensi
 }
 
 // changeSuspension changes the row and returns what it is then.
-func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sqlcgen.Queries) error) (after control.Suspension, err error) {
+func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sqlcgen.Queries) error) (after suspension.Suspension, err error) {
 	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := change(q); err != nil {
 			return err
@@ -97,11 +97,11 @@ func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sq
 }
 
 // Events implements control.SuspensionRecords.
-func (s *Store) Events(ctx context.Context, limit int) ([]control.Event, error) {
+func (s *Store) Events(ctx context.Context, limit int) ([]suspension.Event, error) {
 	rows, err := s.q.ListControlEvents(ctx, int64(limit))
-	events := make([]control.Event, len(rows))
+	events := make([]suspension.Event, len(rows))
 	for i, row := range rows {
-		events[i] = control.Event{At: row.At, Event: row.Event, Subject: row.Subject, Who: row.Who, Reason: row.Reason}
+		events[i] = suspension.Event{At: row.At, Event: row.Event, Subject: row.Subject, Who: row.Who, Reason: row.Reason}
 	}
 	return events, classify("list what was asked for", err)
 }

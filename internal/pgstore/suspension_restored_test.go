@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/suspension"
 )
 
 // program runs one of PostgreSQL's own programs on a database.
@@ -68,9 +68,9 @@ func confirm(t *testing.T, s *pgstore.Store, dsn string) {
 	quiet(t, dsn)
 }
 
-func proofOf(t *testing.T, s *pgstore.Store) control.SuspensionProof {
+func proofOf(t *testing.T, s *pgstore.Store) suspension.Proof {
 	t.Helper()
-	var proof control.SuspensionProof
+	var proof suspension.Proof
 	var err error
 	for range 20 { // the first look finds what connections died
 		if proof, err = s.SuspensionProof(t.Context()); err == nil {
@@ -94,7 +94,7 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 	restore(before)
 
 	proof := proofOf(t, s)
-	if now := proof.Suspension; now.State != control.Running || !now.Unconfirmed || !now.Still() || proof.Confirmed || !proof.Used {
+	if now := proof.Suspension; now.State != suspension.Running || !now.Unconfirmed || !now.Still() || proof.Confirmed || !proof.Used {
 		t.Fatalf("restored: %+v", proof)
 	}
 	_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
@@ -105,23 +105,23 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 		t.Error("a lease of before the restore was renewed")
 	}
 	// An older word is of no use.
-	must(t, s.ConfirmSuspension(ctx, control.SuspensionProof{Mark: "1 2", Used: true}, time.Second))
+	must(t, s.ConfirmSuspension(ctx, suspension.Proof{Mark: "1 2", Used: true}, time.Second))
 	if proofOf(t, s).Confirmed {
 		t.Fatal("confirmed by the mark of another row")
 	}
 
 	t.Run("suspended again", func(t *testing.T) {
 		got := suspend(t, s)
-		if got.State != control.Suspending || got.Unconfirmed || got.Epoch <= suspended.Epoch || got.Waiting != 0 || got.Remaining <= 0 {
+		if got.State != suspension.Suspending || got.Unconfirmed || got.Epoch <= suspended.Epoch || got.Waiting != 0 || got.Remaining <= 0 {
 			t.Errorf("suspended again: %+v, before the restore %+v", got, suspended)
 		}
 		// Writes may land under the lease that only the lost database knew.
-		if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspending {
+		if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending {
 			t.Errorf("acknowledged at once: %+v, %v", now, err)
 		}
 		quiet(t, dsn)
 		now, err := s.ConfirmSuspended(ctx, got.Epoch)
-		if err != nil || now.State != control.Suspended {
+		if err != nil || now.State != suspension.Suspended {
 			t.Errorf("acknowledged when it is over: %+v, %v", now, err)
 		}
 	})
@@ -140,7 +140,7 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 	t.Run("resumed by an operator", func(t *testing.T) {
 		restore(before)
 		row := proofOf(t, s).Suspension
-		now, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: row.Epoch})
+		now, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: row.Epoch})
 		if err != nil || now.Still() || now.Who != "bob" || now.Epoch <= suspended.Epoch || now.Remaining <= 0 {
 			t.Errorf("resumed: %+v, %v", now, err)
 		}
@@ -155,23 +155,23 @@ func TestSuspensionRestoredAfterResumption(t *testing.T) {
 	ctx := t.Context()
 	got := suspend(t, s)
 	before := dump()
-	resumed, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch})
+	resumed, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: got.Epoch})
 	must(t, err)
 	held, _ := begin(t, s, keyOf("2"))
 	restore(before)
 
 	proof := proofOf(t, s)
-	if now := proof.Suspension; proof.Confirmed || now.State != control.Suspending || now.Unconfirmed {
+	if now := proof.Suspension; proof.Confirmed || now.State != suspension.Suspending || now.Unconfirmed {
 		t.Fatalf("restored: %+v", proof)
 	}
 	// The lease of after the resumption has to end first.
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspending || now.Remaining <= 0 {
+	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining <= 0 {
 		t.Errorf("acknowledged at once: %+v, %v", now, err)
 	}
 	if _, err := s.Renew(ctx, held, ttl); err == nil {
 		t.Error("a lease of before the restore was renewed")
 	}
-	again, err := s.Resume(ctx, control.Request{Who: "carol", Epoch: got.Epoch})
+	again, err := s.Resume(ctx, suspension.Request{Who: "carol", Epoch: got.Epoch})
 	if err != nil || again.Still() || again.Epoch <= resumed.Epoch || again.Remaining <= 0 {
 		t.Errorf("resumed: %+v, %v; the first time %+v", again, err, resumed)
 	}
@@ -203,7 +203,7 @@ func TestSuspensionAfterAStart(t *testing.T) {
 	suspend(t, s)
 	server.Crash(t)
 	restarted(t, server, s)
-	if proof := proofOf(t, s); proof.Confirmed || !proof.Used || proof.Suspension.State != control.Suspending || proof.Suspension.Unconfirmed {
+	if proof := proofOf(t, s); proof.Confirmed || !proof.Used || proof.Suspension.State != suspension.Suspending || proof.Suspension.Unconfirmed {
 		t.Errorf("started again while suspending: %+v", proof)
 	}
 	if _, _, err := s.Begin(ctx, keyOf("1"), ttl, fence); !fault.Is(err, fault.Conflict) {
@@ -239,11 +239,11 @@ func TestSuspensionAfterTheClockWasPutBack(t *testing.T) {
 
 	got := suspend(t, s)
 	putBack()
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspending || now.Remaining > time.Minute {
+	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining > time.Minute {
 		t.Errorf("acknowledged at once, or not for long: %+v, %v", now, err)
 	}
 	quiet(t, dsn)
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != control.Suspended {
+	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspended {
 		t.Errorf("acknowledged when it is over: %+v, %v", now, err)
 	}
 }
@@ -265,12 +265,12 @@ func TestSuspensionOfAServerThatDoesNotWait(t *testing.T) {
 	addLink(t, s)
 	sql(t, server.DSN(), "CHECKPOINT")
 	got := suspend(t, s)
-	if now, err := s.ConfirmSuspended(t.Context(), got.Epoch); err != nil || now.State != control.Suspended {
+	if now, err := s.ConfirmSuspended(t.Context(), got.Epoch); err != nil || now.State != suspension.Suspended {
 		t.Fatalf("acknowledged: %+v, %v", now, err)
 	}
 	server.Crash(t)
 	restarted(t, server, s)
-	if now := proofOf(t, s).Suspension; now.State != control.Suspended || now.Epoch != got.Epoch {
+	if now := proofOf(t, s).Suspension; now.State != suspension.Suspended || now.Epoch != got.Epoch {
 		t.Errorf("after a crash: %+v, before %+v", now, got)
 	}
 }

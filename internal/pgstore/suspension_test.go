@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // refused fails the test unless err says that the mirror is suspended.
@@ -26,9 +27,9 @@ func refused(t testing.TB, what string, err error) {
 	}
 }
 
-func suspend(t testing.TB, s *pgstore.Store) control.Suspension {
+func suspend(t testing.TB, s *pgstore.Store) suspension.Suspension {
 	t.Helper()
-	got, err := s.Suspend(t.Context(), control.Request{Reason: "storage", Who: "alice"})
+	got, err := s.Suspend(t.Context(), suspension.Request{Reason: "storage", Who: "alice"})
 	must(t, err)
 	return got
 }
@@ -37,14 +38,14 @@ func TestSuspension(t *testing.T) {
 	t.Parallel()
 	s := seeded(t, "1", "2", "3")
 	ctx := t.Context()
-	now := func() control.Suspension {
+	now := func() suspension.Suspension {
 		t.Helper()
 		got, err := s.Suspension(ctx)
 		must(t, err)
 		return got
 	}
 	first := now()
-	if first.State != control.Running || first.Still() || first.Waiting != 0 {
+	if first.State != suspension.Running || first.Still() || first.Waiting != 0 {
 		t.Fatalf("a new database is %+v", first)
 	}
 	held, _ := begin(t, s, keyOf("1"))
@@ -53,7 +54,7 @@ func TestSuspension(t *testing.T) {
 	must(t, s.Release(ctx, unclean, false))
 
 	got := suspend(t, s)
-	if got.State != control.Suspending || got.Epoch <= first.Epoch || got.Reason != "storage" || got.Who != "alice" ||
+	if got.State != suspension.Suspending || got.Epoch <= first.Epoch || got.Reason != "storage" || got.Who != "alice" ||
 		time.Since(got.Since) > time.Minute || got.Waiting != 2 || got.Remaining < ttl || got.Remaining > ttl+fence {
 		t.Errorf("suspending: %+v", got)
 	}
@@ -63,11 +64,11 @@ func TestSuspension(t *testing.T) {
 	_, err = s.Renew(ctx, held, ttl)
 	refused(t, "renew", err)
 	must(t, s.Save(ctx, held, initialCopy()))
-	if m := box(t, s, "3"); m.Failures != 0 || m.State != control.StateNew {
+	if m := box(t, s, "3"); m.Failures != 0 || m.State != site.StateNew {
 		t.Errorf("a refused mailbox is %+v", m)
 	}
 	// Not before the last lease is over.
-	if got, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || got.State != control.Suspending {
+	if got, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || got.State != suspension.Suspending {
 		t.Errorf("confirmed while leases are held: %+v, %v", got, err)
 	}
 	// Again is the same.
@@ -79,7 +80,7 @@ func TestSuspension(t *testing.T) {
 		t.Errorf("with one lease released, and the other in its fence: %+v", now)
 	}
 	deadline := time.Now().Add(time.Minute)
-	for got.State != control.Suspended {
+	for got.State != suspension.Suspended {
 		if time.Now().After(deadline) {
 			t.Fatalf("never still: %+v", got)
 		}
@@ -94,19 +95,19 @@ func TestSuspension(t *testing.T) {
 	refused(t, "begin", err)
 
 	// A resumption of another epoch does nothing.
-	if other, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != control.Suspended {
+	if other, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != suspension.Suspended {
 		t.Errorf("resumed another suspension: %+v, %v", other, err)
 	}
-	resumed, err := s.Resume(ctx, control.Request{Who: "bob", Epoch: got.Epoch})
+	resumed, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: got.Epoch})
 	must(t, err)
-	if resumed.State != control.Running || resumed.Epoch <= got.Epoch || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
+	if resumed.State != suspension.Running || resumed.Epoch <= got.Epoch || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
 		t.Errorf("resumed: %+v", resumed)
 	}
 	// Nor does a suspension of one that is over, or a confirmation.
-	if late, err := s.Suspend(ctx, control.Request{Epoch: first.Epoch}); err != nil || late.State != control.Running {
+	if late, err := s.Suspend(ctx, suspension.Request{Epoch: first.Epoch}); err != nil || late.State != suspension.Running {
 		t.Errorf("suspended by a late request: %+v, %v", late, err)
 	}
-	if late, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || late.State != control.Running {
+	if late, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || late.State != suspension.Running {
 		t.Errorf("confirmed what is over: %+v, %v", late, err)
 	}
 	begin(t, s, keyOf("3"))
@@ -223,19 +224,19 @@ func TestSuspensionRace(t *testing.T) {
 	for round := range rounds {
 		got := suspend(t, s)
 		var err error
-		for got.State != control.Suspended {
+		for got.State != suspension.Suspended {
 			got, err = s.ConfirmSuspended(ctx, got.Epoch)
 			must(t, err)
 		}
 		still.Store(int64(round + 1))
 		for range 3 {
-			if now, err := s.Suspension(ctx); err != nil || now.State != control.Suspended {
+			if now, err := s.Suspension(ctx); err != nil || now.State != suspension.Suspended {
 				t.Errorf("%+v, %v", now, err)
 			}
 		}
 		still.Store(0)
 		before := taken.Load()
-		_, err = s.Resume(ctx, control.Request{Epoch: got.Epoch})
+		_, err = s.Resume(ctx, suspension.Request{Epoch: got.Epoch})
 		must(t, err)
 		// The next suspension comes upon somebody who has a lease, or had one.
 		for deadline := time.Now().Add(time.Minute); taken.Load() == before && time.Now().Before(deadline); {
@@ -254,13 +255,13 @@ func TestScheduleRecords(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Open(t)
 	ctx := t.Context()
-	specs := map[string]control.ScheduleSpec{
+	specs := map[string]site.ScheduleSpec{
 		"sweep":           {Every: 30 * time.Second},
 		"full-compare/dr": {At: []string{"01:00", "07:00"}, Timezone: "Europe/Berlin"},
 		"other":           {Cron: "0 3 * * 1"},
 	}
 	for name, spec := range specs {
-		must(t, s.SetScheduleSpec(ctx, name, control.ScheduleSpec{Every: time.Hour}, "alice"))
+		must(t, s.SetScheduleSpec(ctx, name, site.ScheduleSpec{Every: time.Hour}, "alice"))
 		must(t, s.SetScheduleSpec(ctx, name, spec, "bob"))
 	}
 	got, err := s.ScheduleSpecs(ctx)
@@ -284,7 +285,7 @@ func TestScheduleRecords(t *testing.T) {
 	if !more.After(first) {
 		t.Errorf("one more was noticed at %s, those before at %s", more, first)
 	}
-	must(t, s.RecordEvent(ctx, control.Event{Event: "schedule set", Subject: "sweep", Who: "alice", Reason: "every 30s"}))
+	must(t, s.RecordEvent(ctx, suspension.Event{Event: "schedule set", Subject: "sweep", Who: "alice", Reason: "every 30s"}))
 	events, err := s.Events(ctx, 1)
 	must(t, err)
 	if len(events) != 1 || events[0].Subject != "sweep" || events[0].Who != "alice" || time.Since(events[0].At) > time.Minute {

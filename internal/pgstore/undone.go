@@ -3,9 +3,9 @@ package pgstore
 import (
 	"fmt"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // undoneHint says what an operator does about a target that undoes what the mirror
@@ -38,7 +38,7 @@ const movedHint = "find out what moves messages there, such as a Sieve filter or
 // lostMessages makes one entry of all messages that the target lost from a folder, and
 // one for each other folder to which it moved them.
 type lostMessages struct {
-	of      control.ErrorEntry
+	of      site.ErrorEntry
 	entries map[mailbox.FolderName]lostEntry // by the other folder, "" for none
 	last    mailbox.FolderName
 }
@@ -47,7 +47,7 @@ type lostEntry struct{ at, n int }
 
 // first reports whether e, which would be the entry at the given place, is the
 // first of its folder, and of the folder to which its message was moved.
-func (l *lostMessages) first(e control.ErrorEntry, at int) bool {
+func (l *lostMessages) first(e site.ErrorEntry, at int) bool {
 	if l.entries == nil || l.of.Link != e.Link || l.of.Number != e.Number || l.of.Folder != e.Folder {
 		l.of, l.entries = e, map[mailbox.FolderName]lostEntry{}
 	}
@@ -62,7 +62,7 @@ func (l *lostMessages) first(e control.ErrorEntry, at int) bool {
 }
 
 // tell gives the entry that was counted last its number of messages.
-func (l *lostMessages) tell(entries []control.ErrorEntry) {
+func (l *lostMessages) tell(entries []site.ErrorEntry) {
 	counted := l.entries[l.last]
 	messages, they := "1 message", "it was"
 	if counted.n > 1 {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -22,9 +22,9 @@ const rosterChannel = "mailmirror_roster"
 const rosterPatience = time.Minute
 
 // WatchRoster returns what there is to be listened to for a link.
-func (s *Store) WatchRoster(ctx context.Context, link string) (control.WatchRoster, error) {
+func (s *Store) WatchRoster(ctx context.Context, link string) (site.Roster, error) {
 	op := "read whom to listen to for link " + link
-	var r control.WatchRoster
+	var r site.Roster
 	var err error
 	if r.Link, err = s.Link(ctx, link); err != nil {
 		return r, err
@@ -45,8 +45,8 @@ func (s *Store) WatchRoster(ctx context.Context, link string) (control.WatchRost
 		return r, classify(op, err)
 	}
 	for _, w := range watchers {
-		if w.Mode != "" && w.Mode != string(watch.Auto) {
-			r.Chosen = watch.Mode(w.Mode)
+		if w.Mode != "" && w.Mode != string(site.ListenAuto) {
+			r.Chosen = site.ListenMode(w.Mode)
 		}
 	}
 	if r.Numbers, err = s.NumbersPage(ctx, link, "", 0); err != nil {
@@ -144,7 +144,7 @@ func (s *Store) MarkEvents(ctx context.Context, link string, marks []watch.Mark)
 }
 
 // SaveWatcher records how a shard does.
-func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker string, h watch.Health) error {
+func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker string, h site.Health) error {
 	return classify("record how the listeners of link "+link+" do", s.q.SaveWatcher(ctx, sqlcgen.SaveWatcherParams{
 		Link: link, Shard: int64(shard), Worker: plain(worker), Mode: string(h.Mode), Why: plain(h.Why),
 		Connections: int64(h.Connections), Wanted: int64(h.Wanted), ConnectedSince: orNull(h.ConnectedSince),
@@ -155,17 +155,17 @@ func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker 
 }
 
 // Watchers implements control.Repository.
-func (s *Store) Watchers(ctx context.Context, link string) ([]control.Watcher, error) {
+func (s *Store) Watchers(ctx context.Context, link string) ([]site.Watcher, error) {
 	rows, err := s.q.ListWatchers(ctx, link)
-	list := make([]control.Watcher, len(rows))
+	list := make([]site.Watcher, len(rows))
 	for i, row := range rows {
-		list[i] = control.Watcher{
+		list[i] = site.Watcher{
 			Link: row.Link, Shard: int(row.Shard), Worker: row.Worker, UpdatedAt: row.UpdatedAt, Shards: int(row.Shards),
-			Health: watch.Health{
-				Mode: watch.Mode(row.Mode), Why: row.Why, Connections: int(row.Connections), Wanted: int(row.Wanted),
+			Health: site.Health{
+				Mode: site.ListenMode(row.Mode), Why: row.Why, Connections: int(row.Connections), Wanted: int(row.Wanted),
 				ConnectedSince: orZero(row.ConnectedSince), Listened: int(row.Listened), Polled: int(row.Polled),
 				Events: row.Events, PerMinute: int(row.PerMinute), LastEvent: orZero(row.LastEventAt),
-				LastKind: watch.Kind(row.LastKind), Unannounced: row.Unannounced, Trouble: row.Trouble, Hint: row.Hint, PollEvery: row.PollEvery,
+				LastKind: site.EventKind(row.LastKind), Unannounced: row.Unannounced, Trouble: row.Trouble, Hint: row.Hint, PollEvery: row.PollEvery,
 			},
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -35,10 +35,10 @@ func TestMarkEvents(t *testing.T) {
 	before := box(t, s, "2")
 	heard := time.Now().Add(-3 * time.Second)
 	due, err := s.MarkEvents(t.Context(), link, []watch.Mark{
-		{Number: "3", Kind: watch.Flags, Count: 1, At: time.Now()},
-		{Number: "1", Kind: watch.MessageIn, Count: 5, At: heard},
-		{Number: "2", Kind: watch.Greeting, Count: 1, At: time.Now()},
-		{Number: "404", Kind: watch.Flags, Count: 1, At: time.Now()},
+		{Number: "3", Kind: site.EventFlags, Count: 1, At: time.Now()},
+		{Number: "1", Kind: site.EventMessageIn, Count: 5, At: heard},
+		{Number: "2", Kind: site.EventGreeting, Count: 1, At: time.Now()},
+		{Number: "404", Kind: site.EventFlags, Count: 1, At: time.Now()},
 	})
 	must(t, err)
 	// The one that waits out a failure is not woken, and waits as long.
@@ -53,7 +53,7 @@ func TestMarkEvents(t *testing.T) {
 	equal(t, "next attempt", box(t, s, "2").NextAttemptAt, before.NextAttemptAt)
 
 	// What comes later does not make the first change younger.
-	_, err = s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: watch.Flags, Count: 2, At: time.Now()}})
+	_, err = s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: site.EventFlags, Count: 2, At: time.Now()}})
 	must(t, err)
 	again := box(t, s, "1")
 	equal(t, "dirty since", again.DirtySince, one.DirtySince)
@@ -77,7 +77,7 @@ func TestChangesOfParkedMailbox(t *testing.T) {
 	s, dsn := seededDatabase(t, "1", "2", "3")
 	mark := func(n mailbox.Number) bool {
 		t.Helper()
-		due, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: n, Kind: watch.MessageIn, Count: 1, At: time.Now()}})
+		due, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: n, Kind: site.EventMessageIn, Count: 1, At: time.Now()}})
 		must(t, err)
 		return len(due) == 1
 	}
@@ -155,12 +155,12 @@ func TestWatchRoster(t *testing.T) {
 	must(t, err)
 	equal(t, "numbers", r.Numbers, []mailbox.Number{"1", "2"})
 	equal(t, "shards", r.Shards, 0)
-	equal(t, "events", r.Source.Events, watch.Idle)
+	equal(t, "events", r.Source.Events, site.ListenIdle)
 	must(t, s.SetWatchShards(t.Context(), link, 2))
 	since := time.Now().Add(-time.Minute)
 	for shard := range 2 {
-		must(t, s.SaveWatcher(t.Context(), link, shard, "worker", watch.Health{Mode: watch.Notify, Why: "why", Connections: 1, Wanted: 1,
-			ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4, LastEvent: since, LastKind: watch.Flags,
+		must(t, s.SaveWatcher(t.Context(), link, shard, "worker", site.Health{Mode: site.ListenNotify, Why: "why", Connections: 1, Wanted: 1,
+			ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4, LastEvent: since, LastKind: site.EventFlags,
 			Unannounced: 1, Trouble: "trouble\x00", Hint: "hint"}))
 	}
 	watchers, err := s.Watchers(t.Context(), "")
@@ -169,11 +169,11 @@ func TestWatchRoster(t *testing.T) {
 		t.Fatalf("%d watchers", len(watchers))
 	}
 	watchers[0].UpdatedAt = time.Time{}
-	equal(t, "watcher", watchers[0], control.Watcher{Link: link, Worker: "worker", Shards: 2, Health: watch.Health{
-		Mode: watch.Notify, Why: "why", Connections: 1, Wanted: 1, ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4,
-		LastEvent: since, LastKind: watch.Flags, Unannounced: 1, Trouble: "trouble", Hint: "hint"}})
+	equal(t, "watcher", watchers[0], site.Watcher{Link: link, Worker: "worker", Shards: 2, Health: site.Health{
+		Mode: site.ListenNotify, Why: "why", Connections: 1, Wanted: 1, ConnectedSince: since, Listened: 3, Polled: 2, Events: 9, PerMinute: 4,
+		LastEvent: since, LastKind: site.EventFlags, Unannounced: 1, Trouble: "trouble", Hint: "hint"}})
 	// A restart knows of no event; the database does.
-	must(t, s.SaveWatcher(t.Context(), link, 0, "other", watch.Health{Mode: watch.Notify}))
+	must(t, s.SaveWatcher(t.Context(), link, 0, "other", site.Health{Mode: site.ListenNotify}))
 	watchers, err = s.Watchers(t.Context(), link)
 	must(t, err)
 	equal(t, "last event", watchers[0].LastEvent, since)
@@ -184,7 +184,7 @@ func TestWatchRoster(t *testing.T) {
 		t.Errorf("%d watchers of one shard", len(watchers))
 	}
 	must(t, s.RemoveLink(t.Context(), link))
-	must(t, s.SaveWatcher(t.Context(), link, 0, "late", watch.Health{})) // of a link that is gone
+	must(t, s.SaveWatcher(t.Context(), link, 0, "late", site.Health{})) // of a link that is gone
 	_, err = s.WatchRoster(t.Context(), link)
 	wantKind(t, err, fault.NotFound)
 	wantKind(t, s.SetWatchShards(t.Context(), link, 1), fault.NotFound)
@@ -203,21 +203,21 @@ func TestFirstDue(t *testing.T) {
 	wants("1", "2", "3", "4")
 	lease, _ := begin(t, s, keyOf("1"))
 	leaveClean(t, s, lease, 1)
-	must(t, s.RecordReviewed(t.Context(), link, []control.Reviewed{{Number: "2", Generation: 1}}))
+	must(t, s.RecordReviewed(t.Context(), link, []site.Reviewed{{Number: "2", Generation: 1}}))
 	must(t, s.RecordFailure(t.Context(), failed("3"), time.Hour)) // parked
 	wants("4")
 	r := failed("4")
 	r.ErrKind = "transient"
 	must(t, s.RecordFailure(t.Context(), r, time.Hour)) // it is tried again soon
 	wants("4")
-	_, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: watch.Flags, Count: 1, At: time.Now()}})
+	_, err := s.MarkEvents(t.Context(), link, []watch.Mark{{Number: "1", Kind: site.EventFlags, Count: 1, At: time.Now()}})
 	must(t, err)
 	wants("4")
 }
 
 func TestRosterChanges(t *testing.T) {
 	s := seeded(t, "1")
-	must(t, s.AddLink(t.Context(), control.Link{Name: "other", Source: "dr", Target: "prod"}))
+	must(t, s.AddLink(t.Context(), site.Link{Name: "other", Source: "dr", Target: "prod"}))
 	ctx, cancel := context.WithCancel(t.Context())
 	changes, ended := make(chan struct{}, 10), make(chan error, 1)
 	go func() { ended <- s.RosterChanges(ctx, link, func() { changes <- struct{}{} }) }()

@@ -7,16 +7,16 @@ import (
 	"sync"
 	"testing"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // TestTwoAddsAtOnce: whatever two operators add at the same instant, a mailbox
 // gets one writer and one direction.
 func TestTwoAddsAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, other := range map[string]control.Link{
+	for name, other := range map[string]site.Link{
 		"two writers":         {Name: "other", Source: "third", Target: "dr"},
 		"the same pair":       {Name: "other", Source: "prod", Target: "dr"},
 		"opposite directions": {Name: "other", Source: "dr", Target: "prod"},
@@ -60,8 +60,8 @@ func TestAddsOfAChain(t *testing.T) {
 	s := seeded(t, "1", "2")
 	ctx := t.Context()
 	must(t, s.AddStore(ctx, storeNamed("third")))
-	must(t, s.AddLink(ctx, control.Link{Name: "on", Source: "dr", Target: "third"}))
-	must(t, s.AddLink(ctx, control.Link{Name: "home", Source: "third", Target: "prod"}))
+	must(t, s.AddLink(ctx, site.Link{Name: "on", Source: "dr", Target: "third"}))
+	must(t, s.AddLink(ctx, site.Link{Name: "home", Source: "third", Target: "prod"}))
 	for _, add := range []struct {
 		link    string
 		numbers []mailbox.Number

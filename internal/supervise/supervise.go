@@ -13,8 +13,10 @@ import (
 	"slices"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // Records is what the supervision needs of the database.
@@ -22,20 +24,20 @@ type Records interface {
 	// ClaimSupervision reports whether this worker is to look after everything now:
 	// the first one that asks after the interval is over.
 	ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error)
-	BeginLoop(ctx context.Context, s control.Sign) error
-	EndLoop(ctx context.Context, s control.Sign) error
-	NoteRestart(ctx context.Context, s control.Sign) error
-	NoteSchedule(ctx context.Context, info control.ScheduleInfo, due time.Time) error
-	Links(ctx context.Context) ([]control.Link, error)
-	Suspension(ctx context.Context) (control.Suspension, error)
+	BeginLoop(ctx context.Context, s background.Sign) error
+	EndLoop(ctx context.Context, s background.Sign) error
+	NoteRestart(ctx context.Context, s background.Sign) error
+	NoteSchedule(ctx context.Context, info site.ScheduleInfo, due time.Time) error
+	Links(ctx context.Context) ([]site.Link, error)
+	Suspension(ctx context.Context) (suspension.Suspension, error)
 	// SuspensionProof tells whether the row of the suspension is the last one.
-	SuspensionProof(ctx context.Context) (control.SuspensionProof, error)
+	SuspensionProof(ctx context.Context) (suspension.Proof, error)
 	// ConfirmSuspension gives the version of the row that proof names the proof, and
 	// notes for how long a write may land under a lease. If the database was used, no
 	// lease is given for that long.
-	ConfirmSuspension(ctx context.Context, proof control.SuspensionProof, lease time.Duration) error
-	Suspend(ctx context.Context, r control.Request) (control.Suspension, error)
-	RecordEvent(ctx context.Context, e control.Event) error
+	ConfirmSuspension(ctx context.Context, proof suspension.Proof, lease time.Duration) error
+	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	RecordEvent(ctx context.Context, e suspension.Event) error
 }
 
 // Runner is what it needs of Temporal.
@@ -45,13 +47,13 @@ type Runner interface {
 	ReviveControl(ctx context.Context) (started bool, err error)
 	ReviveWatch(ctx context.Context, link string) (started bool, err error)
 	// ControlView is what MirrorControl knows of the suspension.
-	ControlView(ctx context.Context) (control.Suspension, error)
+	ControlView(ctx context.Context) (suspension.Suspension, error)
 	// AskSuspend and AskResume have MirrorControl read the row again; see
 	// control.SuspensionRunner.
-	AskSuspend(ctx context.Context, r control.Request) error
-	AskResume(ctx context.Context, r control.Request) error
+	AskSuspend(ctx context.Context, r suspension.Request) error
+	AskResume(ctx context.Context, r suspension.Request) error
 	// Schedules lists the schedules that all links and the given ones have to have.
-	Schedules(ctx context.Context, links []string) ([]control.ScheduleInfo, error)
+	Schedules(ctx context.Context, links []string) ([]site.ScheduleInfo, error)
 	// ApplySchedule makes a schedule, or brings it to what is configured.
 	ApplySchedule(ctx context.Context, name string, links []string) error
 	// PauseReasoned reports whether a note on a paused schedule is Mailmirror's own.
@@ -77,7 +79,7 @@ type Options struct {
 // Own is a loop that each worker has for itself. If it fails, that worker says so,
 // whichever worker looks after the others.
 type Own struct {
-	Loop control.Loop
+	Loop background.Loop
 	// Failing returns since when it fails, zero if that is to be shown at once, and
 	// the last error; zero values if it does not fail.
 	Failing func() (since time.Time, err error)
@@ -93,7 +95,7 @@ type Supervisor struct {
 	runner  Runner
 	opts    Options
 	// shown are the loops of this process that are recorded as failing.
-	shown map[control.Loop]bool
+	shown map[background.Loop]bool
 }
 
 // longest is how often everything is looked at, at the least: what has ended is
@@ -108,7 +110,7 @@ func New(records Records, runner Runner, opts Options) *Supervisor {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{records: records, runner: runner, opts: opts, shown: map[control.Loop]bool{}}
+	return &Supervisor{records: records, runner: runner, opts: opts, shown: map[background.Loop]bool{}}
 }
 
 // Run looks after everything until ctx ends.
@@ -143,7 +145,7 @@ func (s *Supervisor) LookAtOwn(ctx context.Context) error {
 	var all error
 	for _, own := range s.opts.Own {
 		since, trouble := own.Failing()
-		sign := control.Sign{Loop: own.Loop, Item: s.opts.Worker, Worker: s.opts.Worker}
+		sign := background.Sign{Loop: own.Loop, Item: s.opts.Worker, Worker: s.opts.Worker}
 		switch {
 		case trouble == nil && s.shown[own.Loop]:
 			err := s.end(ctx, sign, nil)
@@ -171,7 +173,7 @@ func (s *Supervisor) Look(ctx context.Context) error {
 	// The end is written down although the round's time is over.
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer done()
-	return errors.Join(lookErr, s.end(ending, control.Sign{Loop: control.LoopSupervision}, lookErr))
+	return errors.Join(lookErr, s.end(ending, background.Sign{Loop: background.LoopSupervision}, lookErr))
 }
 
 func (s *Supervisor) round(ctx context.Context) error {
@@ -179,7 +181,7 @@ func (s *Supervisor) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.revive(ctx, control.Sign{Loop: control.LoopControl}, func() (bool, error) { return s.runner.ReviveControl(ctx) })
+	err = s.revive(ctx, background.Sign{Loop: background.LoopControl}, func() (bool, error) { return s.runner.ReviveControl(ctx) })
 	if err != nil {
 		return err
 	}
@@ -189,7 +191,7 @@ func (s *Supervisor) round(ctx context.Context) error {
 	names := make([]string, len(links))
 	for i, l := range links {
 		names[i] = l.Name
-		err := s.revive(ctx, control.Sign{Loop: control.LoopListening, Item: l.Name, Link: l.Name},
+		err := s.revive(ctx, background.Sign{Loop: background.LoopListening, Item: l.Name, Link: l.Name},
 			func() (bool, error) { return s.runner.ReviveWatch(ctx, l.Name) })
 		if err != nil {
 			return err
@@ -200,7 +202,7 @@ func (s *Supervisor) round(ctx context.Context) error {
 
 // revive starts a loop that does not run and records that. The error is one after
 // which there is no use in going on: Temporal, or the database, is away.
-func (s *Supervisor) revive(ctx context.Context, sign control.Sign, start func() (bool, error)) error {
+func (s *Supervisor) revive(ctx context.Context, sign background.Sign, start func() (bool, error)) error {
 	started, err := start()
 	if fault.Is(err, fault.Transient) {
 		return err
@@ -212,14 +214,14 @@ func (s *Supervisor) revive(ctx context.Context, sign control.Sign, start func()
 }
 
 // restarted records that something had ended and was started again.
-func (s *Supervisor) restarted(ctx context.Context, sign control.Sign) error {
+func (s *Supervisor) restarted(ctx context.Context, sign background.Sign) error {
 	subject := string(sign.Loop)
 	if sign.Item != "" {
 		subject += " " + sign.Item
 	}
 	s.opts.Log.WarnContext(ctx, "started what did not run", "loop", string(sign.Loop), "item", sign.Item)
 	return errors.Join(s.records.NoteRestart(ctx, sign), s.records.RecordEvent(ctx,
-		control.Event{Event: "restarted", Subject: subject, Who: s.opts.Worker, Reason: "it did not run"}))
+		suspension.Event{Event: "restarted", Subject: subject, Who: s.opts.Worker, Reason: "it did not run"}))
 }
 
 func (s *Supervisor) schedules(ctx context.Context, links []string) error {
@@ -232,7 +234,7 @@ func (s *Supervisor) schedules(ctx context.Context, links []string) error {
 		return err
 	}
 	for _, info := range all {
-		sign := control.Sign{Loop: control.LoopSchedule, Item: info.Name, Link: info.Link}
+		sign := background.Sign{Loop: background.LoopSchedule, Item: info.Name, Link: info.Link}
 		var trouble error
 		// One that a suspension paused, and that nobody let go on after it, is brought
 		// to what the mirror does now.
@@ -269,7 +271,7 @@ func reason(note string) error {
 }
 
 // end records how a loop does, and returns what the database says to that.
-func (s *Supervisor) end(ctx context.Context, sign control.Sign, trouble error) error {
+func (s *Supervisor) end(ctx context.Context, sign background.Sign, trouble error) error {
 	sign.Worker = s.opts.Worker
 	if trouble != nil {
 		sign.ErrorKind, sign.Error, sign.Hint = string(fault.KindOf(trouble)), trouble.Error(), fault.HintOf(trouble)

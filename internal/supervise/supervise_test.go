@@ -8,9 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/internal/supervise"
+	"mailmirror/internal/suspension"
 )
 
 // installation is a database and a Temporal in memory.
@@ -19,23 +21,23 @@ type installation struct {
 	claimed   bool // by another worker
 	still     bool
 	running   map[string]bool // workflows
-	schedules []control.ScheduleInfo
+	schedules []site.ScheduleInfo
 	fails     map[string]error // by what is started
-	signs     map[string]control.Sign
+	signs     map[string]background.Sign
 	due       map[string]time.Time
 	restarts  []string
 	begun     []string
-	events    []control.Event
+	events    []suspension.Event
 	restored
 }
 
 func newInstallation(links ...string) *installation {
-	i := &installation{links: links, restored: restored{proof: control.SuspensionProof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
-		signs: map[string]control.Sign{}, due: map[string]time.Time{}}
-	i.schedules = []control.ScheduleInfo{{Name: "sweep", Exists: true}, {Name: "retention", Exists: true}}
+	i := &installation{links: links, restored: restored{proof: suspension.Proof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
+		signs: map[string]background.Sign{}, due: map[string]time.Time{}}
+	i.schedules = []site.ScheduleInfo{{Name: "sweep", Exists: true}, {Name: "retention", Exists: true}}
 	for _, l := range links {
 		i.running[l] = true
-		i.schedules = append(i.schedules, control.ScheduleInfo{Name: "full-compare/" + l, Link: l, Exists: true})
+		i.schedules = append(i.schedules, site.ScheduleInfo{Name: "full-compare/" + l, Link: l, Exists: true})
 	}
 	return i
 }
@@ -44,46 +46,46 @@ func (i *installation) ClaimSupervision(context.Context, string, time.Duration) 
 	return !i.claimed, nil
 }
 
-func (i *installation) EndLoop(_ context.Context, s control.Sign) error {
+func (i *installation) EndLoop(_ context.Context, s background.Sign) error {
 	i.signs[strings.TrimSpace(string(s.Loop)+" "+s.Item)] = s
 	return nil
 }
 
-func (i *installation) BeginLoop(_ context.Context, s control.Sign) error {
+func (i *installation) BeginLoop(_ context.Context, s background.Sign) error {
 	i.begun = append(i.begun, strings.TrimSpace(string(s.Loop)+" "+s.Item))
 	return nil
 }
 
-func (i *installation) NoteRestart(_ context.Context, s control.Sign) error {
+func (i *installation) NoteRestart(_ context.Context, s background.Sign) error {
 	i.restarts = append(i.restarts, strings.TrimSpace(string(s.Loop)+" "+s.Item))
 	return nil
 }
 
-func (i *installation) NoteSchedule(_ context.Context, info control.ScheduleInfo, due time.Time) error {
+func (i *installation) NoteSchedule(_ context.Context, info site.ScheduleInfo, due time.Time) error {
 	i.due[info.Name] = due
 	return nil
 }
 
-func (i *installation) Links(context.Context) ([]control.Link, error) {
-	var links []control.Link
+func (i *installation) Links(context.Context) ([]site.Link, error) {
+	var links []site.Link
 	for _, l := range i.links {
-		links = append(links, control.Link{Name: l})
+		links = append(links, site.Link{Name: l})
 	}
 	return links, nil
 }
 
-func (i *installation) Suspension(context.Context) (control.Suspension, error) {
+func (i *installation) Suspension(context.Context) (suspension.Suspension, error) {
 	if i.still {
-		return control.Suspension{State: control.Suspended}, nil
+		return suspension.Suspension{State: suspension.Suspended}, nil
 	}
-	return control.Suspension{State: control.Running}, nil
+	return suspension.Suspension{State: suspension.Running}, nil
 }
 
-func (i *installation) SuspensionProof(context.Context) (control.SuspensionProof, error) {
+func (i *installation) SuspensionProof(context.Context) (suspension.Proof, error) {
 	return i.proof, nil
 }
 
-func (i *installation) RecordEvent(_ context.Context, e control.Event) error {
+func (i *installation) RecordEvent(_ context.Context, e suspension.Event) error {
 	i.events = append(i.events, e)
 	return nil
 }
@@ -103,7 +105,7 @@ func (i *installation) ReviveWatch(_ context.Context, link string) (bool, error)
 	return i.revive(link)
 }
 
-func (i *installation) Schedules(context.Context, []string) ([]control.ScheduleInfo, error) {
+func (i *installation) Schedules(context.Context, []string) ([]site.ScheduleInfo, error) {
 	return i.schedules, i.fails["schedules"]
 }
 
@@ -121,8 +123,8 @@ func (i *installation) ApplySchedule(_ context.Context, name string, _ []string)
 
 func (i *installation) PauseReasoned(note string) bool { return strings.HasPrefix(note, "paused by") }
 
-func (i *installation) schedule(name string) *control.ScheduleInfo {
-	n := slices.IndexFunc(i.schedules, func(s control.ScheduleInfo) bool { return s.Name == name })
+func (i *installation) schedule(name string) *site.ScheduleInfo {
+	n := slices.IndexFunc(i.schedules, func(s site.ScheduleInfo) bool { return s.Name == name })
 	return &i.schedules[n]
 }
 
@@ -205,8 +207,8 @@ func TestLoopsOfAWorkerAreShown(t *testing.T) {
 	var since time.Time
 	var trouble error
 	s := supervise.New(i, i, supervise.Options{Worker: "1@one", Own: []supervise.Own{
-		{Loop: control.LoopLogins, Failing: func() (time.Time, error) { return time.Time{}, nil }},
-		{Loop: control.LoopShares, Failing: func() (time.Time, error) { return since, trouble }},
+		{Loop: background.LoopLogins, Failing: func() (time.Time, error) { return time.Time{}, nil }},
+		{Loop: background.LoopShares, Failing: func() (time.Time, error) { return since, trouble }},
 	}})
 	look := func(step, failing string, begun int) {
 		t.Helper()

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/suspension"
 )
 
 // LookAtSuspension makes sure that no suspension is lost with the database. The row of
@@ -59,12 +60,12 @@ func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 // undecided is the sign of a row that nobody could confirm. It is over once somebody did,
 // also if the mirror is suspended then.
 var (
-	disagree  = control.Sign{Loop: control.LoopSuspension}
-	undecided = control.Sign{Loop: control.LoopSuspension, Item: "undecided"}
+	disagree  = background.Sign{Loop: background.LoopSuspension}
+	undecided = background.Sign{Loop: background.LoopSuspension, Item: "undecided"}
 )
 
 // view is what MirrorControl knows. No worker may be there to answer for it.
-func (s *Supervisor) view(ctx context.Context) (control.Suspension, error) {
+func (s *Supervisor) view(ctx context.Context) (suspension.Suspension, error) {
 	ctx, cancel := context.WithTimeout(ctx, viewPatience)
 	defer cancel()
 	return s.runner.ControlView(ctx)
@@ -74,7 +75,7 @@ const viewPatience = 10 * time.Second
 
 const resumeHint = "the mirror writes again after mailmirror resume; if the database was restored, run mailmirror ledger rebuild for each link after that"
 
-func (s *Supervisor) confirm(ctx context.Context, proof control.SuspensionProof) error {
+func (s *Supervisor) confirm(ctx context.Context, proof suspension.Proof) error {
 	err := s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
 	if err == nil {
 		s.opts.Log.InfoContext(ctx, "the database was started again or restored, and lacks no suspension", "state", string(proof.Suspension.State))
@@ -83,15 +84,15 @@ func (s *Supervisor) confirm(ctx context.Context, proof control.SuspensionProof)
 }
 
 // suspendAgain writes the suspension to a database that lacks it.
-func (s *Supervisor) suspendAgain(ctx context.Context, known control.Suspension) error {
-	now, err := s.records.Suspend(ctx, control.Request{Who: known.Who, Reason: known.Reason})
+func (s *Supervisor) suspendAgain(ctx context.Context, known suspension.Suspension) error {
+	now, err := s.records.Suspend(ctx, suspension.Request{Who: known.Who, Reason: known.Reason})
 	if err != nil {
 		return err
 	}
 	trouble := fault.New(fault.Conflict, "the database did not know of the suspension that Temporal holds ("+when(known)+
 		"): it was written again, and the mirror stays suspended", nil, resumeHint)
 	s.opts.Log.WarnContext(ctx, "the database lacked the suspension; it was written again", "who", known.Who)
-	if err := s.records.RecordEvent(ctx, control.Event{Event: "suspension restored", Who: s.opts.Worker,
+	if err := s.records.RecordEvent(ctx, suspension.Event{Event: "suspension restored", Who: s.opts.Worker,
 		Reason: "the database did not know of it"}); err != nil {
 		return err
 	}
@@ -99,10 +100,10 @@ func (s *Supervisor) suspendAgain(ctx context.Context, known control.Suspension)
 	if err := errors.Join(s.end(ctx, disagree, nil), s.end(ctx, disagree, trouble)); err != nil {
 		return err
 	}
-	return s.runner.AskSuspend(ctx, control.Request{Who: known.Who, Reason: known.Reason, Epoch: now.Epoch})
+	return s.runner.AskSuspend(ctx, suspension.Request{Who: known.Who, Reason: known.Reason, Epoch: now.Epoch})
 }
 
-func when(s control.Suspension) string {
+func when(s suspension.Suspension) string {
 	text := "since " + s.Since.UTC().Format(time.RFC3339)
 	if s.Who != "" {
 		text += " by " + s.Who
@@ -140,7 +141,7 @@ func (s *Supervisor) follow(ctx context.Context) error {
 	if known.State == "" || known.Epoch == row.Epoch && !known.Unconfirmed {
 		return nil
 	}
-	request := control.Request{Who: s.opts.Worker, Reason: fmt.Sprintf("the database is at epoch %d", row.Epoch), Epoch: row.Epoch}
+	request := suspension.Request{Who: s.opts.Worker, Reason: fmt.Sprintf("the database is at epoch %d", row.Epoch), Epoch: row.Epoch}
 	if row.Still() {
 		return s.runner.AskSuspend(ctx, request)
 	}

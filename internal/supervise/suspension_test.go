@@ -7,48 +7,49 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/supervise"
+	"mailmirror/internal/suspension"
 )
 
 // restored is what the database and MirrorControl know of it.
 type restored struct {
-	proof control.SuspensionProof
-	view  control.Suspension
+	proof suspension.Proof
+	view  suspension.Suspension
 	away  error
 	did   []string
 }
 
-func (s *restored) ConfirmSuspension(_ context.Context, p control.SuspensionProof, lease time.Duration) error {
+func (s *restored) ConfirmSuspension(_ context.Context, p suspension.Proof, lease time.Duration) error {
 	s.did = append(s.did, "confirm "+p.Mark)
 	s.proof.Confirmed, s.proof.LeaseTime, s.proof.Suspension.Unconfirmed = true, lease, false
 	return nil
 }
 
-func (s *restored) Suspend(_ context.Context, r control.Request) (control.Suspension, error) {
+func (s *restored) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	s.did = append(s.did, "suspend "+r.Who)
 	s.proof.Confirmed = true
-	s.proof.Suspension = control.Suspension{State: control.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
+	s.proof.Suspension = suspension.Suspension{State: suspension.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
 	return s.proof.Suspension, nil
 }
 
-func (s *restored) ControlView(context.Context) (control.Suspension, error) { return s.view, s.away }
+func (s *restored) ControlView(context.Context) (suspension.Suspension, error) { return s.view, s.away }
 
-func (s *restored) AskSuspend(context.Context, control.Request) error {
+func (s *restored) AskSuspend(context.Context, suspension.Request) error {
 	s.did = append(s.did, "ask suspend")
 	s.view = s.proof.Suspension
 	return nil
 }
 
-func (s *restored) AskResume(context.Context, control.Request) error {
+func (s *restored) AskResume(context.Context, suspension.Request) error {
 	s.did = append(s.did, "ask resume")
 	s.view = s.proof.Suspension
 	return nil
 }
 
 // said is what is shown of the suspension.
-func (i *installation) said() control.Sign {
+func (i *installation) said() background.Sign {
 	if s := i.signs["suspension"]; s.Error != "" {
 		return s
 	}
@@ -60,8 +61,8 @@ func (i *installation) said() control.Sign {
 // the mirror is still suspended.
 func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	i := newInstallation("a")
-	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: control.SuspensionProof{Mark: "m", Used: true,
-		Suspension: control.Suspension{State: control.Running, Epoch: 3, Unconfirmed: true}}}
+	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: suspension.Proof{Mark: "m", Used: true,
+		Suspension: suspension.Suspension{State: suspension.Running, Epoch: 3, Unconfirmed: true}}}
 	s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
 	look := func() {
 		t.Helper()
@@ -75,7 +76,7 @@ func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	if look(); !strings.Contains(i.said().Error, "NOTHING IS WRITTEN") {
 		t.Fatalf("says %q while Temporal is away", i.said().Error)
 	}
-	if _, err := i.Suspend(t.Context(), control.Request{Who: "alice"}); err != nil {
+	if _, err := i.Suspend(t.Context(), suspension.Request{Who: "alice"}); err != nil {
 		t.Fatal(err)
 	}
 	i.away, i.view, i.still = nil, i.proof.Suspension, true
@@ -88,12 +89,12 @@ func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 // either says suspended, the mirror is.
 func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 	since := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
-	running := control.Suspension{State: control.Running, Epoch: 3}
-	unconfirmed := control.Suspension{State: control.Running, Epoch: 3, Unconfirmed: true}
-	suspended := control.Suspension{State: control.Suspended, Epoch: 4, Who: "alice", Reason: "storage", Since: since}
-	resumed := control.Suspension{State: control.Running, Epoch: 5}
+	running := suspension.Suspension{State: suspension.Running, Epoch: 3}
+	unconfirmed := suspension.Suspension{State: suspension.Running, Epoch: 3, Unconfirmed: true}
+	suspended := suspension.Suspension{State: suspension.Suspended, Epoch: 4, Who: "alice", Reason: "storage", Since: since}
+	resumed := suspension.Suspension{State: suspension.Running, Epoch: 5}
 	for name, c := range map[string]struct {
-		row, known control.Suspension
+		row, known suspension.Suspension
 		confirmed  bool
 		unused     bool
 		away       error
@@ -120,7 +121,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := newInstallation("a")
 			i.restored = restored{view: c.known, away: c.away,
-				proof: control.SuspensionProof{Suspension: c.row, Confirmed: c.confirmed, Mark: "m", Used: !c.unused}}
+				proof: suspension.Proof{Suspension: c.row, Confirmed: c.confirmed, Mark: "m", Used: !c.unused}}
 			i.still = c.row.Still()
 			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
 			for range 2 { // the second time finds nothing more to do
@@ -146,7 +147,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 					t.Errorf("says %q without %q", sign.Error, words)
 				}
 			}
-			if strings.HasPrefix(c.did, "suspend") != slices.ContainsFunc(i.events, func(e control.Event) bool { return e.Event == "suspension restored" }) {
+			if strings.HasPrefix(c.did, "suspend") != slices.ContainsFunc(i.events, func(e suspension.Event) bool { return e.Event == "suspension restored" }) {
 				t.Errorf("events %+v", i.events)
 			}
 		})

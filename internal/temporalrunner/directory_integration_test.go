@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/workflows"
 )
@@ -54,14 +54,14 @@ func testDirectory(t *testing.T, b *bench) {
 	b.work(t)
 	must(t, b.RunSchedule(t.Context(), id))
 	<-entered
-	runID, started, err := b.StartDirectory(t.Context(), b.link, control.DirectoryOperator)
+	runID, started, err := b.StartDirectory(t.Context(), b.link, dirsync.TriggerOperator)
 	if err != nil || started {
 		t.Fatalf("started a run beside the scheduled one: %v, %v", started, err)
 	}
-	must(t, b.AskDirectory(t.Context(), b.link, control.DirectoryApproval))
+	must(t, b.AskDirectory(t.Context(), b.link, dirsync.TriggerApproval))
 	close(leave)
 	must(t, b.WaitDirectory(t.Context(), b.link, runID))
-	if run := b.runs.Run(); run.Trigger != control.DirectoryApproval || run.State != control.DirectoryDone || run.RunID == runID {
+	if run := b.runs.Run(); run.Trigger != dirsync.TriggerApproval || run.State != dirsync.Done || run.RunID == runID {
 		t.Errorf("the run that followed is %+v", run)
 	}
 	if len(b.runs.Target.Entries()) != 1 || !b.runs.Joined["1001"] {

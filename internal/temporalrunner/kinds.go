@@ -9,7 +9,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
@@ -23,7 +24,7 @@ type schedule struct {
 	// what it does, in a line.
 	what string
 	// spec is when it runs unless an operator set something else.
-	spec control.ScheduleSpec
+	spec site.ScheduleSpec
 	// jitter delays each run by a random part of itself, so that those of many
 	// links do not start at one moment.
 	jitter time.Duration
@@ -47,23 +48,23 @@ func (r *Runner) linkSchedules(link string) []schedule {
 	return []schedule{
 		{
 			id: workflows.CompareID(link), link: link, what: "compare every mailbox of link " + link,
-			spec: control.ScheduleSpec{Every: r.opts.CompareEvery}, jitter: r.opts.CompareJitter,
+			spec: site.ScheduleSpec{Every: r.opts.CompareEvery}, jitter: r.opts.CompareJitter,
 			workflow: workflows.TypeScheduledCompare, runs: workflows.ScheduledCompareID(link),
 			input: r.compareState(link, activities.TriggerSchedule),
 		},
 		{
 			id: workflows.RebuildID(link), link: link, what: "rebuild the ledger of link " + link,
 			// At night, as it reads the headers of both stores.
-			spec: control.ScheduleSpec{At: []string{"01:30"}}, jitter: rebuildJitter,
+			spec: site.ScheduleSpec{At: []string{"01:30"}}, jitter: rebuildJitter,
 			workflow: workflows.TypeScheduledRebuild, runs: workflows.ScheduledRebuildID(link),
 			input: r.compareState(link, activities.TriggerRebuild),
 		},
 		{
 			id: workflows.DirectoryID(link), link: link, what: "mirror the directory of link " + link, directory: true,
 			// Four times a day, as administrators are used to, and beside the compares.
-			spec: control.ScheduleSpec{At: []string{"00:45", "06:45", "12:45", "18:45"}}, jitter: directoryJitter,
+			spec: site.ScheduleSpec{At: []string{"00:45", "06:45", "12:45", "18:45"}}, jitter: directoryJitter,
 			workflow: workflows.TypeScheduledDirectory, runs: workflows.ScheduledDirectoryID(link),
-			input: r.directoryState(link, control.DirectorySchedule),
+			input: r.directoryState(link, dirsync.TriggerSchedule),
 		},
 	}
 }
@@ -73,7 +74,7 @@ func (r *Runner) commonSchedules() []schedule {
 	return []schedule{
 		{
 			id: workflows.SweepID, what: "start what is due and not running",
-			spec: control.ScheduleSpec{Every: r.opts.SweepEvery},
+			spec: site.ScheduleSpec{Every: r.opts.SweepEvery},
 			// Sweeps that were missed need not be made good: one finds everything.
 			catchup:  shortestCatchup,
 			workflow: workflows.TypeSweep, runs: workflows.SweepID,
@@ -81,7 +82,7 @@ func (r *Runner) commonSchedules() []schedule {
 		},
 		{
 			id: workflows.RetentionID, what: "archive and drop what was recorded long ago",
-			spec: control.ScheduleSpec{At: []string{"00:30"}}, catchup: retentionCatchup,
+			spec: site.ScheduleSpec{At: []string{"00:30"}}, catchup: retentionCatchup,
 			workflow: workflows.TypeRetention, runs: workflows.RetentionID,
 		},
 	}
@@ -106,7 +107,7 @@ const (
 
 // options are what Temporal makes of a schedule that runs by spec. What is
 // still running is not overtaken: the run that is due meanwhile is skipped.
-func (r *Runner) options(s schedule, spec control.ScheduleSpec) client.ScheduleOptions {
+func (r *Runner) options(s schedule, spec site.ScheduleSpec) client.ScheduleOptions {
 	action := &client.ScheduleWorkflowAction{
 		ID: s.runs, Workflow: s.workflow, TaskQueue: r.opts.TaskQueue, StaticSummary: s.what,
 	}
@@ -122,7 +123,7 @@ func (r *Runner) options(s schedule, spec control.ScheduleSpec) client.ScheduleO
 	}
 }
 
-func (s schedule) catchupWindow(spec control.ScheduleSpec) time.Duration {
+func (s schedule) catchupWindow(spec site.ScheduleSpec) time.Duration {
 	switch {
 	case s.catchup > 0:
 		return s.catchup
@@ -133,7 +134,7 @@ func (s schedule) catchupWindow(spec control.ScheduleSpec) time.Duration {
 	}
 }
 
-func temporalSpec(spec control.ScheduleSpec, jitter time.Duration) client.ScheduleSpec {
+func temporalSpec(spec site.ScheduleSpec, jitter time.Duration) client.ScheduleSpec {
 	t := client.ScheduleSpec{Jitter: jitter, TimeZoneName: spec.Timezone}
 	switch {
 	case spec.Every > 0:

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -41,29 +41,29 @@ func (r *Runner) ReviveControl(ctx context.Context) (started bool, err error) {
 // lastKnown is how the mirror stood when a MirrorControl that has ended last showed it:
 // the new one must not forget a suspension that the database may lack. Who suspended it,
 // and why, is in the history of the one that has ended.
-func lastKnown(ended *workflow.WorkflowExecutionInfo) control.Suspension {
+func lastKnown(ended *workflow.WorkflowExecutionInfo) suspension.Suspension {
 	var phase string
 	data := ended.GetSearchAttributes().GetIndexedFields()[workflows.PhaseAttribute.GetName()]
 	if data == nil || converter.GetDefaultDataConverter().FromPayload(data, &phase) != nil {
-		return control.Suspension{}
+		return suspension.Suspension{}
 	}
-	s := control.Suspension{State: control.SuspensionState(phase), Since: ended.GetStartTime().AsTime()}
+	s := suspension.Suspension{State: suspension.State(phase), Since: ended.GetStartTime().AsTime()}
 	switch s.State {
-	case control.Running:
-	case control.Suspending, control.Suspended:
+	case suspension.Running:
+	case suspension.Suspending, suspension.Suspended:
 		s.Who, s.Reason = "an earlier mirror-control", "it ended while the mirror was suspended; its history in Temporal tells by whom and why"
 	default:
-		return control.Suspension{}
+		return suspension.Suspension{}
 	}
 	return s
 }
 
 // ControlView implements supervise.Runner.
-func (r *Runner) ControlView(ctx context.Context) (control.Suspension, error) {
+func (r *Runner) ControlView(ctx context.Context) (suspension.Suspension, error) {
 	const op = "ask " + workflows.ControlID + " whether the mirror is suspended"
 	value, err := r.client.QueryWorkflow(ctx, workflows.ControlID, "", workflows.QuerySuspension)
 	if err != nil {
-		return control.Suspension{}, classify(op, err)
+		return suspension.Suspension{}, classify(op, err)
 	}
 	var view workflows.ControlView
 	err = value.Get(&view)
@@ -71,17 +71,17 @@ func (r *Runner) ControlView(ctx context.Context) (control.Suspension, error) {
 }
 
 // AskSuspend implements control.SuspensionRunner.
-func (r *Runner) AskSuspend(ctx context.Context, request control.Request) error {
+func (r *Runner) AskSuspend(ctx context.Context, request suspension.Request) error {
 	return r.ask(ctx, workflows.SignalSuspend, request)
 }
 
 // AskResume implements control.SuspensionRunner.
-func (r *Runner) AskResume(ctx context.Context, request control.Request) error {
+func (r *Runner) AskResume(ctx context.Context, request suspension.Request) error {
 	return r.ask(ctx, workflows.SignalResume, request)
 }
 
 // ask signals, rather than updates: a signal is kept where no worker runs.
-func (r *Runner) ask(ctx context.Context, signal string, request control.Request) error {
+func (r *Runner) ask(ctx context.Context, signal string, request suspension.Request) error {
 	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.ControlID, signal, request, r.controlOptions(),
 		workflows.TypeMirrorControl, workflows.ControlState{})
 	return classify("ask "+workflows.ControlID, err)

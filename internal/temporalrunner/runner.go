@@ -13,6 +13,8 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -49,8 +51,8 @@ type Options struct {
 // Book is what operators have decided.
 type Book interface {
 	// ScheduleSpecs returns when schedules run, by name, where that was set.
-	ScheduleSpecs(ctx context.Context) (map[string]control.ScheduleSpec, error)
-	Suspension(ctx context.Context) (control.Suspension, error)
+	ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec, error)
+	Suspension(ctx context.Context) (suspension.Suspension, error)
 	// HasDirectory reports whether both stores of a link have a directory; false
 	// too for a link that there is not.
 	HasDirectory(ctx context.Context, link string) (bool, error)

@@ -10,8 +10,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -19,7 +20,7 @@ import (
 // is suspended; those are the ones that go on with the mirror.
 const suspensionMark = "mirror suspended"
 
-func suspensionNote(s control.Suspension) string {
+func suspensionNote(s suspension.Suspension) string {
 	note := suspensionMark
 	if s.Who != "" {
 		note += " by " + s.Who
@@ -43,7 +44,7 @@ func (r *Runner) PauseReasoned(note string) bool {
 }
 
 // stateUnder is what becomes of a schedule's state by the mirror's.
-func stateUnder(state client.ScheduleState, s control.Suspension) client.ScheduleState {
+func stateUnder(state client.ScheduleState, s suspension.Suspension) client.ScheduleState {
 	switch {
 	case s.Unconfirmed: // whether the mirror is suspended is not known yet
 	case s.Still() && !state.Paused:
@@ -57,22 +58,22 @@ func stateUnder(state client.ScheduleState, s control.Suspension) client.Schedul
 	return state
 }
 
-func (r *Runner) specs(ctx context.Context) (map[string]control.ScheduleSpec, error) {
+func (r *Runner) specs(ctx context.Context) (map[string]site.ScheduleSpec, error) {
 	if r.opts.Book == nil {
 		return nil, nil
 	}
 	return r.opts.Book.ScheduleSpecs(ctx)
 }
 
-func (r *Runner) suspension(ctx context.Context) (control.Suspension, error) {
+func (r *Runner) suspension(ctx context.Context) (suspension.Suspension, error) {
 	if r.opts.Book == nil {
-		return control.Suspension{State: control.Running}, nil
+		return suspension.Suspension{State: suspension.Running}, nil
 	}
 	return r.opts.Book.Suspension(ctx)
 }
 
 // specIn is when the schedule runs: as an operator set it, or as it is built in.
-func (s schedule) specIn(set map[string]control.ScheduleSpec) control.ScheduleSpec {
+func (s schedule) specIn(set map[string]site.ScheduleSpec) site.ScheduleSpec {
 	if spec, ok := set[s.id]; ok {
 		return spec
 	}
@@ -126,7 +127,7 @@ func (r *Runner) describe(ctx context.Context, op, id string) (*client.ScheduleD
 }
 
 // Schedules implements control.ScheduleRunner.
-func (r *Runner) Schedules(ctx context.Context, links []string) ([]control.ScheduleInfo, error) {
+func (r *Runner) Schedules(ctx context.Context, links []string) ([]site.ScheduleInfo, error) {
 	set, err := r.specs(ctx)
 	if err != nil {
 		return nil, err
@@ -135,11 +136,11 @@ func (r *Runner) Schedules(ctx context.Context, links []string) ([]control.Sched
 	if err != nil {
 		return nil, err
 	}
-	var list []control.ScheduleInfo
+	var list []site.ScheduleInfo
 	for _, s := range all {
 		spec := s.specIn(set)
 		_, isSet := set[s.id]
-		info := control.ScheduleInfo{Name: s.id, Link: s.link, What: s.what, Spec: spec, When: spec.String(), Set: isSet}
+		info := site.ScheduleInfo{Name: s.id, Link: s.link, What: s.what, Spec: spec, When: spec.String(), Set: isSet}
 		d, err := r.describe(ctx, "ask Temporal for schedule "+s.id, s.id)
 		if err != nil {
 			return nil, err
@@ -153,7 +154,7 @@ func (r *Runner) Schedules(ctx context.Context, links []string) ([]control.Sched
 }
 
 // fill adds what Temporal tells.
-func fill(info *control.ScheduleInfo, d *client.ScheduleDescription) {
+func fill(info *site.ScheduleInfo, d *client.ScheduleDescription) {
 	info.Exists = true
 	if state := d.Schedule.State; state != nil && state.Paused {
 		info.Paused, info.Suspended, info.Note = true, bySuspension(*state), state.Note
@@ -242,7 +243,7 @@ func (r *Runner) trigger(ctx context.Context, name string, overlap enums.Schedul
 
 // SuspendSchedules implements activities.Schedules. What is paused already
 // stays as it is.
-func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s control.Suspension) error {
+func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s suspension.Suspension) error {
 	all, err := r.all(ctx, links)
 	if err != nil {
 		return err
@@ -258,7 +259,7 @@ func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s control
 
 // ResumeSchedules implements activities.Schedules. What was paused for another
 // reason stays so.
-func (r *Runner) ResumeSchedules(ctx context.Context, links []string, s control.Suspension) error {
+func (r *Runner) ResumeSchedules(ctx context.Context, links []string, s suspension.Suspension) error {
 	if err := r.SuspendSchedules(ctx, links, s); err != nil {
 		return err
 	}

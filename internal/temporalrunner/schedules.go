@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
@@ -48,7 +48,7 @@ func (r *Runner) ensureAll(ctx context.Context, schedules []schedule) error {
 	for _, s := range schedules {
 		if err := r.ensure(ctx, r.options(s, s.specIn(specs))); err != nil {
 			if is[*serviceerror.InvalidArgument](err) {
-				err = fmt.Errorf("%w: %w", control.ErrSpecRejected, err)
+				err = fmt.Errorf("%w: %w", site.ErrSpecRejected, err)
 			}
 			return classify("keep schedule "+s.id, err)
 		}
@@ -94,12 +94,12 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 
 // Schedule implements control.Runner. A schedule that does not exist starts
 // nothing, and is no error.
-func (r *Runner) Schedule(ctx context.Context, link string) (control.Schedule, error) {
+func (r *Runner) Schedule(ctx context.Context, link string) (site.CompareSchedule, error) {
 	d, err := r.describe(ctx, "ask Temporal for the schedule of link "+link, workflows.CompareID(link))
 	if err != nil || d == nil {
-		return control.Schedule{}, err
+		return site.CompareSchedule{}, err
 	}
-	s := control.Schedule{Paused: d.Schedule.State != nil && d.Schedule.State.Paused, WaitingSince: waitingSince(d.Info)}
+	s := site.CompareSchedule{Paused: d.Schedule.State != nil && d.Schedule.State.Paused, WaitingSince: waitingSince(d.Info)}
 	// Temporal goes on telling what a paused schedule would do.
 	if next := d.Info.NextActionTimes; !s.Paused && len(next) > 0 {
 		s.NextCompare = next[0]

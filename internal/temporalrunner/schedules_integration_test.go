@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/site"
 	"mailmirror/internal/temporalrunner"
 	"mailmirror/workflows"
 )
@@ -53,13 +53,13 @@ func testScheduled(t *testing.T, b *bench) {
 }
 
 func testSchedules(t *testing.T, b *bench) {
-	next := func() control.Schedule {
+	next := func() site.CompareSchedule {
 		t.Helper()
 		s, err := b.Schedule(t.Context(), b.link)
 		must(t, err)
 		return s
 	}
-	if s := next(); s != (control.Schedule{}) {
+	if s := next(); s != (site.CompareSchedule{}) {
 		t.Errorf("before there is one: %+v", s)
 	}
 	b.opts.CompareEvery = 30 * time.Minute

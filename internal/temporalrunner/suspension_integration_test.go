@@ -15,8 +15,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/temporalrunner"
 	"mailmirror/workflows"
 )
@@ -25,7 +26,7 @@ import (
 type book struct {
 	*activitytest.World
 	mu    sync.Mutex
-	specs map[string]control.ScheduleSpec
+	specs map[string]site.ScheduleSpec
 	// directory is whether links have one.
 	directory bool
 }
@@ -36,13 +37,13 @@ func (b *book) HasDirectory(context.Context, string) (bool, error) {
 	return b.directory, nil
 }
 
-func (b *book) ScheduleSpecs(context.Context) (map[string]control.ScheduleSpec, error) {
+func (b *book) ScheduleSpecs(context.Context) (map[string]site.ScheduleSpec, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.specs, nil
 }
 
-func (b *book) set(specs map[string]control.ScheduleSpec) {
+func (b *book) set(specs map[string]site.ScheduleSpec) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.specs = specs
@@ -65,7 +66,7 @@ func withBook(t *testing.T, b *bench) *book {
 }
 
 // schedule returns one of the bench's schedules.
-func (b *bench) schedule(t *testing.T, name string) control.ScheduleInfo {
+func (b *bench) schedule(t *testing.T, name string) site.ScheduleInfo {
 	t.Helper()
 	list, err := b.Schedules(t.Context(), []string{b.link})
 	must(t, err)
@@ -75,10 +76,10 @@ func (b *bench) schedule(t *testing.T, name string) control.ScheduleInfo {
 		}
 	}
 	t.Fatalf("no schedule %s among %+v", name, list)
-	return control.ScheduleInfo{}
+	return site.ScheduleInfo{}
 }
 
-func (b *bench) stands(t *testing.T, want control.SuspensionState) control.Suspension {
+func (b *bench) stands(t *testing.T, want suspension.State) suspension.Suspension {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -94,12 +95,12 @@ func (b *bench) stands(t *testing.T, want control.SuspensionState) control.Suspe
 	}
 }
 
-func (b *bench) updateControl(t *testing.T, name string, r control.Request) control.Suspension {
+func (b *bench) updateControl(t *testing.T, name string, r suspension.Request) suspension.Suspension {
 	t.Helper()
 	update, err := b.client.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{WorkflowID: workflows.ControlID,
 		UpdateName: name, Args: []any{r}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	must(t, err)
-	var s control.Suspension
+	var s suspension.Suspension
 	must(t, update.Get(t.Context(), &s))
 	return s
 }
@@ -116,8 +117,8 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, b.PauseSchedule(t.Context(), compare, "paused by carol: her own reasons"))
 	stop := b.work(t)
 
-	s := b.updateControl(t, workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"})
-	if s.State != control.Suspended || s.Reason != "storage" || s.Who != "alice" || s.Since.IsZero() {
+	s := b.updateControl(t, workflows.SignalSuspend, suspension.Request{Reason: "storage", Who: "alice"})
+	if s.State != suspension.Suspended || s.Reason != "storage" || s.Who != "alice" || s.Since.IsZero() {
 		t.Errorf("suspended: %+v", s)
 	}
 	if sweep := b.schedule(t, workflows.SweepID); !sweep.Paused || !sweep.Suspended || !strings.Contains(sweep.Note, "storage") || len(sweep.Next) != 0 {
@@ -130,7 +131,7 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, err)
 	var view workflows.ControlView
 	must(t, value.Get(&view))
-	if view.State != control.Suspended || view.Who != "alice" {
+	if view.State != suspension.Suspended || view.Who != "alice" {
 		t.Errorf("query: %+v", view)
 	}
 	d, err := b.client.DescribeWorkflowExecution(t.Context(), workflows.ControlID, "")
@@ -156,11 +157,11 @@ func testMirrorControl(t *testing.T, b *bench) {
 		t.Errorf("resumed while suspended: %+v", c)
 	}
 	b.work(t)
-	must(t, b.AskResume(t.Context(), control.Request{Who: "bob", Epoch: s.Epoch}))
-	if s := b.stands(t, control.Running); s.Who != "bob" {
+	must(t, b.AskResume(t.Context(), suspension.Request{Who: "bob", Epoch: s.Epoch}))
+	if s := b.stands(t, suspension.Running); s.Who != "bob" {
 		t.Errorf("resumed: %+v", s)
 	}
-	b.updateControl(t, workflows.SignalResume, control.Request{Who: "bob"}) // answered when the schedules go on
+	b.updateControl(t, workflows.SignalResume, suspension.Request{Who: "bob"}) // answered when the schedules go on
 	for _, name := range []string{workflows.SweepID, compare} {
 		if s := b.schedule(t, name); s.Paused || len(s.Next) == 0 {
 			t.Errorf("after the resumption: %+v", s)
@@ -182,23 +183,23 @@ func testMirrorControl(t *testing.T, b *bench) {
 		WorkflowExecution: &common.WorkflowExecution{WorkflowId: workflows.ControlID},
 	})
 	must(t, err)
-	s = b.stands(t, control.Suspended)
+	s = b.stands(t, suspension.Suspended)
 	must(t, b.client.TerminateWorkflow(t.Context(), workflows.ControlID, "", "an accident"))
 	// One that is started after it knows of the suspension, also if the database does not.
-	b.world.Restore(control.Suspension{State: control.Running, Epoch: 1})
+	b.world.Restore(suspension.Suspension{State: suspension.Running, Epoch: 1})
 	if started, err := b.ReviveControl(t.Context()); err != nil || !started {
 		t.Errorf("started anew: %v, %v", started, err)
 	}
-	s = b.stands(t, control.Suspended)
+	s = b.stands(t, suspension.Suspended)
 	if known, err := b.ControlView(t.Context()); err != nil || !known.Still() || known.Unconfirmed {
 		t.Errorf("it knows %+v, %v", known, err)
 	}
-	must(t, b.AskResume(t.Context(), control.Request{Who: "bob", Epoch: s.Epoch}))
-	b.stands(t, control.Running)
+	must(t, b.AskResume(t.Context(), suspension.Request{Who: "bob", Epoch: s.Epoch}))
+	b.stands(t, suspension.Running)
 
 	// A schedule that was left paused by an old suspension goes on at a start.
 	must(t, b.PauseSchedule(t.Context(), workflows.SweepID, "mirror suspended by alice: storage"))
-	kept.set(map[string]control.ScheduleSpec{workflows.SweepID: {Every: 2 * time.Hour}})
+	kept.set(map[string]site.ScheduleSpec{workflows.SweepID: {Every: 2 * time.Hour}})
 	must(t, b.EnsureCommonSchedules(t.Context()))
 	if s := b.schedule(t, workflows.SweepID); s.Paused || s.Spec.Every != 2*time.Hour || !s.Set {
 		t.Errorf("after a start: %+v", s)
@@ -217,13 +218,13 @@ func testScheduleControl(t *testing.T, b *bench) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	must(t, err)
 	for _, c := range []struct {
-		spec  control.ScheduleSpec
+		spec  site.ScheduleSpec
 		right func(next []time.Time) bool
 	}{
-		{control.ScheduleSpec{Every: 2 * time.Hour}, func(next []time.Time) bool {
+		{site.ScheduleSpec{Every: 2 * time.Hour}, func(next []time.Time) bool {
 			return next[1].Sub(next[0]) > time.Hour && next[1].Sub(next[0]) < 3*time.Hour
 		}},
-		{control.ScheduleSpec{At: []string{"01:00", "07:30"}, Timezone: "Europe/Berlin"}, func(next []time.Time) bool {
+		{site.ScheduleSpec{At: []string{"01:00", "07:30"}, Timezone: "Europe/Berlin"}, func(next []time.Time) bool {
 			for _, at := range next {
 				// With a jitter of five minutes.
 				if at := at.In(berlin); (at.Hour() != 1 || at.Minute() > 5) && (at.Hour() != 7 || at.Minute() < 30 || at.Minute() > 35) {
@@ -232,11 +233,11 @@ func testScheduleControl(t *testing.T, b *bench) {
 			}
 			return true
 		}},
-		{control.ScheduleSpec{Cron: "15 3 * * 1"}, func(next []time.Time) bool {
+		{site.ScheduleSpec{Cron: "15 3 * * 1"}, func(next []time.Time) bool {
 			return next[0].UTC().Weekday() == time.Monday && next[0].UTC().Hour() == 3 && next[1].Sub(next[0]) > 6*24*time.Hour
 		}},
 	} {
-		kept.set(map[string]control.ScheduleSpec{compare: c.spec})
+		kept.set(map[string]site.ScheduleSpec{compare: c.spec})
 		must(t, b.ApplySchedule(t.Context(), compare, []string{b.link}))
 		// A worker that starts leaves it so.
 		must(t, temporalrunner.New(b.client, b.opts).EnsureSchedules(t.Context(), b.link))
@@ -244,9 +245,9 @@ func testScheduleControl(t *testing.T, b *bench) {
 			t.Errorf("%s: %+v", c.spec, s)
 		}
 	}
-	for _, wrong := range []control.ScheduleSpec{{Cron: "a b c d e"}, {At: []string{"01:00"}, Timezone: "Europe/Nowhere"}} {
-		kept.set(map[string]control.ScheduleSpec{compare: wrong})
-		if err := b.ApplySchedule(t.Context(), compare, []string{b.link}); !fault.Is(err, fault.Config) || !errors.Is(err, control.ErrSpecRejected) {
+	for _, wrong := range []site.ScheduleSpec{{Cron: "a b c d e"}, {At: []string{"01:00"}, Timezone: "Europe/Nowhere"}} {
+		kept.set(map[string]site.ScheduleSpec{compare: wrong})
+		if err := b.ApplySchedule(t.Context(), compare, []string{b.link}); !fault.Is(err, fault.Config) || !errors.Is(err, site.ErrSpecRejected) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // Admit waits until a connection may be opened. leave is to be called when it is
@@ -28,7 +29,7 @@ type admitted struct {
 }
 
 // Offer implements Source.
-func (a admitted) Offer(ctx context.Context, sample mailbox.Number) (Mode, string, error) {
+func (a admitted) Offer(ctx context.Context, sample mailbox.Number) (site.ListenMode, string, error) {
 	leave, err := a.many(ctx)
 	if err != nil {
 		return "", "", err

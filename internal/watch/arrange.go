@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // restart drops every connection and begins anew: the store is another one, or
@@ -16,7 +17,7 @@ func (w *Watcher) restart(ctx context.Context) {
 	w.stopAll()
 	w.awaits = false
 	w.door = newDoor()
-	if w.plan.Mode != Auto {
+	if w.plan.Mode != site.ListenAuto {
 		w.choose(w.plan.Mode, cmp.Or(w.plan.Why, "as configured"))
 		w.follow(ctx)
 		return
@@ -36,10 +37,10 @@ func (w *Watcher) askOffer(ctx context.Context) {
 		w.ask = nil
 	}
 	if len(w.plan.Numbers) == 0 {
-		w.choose(Auto, noMailbox)
+		w.choose(site.ListenAuto, noMailbox)
 		return
 	}
-	w.choose(Auto, "")
+	w.choose(site.ListenAuto, "")
 	asking, cancel := context.WithCancel(ctx)
 	w.ask = cancel
 	plan, door := w.plan, w.door
@@ -80,11 +81,11 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 		w.ask = nil
 		w.chooseFor(m.offer, m.why)
 		w.follow(ctx)
-	case m.none != nil && w.chosen() == Idle:
-		w.choose(Poll, "the store has no IDLE")
+	case m.none != nil && w.chosen() == site.ListenIdle:
+		w.choose(site.ListenPoll, "the store has no IDLE")
 		w.follow(ctx)
-	case m.none != nil && w.plan.Mode == Auto:
-		w.chooseFor(Idle, "not by notify: "+m.none.Error())
+	case m.none != nil && w.plan.Mode == site.ListenAuto:
+		w.chooseFor(site.ListenIdle, "not by notify: "+m.none.Error())
 		w.stop(&w.trunk)
 		w.follow(ctx)
 	case m.none != nil:
@@ -101,9 +102,9 @@ func (w *Watcher) hear(ctx context.Context, m message) {
 
 // chooseFor chooses a way of listening because of why, or Poll if that is Idle and no
 // connection is to listen to one mailbox. The plan's own reasons are added.
-func (w *Watcher) chooseFor(mode Mode, why string) {
-	if mode == Idle && w.plan.IdleLimit == 0 {
-		mode = Poll
+func (w *Watcher) chooseFor(mode site.ListenMode, why string) {
+	if mode == site.ListenIdle && w.plan.IdleLimit == 0 {
+		mode = site.ListenPoll
 	}
 	if w.plan.Why != "" {
 		why += "; " + w.plan.Why
@@ -115,10 +116,10 @@ func (w *Watcher) chooseFor(mode Mode, why string) {
 // all is replaced by another, which listens before the old one is dropped. While NOTIFY
 // is to wait, the one that is open goes on.
 func (w *Watcher) follow(ctx context.Context) {
-	if w.chosen() == Auto && w.ask == nil {
+	if w.chosen() == site.ListenAuto && w.ask == nil {
 		w.askOffer(ctx)
 	}
-	notify := w.chosen() == Notify && len(w.plan.Numbers) > 0
+	notify := w.chosen() == site.ListenNotify && len(w.plan.Numbers) > 0
 	w.awaits = notify && w.first.holds(time.Now())
 	switch {
 	case w.awaits:
@@ -138,8 +139,8 @@ func (w *Watcher) arrange(ctx context.Context) {
 	rest := w.plan.Numbers
 	mode := w.chosen()
 	var heard []mailbox.Number
-	known := mode == Idle || mode == Poll // who is heard
-	if mode == Notify && w.trunk != nil {
+	known := mode == site.ListenIdle || mode == site.ListenPoll // who is heard
+	if mode == site.ListenNotify && w.trunk != nil {
 		heard, rest, known = w.trunk.hears(rest)
 	}
 	if !known && w.slow == "" && !w.awaits {
@@ -148,7 +149,7 @@ func (w *Watcher) arrange(ctx context.Context) {
 		rest = nil
 	}
 	var own []mailbox.Number
-	if mode == Idle || mode == Notify && w.plan.Mode == Auto && (known || w.awaits) {
+	if mode == site.ListenIdle || mode == site.ListenNotify && w.plan.Mode == site.ListenAuto && (known || w.awaits) {
 		limit := w.plan.IdleLimit
 		if w.awaits {
 			// A connection for each of those that change: it is for a while only.
@@ -182,7 +183,7 @@ const patience = 40 * time.Second
 // lookAfterTrunk has mailboxes read in turn while the connection of NOTIFY takes
 // long to open.
 func (w *Watcher) lookAfterTrunk(ctx context.Context, now time.Time) {
-	if w.slow != "" || w.chosen() != Notify || w.trunk == nil || now.Sub(w.trunk.begun) < patience {
+	if w.slow != "" || w.chosen() != site.ListenNotify || w.trunk == nil || now.Sub(w.trunk.begun) < patience {
 		return
 	}
 	if _, _, known := w.trunk.hears(nil); known {
@@ -196,7 +197,7 @@ func (w *Watcher) lookAfterTrunk(ctx context.Context, now time.Time) {
 // askAgain makes the one connection anew where it does not hear of every
 // mailbox: one that was not there, or not allowed to be seen, may be by now.
 func (w *Watcher) askAgain(ctx context.Context, now time.Time) {
-	if w.chosen() != Notify || w.trunk == nil || !w.trunk.open() || w.old != nil || w.awaits {
+	if w.chosen() != site.ListenNotify || w.trunk == nil || !w.trunk.open() || w.old != nil || w.awaits {
 		return
 	}
 	_, unheard, _ := w.trunk.hears(w.plan.Numbers)
@@ -232,7 +233,7 @@ func (w *Watcher) startTrunk(ctx context.Context, ready Conn) *line {
 				w.tell(ctx, message{version: plan.Version, heard: conn.Heard()})
 			case errors.Is(err, errors.ErrUnsupported):
 				w.tell(ctx, message{version: plan.Version, none: err})
-				return plan.Mode != Auto
+				return plan.Mode != site.ListenAuto
 			}
 			return true
 		})

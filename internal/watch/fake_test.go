@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 )
 
@@ -21,7 +22,7 @@ type store struct {
 	mu      sync.Mutex
 	plan    Plan
 	changed func()
-	modes   Mode // what it offers: Notify also offers Idle
+	modes   site.ListenMode // what it offers: Notify also offers Idle
 	hidden  map[mailbox.Number]bool
 	down    error
 	counter map[mailbox.Number]mailbox.Counters
@@ -37,7 +38,7 @@ type store struct {
 	unread   error // of the plan
 	marks    []Mark
 	woken    []mailbox.Number
-	health   Health
+	health   site.Health
 	mute     bool // connections show no sign of life
 
 	samples     []mailbox.Number // that Offer was asked with
@@ -57,7 +58,7 @@ type conn struct {
 	report  func(Report)
 }
 
-func newStore(mode, offers Mode, numbers ...mailbox.Number) *store {
+func newStore(mode, offers site.ListenMode, numbers ...mailbox.Number) *store {
 	s := &store{modes: offers, hidden: map[mailbox.Number]bool{}, counter: map[mailbox.Number]mailbox.Counters{},
 		known: map[mailbox.Number]Known{}, conns: map[*conn]bool{}}
 	s.plan = Plan{Mode: mode, IdleLimit: 2, PollEvery: time.Minute, Numbers: numbers, Source: s, Version: "1"}
@@ -123,7 +124,7 @@ func (s *store) open(what string, numbers []mailbox.Number) (Conn, error) {
 	return k, nil
 }
 
-func (s *store) Offer(_ context.Context, sample mailbox.Number) (Mode, string, error) {
+func (s *store) Offer(_ context.Context, sample mailbox.Number) (site.ListenMode, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.samples = append(s.samples, sample)
@@ -140,14 +141,14 @@ func (s *store) Notify(ctx context.Context, numbers []mailbox.Number) (Conn, err
 	s.mu.Lock()
 	modes := s.modes
 	s.mu.Unlock()
-	if modes != Notify {
+	if modes != site.ListenNotify {
 		return nil, errors.ErrUnsupported
 	}
 	return s.open("notify", numbers)
 }
 
 func (s *store) Idle(_ context.Context, n mailbox.Number, _ time.Duration) (Conn, error) {
-	if s.modes == Poll {
+	if s.modes == site.ListenPoll {
 		return nil, errors.ErrUnsupported
 	}
 	k, err := s.open("idle "+string(n), nil)
@@ -286,7 +287,7 @@ func (s *store) Mark(_ context.Context, marks []Mark) ([]mailbox.Number, error) 
 	return due, nil
 }
 
-func (s *store) Save(_ context.Context, h Health) error {
+func (s *store) Save(_ context.Context, h site.Health) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.health = h

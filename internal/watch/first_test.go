@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // unmirrored is a store of n mailboxes of which none was mirrored yet.
-func unmirrored(mode Mode, n int) *store {
+func unmirrored(mode site.ListenMode, n int) *store {
 	var numbers []mailbox.Number
 	for i := range n {
 		numbers = append(numbers, mailbox.Number(fmt.Sprintf("%03d", i)))
 	}
-	s := newStore(mode, Notify, numbers...)
+	s := newStore(mode, site.ListenNotify, numbers...)
 	s.known = map[mailbox.Number]Known{}
 	s.wait(numbers...)
 	return s
@@ -56,7 +57,7 @@ func (s *store) notifies() (n int) {
 // most of them were never opened. Until then they are read in turn by logins, and what
 // happens to a mailbox after it was mirrored is found.
 func TestNotifyWaitsForTheFirstMirroring(t *testing.T) {
-	for _, mode := range []Mode{Auto, Notify} {
+	for _, mode := range []site.ListenMode{site.ListenAuto, site.ListenNotify} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := unmirrored(mode, 40)
@@ -69,7 +70,7 @@ func TestNotifyWaitsForTheFirstMirroring(t *testing.T) {
 					}
 					h := s.health
 					s.mu.Unlock()
-					if h.Mode != Notify || h.Polled != 40 || !strings.Contains(h.Why, "40 of 40 wait") || h.Trouble != "" {
+					if h.Mode != site.ListenNotify || h.Polled != 40 || !strings.Contains(h.Why, "40 of 40 wait") || h.Trouble != "" {
 						t.Errorf("status says %+v", h)
 					}
 					s.set(func() { s.mirror(30) })
@@ -98,7 +99,7 @@ func TestNotifyWaitsForTheFirstMirroring(t *testing.T) {
 // watcher hears of the sync. Both are events; what the sync itself saw is none.
 func TestChangesAroundTheFirstMirroring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := unmirrored(Auto, 40)
+		s := unmirrored(site.ListenAuto, 40)
 		s.reads = 10 * time.Second
 		s.plan.PollEvery = time.Second
 		_, _ = run(t, s, func() {
@@ -124,7 +125,7 @@ func TestChangesAroundTheFirstMirroring(t *testing.T) {
 // link is suspended.
 func TestNotifyDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := unmirrored(Auto, 40)
+		s := unmirrored(site.ListenAuto, 40)
 		_, _ = run(t, s, func() {
 			time.Sleep(20 * time.Minute)
 			s.set(func() { s.mirror(30) })
@@ -140,10 +141,10 @@ func TestNotifyDoesNotWaitForEver(t *testing.T) {
 // while many others join, and is replaced once, when those were mirrored.
 func TestOpenNotifyGoesOnBesideACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Auto, Notify, "1", "2")
+		s := newStore(site.ListenAuto, site.ListenNotify, "1", "2")
 		_, _ = run(t, s, func() {
 			time.Sleep(time.Hour)
-			crowd := unmirrored(Auto, 40)
+			crowd := unmirrored(site.ListenAuto, 40)
 			s.set(func() {
 				for _, n := range crowd.plan.Numbers {
 					s.counter[n] = crowd.counter[n]

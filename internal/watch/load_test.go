@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // TestNoMailboxYet: without a mailbox nobody asks the store anything, and status
 // says so; the first mailbox is listened to at once.
 func TestNoMailboxYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Auto, Idle)
+		s := newStore(site.ListenAuto, site.ListenIdle)
 		_, _ = run(t, s, func() {
 			time.Sleep(10 * time.Minute)
 			synctest.Wait()
@@ -30,7 +31,7 @@ func TestNoMailboxYet(t *testing.T) {
 			time.Sleep(15 * time.Second)
 			synctest.Wait()
 			want(t, "asked with", s.samples, []mailbox.Number{"7"})
-			want(t, "mode", s.health.Mode, Idle)
+			want(t, "mode", s.health.Mode, site.ListenIdle)
 			want(t, "heard of", s.health.Listened, 1)
 		})
 	})
@@ -40,12 +41,12 @@ func TestNoMailboxYet(t *testing.T) {
 // from being listened to.
 func TestOneBadSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Auto, Idle, "1", "2")
+		s := newStore(site.ListenAuto, site.ListenIdle, "1", "2")
 		s.bad = "1"
 		_, _ = run(t, s, func() {
 			time.Sleep(20 * time.Second)
 			synctest.Wait()
-			want(t, "mode", s.health.Mode, Idle)
+			want(t, "mode", s.health.Mode, site.ListenIdle)
 			want(t, "asked with", s.samples, []mailbox.Number{"1", "2"})
 		})
 	})
@@ -56,7 +57,7 @@ func TestOneBadSample(t *testing.T) {
 // once.
 func TestSlowNotify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Auto, Notify, "1", "2")
+		s := newStore(site.ListenAuto, site.ListenNotify, "1", "2")
 		s.slow = 9 * time.Minute
 		_, _ = run(t, s, func() {
 			time.Sleep(59 * time.Second)
@@ -84,7 +85,7 @@ func TestReadingCostsAShareOfTheTime(t *testing.T) {
 	for _, shards := range []int{1, 20} {
 		t.Run(strconv.Itoa(shards), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStore(Poll, Poll, "1", "2", "3", "4")
+				s := newStore(site.ListenPoll, site.ListenPoll, "1", "2", "3", "4")
 				s.plan.Shards = shards
 				s.reads = 30 * time.Second / time.Duration(shards)
 				_, _ = run(t, s, func() {
@@ -107,7 +108,7 @@ func TestReadingCostsAShareOfTheTime(t *testing.T) {
 // does not make it rarer, and what is read is reported before reading pauses.
 func TestWaitingIsNoCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Poll, Poll, "1", "2", "3", "4")
+		s := newStore(site.ListenPoll, site.ListenPoll, "1", "2", "3", "4")
 		s.reads, s.waits = time.Second, 30*time.Second
 		_, _ = run(t, s, func() {
 			time.Sleep(time.Hour)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // ErrOccupied is in the chain of the error of a connection that listens to a mailbox if
@@ -19,7 +20,7 @@ type Source interface {
 	// Offer finds out the best way of listening that the store offers and says
 	// why it is that. The mailbox is acted for where the trusted account cannot
 	// be asked by itself.
-	Offer(ctx context.Context, sample mailbox.Number) (Mode, string, error)
+	Offer(ctx context.Context, sample mailbox.Number) (site.ListenMode, string, error)
 	// Notify opens a connection that hears of all given mailboxes that the
 	// trusted account sees. errors.ErrUnsupported where the store has none.
 	Notify(ctx context.Context, numbers []mailbox.Number) (Conn, error)
@@ -60,7 +61,7 @@ type Plan struct {
 	// the link should have another number of shards.
 	Gone, Reshard bool
 
-	Mode Mode
+	Mode site.ListenMode
 	// Why says why the store is listened to in less of a way than it offers, "" if
 	// it is not.
 	Why string
@@ -101,7 +102,7 @@ type Journal interface {
 	// to be woken: not those that wait out a failure.
 	Mark(ctx context.Context, marks []Mark) ([]mailbox.Number, error)
 	// Save keeps how the shard does.
-	Save(ctx context.Context, h Health) error
+	Save(ctx context.Context, h site.Health) error
 }
 
 // Waker wakes the sync of a mailbox.
@@ -114,29 +115,4 @@ type Ports struct {
 	Roster  Roster
 	Journal Journal
 	Waker   Waker
-}
-
-// Health is how a shard does.
-type Health struct {
-	Mode Mode   `json:"mode"`
-	Why  string `json:"why,omitempty"`
-	// Connections of those Wanted are open, all of them since ConnectedSince;
-	// zero while one is missing.
-	Connections    int       `json:"connections"`
-	Wanted         int       `json:"wanted"`
-	ConnectedSince time.Time `json:"connected_since,omitzero"`
-	Listened       int       `json:"listened"`
-	Polled         int       `json:"polled"`
-	// PollEvery is how often all of Polled are read: as configured, or less often if
-	// that costs too much.
-	PollEvery time.Duration `json:"poll_every_ns,omitempty"`
-	Events    int64         `json:"events"`
-	PerMinute int           `json:"events_per_minute"`
-	LastEvent time.Time     `json:"last_event,omitzero"`
-	LastKind  Kind          `json:"last_kind,omitempty"`
-	// Unannounced counts changes that were found by reading while a connection
-	// should have heard of them.
-	Unannounced int64  `json:"unannounced,omitempty"`
-	Trouble     string `json:"trouble,omitempty"`
-	Hint        string `json:"hint,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // markDelay is how long a mark may wait for others to go with it, where the
@@ -30,7 +31,7 @@ func newQueue(quiet time.Duration) *queue {
 }
 
 // add takes an event in.
-func (q *queue) add(n mailbox.Number, kind Kind, now time.Time) {
+func (q *queue) add(n mailbox.Number, kind site.EventKind, now time.Time) {
 	due := now
 	if last, busy := q.woken[n]; busy && now.Before(last.Add(q.quiet)) {
 		due = now.Add(min(markDelay, q.quiet))

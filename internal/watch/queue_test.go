@@ -9,15 +9,16 @@ import (
 	"pgregory.net/rapid"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 func TestTheFirstEventGoesOnAtOnce(t *testing.T) {
 	q := newQueue(2 * time.Second)
-	q.add("1", MessageIn, noon)
+	q.add("1", site.EventMessageIn, noon)
 	marks := q.takeMarks(noon)
-	if diff := cmp.Diff([]Mark{{Number: "1", Kind: MessageIn, Count: 1, At: noon}}, marks); diff != "" {
+	if diff := cmp.Diff([]Mark{{Number: "1", Kind: site.EventMessageIn, Count: 1, At: noon}}, marks); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
 	q.wake("1", noon)
@@ -26,7 +27,7 @@ func TestTheFirstEventGoesOnAtOnce(t *testing.T) {
 	}
 	// What follows is marked soon, together, and woken after the quiet time.
 	for i := range 5 {
-		q.add("1", Flags, noon.Add(time.Duration(10+i)*time.Millisecond))
+		q.add("1", site.EventFlags, noon.Add(time.Duration(10+i)*time.Millisecond))
 	}
 	if early := q.takeMarks(noon.Add(20 * time.Millisecond)); early != nil {
 		t.Errorf("marked at once: %v", early)
@@ -49,24 +50,24 @@ func TestTheFirstEventGoesOnAtOnce(t *testing.T) {
 
 func TestMarksThatFailedAreKept(t *testing.T) {
 	q := newQueue(time.Second)
-	q.add("1", MessageIn, noon)
+	q.add("1", site.EventMessageIn, noon)
 	marks := q.takeMarks(noon)
-	q.add("1", Flags, noon.Add(time.Second))
+	q.add("1", site.EventFlags, noon.Add(time.Second))
 	q.putBack(marks, noon.Add(2*time.Second))
 	if early := q.takeMarks(noon.Add(time.Second)); early != nil {
 		t.Errorf("tried again too early: %v", early)
 	}
 	got := q.takeMarks(noon.Add(2 * time.Second))
-	if diff := cmp.Diff([]Mark{{Number: "1", Kind: Flags, Count: 2, At: noon}}, got); diff != "" {
+	if diff := cmp.Diff([]Mark{{Number: "1", Kind: site.EventFlags, Count: 2, At: noon}}, got); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
 }
 
 func TestMarksThatFailedDelayNoOther(t *testing.T) {
 	q := newQueue(time.Second)
-	q.add("1", MessageIn, noon)
+	q.add("1", site.EventMessageIn, noon)
 	marks := q.takeMarks(noon)
-	q.add("2", MessageIn, noon)
+	q.add("2", site.EventMessageIn, noon)
 	q.putBack(marks, noon.Add(20*time.Second))
 	if got := q.takeMarks(noon); len(got) != 2 {
 		t.Errorf("marked at once: %v", got)
@@ -104,7 +105,7 @@ func TestQueueLosesNothing(t *testing.T) {
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "event") {
 				n := mailbox.Number(fmt.Sprint(rapid.IntRange(1, 4).Draw(t, "mailbox")))
-				q.add(n, MessageIn, now)
+				q.add(n, site.EventMessageIn, now)
 				added[n]++
 			}
 			act()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // offerAgain is how often a store is asked for NOTIFY again that did not offer it, or
@@ -25,7 +26,7 @@ type trial struct {
 // the way of listening and chose another. What is open stays open until then.
 func (w *Watcher) tryNotify(ctx context.Context, now time.Time) {
 	mode := w.chosen()
-	if w.plan.Mode != Auto || mode != Idle && mode != Poll || len(w.plan.Numbers) == 0 || w.trying {
+	if w.plan.Mode != site.ListenAuto || mode != site.ListenIdle && mode != site.ListenPoll || len(w.plan.Numbers) == 0 || w.trying {
 		w.retryAt = time.Time{}
 		return
 	}
@@ -41,7 +42,7 @@ func (w *Watcher) tryNotify(ctx context.Context, now time.Time) {
 		t := trial{version: plan.Version, numbers: plan.Numbers}
 		_, err := door.through(ctx, func() (err error) {
 			offer, why, err := plan.Source.Offer(ctx, plan.Numbers[rand.IntN(len(plan.Numbers))])
-			if err != nil || offer != Notify {
+			if err != nil || offer != site.ListenNotify {
 				return err
 			}
 			t.why = why
@@ -66,10 +67,10 @@ func (w *Watcher) tookNotify(ctx context.Context, t trial) {
 	w.trying = false
 	switch {
 	case t.conn == nil:
-	case t.version != w.plan.Version || !slices.Equal(t.numbers, w.plan.Numbers) || w.chosen() == Notify:
+	case t.version != w.plan.Version || !slices.Equal(t.numbers, w.plan.Numbers) || w.chosen() == site.ListenNotify:
 		t.conn.Close() // the plan is another one by now
 	default:
-		w.choose(Notify, t.why)
+		w.choose(site.ListenNotify, t.why)
 		w.trunk = w.startTrunk(ctx, t.conn)
 		w.arrange(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // How many mailboxes one shard listens to. A shard of notify or poll is one
@@ -21,9 +22,9 @@ const (
 // Shards is how many shards a link of that many mailboxes has, at least one.
 // What auto will choose is not known before a store was asked, so that it
 // counts as notify and gives way once the store is known to have none.
-func Shards(mode Mode, mailboxes int) int {
+func Shards(mode site.ListenMode, mailboxes int) int {
 	size := notifyShard
-	if mode == Idle {
+	if mode == site.ListenIdle {
 		size = idleShard
 	}
 	return max(1, (mailboxes+size-1)/size)

@@ -12,15 +12,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 )
 
 func TestShards(t *testing.T) {
 	for _, test := range []struct {
-		mode Mode
+		mode site.ListenMode
 		n    int
 		want int
-	}{{Notify, 0, 1}, {Notify, 1000, 1}, {Notify, 1001, 2}, {Auto, 1001, 2}, {Idle, 250, 1}, {Idle, 1000, 4}, {Poll, 5000, 5}} {
+	}{{site.ListenNotify, 0, 1}, {site.ListenNotify, 1000, 1}, {site.ListenNotify, 1001, 2}, {site.ListenAuto, 1001, 2}, {site.ListenIdle, 250, 1}, {site.ListenIdle, 1000, 4}, {site.ListenPoll, 5000, 5}} {
 		if got := Shards(test.mode, test.n); got != test.want {
 			t.Errorf("%d mailboxes by %s: %d shards, want %d", test.n, test.mode, got, test.want)
 		}

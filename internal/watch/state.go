@@ -5,12 +5,13 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // state is what health is told from. Its methods are called with the
 // watcher's mutex held, but saveDue, which is Run's alone.
 type state struct {
-	mode Mode
+	mode site.ListenMode
 	why  string
 
 	open, wanted, listened, polled int
@@ -20,7 +21,7 @@ type state struct {
 	minute      [60]int   // events by second of the minute
 	second      time.Time // of the newest entry
 	last        time.Time
-	lastKind    Kind
+	lastKind    site.EventKind
 	unannounced int64
 	lately      lately
 	// unheard are mailboxes in which a change was found by reading, and when: their
@@ -33,10 +34,10 @@ type state struct {
 	markHint      string
 
 	saved  time.Time
-	before Health
+	before site.Health
 }
 
-func (s *state) event(kind Kind, now time.Time) {
+func (s *state) event(kind site.EventKind, now time.Time) {
 	s.roll(now)
 	s.minute[now.Unix()%60]++
 	s.events++
@@ -129,9 +130,9 @@ func (s *state) missed(now time.Time) bool {
 	return s.unannounced > before && s.lately.many()
 }
 
-func (s *state) health(now time.Time) Health {
+func (s *state) health(now time.Time) site.Health {
 	s.roll(now)
-	h := Health{Mode: s.mode, Why: s.why, Connections: s.open, Wanted: s.wanted, ConnectedSince: s.since,
+	h := site.Health{Mode: s.mode, Why: s.why, Connections: s.open, Wanted: s.wanted, ConnectedSince: s.since,
 		Listened: s.listened, Polled: s.polled, Events: s.events, LastEvent: s.last, LastKind: s.lastKind,
 		Unannounced: s.unannounced, Trouble: s.trouble, Hint: s.hint}
 	for _, n := range s.minute {
@@ -140,7 +141,7 @@ func (s *state) health(now time.Time) Health {
 	switch {
 	case s.markTrouble != "":
 		h.Trouble, h.Hint = s.markTrouble, s.markHint
-	case h.Trouble == "" && s.unannounced >= unannouncedMany && s.lately.many() && s.mode == Notify:
+	case h.Trouble == "" && s.unannounced >= unannouncedMany && s.lately.many() && s.mode == site.ListenNotify:
 		h.Trouble = "the store does not announce every change"
 		h.Hint = "on Dovecot set mailbox_list_index_include_inbox = yes and raise the sysctl fs.inotify.max_user_instances " +
 			"above the number of clients that listen, or listen in another way: mailmirror store edit NAME --events idle"
@@ -150,7 +151,7 @@ func (s *state) health(now time.Time) Health {
 
 // saveDue reports whether the health is to be written down: a few times a
 // minute, and at once where something is new in it.
-func (s *state) saveDue(now time.Time, h Health) bool {
+func (s *state) saveDue(now time.Time, h site.Health) bool {
 	b := s.before
 	news := h.Mode != b.Mode || h.Why != b.Why || h.Connections != b.Connections || h.Listened != b.Listened || h.Polled != b.Polled ||
 		h.Trouble != b.Trouble || h.Events != b.Events && now.Sub(s.saved) >= 5*time.Second

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // tracker knows what was last seen of each mailbox and tells what is new in a
@@ -52,7 +53,7 @@ func (t *tracker) begin(n mailbox.Number, known Known) {
 
 // settle takes in the counters at which a mailbox was mirrored for the first time, and
 // returns the events of what was read since. nil is one that was not mirrored.
-func (t *tracker) settle(n mailbox.Number, known Known) []Kind {
+func (t *tracker) settle(n mailbox.Number, known Known) []site.EventKind {
 	seen, takesPart := t.seen[n]
 	switch {
 	case known == nil || !takesPart:
@@ -63,7 +64,7 @@ func (t *tracker) settle(n mailbox.Number, known Known) []Kind {
 		t.begin(n, known)
 		return nil
 	}
-	var kinds []Kind
+	var kinds []site.EventKind
 	for name, now := range seen {
 		at, mirrored := known[name]
 		if mirrored && at.UIDValidity == now.UIDValidity && now.HighestModSeq > 0 && now.HighestModSeq <= at.HighestModSeq {
@@ -90,13 +91,13 @@ func (t *tracker) forget(n mailbox.Number) {
 
 // take returns the events in a report, at most one of each kind and none for
 // mailboxes that take no part.
-func (t *tracker) take(r Report) []Kind {
+func (t *tracker) take(r Report) []site.EventKind {
 	seen, takesPart := t.seen[r.Number]
 	if !takesPart {
 		return nil
 	}
-	var kinds []Kind
-	note := func(k Kind) {
+	var kinds []site.EventKind
+	note := func(k site.EventKind) {
 		if !slices.Contains(kinds, k) {
 			kinds = append(kinds, k)
 		}
@@ -121,7 +122,7 @@ func (t *tracker) take(r Report) []Kind {
 		for name := range seen {
 			if !listed[name] && name != mailbox.Inbox {
 				delete(seen, name)
-				note(t.named(name, Folder))
+				note(t.named(name, site.EventFolder))
 			}
 		}
 	}
@@ -133,9 +134,9 @@ func (t *tracker) take(r Report) []Kind {
 }
 
 // named gives every change of a greetings folder its own kind.
-func (t *tracker) named(f mailbox.FolderName, kind Kind) Kind {
+func (t *tracker) named(f mailbox.FolderName, kind site.EventKind) site.EventKind {
 	if t.greetings.Role(f) == mailbox.RoleGreetings {
-		return Greeting
+		return site.EventGreeting
 	}
 	return kind
 }
@@ -143,18 +144,18 @@ func (t *tracker) named(f mailbox.FolderName, kind Kind) Kind {
 // compare tells what happened between two readings of a folder's counters, ""
 // where nothing did as far as they tell. After an interruption they have to
 // prove it: without mod-sequences they cannot (RFC 7162, section 3.1).
-func compare(before mailbox.Counters, known bool, now mailbox.Counters, prove bool) Kind {
+func compare(before mailbox.Counters, known bool, now mailbox.Counters, prove bool) site.EventKind {
 	switch {
 	case !known, before.UIDValidity != now.UIDValidity:
-		return Folder
+		return site.EventFolder
 	case now.UIDNext > before.UIDNext:
-		return MessageIn
+		return site.EventMessageIn
 	case now.Messages < before.Messages:
-		return MessageGone
+		return site.EventMessageGone
 	case now != before:
-		return Flags
+		return site.EventFlags
 	case prove && !before.Unchanged(now):
-		return Unknown
+		return site.EventUnknown
 	default:
 		return ""
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func folder(name mailbox.FolderName, c mailbox.Counters) mailbox.Folder {
@@ -25,30 +26,30 @@ func TestTracker(t *testing.T) {
 		name  string
 		known Known
 		take  Report
-		want  []Kind
+		want  []site.EventKind
 	}{
 		{"nothing new", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", at)}}, nil},
-		{"message in", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++; c.Messages++ }))}}, []Kind{MessageIn}},
-		{"message in and gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []Kind{MessageIn}},
-		{"message gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.Messages-- }))}}, []Kind{MessageGone}},
-		{"flags", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.HighestModSeq++ }))}}, []Kind{Flags}},
-		{"made anew", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDValidity++ }))}}, []Kind{Folder}},
-		{"greeting", Known{"Greetings": at}, Report{Folders: []mailbox.Folder{folder("Greetings", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []Kind{Greeting}},
-		{"new folder", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("New", at)}}, []Kind{Folder}},
-		{"folder gone", Known{"INBOX": at, "Old": at}, Report{Whole: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []Kind{Folder}},
+		{"message in", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++; c.Messages++ }))}}, []site.EventKind{site.EventMessageIn}},
+		{"message in and gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []site.EventKind{site.EventMessageIn}},
+		{"message gone", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.Messages-- }))}}, []site.EventKind{site.EventMessageGone}},
+		{"flags", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.HighestModSeq++ }))}}, []site.EventKind{site.EventFlags}},
+		{"made anew", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("INBOX", change(func(c *mailbox.Counters) { c.UIDValidity++ }))}}, []site.EventKind{site.EventFolder}},
+		{"greeting", Known{"Greetings": at}, Report{Folders: []mailbox.Folder{folder("Greetings", change(func(c *mailbox.Counters) { c.UIDNext++ }))}}, []site.EventKind{site.EventGreeting}},
+		{"new folder", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("New", at)}}, []site.EventKind{site.EventFolder}},
+		{"folder gone", Known{"INBOX": at, "Old": at}, Report{Whole: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []site.EventKind{site.EventFolder}},
 		{"the inbox is not told", Known{"INBOX": at}, Report{Whole: true}, nil},
 		{"excluded", Known{"INBOX": at}, Report{Folders: []mailbox.Folder{folder("Trash", at)}}, nil},
-		{"excluded, without counters", Known{"INBOX": at}, Report{Kind: Folder, Folder: "Trash/Old"}, nil},
+		{"excluded, without counters", Known{"INBOX": at}, Report{Kind: site.EventFolder, Folder: "Trash/Old"}, nil},
 		{"not selectable", Known{"INBOX": at}, Report{Whole: true, Folders: []mailbox.Folder{folder("INBOX", at), {Name: "Top"}}}, nil},
-		{"without counters", Known{"INBOX": at}, Report{Kind: Flags, Folder: "INBOX"}, []Kind{Flags}},
-		{"of a greetings folder without counters", Known{"INBOX": at}, Report{Kind: Folder, Folder: "Greetings"}, []Kind{Greeting}},
-		{"never mirrored", nil, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []Kind{Folder}},
+		{"without counters", Known{"INBOX": at}, Report{Kind: site.EventFlags, Folder: "INBOX"}, []site.EventKind{site.EventFlags}},
+		{"of a greetings folder without counters", Known{"INBOX": at}, Report{Kind: site.EventFolder, Folder: "Greetings"}, []site.EventKind{site.EventGreeting}},
+		{"never mirrored", nil, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, []site.EventKind{site.EventFolder}},
 		{"proven unchanged", Known{"INBOX": at}, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", at)}}, nil},
-		{"not proven", Known{"INBOX": plain}, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", plain)}}, []Kind{Unknown}},
+		{"not proven", Known{"INBOX": plain}, Report{Resumed: true, Folders: []mailbox.Folder{folder("INBOX", plain)}}, []site.EventKind{site.EventUnknown}},
 		{"not proven, but heard all the time", Known{"INBOX": plain}, Report{Folders: []mailbox.Folder{folder("INBOX", plain)}}, nil},
 		{"two folders, two kinds", Known{"INBOX": at, "A": at}, Report{Folders: []mailbox.Folder{
 			folder("INBOX", change(func(c *mailbox.Counters) { c.UIDNext++ })), folder("A", change(func(c *mailbox.Counters) { c.HighestModSeq++ }))}},
-			[]Kind{MessageIn, Flags}},
+			[]site.EventKind{site.EventMessageIn, site.EventFlags}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -95,7 +96,7 @@ func TestTrackerLeavesACrowd(t *testing.T) {
 			t.Errorf("%d never mirrored: no event of one that is on record and changed", strangers)
 		}
 		news := Report{Number: "1000", Folders: []mailbox.Folder{folder("INBOX", later)}}
-		if events := tr.take(news); len(events) != 1 || events[0] != MessageIn {
+		if events := tr.take(news); len(events) != 1 || events[0] != site.EventMessageIn {
 			t.Errorf("%d never mirrored: events of a message are %v", strangers, events)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // TestAWaitForAPlaceIsNotOutOfReach: a listener that waits because Mailmirror bounds its
@@ -16,7 +17,7 @@ import (
 // does not call the store out of reach.
 func TestAWaitForAPlaceIsNotOutOfReach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Poll, Poll, "1")
+		s := newStore(site.ListenPoll, site.ListenPoll, "1")
 		s.place = make(chan struct{})
 		s.say = func() (string, string) { return "waits for a session", "raise it" }
 		_, err := run(t, s, func() {
@@ -36,7 +37,7 @@ func TestAWaitForAPlaceIsNotOutOfReach(t *testing.T) {
 			t.Errorf("it ended with %v", err)
 		}
 		// If the bound is not the reason any more, another worker may be better placed.
-		s = newStore(Poll, Poll, "1")
+		s = newStore(site.ListenPoll, site.ListenPoll, "1")
 		s.place, s.say = make(chan struct{}), func() (string, string) { return "", "" }
 		if _, err := run(t, s, func() { time.Sleep(20 * time.Minute) }); !fault.Is(err, fault.Transient) {
 			t.Errorf("it ended with %v", err)
@@ -48,7 +49,7 @@ func TestAWaitForAPlaceIsNotOutOfReach(t *testing.T) {
 // again from time to time. Until it has NOTIFY, nothing that is open is touched.
 func TestNotifyIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Auto, Idle, "1", "2")
+		s := newStore(site.ListenAuto, site.ListenIdle, "1", "2")
 		_, _ = run(t, s, func() {
 			time.Sleep(10 * time.Hour)
 			synctest.Wait()
@@ -57,12 +58,12 @@ func TestNotifyIsAskedForAgain(t *testing.T) {
 				t.Errorf("it asked %d times in ten hours", n)
 			}
 			s.mu.Lock()
-			s.modes = Notify
+			s.modes = site.ListenNotify
 			s.mu.Unlock()
 			time.Sleep(2 * time.Hour)
 			synctest.Wait()
 			want(t, "opened", s.opened[2:], []string{"notify"})
-			want(t, "mode", s.health.Mode, Notify)
+			want(t, "mode", s.health.Mode, site.ListenNotify)
 			want(t, "connections", s.health.Connections, 1)
 			s.deposit("2")
 			want(t, "woken", s.takeWoken(time.Minute), "2")
@@ -82,7 +83,7 @@ func TestNotifyIsAskedForAgain(t *testing.T) {
 // left alone for minutes, and does not disturb the others.
 func TestAMailboxThatBreaksItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Idle, Idle, "1", "2")
+		s := newStore(site.ListenIdle, site.ListenIdle, "1", "2")
 		s.breaks = "1"
 		_, _ = run(t, s, func() {
 			time.Sleep(20 * time.Minute)

@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 )
 
@@ -21,10 +22,10 @@ type Options struct {
 	// Tick is how often the watcher looks after itself, default 1 s; Beat is
 	// called every time, so that nothing is heard of a watcher that hangs.
 	Tick time.Duration
-	Beat func(Health)
+	Beat func(site.Health)
 	// Heard is told of every event, and whether it was found by reading although
 	// a connection should have told of it.
-	Heard func(kind Kind, unannounced bool)
+	Heard func(kind site.EventKind, unannounced bool)
 	// Refresh is how often the plan is read although nothing told that it
 	// changed, default 5 min.
 	Refresh time.Duration
@@ -40,10 +41,10 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Refresh, 5*time.Minute)
 	setDefault(&o.Handover, 2*time.Minute)
 	if o.Beat == nil {
-		o.Beat = func(Health) {}
+		o.Beat = func(site.Health) {}
 	}
 	if o.Heard == nil {
-		o.Heard = func(Kind, bool) {}
+		o.Heard = func(site.EventKind, bool) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -108,7 +109,7 @@ type Watcher struct {
 // message is what a helper goroutine tells Run.
 type message struct {
 	version string
-	offer   Mode
+	offer   site.ListenMode
 	why     string
 	heard   []mailbox.Number // of trunk; nil otherwise
 	none    error            // Notify is not to be had
@@ -263,7 +264,7 @@ func mirroredSince(before, now Plan) []mailbox.Number {
 // was read of them before may be older, or newer: then it is an event.
 func (w *Watcher) settle(mirrored []mailbox.Number, known map[mailbox.Number]Known) {
 	now := time.Now()
-	var events []Kind
+	var events []site.EventKind
 	w.mu.Lock()
 	for _, n := range mirrored {
 		for _, kind := range w.tracker.settle(n, known[n]) {
@@ -418,13 +419,13 @@ func (w *Watcher) all() []*line {
 
 // chosen is the way of listening that is in use; Auto while the store has not
 // been asked yet.
-func (w *Watcher) chosen() Mode {
+func (w *Watcher) chosen() site.ListenMode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.state.mode
 }
 
-func (w *Watcher) choose(mode Mode, why string) {
+func (w *Watcher) choose(mode site.ListenMode, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state.mode, w.state.why = mode, why

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func want(t *testing.T, what string, got, want any) {
@@ -23,10 +24,10 @@ func want(t *testing.T, what string, got, want any) {
 }
 
 func TestEventsWake(t *testing.T) {
-	for _, mode := range []Mode{Notify, Idle} {
+	for _, mode := range []site.ListenMode{site.ListenNotify, site.ListenIdle} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStore(Auto, mode, "1", "2")
+				s := newStore(site.ListenAuto, mode, "1", "2")
 				_, _ = run(t, s, func() {
 					want(t, "woken without a change", s.takeWoken(0), "")
 					s.deposit("2")
@@ -51,10 +52,10 @@ func TestEventsWake(t *testing.T) {
 }
 
 func TestChangesOfAnInterruptionAreFound(t *testing.T) {
-	for _, mode := range []Mode{Notify, Idle, Poll} {
+	for _, mode := range []site.ListenMode{site.ListenNotify, site.ListenIdle, site.ListenPoll} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStore(mode, Notify, "1", "2")
+				s := newStore(mode, site.ListenNotify, "1", "2")
 				s.deposit("1") // before anybody listens
 				_, _ = run(t, s, func() {
 					want(t, "woken at the start", s.takeWoken(0), "1")
@@ -80,7 +81,7 @@ func TestChangesOfAnInterruptionAreFound(t *testing.T) {
 
 func TestMarksWaitForTheDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Notify, Notify, "1")
+		s := newStore(site.ListenNotify, site.ListenNotify, "1")
 		_, _ = run(t, s, func() {
 			s.mu.Lock()
 			s.failMarks = fault.New(fault.Transient, "mark", errors.New("connection refused"), "start it")
@@ -102,7 +103,7 @@ func TestMarksWaitForTheDatabase(t *testing.T) {
 // names the one, and it is marked when the database accepts it.
 func TestOneRejectedMarkStopsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Notify, Notify, "1", "2", "3", "4", "5", "6", "7")
+		s := newStore(site.ListenNotify, site.ListenNotify, "1", "2", "3", "4", "5", "6", "7")
 		_, _ = run(t, s, func() {
 			s.mu.Lock()
 			s.rejected = map[mailbox.Number]bool{"3": true}
@@ -122,10 +123,10 @@ func TestOneRejectedMarkStopsNoOther(t *testing.T) {
 }
 
 func TestNewMailboxesAreListenedTo(t *testing.T) {
-	for _, mode := range []Mode{Notify, Idle} {
+	for _, mode := range []site.ListenMode{site.ListenNotify, site.ListenIdle} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStore(Auto, mode, "1")
+				s := newStore(site.ListenAuto, mode, "1")
 				_, _ = run(t, s, func() {
 					s.set(func() { s.join("2"); s.plan.Numbers = []mailbox.Number{"1", "2"} })
 					want(t, "woken", s.takeWoken(time.Second), "")
@@ -149,7 +150,7 @@ func TestNewMailboxesAreListenedTo(t *testing.T) {
 func TestWhoIsNotHeardIsPolled(t *testing.T) {
 	t.Run("beyond the cap", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStore(Idle, Idle, "1", "2", "3", "4")
+			s := newStore(site.ListenIdle, site.ListenIdle, "1", "2", "3", "4")
 			s.plan.LastEvents = map[mailbox.Number]time.Time{"3": time.Now()}
 			_, _ = run(t, s, func() {
 				want(t, "polled", s.polls, []mailbox.Number{"2", "4"})
@@ -161,7 +162,7 @@ func TestWhoIsNotHeardIsPolled(t *testing.T) {
 	})
 	t.Run("not seen by the trusted account", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStore(Notify, Notify, "1", "2")
+			s := newStore(site.ListenNotify, site.ListenNotify, "1", "2")
 			s.hidden["2"] = true
 			_, _ = run(t, s, func() {
 				want(t, "polled", s.polls, []mailbox.Number{"2"})
@@ -172,7 +173,7 @@ func TestWhoIsNotHeardIsPolled(t *testing.T) {
 	})
 	t.Run("not seen, by auto", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStore(Auto, Notify, "1", "2")
+			s := newStore(site.ListenAuto, site.ListenNotify, "1", "2")
 			s.hidden["2"] = true
 			_, _ = run(t, s, func() {
 				s.deposit("2")
@@ -183,7 +184,7 @@ func TestWhoIsNotHeardIsPolled(t *testing.T) {
 	})
 	t.Run("no notify", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStore(Notify, Idle, "1")
+			s := newStore(site.ListenNotify, site.ListenIdle, "1")
 			_, _ = run(t, s, func() {
 				s.deposit("1")
 				want(t, "woken", s.takeWoken(70*time.Second), "1")
@@ -195,11 +196,11 @@ func TestWhoIsNotHeardIsPolled(t *testing.T) {
 	})
 	t.Run("no idle", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStore(Idle, Poll, "1")
+			s := newStore(site.ListenIdle, site.ListenPoll, "1")
 			_, _ = run(t, s, func() {
 				s.deposit("1")
 				want(t, "woken", s.takeWoken(70*time.Second), "1")
-				want(t, "mode", s.health.Mode, Poll)
+				want(t, "mode", s.health.Mode, site.ListenPoll)
 			})
 		})
 	})
@@ -207,7 +208,7 @@ func TestWhoIsNotHeardIsPolled(t *testing.T) {
 
 func TestSilentConnectionIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Notify, Notify, "1")
+		s := newStore(site.ListenNotify, site.ListenNotify, "1")
 		s.mute = true
 		_, _ = run(t, s, func() {
 			time.Sleep(100 * time.Second)
@@ -226,7 +227,7 @@ func TestSilentConnectionIsDropped(t *testing.T) {
 func TestUnannouncedChangesAreNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		numbers := []mailbox.Number{"1", "2", "3", "4"}
-		s := newStore(Notify, Notify, numbers...)
+		s := newStore(site.ListenNotify, site.ListenNotify, numbers...)
 		_, _ = run(t, s, func() {
 			reports := map[*conn]func(Report){}
 			s.mu.Lock()
@@ -279,8 +280,8 @@ func TestUnannouncedChangesAreNoticed(t *testing.T) {
 // announce most changes, the store is not to blame, and no review comes sooner.
 func TestListShowsWhatNobodyAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Notify, Notify, "1", "2", "3")
-		s.plan.Mode = Notify
+		s := newStore(site.ListenNotify, site.ListenNotify, "1", "2", "3")
+		s.plan.Mode = site.ListenNotify
 		s.hidden["3"] = true // it is read in turn, by a list of everything
 		_, _ = run(t, s, func() {
 			for range 5 {
@@ -313,7 +314,7 @@ func TestListShowsWhatNobodyAnnounces(t *testing.T) {
 // announces it. That is no change that goes unannounced.
 func TestAnnouncedAfterItWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStore(Notify, Notify, "1", "2")
+		s := newStore(site.ListenNotify, site.ListenNotify, "1", "2")
 		_, _ = run(t, s, func() {
 			for range 10 {
 				s.mu.Lock()
@@ -346,7 +347,7 @@ func TestAnnouncedAfterItWasRead(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for want, change := range map[Outcome]func(*Plan){Gone: func(p *Plan) { p.Gone = true }, Reshard: func(p *Plan) { p.Reshard = true }} {
-			s := newStore(Notify, Notify, "1")
+			s := newStore(site.ListenNotify, site.ListenNotify, "1")
 			got, err := run(t, s, func() {
 				s.set(func() { change(&s.plan) })
 				time.Sleep(time.Second)
@@ -356,14 +357,14 @@ func TestOutcomes(t *testing.T) {
 			}
 		}
 		// A store that is out of reach for long is left to another worker.
-		s := newStore(Auto, Notify, "1")
+		s := newStore(site.ListenAuto, site.ListenNotify, "1")
 		s.down = fault.Newf(fault.Transient, "connection refused")
 		if _, err := run(t, s, func() { time.Sleep(3 * time.Minute) }); !fault.Is(err, fault.Transient) {
 			t.Errorf("out of reach it ends with %v", err)
 		}
 		// A plan that cannot be read ends nothing, whatever the kind of the error:
 		// the connections stay and go on hearing.
-		s = newStore(Notify, Notify, "1")
+		s = newStore(site.ListenNotify, site.ListenNotify, "1")
 		_, err := run(t, s, func() {
 			s.set(func() { s.unread = fault.Newf(fault.Config, "the database rejects the login") })
 			time.Sleep(20 * time.Minute)
@@ -379,9 +380,9 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("ended with %v, trouble %q", err, s.health.Trouble)
 		}
 		// Another address, or password, is taken at once.
-		s = newStore(Notify, Notify, "1")
+		s = newStore(site.ListenNotify, site.ListenNotify, "1")
 		_, _ = run(t, s, func() {
-			s.set(func() { s.plan.Version, s.plan.Mode = "2", Idle })
+			s.set(func() { s.plan.Version, s.plan.Mode = "2", site.ListenIdle })
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if got := fmt.Sprint(s.opened); got != "[notify idle 1]" {
@@ -395,10 +396,10 @@ func TestOutcomes(t *testing.T) {
 // for a while is good, however little the server said meanwhile, so that after
 // the next one nobody waits longer than after the first.
 func TestOutagesFarApartAreFirstOnes(t *testing.T) {
-	for _, mode := range []Mode{Notify, Idle} {
+	for _, mode := range []site.ListenMode{site.ListenNotify, site.ListenIdle} {
 		t.Run(string(mode), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStore(mode, Notify, "1", "2")
+				s := newStore(mode, site.ListenNotify, "1", "2")
 				_, _ = run(t, s, func() {
 					for range 10 {
 						s.mu.Lock()

@@ -11,7 +11,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/test/corpus"
 	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
@@ -83,20 +83,20 @@ func TestDaily(t *testing.T) {
 func (r *rig) missesRun() {
 	r.t.Helper()
 	// schedule is the zero value where Temporal does not answer.
-	schedule := func() (sweep control.ScheduleInfo) {
+	schedule := func() (sweep site.ScheduleInfo) {
 		_, out, _ := r.command(r.t.Context(), "schedule", "list", "-o", "json")
-		var list []control.ScheduleInfo
+		var list []site.ScheduleInfo
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
 			return sweep
 		}
-		if i := slices.IndexFunc(list, func(s control.ScheduleInfo) bool { return s.Name == workflows.SweepID }); i >= 0 {
+		if i := slices.IndexFunc(list, func(s site.ScheduleInfo) bool { return s.Name == workflows.SweepID }); i >= 0 {
 			sweep = list[i]
 		}
 		return sweep
 	}
 	const every = 40 * time.Second
 	r.run("schedule", "set", workflows.SweepID, "--every", every.String())
-	var set control.ScheduleInfo
+	var set site.ScheduleInfo
 	r.until("the sweep to have its new interval", func() bool {
 		set = schedule()
 		return len(set.Next) > 1 && set.Next[1].Sub(set.Next[0]) == every

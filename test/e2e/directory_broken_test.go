@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/client"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
 	"mailmirror/workflows"
@@ -88,7 +88,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 			o.Access = []string{`dn.base="` + dnOf(r.to, "2002") + `" by dn.exact="` + r.to.TrustedDN() + `" read by * break`}
 		}))
 		for range 2 {
-			if run := r.mirror(1); run.State != control.DirectoryDone || run.Failed == 0 {
+			if run := r.mirror(1); run.State != dirsync.Done || run.Failed == 0 {
 				t.Errorf("the run is %+v", run)
 			}
 			halfWay("refused")
@@ -111,7 +111,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 			r.put(r.from, aSubscriber("2010", "Back")) // and one is back on production
 			r.put(r.to, aSubscriber("2041", "Another hand"))
 		})
-		if run.State != control.DirectoryDone || run.Altered != 2 || run.Created+run.Removed+run.Renumbers+run.Failed > 0 {
+		if run.State != dirsync.Done || run.Altered != 2 || run.Created+run.Removed+run.Renumbers+run.Failed > 0 {
 			t.Errorf("the run is %+v", run)
 		}
 		dr := r.subscribers(r.to)
@@ -141,7 +141,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		r.replace(r.to, "2011", "Community", "4711")
 		theirs := r.subscribers(r.to)[dnOf(r.to, "2011")]
 		r.toTo.Release()
-		if run := r.ended(); run.State != control.DirectoryDone || run.Altered != 1 || run.Failed > 0 {
+		if run := r.ended(); run.State != dirsync.Done || run.Altered != 1 || run.Failed > 0 {
 			t.Errorf("the run is %+v", run)
 		}
 		if diff := cmp.Diff(theirs, r.subscribers(r.to)[dnOf(r.to, "2011")]); diff != "" {
@@ -161,10 +161,10 @@ func TestDirectoryBrokenOff(t *testing.T) {
 		r.remove(r.from, "2030")
 		members := r.members()
 		run := r.inCompare(func() { must(t, syscall.Kill(r.child("postgres"), syscall.SIGKILL)) })
-		if run.State != control.DirectoryDone || run.Altered != 2 || run.Removed != 1 || run.Created+run.Renumbers > 0 {
+		if run.State != dirsync.Done || run.Altered != 2 || run.Removed != 1 || run.Created+run.Renumbers > 0 {
 			t.Errorf("the run is %+v", run)
 		}
-		if log, err := os.ReadFile(filepath.Join(r.data, "worker.log")); err != nil || !strings.Contains(string(log), control.ErrStagedLost.Error()) {
+		if log, err := os.ReadFile(filepath.Join(r.data, "worker.log")); err != nil || !strings.Contains(string(log), dirsync.ErrStagedLost.Error()) {
 			t.Errorf("the worker does not tell that both sides were read again (%v)", err)
 		}
 		r.same("after the run")
@@ -177,7 +177,7 @@ func TestDirectoryBrokenOff(t *testing.T) {
 
 // inCompare starts a run, has something happen when it has read both sides and
 // not compared them yet, and returns how it ended.
-func (r *directoryRig) inCompare(happens func()) control.DirectoryRun {
+func (r *directoryRig) inCompare(happens func()) dirsync.Run {
 	r.t.Helper()
 	ctx := r.t.Context()
 	conn, err := pgx.Connect(ctx, r.stack.Info().DatabaseDSN)
@@ -198,17 +198,17 @@ func (r *directoryRig) inCompare(happens func()) control.DirectoryRun {
 }
 
 // ended waits until the last run has ended, and returns how it did.
-func (r *directoryRig) ended() control.DirectoryRun {
+func (r *directoryRig) ended() dirsync.Run {
 	r.t.Helper()
-	var run control.DirectoryRun
+	var run dirsync.Run
 	r.until("the run to end", func() bool {
-		var runs []control.DirectoryRun
+		var runs []dirsync.Run
 		code, out, _ := r.command(r.t.Context(), "directory", "history", r.link, "--limit", "1", "-o", "json")
 		if code != 0 || json.Unmarshal([]byte(out), &runs) != nil || len(runs) == 0 {
 			return false
 		}
 		run = runs[0]
-		return run.State != control.DirectoryRunning
+		return run.State != dirsync.Running
 	})
 	return run
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.temporal.io/sdk/client"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/servers"
 	"mailmirror/workflows"
 )
@@ -51,7 +51,7 @@ func TestDirectoryCircle(t *testing.T) {
 	must(t, err)
 	defer c.Close()
 	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: workflows.DirectoryID(back), TaskQueue: workflows.TaskQueue},
-		workflows.DirectorySync, workflows.DirectoryState{Link: back, Trigger: control.DirectorySchedule, PageSize: 10})
+		workflows.DirectorySync, workflows.DirectoryState{Link: back, Trigger: dirsync.TriggerSchedule, PageSize: 10})
 	must(t, err)
 	if err := run.Get(t.Context(), nil); err == nil {
 		t.Error("a run of the schedule was accepted")

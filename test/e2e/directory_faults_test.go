@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/faults"
 	"mailmirror/test/repeat"
 	"mailmirror/test/servers"
@@ -94,7 +94,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 			run := r.mirror(1)
 			kept(trouble.name)
 			said := strings.Join(run.Reasons, "; ")
-			if run.State != control.DirectoryFailed || said == "" || run.Hint == "" || !strings.Contains(strings.ToLower(said), trouble.because) {
+			if run.State != dirsync.Failed || said == "" || run.Hint == "" || !strings.Contains(strings.ToLower(said), trouble.because) {
 				t.Errorf("the run is %s, and says: %s (%s)", run.State, said, run.Hint)
 			}
 			t.Logf("it says: %s (%s)", said, run.Hint)
@@ -128,7 +128,7 @@ func TestDirectoryInTrouble(t *testing.T) {
 		for i := range 2 {
 			run := r.mirror(1)
 			said := strings.Join(run.Reasons, "; ")
-			if want := (1 - i) * (changed - refused); run.State != control.DirectoryDone || run.Altered != want || run.Failed != refused || run.GivenUp > 0 {
+			if want := (1 - i) * (changed - refused); run.State != dirsync.Done || run.Altered != want || run.Failed != refused || run.GivenUp > 0 {
 				t.Errorf("run %d: %d altered, want %d; %+v", i, run.Altered, want, run)
 			}
 			if !strings.Contains(said, "8 of the changes failed") || !strings.Contains(said, "(50)") || !strings.Contains(run.Hint, "bind DN") {
@@ -175,7 +175,7 @@ func TestDirectoryWithoutRoom(t *testing.T) {
 	r.put(r.from, all...)
 	r.startWorker()
 	run := r.mirror(1)
-	if run.State != control.DirectoryFailed || run.Created == 0 || run.GivenUp > 0 || !strings.Contains(strings.Join(run.Reasons, " "), "in a row") {
+	if run.State != dirsync.Failed || run.Created == 0 || run.GivenUp > 0 || !strings.Contains(strings.Join(run.Reasons, " "), "in a row") {
 		t.Errorf("the run is %+v", run)
 	}
 	t.Logf("%d of %d entries had room; it says: %v (%s)", run.Created, len(all), run.Reasons, run.Hint)
@@ -199,7 +199,7 @@ func TestDirectoryWithoutSchema(t *testing.T) {
 	kept := r.kept()
 	run := r.mirror(1)
 	kept("without a schema")
-	if run.State != control.DirectoryFailed || !strings.Contains(strings.Join(run.Reasons, " "), "schema") {
+	if run.State != dirsync.Failed || !strings.Contains(strings.Join(run.Reasons, " "), "schema") {
 		t.Errorf("the run is %+v", run)
 	}
 	t.Logf("it says: %v (%s)", run.Reasons, run.Hint)
@@ -221,7 +221,7 @@ func TestDirectoryIsCut(t *testing.T) {
 	kept := r.kept()
 	r.replace(r.from, "2001", "sn", "Cut")
 	r.toFrom.Inject(faults.AfterBytes(faults.ToClient, size/2, faults.FIN).Every())
-	if run := r.mirror(1); run.State != control.DirectoryFailed || len(run.Reasons) == 0 {
+	if run := r.mirror(1); run.State != dirsync.Failed || len(run.Reasons) == 0 {
 		t.Errorf("the run is %+v", run)
 	}
 	kept("cut every time")
@@ -282,10 +282,10 @@ func TestDirectoryBindRefused(t *testing.T) {
 		}
 		before, kept := r.subscribers(r.to), r.kept()
 		stalled := c.proxy.Inject(faults.AfterBytes(c.direction, c.bytes, faults.Stall))
-		ended := make(chan control.DirectoryRun, 1)
+		ended := make(chan dirsync.Run, 1)
 		go func() {
 			_, out, _ := r.command(t.Context(), "directory", "sync", r.link, "--wait", "-o", "json")
-			var run control.DirectoryRun
+			var run dirsync.Run
 			_ = json.Unmarshal([]byte(out), &run) // what is missing is found below
 			ended <- run
 		}()
@@ -294,7 +294,7 @@ func TestDirectoryBindRefused(t *testing.T) {
 		c.proxy.CutAll(faults.FIN)
 		run := <-ended
 		said := strings.Join(run.Reasons, "; ")
-		if run.State != control.DirectoryFailed || !strings.Contains(strings.ToLower(said), "credentials") || strings.Contains(said, "in a row") {
+		if run.State != dirsync.Failed || !strings.Contains(strings.ToLower(said), "credentials") || strings.Contains(said, "in a row") {
 			t.Errorf("%s: the run is %s, and says: %s (%s)", c.name, run.State, said, run.Hint)
 		}
 		t.Logf("%s: it says: %s (%s); %d entries were altered", c.name, said, run.Hint, run.Altered)

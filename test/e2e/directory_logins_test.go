@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -35,7 +35,7 @@ func (r *directoryRig) arrives(what, account, number string) {
 // test where DR has anything in it.
 func (r *directoryRig) refused(number, because string) {
 	r.t.Helper()
-	box := r.boxWhere(number, func(m control.Mailbox) bool { return strings.Contains(m.Error, because) })
+	box := r.boxWhere(number, func(m site.Mailbox) bool { return strings.Contains(m.Error, because) })
 	if box.ErrorKind != "permanent" || !strings.Contains(box.Hint, "directory sync") {
 		r.t.Errorf("mailbox %s failed as %s with the hint %q", number, box.ErrorKind, box.Hint)
 	}
@@ -45,10 +45,10 @@ func (r *directoryRig) refused(number, because string) {
 }
 
 // boxWhere waits until a mailbox is shown as it is to be.
-func (r *directoryRig) boxWhere(number string, is func(control.Mailbox) bool) control.Mailbox {
+func (r *directoryRig) boxWhere(number string, is func(site.Mailbox) bool) site.Mailbox {
 	r.t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		var m control.Mailbox
+		var m site.Mailbox
 		must(r.t, json.Unmarshal([]byte(r.run("mailbox", "show", r.link, number, "-o", "json")), &m))
 		if is(m) {
 			return m
@@ -123,7 +123,7 @@ func TestDirectoryLogins(t *testing.T) {
 	// A dry run knows of another log-in, and changes none.
 	r.replace(r.from, "2003", "mail", "renamed@example.com")
 	r.run("directory", "diff", r.link)
-	r.boxWhere("2003", func(m control.Mailbox) bool { return m.SourceLogin == address("2003") && m.Error == "" })
+	r.boxWhere("2003", func(m site.Mailbox) bool { return m.SourceLogin == address("2003") && m.Error == "" })
 
 	// 2003 is renamed, and its address goes to a new subscriber: neither ever gets
 	// what is the other's.
@@ -134,7 +134,7 @@ func TestDirectoryLogins(t *testing.T) {
 	must(t, r.production.AddMailboxes(ctx, "renamed@example.com"))
 	r.put(r.from, addressed("3001", address("2003")))
 	r.mirror(0)
-	r.boxWhere("2003", func(m control.Mailbox) bool { return m.SourceLogin == "renamed@example.com" })
+	r.boxWhere("2003", func(m site.Mailbox) bool { return m.SourceLogin == "renamed@example.com" })
 	r.arrives("after the renaming", "renamed@example.com", "2003")
 	must(t, r.production.AddMailboxes(ctx, address("2003")))
 	r.on(address("2003"), func(u *user.User) { u.Put("INBOX", user.Voices("of the new subscriber", 3)...) })
@@ -158,7 +158,7 @@ func TestDirectoryLogins(t *testing.T) {
 	r.replace(r.from, "2001", "mail")
 	r.mirror(0)
 	before := r.onDR("2001")
-	r.boxWhere("2001", func(m control.Mailbox) bool { return strings.Contains(m.Error, "gives no log-in") })
+	r.boxWhere("2001", func(m site.Mailbox) bool { return strings.Contains(m.Error, "gives no log-in") })
 	r.listened(7)
 	r.on(address("2001"), func(u *user.User) { u.Empty("INBOX") })
 	deposit("an event elsewhere", address("2002"), "2002")

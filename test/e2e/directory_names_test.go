@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/servers"
 )
 
@@ -79,7 +79,7 @@ func TestDirectoryNames(t *testing.T) {
 		`two  blanks`, `*(star)*`, "Žofie Đorđević", "日本語", "Zoe\u0308 combined", "ö", "line\nbreak", "nul\x00byte", `,+"\;<>=# `,
 	}
 	// expect runs over changes, after which both sides are equal.
-	expect := func(when string, want control.DirectoryCounts) {
+	expect := func(when string, want dirsync.Counts) {
 		r.t.Helper()
 		run := r.mirror(0)
 		if run.Created != want.Created || run.Altered != want.Altered || run.Removed != want.Removed || run.Renumbers > 0 {
@@ -95,13 +95,13 @@ func TestDirectoryNames(t *testing.T) {
 			text += person(fmt.Sprint(2001+i), name)
 		}
 		r.apply(r.from, text)
-		expect("created", control.DirectoryCounts{Created: len(odd) + 1})
+		expect("created", dirsync.Counts{Created: len(odd) + 1})
 		text = ""
 		for i, name := range odd {
 			text += modify(name, "sn", fmt.Sprint("changed ", i)) + modify(name, "Misc2", name, "and more")
 		}
 		r.apply(r.from, text)
-		expect("changed", control.DirectoryCounts{Altered: len(odd)})
+		expect("changed", dirsync.Counts{Altered: len(odd)})
 	})
 
 	r.scene("odd names change", func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestDirectoryNames(t *testing.T) {
 			text += rename(name, "x "+name+" ")
 		}
 		r.apply(r.from, text)
-		expect("renamed", control.DirectoryCounts{Altered: len(odd)})
+		expect("renamed", dirsync.Counts{Altered: len(odd)})
 		text = ""
 		for _, name := range odd {
 			text += rename("x "+name+" ", name)
@@ -123,19 +123,19 @@ func TestDirectoryNames(t *testing.T) {
 		plan, err := os.ReadFile(file)
 		must(t, err)
 		r.apply(r.to, string(plan))
-		expect("renamed back by ldapmodify", control.DirectoryCounts{})
+		expect("renamed back by ldapmodify", dirsync.Counts{})
 	})
 
 	r.scene("names change into what the server takes for the same", func(t *testing.T) {
 		r.apply(r.from, person("3001", "Anna, Berg")+person("3002", "Zo\u00eb")+person("3003", "Jan  Tal")+person("3004", "Ader, Öl", "zweiter"))
-		expect("created", control.DirectoryCounts{Created: 4})
+		expect("created", dirsync.Counts{Created: 4})
 		r.apply(r.from, rename("Anna, Berg", "ANNA, bERG")+rename("Zo\u00eb", "Zoe\u0308")+rename("Jan  Tal", " Jan Tal ")+rename("Ader, Öl", "aDER, ÖL"))
-		expect("renamed", control.DirectoryCounts{Altered: 4})
+		expect("renamed", dirsync.Counts{Altered: 4})
 	})
 
 	r.scene("two change names, which DR's directory cannot", func(t *testing.T) {
 		r.apply(r.from, rename("ANNA, bERG", "on the way")+rename("Jan Tal", "Anna, Berg")+rename("on the way", "jan tal")+rename("ö", "Ö"))
-		if run := r.mirror(1); run.Failed != 2 || run.Altered != 1 || run.State != control.DirectoryDone {
+		if run := r.mirror(1); run.Failed != 2 || run.Altered != 1 || run.State != dirsync.Done {
 			t.Errorf("the run is %+v", run)
 		}
 		if out := r.run("errors", r.link); !strings.Contains(out, "3001") || !strings.Contains(out, "3003") || !strings.Contains(out, "already exists") || !strings.Contains(out, "rdn of the mapping") {
@@ -143,7 +143,7 @@ func TestDirectoryNames(t *testing.T) {
 		}
 		// Somebody makes room by hand.
 		r.apply(r.to, rename(" Jan Tal ", "on the way"))
-		expect("when there is room", control.DirectoryCounts{Altered: 2})
+		expect("when there is room", dirsync.Counts{Altered: 2})
 	})
 
 	r.scene("odd names are removed", func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestDirectoryNames(t *testing.T) {
 			text += ldifLine("dn", named(name)) + "changetype: delete\n\n"
 		}
 		r.apply(r.from, text)
-		expect("removed", control.DirectoryCounts{Removed: len(odd)})
+		expect("removed", dirsync.Counts{Removed: len(odd)})
 	})
 
 	r.scene("nothing is called the same", func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestDirectoryNames(t *testing.T) {
 			t.Errorf("store check: exit code %d\n%s%s", code, out, errs)
 		}
 		people := numbersIn(r.subscribers(r.from))
-		expect := func(when string, code int, want control.DirectoryCounts) {
+		expect := func(when string, code int, want dirsync.Counts) {
 			t.Helper()
 			run := r.mirror(code)
 			if run.Created != want.Created || run.Altered != want.Altered || run.Removed != want.Removed || run.Renumbers != want.Renumbers || run.Failed != want.Failed {
@@ -181,7 +181,7 @@ func TestDirectoryNames(t *testing.T) {
 				r.idle(when)
 			}
 		}
-		expect("created", 0, control.DirectoryCounts{Created: len(people)})
+		expect("created", 0, dirsync.Counts{Created: len(people)})
 
 		// One has nothing that DR asks of everybody.
 		noName := aSubscriber("4001", "Nameless")
@@ -191,12 +191,12 @@ func TestDirectoryNames(t *testing.T) {
 			modify("Zoe\u0308", "sn", "Zoë")+rename("Ader, Öl", "Öl-Ader")+
 			ldifLine("dn", named("Zoe\u0308"))+"changetype: modify\nreplace: MailboxNumber\nMailboxNumber: 5002\n-\n\n"+
 			noName.ldif(named("Nameless, Ina"))+ldifLine("dn", named("Anna, Berg"))+"changetype: delete\n\n")
-		expect("changed", 1, control.DirectoryCounts{Altered: 2, Renumbers: 1, Removed: 1, Failed: 1})
+		expect("changed", 1, dirsync.Counts{Altered: 2, Renumbers: 1, Removed: 1, Failed: 1})
 		if out := r.run("errors", r.link); !strings.Contains(out, "4001") || !strings.Contains(out, "see the mapping") {
 			t.Errorf("errors says:\n%s", out)
 		}
 		r.apply(r.from, modify("Nameless, Ina", "sn", "Ina"))
-		expect("a name is given", 0, control.DirectoryCounts{Created: 1})
+		expect("a name is given", 0, dirsync.Counts{Created: 1})
 		r.noSecrets()
 		if diff := cmp.Diff(before, r.subscribers(r.to)); diff != "" {
 			t.Errorf("what is elsewhere was changed (-before +after):\n%.4000s", diff)

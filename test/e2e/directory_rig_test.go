@@ -17,7 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
+	"mailmirror/internal/site"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
 )
@@ -214,10 +216,10 @@ func (r *directoryRig) kept() func(when string) {
 
 // mirror runs over the directory, which must end with an exit code, and returns
 // how it went.
-func (r *directoryRig) mirror(code int) control.DirectoryRun {
+func (r *directoryRig) mirror(code int) dirsync.Run {
 	r.t.Helper()
 	got, out, errs := r.command(r.t.Context(), "directory", "sync", r.link, "--wait", "-o", "json")
-	var run control.DirectoryRun
+	var run dirsync.Run
 	if err := json.Unmarshal([]byte(out), &run); got != code || err != nil {
 		_, changes, _ := r.command(r.t.Context(), "directory", "history", r.link, "--run", run.RunID)
 		r.t.Fatalf("directory sync ended with exit code %d, want %d (%v)\n%s%s\n%.3000s", got, code, err, out, errs, changes)
@@ -237,7 +239,7 @@ func (r *directoryRig) idle(when string) {
 // members are the mailboxes of the link.
 func (r *directoryRig) members() []string {
 	r.t.Helper()
-	var boxes []control.Mailbox
+	var boxes []site.Mailbox
 	if err := json.Unmarshal([]byte(r.run("mailbox", "list", r.link, "-o", "json")), &boxes); err != nil {
 		r.t.Fatal(err)
 	}
@@ -249,13 +251,13 @@ func (r *directoryRig) members() []string {
 }
 
 // directoryHolds is what waits of the directory.
-func (r *directoryRig) directoryHolds() []control.DirectoryHold {
+func (r *directoryRig) directoryHolds() []guard.DirectoryHold {
 	r.t.Helper()
-	var all []control.DirectoryHold
+	var all []guard.DirectoryHold
 	if err := json.Unmarshal([]byte(r.run("guard", "list", r.link, "--state", "waiting", "-o", "json")), &all); err != nil {
 		r.t.Fatal(err)
 	}
-	return slices.DeleteFunc(all, func(h control.DirectoryHold) bool { return h.Kind == "" })
+	return slices.DeleteFunc(all, func(h guard.DirectoryHold) bool { return h.Kind == "" })
 }
 
 // noSecrets fails the test where a password of a subscriber, or of the trusted

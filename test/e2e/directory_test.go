@@ -16,6 +16,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 )
@@ -40,7 +41,7 @@ func TestDirectory(t *testing.T) {
 			r.on(n, func(u *user.User) { u.Put("INBOX", user.Voices("for "+n, 3)...) })
 		}
 		run := r.mirror(0)
-		if run.Created != 30 || run.Joined != 30 || run.State != control.DirectoryDone {
+		if run.Created != 30 || run.Joined != 30 || run.State != dirsync.Done {
 			t.Errorf("the run is %+v", run)
 		}
 		r.same("after the first run")
@@ -143,7 +144,7 @@ func TestDirectory(t *testing.T) {
 		r.remove(r.from, gone...)
 		r.put(r.from, aSubscriber("2040", "Fresh"))
 		run := r.mirror(3)
-		if run.State != control.DirectoryHeld || run.Held != 5 || run.Created != 1 || len(run.Reasons) == 0 {
+		if run.State != dirsync.Held || run.Held != 5 || run.Created != 1 || len(run.Reasons) == 0 {
 			t.Errorf("the run is %+v", run)
 		}
 		for _, n := range gone {
@@ -197,7 +198,7 @@ func TestDirectory(t *testing.T) {
 		r.remove(r.from, gone...)
 		r.mirror(3)
 		r.run("guard", "refuse", fmt.Sprint(r.directoryHolds()[0].ID))
-		if run := r.mirror(3); run.Removed > 0 || run.Held > 0 || run.Refused != 5 || run.State != control.DirectoryDone {
+		if run := r.mirror(3); run.Removed > 0 || run.Held > 0 || run.Refused != 5 || run.State != dirsync.Done {
 			t.Errorf("the run after the refusal is %+v", run)
 		}
 		if len(r.directoryHolds()) > 0 {
@@ -226,7 +227,7 @@ func TestDirectory(t *testing.T) {
 		r.remove(r.from, "2030")
 		kept := r.kept()
 		for range 2 { // asking again is no consent
-			if run := r.mirror(3); run.State != control.DirectoryHeld || run.Held != 5 || !strings.Contains(strings.Join(run.Reasons, ";"), "5 entries of the target would change, more than 4") {
+			if run := r.mirror(3); run.State != dirsync.Held || run.Held != 5 || !strings.Contains(strings.Join(run.Reasons, ";"), "5 entries of the target would change, more than 4") {
 				t.Errorf("the run is %+v", run)
 			}
 			kept("too many changes")
@@ -258,7 +259,7 @@ func TestDirectory(t *testing.T) {
 		kept := r.kept()
 		r.mirror(3)
 		r.run("guard", "refuse", fmt.Sprint(r.directoryHolds()[0].ID))
-		if run := r.mirror(3); run.Altered > 0 || run.Held > 0 || run.Refused != len(some) || run.State != control.DirectoryDone || len(r.directoryHolds()) > 0 {
+		if run := r.mirror(3); run.Altered > 0 || run.Held > 0 || run.Refused != len(some) || run.State != dirsync.Done || len(r.directoryHolds()) > 0 {
 			t.Errorf("the run after the refusal is %+v", run)
 		}
 		kept("after the refusal")
@@ -277,7 +278,7 @@ func TestDirectory(t *testing.T) {
 		}
 		r.put(r.from, aSubscriber("2050", "Late"), aSubscriber("2051", "Punctual"), aSubscriber("2052", "Later"))
 		run := r.mirror(1)
-		if run.Failed != 2 || run.Created != 1 || run.State != control.DirectoryDone {
+		if run.Failed != 2 || run.Created != 1 || run.State != dirsync.Done {
 			t.Errorf("the run is %+v", run)
 		}
 		if out := r.run("directory", "history", r.link, "--run", run.RunID); !strings.Contains(out, "failed") || !strings.Contains(out, "2050") {
@@ -285,7 +286,7 @@ func TestDirectory(t *testing.T) {
 		}
 		r.mirror(1)
 		r.put(r.from, aSubscriber("2053", "Punctual"))
-		if run := r.mirror(3); run.Failed > 0 || run.GivenUp != 2 || run.Created != 1 || run.State != control.DirectoryDone {
+		if run := r.mirror(3); run.Failed > 0 || run.GivenUp != 2 || run.Created != 1 || run.State != dirsync.Done {
 			t.Errorf("the run that gave them up is %+v", run)
 		}
 		if out := r.run("errors", r.link); !strings.Contains(out, "2050") || !strings.Contains(out, "mailmirror directory retry "+r.link) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/dirsync"
 	"mailmirror/test/servers"
 )
 
@@ -47,7 +47,7 @@ func newSecureRig(t *testing.T) *directoryRig {
 	}
 	said("store check", out+errs)
 	run := r.mirror(1)
-	if run.State != control.DirectoryFailed {
+	if run.State != dirsync.Failed {
 		t.Errorf("the run by another authority is %+v", run)
 	}
 	said("the run", strings.Join(run.Reasons, "; ")+" ("+run.Hint+")")

@@ -13,8 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/guard"
 	limit "mailmirror/internal/mirror"
+	"mailmirror/internal/site"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -43,9 +44,9 @@ func (r *rig) onDR(number string) reader.Copy {
 }
 
 // holds is what `mailmirror guard list` shows of a state.
-func (r *rig) holds(state control.HoldState) []control.Hold {
+func (r *rig) holds(state guard.HoldState) []guard.Hold {
 	r.t.Helper()
-	var holds []control.Hold
+	var holds []guard.Hold
 	if err := json.Unmarshal([]byte(r.run("guard", "list", r.link, "--state", string(state), "-o", "json")), &holds); err != nil {
 		r.t.Fatal(err)
 	}
@@ -53,9 +54,9 @@ func (r *rig) holds(state control.HoldState) []control.Hold {
 }
 
 // hold is the only one that waits.
-func (r *rig) hold(number, folder string, messages int, rule limit.Rule) control.Hold {
+func (r *rig) hold(number, folder string, messages int, rule limit.Rule) guard.Hold {
 	r.t.Helper()
-	holds := r.holds(control.HoldWaiting)
+	holds := r.holds(guard.HoldWaiting)
 	if len(holds) != 1 {
 		r.t.Fatalf("%d holds wait, want 1: %+v", len(holds), holds)
 	}
@@ -70,11 +71,11 @@ func (r *rig) hold(number, folder string, messages int, rule limit.Rule) control
 // compare runs a full compare that must end with an exit code.
 func (r *rig) compare(code int) {
 	r.t.Helper()
-	var run control.CompareRun
+	var run site.CompareRun
 	got, out, errs := r.command(r.t.Context(), "compare", r.link, "--wait", "-o", "json")
 	for json.Unmarshal([]byte(out), &run) == nil && run.Busy > 0 {
 		// An event began a sync just before, which is not the compare's to judge.
-		run = control.CompareRun{}
+		run = site.CompareRun{}
 		got, out, errs = r.command(r.t.Context(), "compare", r.link, "--wait", "-o", "json")
 	}
 	if got != code {
@@ -84,16 +85,16 @@ func (r *rig) compare(code int) {
 }
 
 // state is what `mailmirror mailbox show` says.
-func (r *rig) state(number string) control.Mailbox {
+func (r *rig) state(number string) site.Mailbox {
 	r.t.Helper()
-	var m control.Mailbox
+	var m site.Mailbox
 	if err := json.Unmarshal([]byte(r.run("mailbox", "show", r.link, number, "-o", "json")), &m); err != nil {
 		r.t.Fatal(err)
 	}
 	return m
 }
 
-func (r *rig) wantState(number string, want control.MailboxState) {
+func (r *rig) wantState(number string, want site.MailboxState) {
 	r.t.Helper()
 	if m := r.state(number); m.State != want {
 		r.t.Errorf("mailbox %s is %s, want %s (%s)", number, m.State, want, m.Error)
@@ -164,7 +165,7 @@ func TestGuard(t *testing.T) {
 			play()
 			r.compareUntilEqual()
 			r.equal(all)
-			if left := append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...); len(left) > 0 {
+			if left := append(r.holds(guard.HoldWaiting), r.holds(guard.HoldRefused)...); len(left) > 0 {
 				t.Errorf("something is held at the end: %+v", left)
 			}
 		})
@@ -193,7 +194,7 @@ func TestGuard(t *testing.T) {
 		if got := r.onDR(all[1])["INBOX"].Count(); got != inboxes-2 {
 			r.t.Errorf("%d messages on DR where two were deleted, want %d", got, inboxes-2)
 		}
-		r.wantState(n, control.StateHeld)
+		r.wantState(n, site.StateHeld)
 		if out := r.run("errors", r.link, "-o", "json"); !strings.Contains(out, `"kind": "held"`) {
 			r.t.Errorf("errors do not tell of it: %s", out)
 		}
@@ -229,7 +230,7 @@ func TestGuard(t *testing.T) {
 		r.on(n, func(u *user.User) { u.Put("INBOX", user.Voices("inbox "+n, inboxes)...) })
 		before := uidNext(r, n)
 		r.compare(0)
-		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+		if holds := r.holds(guard.HoldWaiting); len(holds) > 0 {
 			r.t.Errorf("still held: %+v", holds)
 		}
 		if after := uidNext(r, n); after != before {
@@ -247,10 +248,10 @@ func TestGuard(t *testing.T) {
 		h := r.hold(n, "Work", work-4, limit.RuleRecreated)
 		r.run("guard", "refuse", fmt.Sprint(h.ID))
 		r.compare(3)
-		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+		if holds := r.holds(guard.HoldWaiting); len(holds) > 0 {
 			r.t.Errorf("what was refused is asked about again: %+v", holds)
 		}
-		r.wantState(n, control.StateDiffering)
+		r.wantState(n, site.StateDiffering)
 		r.on(n, func(u *user.User) {
 			u.Do("SELECT %s", "Work")
 			u.Do(`STORE 1 +FLAGS (\Deleted)`)
@@ -281,7 +282,7 @@ func TestGuard(t *testing.T) {
 		r.compare(3)
 		same("made anew, and empty")
 		held := map[string]int{}
-		for _, h := range r.holds(control.HoldWaiting) {
+		for _, h := range r.holds(guard.HoldWaiting) {
 			held[string(h.Number)+" "+string(h.Folder)] = h.Messages
 		}
 		if want := map[string]int{n + " INBOX": inboxes, n + " Work": work, n + " Old": old}; !maps.Equal(held, want) {
@@ -306,7 +307,7 @@ func TestGuard(t *testing.T) {
 		})
 		r.compare(3)
 		same("with an empty disk")
-		if holds := r.holds(control.HoldWaiting); len(holds) != len(all)+2*large-2 { // one folder is gone by now and one inbox empty
+		if holds := r.holds(guard.HoldWaiting); len(holds) != len(all)+2*large-2 { // one folder is gone by now and one inbox empty
 			r.t.Errorf("%d holds, want one for every folder with messages", len(holds))
 		}
 		r.compare(3)
@@ -361,9 +362,9 @@ func TestGuard(t *testing.T) {
 			same(how)
 		}
 		for _, n := range all {
-			r.wantState(n, control.StateParked)
+			r.wantState(n, site.StateParked)
 		}
-		if holds := r.holds(control.HoldWaiting); len(holds) > 0 {
+		if holds := r.holds(guard.HoldWaiting); len(holds) > 0 {
 			r.t.Errorf("somebody is asked what to do about an answer that says nothing: %+v", holds)
 		}
 		for _, more := range [][]string{{"sync", r.link, all[0]}, {"ledger", "rebuild", r.link}} {
@@ -372,12 +373,12 @@ func TestGuard(t *testing.T) {
 			}
 			same(strings.Join(more, " "))
 		}
-		var troubles []control.ErrorEntry
+		var troubles []site.ErrorEntry
 		if err := json.Unmarshal([]byte(r.run("errors", r.link, "-o", "json")), &troubles); err != nil {
 			r.t.Fatal(err)
 		}
 		// That listening works no better is another thing.
-		troubles = slices.DeleteFunc(troubles, func(x control.ErrorEntry) bool { return x.Number == "" })
+		troubles = slices.DeleteFunc(troubles, func(x site.ErrorEntry) bool { return x.Number == "" })
 		if len(troubles) != len(all) {
 			r.t.Errorf("%d troubles are shown, want one for each of %d mailboxes", len(troubles), len(all))
 		}
@@ -397,7 +398,7 @@ func TestGuard(t *testing.T) {
 		r.compare(1)
 		same("with half of the mailboxes")
 		for _, n := range gone {
-			r.wantState(n, control.StateParked)
+			r.wantState(n, site.StateParked)
 		}
 		if err := r.production.AddMailboxes(r.t.Context(), gone...); err != nil {
 			r.t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -94,7 +94,7 @@ func TestOneAccountInSeveralSpellings(t *testing.T) {
 	r.add([]string{"second", "SECOND"})
 	r.until("one of two spellings to be mirrored, and the other one to be parked", func() bool {
 		a, b := r.mailbox(r.link, "second"), r.mailbox(r.link, "SECOND")
-		return a.State == control.StateEqual && b.State == control.StateParked || a.State == control.StateParked && b.State == control.StateEqual
+		return a.State == site.StateEqual && b.State == site.StateParked || a.State == site.StateParked && b.State == site.StateEqual
 	})
 	r.equal(all)
 	r.neverDoubled(all)
@@ -146,7 +146,7 @@ func (r *rig) rejected(args []string, words ...string) {
 	}
 }
 
-func (r *rig) mailbox(link, number string) (box control.Mailbox) {
+func (r *rig) mailbox(link, number string) (box site.Mailbox) {
 	r.t.Helper()
 	if err := json.Unmarshal([]byte(r.run("mailbox", "show", link, number, "-o", "json")), &box); err != nil {
 		r.t.Fatal(err)
@@ -155,11 +155,11 @@ func (r *rig) mailbox(link, number string) (box control.Mailbox) {
 }
 
 // parked waits until a mailbox is parked.
-func (r *rig) parked(link, number string) (box control.Mailbox) {
+func (r *rig) parked(link, number string) (box site.Mailbox) {
 	r.t.Helper()
 	r.until("mailbox "+number+" of link "+link+" to be parked", func() bool {
 		box = r.mailbox(link, number)
-		return box.State == control.StateParked
+		return box.State == site.StateParked
 	})
 	return box
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/guard"
 	"mailmirror/test/corpus"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
@@ -29,7 +29,7 @@ func TestLinkEdit(t *testing.T) {
 
 // keepsDeleted has deleted messages stay on DR for a time.
 func (r *rig) keepsDeleted() {
-	const keptIn = string(control.DefaultDeletedFolder)
+	const keptIn = string(guard.DefaultDeletedFolder)
 	n := "7301"
 	r.on(n, func(u *user.User) {
 		u.Put("INBOX", user.Voices("inbox", 6)...)

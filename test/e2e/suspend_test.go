@@ -21,6 +21,7 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/temporalclient"
 	"mailmirror/internal/temporalrunner"
 	"mailmirror/test/corpus"
@@ -237,7 +238,7 @@ func (s *suspender) round(i int) {
 func (s *suspender) suspend(i int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	request := control.Request{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
+	request := suspension.Request{Reason: fmt.Sprintf("round %d", i+1), Who: "test"}
 	switch i % 3 {
 	case 0:
 		code, out, errs := s.r.command(ctx, "suspend", "--reason", request.Reason, "--wait")
@@ -249,9 +250,9 @@ func (s *suspender) suspend(i int) error {
 		if err := s.client.SignalWorkflow(ctx, workflows.ControlID, "", workflows.SignalSuspend, nil); err != nil {
 			return err
 		}
-		return s.stands(ctx, control.Suspended)
+		return s.stands(ctx, suspension.Suspended)
 	default:
-		return s.update(ctx, workflows.SignalSuspend, request, control.Suspended)
+		return s.update(ctx, workflows.SignalSuspend, request, suspension.Suspended)
 	}
 }
 
@@ -269,19 +270,19 @@ func (s *suspender) resume(i int) error {
 		if err := s.client.SignalWorkflow(ctx, workflows.ControlID, "", workflows.SignalResume, nil); err != nil {
 			return err
 		}
-		return s.stands(ctx, control.Running)
+		return s.stands(ctx, suspension.Running)
 	default:
-		return s.update(ctx, workflows.SignalResume, control.Request{Who: "test"}, control.Running)
+		return s.update(ctx, workflows.SignalResume, suspension.Request{Who: "test"}, suspension.Running)
 	}
 }
 
-func (s *suspender) update(ctx context.Context, name string, request control.Request, want control.SuspensionState) error {
+func (s *suspender) update(ctx context.Context, name string, request suspension.Request, want suspension.State) error {
 	update, err := s.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: workflows.ControlID, UpdateName: name,
 		Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
 		return err
 	}
-	var got control.Suspension
+	var got suspension.Suspension
 	if err := update.Get(ctx, &got); err != nil {
 		return err
 	}
@@ -292,7 +293,7 @@ func (s *suspender) update(ctx context.Context, name string, request control.Req
 }
 
 // stands waits until the database says so.
-func (s *suspender) stands(ctx context.Context, want control.SuspensionState) error {
+func (s *suspender) stands(ctx context.Context, want suspension.State) error {
 	for {
 		now, err := s.store.Suspension(ctx)
 		if err != nil || now.State == want {
@@ -371,7 +372,7 @@ func (s *suspender) outlives() {
 	s.t.Helper()
 	s.r.run("suspend", "--reason", "outlive everything", "--wait")
 	still := s.watch()
-	s.controlShows(control.Suspended, "outlive everything")
+	s.controlShows(suspension.Suspended, "outlive everything")
 	s.r.killWorker()
 	kill(s.other)
 	for _, part := range []string{"temporal", "postgres"} {
@@ -391,11 +392,11 @@ func (s *suspender) outlives() {
 	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.paused(true)
-	s.controlShows(control.Suspended, "outlive everything")
+	s.controlShows(suspension.Suspended, "outlive everything")
 	still("after everything was killed and started anew")
 	s.r.run("resume")
 	s.mirrored(map[mailbox.Key]int64{key: generation})
-	s.controlShows(control.Running, "")
+	s.controlShows(suspension.Running, "")
 	s.listeningShows()
 	// Whether the resumption mirrored the mailbox by its own workflow is chance. This
 	// sync waits until leases are given again after the start of PostgreSQL.
@@ -412,7 +413,7 @@ func (s *suspender) awaitStatus() {
 		code, out, errs := s.r.command(s.t.Context(), "status", s.r.link, "-o", "json")
 		var links []control.LinkOverview
 		if code == 0 && json.Unmarshal([]byte(out), &links) == nil && len(links) == 1 && links[0].Next.CompareUnknown == "" {
-			if got := links[0].Suspension; got.State != control.Suspended || got.Reason != "outlive everything" {
+			if got := links[0].Suspension; got.State != suspension.Suspended || got.Reason != "outlive everything" {
 				s.t.Fatalf("after everything was killed: %+v", got)
 			}
 			// Two looks at the database: one finds what connections died.

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/guard"
 	limit "mailmirror/internal/mirror"
+	"mailmirror/internal/site"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
 )
@@ -47,8 +48,8 @@ func TestLeftOnDR(t *testing.T) {
 		}
 		stay(how[0])
 	}
-	r.wantState(number, control.StateHeld)
-	holds := r.holds(control.HoldWaiting)
+	r.wantState(number, site.StateHeld)
+	holds := r.holds(guard.HoldWaiting)
 	if len(holds) != 2 {
 		t.Fatalf("%d holds wait, want those of two folders: %+v", len(holds), holds)
 	}
@@ -77,11 +78,11 @@ func TestLeftOnDR(t *testing.T) {
 	stay("after it was refused")
 	r.at(r.dr, number, func(u *user.User) { u.Put("Left", user.Voices("another", 1)...) })
 	r.compare(3)
-	for _, h := range append(r.holds(control.HoldWaiting), r.holds(control.HoldRefused)...) {
+	for _, h := range append(r.holds(guard.HoldWaiting), r.holds(guard.HoldRefused)...) {
 		r.run("guard", "approve", fmt.Sprint(h.ID))
 	}
 	r.until("nothing to be held any more", func() bool {
-		return len(r.holds(control.HoldWaiting))+len(r.holds(control.HoldRefused)) == 0
+		return len(r.holds(guard.HoldWaiting))+len(r.holds(guard.HoldRefused)) == 0
 	})
 	r.settle()
 	r.equal([]string{number})

@@ -13,9 +13,9 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/watch"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
 )
 
@@ -27,7 +27,7 @@ type page struct {
 	// activities are the summaries of all that were started.
 	activities []string
 	// health is what the first pending activity told last.
-	health watch.Health
+	health site.Health
 }
 
 // page reads what the Web UI shows of a workflow, as that does.
@@ -105,7 +105,7 @@ func without(text string, wanted ...string) string {
 
 // controlShows checks that who opens MirrorControl in the Web UI reads how the mirror
 // stands, since when, by whom and why, and finds it by how it stands.
-func (s *suspender) controlShows(state control.SuspensionState, reason string) {
+func (s *suspender) controlShows(state suspension.State, reason string) {
 	s.t.Helper()
 	row, err := s.store.Suspension(s.t.Context())
 	s.must(err)
@@ -118,7 +118,7 @@ func (s *suspender) controlShows(state control.SuspensionState, reason string) {
 			told += ": " + reason
 		}
 		did := "let the schedules go on, start what is due"
-		if state == control.Suspended {
+		if state == suspension.Suspended {
 			did = "pause the schedules, wait for the last write"
 		}
 		switch {
@@ -152,7 +152,7 @@ func (s *suspender) listeningShows() {
 			return "link and phase"
 		case p.summary != workflows.WatchSummary(s.r.link):
 			return "the summary"
-		case h.Mode != watch.Idle || h.Listened != n || h.Connections != n || h.Wanted != n || h.ConnectedSince.IsZero() || h.Trouble != "":
+		case h.Mode != site.ListenIdle || h.Listened != n || h.Connections != n || h.Wanted != n || h.ConnectedSince.IsZero() || h.Trouble != "":
 			return "good health"
 		}
 		return without(p.details+strings.Join(p.activities, "\n"), "Listening since ", fmt.Sprintf(": %d mailboxes in 1 shards", n), "mailmirror status "+s.r.link, "shard 0")

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 	"mailmirror/test/corpus"
 	"mailmirror/test/faults"
 	"mailmirror/test/repeat"
@@ -128,7 +128,7 @@ func TestDrain(t *testing.T) {
 		other := r.spawn(env...)
 		told := time.Now()
 		stop(t, worker)
-		if m := r.state(all[i]); m.State == control.StateEqual {
+		if m := r.state(all[i]); m.State == site.StateEqual {
 			t.Errorf("%s: the copy was finished, so that nothing is tested", target.name)
 		}
 		target.mend()

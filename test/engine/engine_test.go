@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
@@ -99,7 +99,7 @@ func (m *mirror) exact(sync func() copier.Report) copier.Report {
 	for i, h := range held {
 		ids[i] = h.ID
 	}
-	if _, err := m.ledger.DecideHolds(m.t.Context(), ids, control.HoldApproved, "operator"); err != nil {
+	if _, err := m.ledger.DecideHolds(m.t.Context(), ids, guard.HoldApproved, "operator"); err != nil {
 		m.t.Fatal(err)
 	}
 	again := sync()

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/guard"
 	limit "mailmirror/internal/mirror"
 	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/faults"
@@ -199,7 +199,7 @@ func TestGuardOnCyrus(t *testing.T) {
 	for _, h := range holds {
 		ids = append(ids, h.ID)
 	}
-	if _, err := m.ledger.DecideHolds(context.Background(), ids, control.HoldApproved, "anna"); err != nil {
+	if _, err := m.ledger.DecideHolds(context.Background(), ids, guard.HoldApproved, "anna"); err != nil {
 		t.Fatal(err)
 	}
 	if r := m.sync(); r.Outcome != copier.Equal {

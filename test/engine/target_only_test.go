@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/guard"
 	limit "mailmirror/internal/mirror"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -31,7 +31,7 @@ func (s *side) count(folder string) int {
 }
 
 // held returns what waits for the operator.
-func (m *mirror) held() []control.Hold {
+func (m *mirror) held() []guard.Hold {
 	m.t.Helper()
 	all, err := m.ledger.Holds(m.t.Context(), link)
 	if err != nil {
@@ -211,7 +211,7 @@ func TestLeftAndRecognised(t *testing.T) {
 		t.Errorf("%d are held and %d were copied, want 1 and none", r.Held, r.Messages.Appended)
 	}
 	hold := m.held()[0]
-	if _, err := m.ledger.DecideHolds(t.Context(), []int64{hold.ID}, control.HoldRefused, "operator"); err != nil {
+	if _, err := m.ledger.DecideHolds(t.Context(), []int64{hold.ID}, guard.HoldRefused, "operator"); err != nil {
 		t.Fatal(err)
 	}
 	m.target.use(func(u *user.User) { u.Put("INBOX", user.Voices("another", 1)...) })

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/site"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
@@ -27,13 +27,13 @@ func (m *mirror) compares(times int) (reports []copier.Report) {
 }
 
 // errors returns what `mailmirror errors` shows, by kind of difference.
-func (m *mirror) errors() map[copier.DifferenceKind][]control.ErrorEntry {
+func (m *mirror) errors() map[copier.DifferenceKind][]site.ErrorEntry {
 	m.t.Helper()
 	entries, err := m.ledger.Errors(m.t.Context(), link)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	out := map[copier.DifferenceKind][]control.ErrorEntry{}
+	out := map[copier.DifferenceKind][]site.ErrorEntry{}
 	for _, e := range entries {
 		out[copier.DifferenceKind(e.Kind)] = append(out[copier.DifferenceKind(e.Kind)], e)
 	}

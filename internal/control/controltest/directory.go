@@ -7,8 +7,11 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // Directory is a control.DirectoryRepository as operators see it: what they set,
@@ -18,14 +21,14 @@ type Directory struct {
 	control.DirectoryRuns // what is not below panics
 
 	Now      func() time.Time
-	stores   map[string]control.DirectoryStore
-	settings map[string]control.DirectorySettings
+	stores   map[string]site.Directory
+	settings map[string]dirsync.Settings
 	// Runs are newest first; Changes are by run id, or by "hold N".
-	Runs    []control.DirectoryRun
-	Changes map[string][]control.DirectoryChange
+	Runs    []dirsync.Run
+	Changes map[string][]dirsync.Change
 	// Rejected are the mailboxes that could not join, by run id.
-	Rejected map[string][]control.DirectoryRejection
-	Holds    []control.DirectoryHold
+	Rejected map[string][]dirsync.Rejection
+	Holds    []guard.DirectoryHold
 	// LoginsOf are those of stores; of another one they are the numbers.
 	LoginsOf map[string]*directory.Logins
 	// LeaseRefused is why no lease is given; Leased is the link whose one is held, and
@@ -41,12 +44,12 @@ var _ control.DirectoryRepository = (*Directory)(nil)
 
 // NewDirectory returns one without anything.
 func NewDirectory(now func() time.Time) *Directory {
-	return &Directory{Now: now, stores: map[string]control.DirectoryStore{}, settings: map[string]control.DirectorySettings{},
-		Changes: map[string][]control.DirectoryChange{}}
+	return &Directory{Now: now, stores: map[string]site.Directory{}, settings: map[string]dirsync.Settings{},
+		Changes: map[string][]dirsync.Change{}}
 }
 
 // DirectoryRejections implements control.DirectoryRuns.
-func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]control.DirectoryRejection, error) {
+func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]dirsync.Rejection, error) {
 	return d.Rejected[runID], nil
 }
 
@@ -54,16 +57,16 @@ func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]cont
 func (d *Directory) DirectoryRefusal(context.Context, string) error { return d.RunRefused }
 
 // TakeDirectoryLease implements control.DirectoryRuns.
-func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (control.DirectoryLease, error) {
+func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (dirsync.Lease, error) {
 	if d.LeaseRefused != nil {
-		return control.DirectoryLease{}, d.LeaseRefused
+		return dirsync.Lease{}, d.LeaseRefused
 	}
 	d.Leased = link
-	return control.DirectoryLease{Link: link, Deadline: time.Now().Add(ttl)}, nil
+	return dirsync.Lease{Link: link, Deadline: time.Now().Add(ttl)}, nil
 }
 
 // EndDirectoryLease implements control.DirectoryRuns.
-func (d *Directory) EndDirectoryLease(_ context.Context, l control.DirectoryLease, clean bool) error {
+func (d *Directory) EndDirectoryLease(_ context.Context, l dirsync.Lease, clean bool) error {
 	d.Leased = ""
 	if !clean {
 		d.EndedUnclean = append(d.EndedUnclean, l.Link)
@@ -72,13 +75,13 @@ func (d *Directory) EndDirectoryLease(_ context.Context, l control.DirectoryLeas
 }
 
 // DirectoryStore implements control.DirectoryConfig.
-func (d *Directory) DirectoryStore(_ context.Context, store string) (control.DirectoryStore, bool, error) {
+func (d *Directory) DirectoryStore(_ context.Context, store string) (site.Directory, bool, error) {
 	s, ok := d.stores[store]
 	return s, ok, nil
 }
 
 // PutDirectoryStore implements control.DirectoryConfig.
-func (d *Directory) PutDirectoryStore(_ context.Context, s control.DirectoryStore) error {
+func (d *Directory) PutDirectoryStore(_ context.Context, s site.Directory) error {
 	s.UpdatedAt = d.Now()
 	d.stores[s.Store] = s
 	return nil
@@ -99,32 +102,32 @@ func (d *Directory) Logins(_ context.Context, store string) (*directory.Logins, 
 }
 
 // DirectorySettings implements control.DirectoryConfig.
-func (d *Directory) DirectorySettings(_ context.Context, link string) (control.DirectorySettings, error) {
+func (d *Directory) DirectorySettings(_ context.Context, link string) (dirsync.Settings, error) {
 	if s, ok := d.settings[link]; ok {
 		return s, nil
 	}
-	return control.DefaultDirectorySettings(), nil
+	return dirsync.DefaultSettings(), nil
 }
 
 // SetDirectorySettings implements control.DirectoryConfig.
-func (d *Directory) SetDirectorySettings(_ context.Context, link string, s control.DirectorySettings) error {
+func (d *Directory) SetDirectorySettings(_ context.Context, link string, s dirsync.Settings) error {
 	d.settings[link] = s
 	return nil
 }
 
 // DirectoryRun implements control.DirectoryRuns.
-func (d *Directory) DirectoryRun(_ context.Context, runID string) (control.DirectoryRun, error) {
+func (d *Directory) DirectoryRun(_ context.Context, runID string) (dirsync.Run, error) {
 	for _, r := range d.Runs {
 		if r.RunID == runID {
 			return r, nil
 		}
 	}
-	return control.DirectoryRun{}, fault.Newf(fault.NotFound, "there is no run %s", runID)
+	return dirsync.Run{}, fault.Newf(fault.NotFound, "there is no run %s", runID)
 }
 
 // DirectoryRunsOf implements control.DirectoryRuns.
-func (d *Directory) DirectoryRunsOf(_ context.Context, link string, limit int) ([]control.DirectoryRun, error) {
-	var found []control.DirectoryRun
+func (d *Directory) DirectoryRunsOf(_ context.Context, link string, limit int) ([]dirsync.Run, error) {
+	var found []dirsync.Run
 	for _, r := range d.Runs {
 		if (link == "" || r.Link == link) && len(found) < limit {
 			found = append(found, r)
@@ -134,8 +137,8 @@ func (d *Directory) DirectoryRunsOf(_ context.Context, link string, limit int) (
 }
 
 // DirectoryChanges implements control.DirectoryRuns.
-func (d *Directory) DirectoryChanges(_ context.Context, runID string, after int64, limit int, states ...control.ChangeState) ([]control.DirectoryChange, error) {
-	var found []control.DirectoryChange
+func (d *Directory) DirectoryChanges(_ context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
+	var found []dirsync.Change
 	for _, c := range d.Changes[runID] {
 		if c.Seq > after && len(found) < limit && (len(states) == 0 || slices.Contains(states, c.State)) {
 			found = append(found, c)
@@ -149,8 +152,8 @@ func (d *Directory) ForgetDirectoryFailures(_ context.Context, _, number string)
 	n := 0
 	for _, changes := range d.Changes {
 		for i, c := range changes {
-			if c.State == control.ChangeGivenUp && (number == "" || c.Number == number) {
-				changes[i].State, changes[i].Failures = control.ChangeFailed, 0
+			if c.State == dirsync.ChangeGivenUp && (number == "" || c.Number == number) {
+				changes[i].State, changes[i].Failures = dirsync.ChangeFailed, 0
 				n++
 			}
 		}
@@ -159,8 +162,8 @@ func (d *Directory) ForgetDirectoryFailures(_ context.Context, _, number string)
 }
 
 // DirectoryHolds implements control.DirectoryHolds.
-func (d *Directory) DirectoryHolds(_ context.Context, link string) ([]control.DirectoryHold, error) {
-	var found []control.DirectoryHold
+func (d *Directory) DirectoryHolds(_ context.Context, link string) ([]guard.DirectoryHold, error) {
+	var found []guard.DirectoryHold
 	for _, h := range d.Holds {
 		if link == "" || h.Link == link {
 			found = append(found, h)
@@ -170,23 +173,23 @@ func (d *Directory) DirectoryHolds(_ context.Context, link string) ([]control.Di
 }
 
 // DirectoryHoldChanges implements control.DirectoryHolds.
-func (d *Directory) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]control.DirectoryChange, error) {
+func (d *Directory) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]dirsync.Change, error) {
 	for _, h := range d.Holds {
 		if h.ID == id {
-			changes, err := d.DirectoryChanges(ctx, h.RunID, after, limit, control.ChangeHeld)
-			return slices.DeleteFunc(changes, func(c control.DirectoryChange) bool { return c.Kind != h.Kind }), err
+			changes, err := d.DirectoryChanges(ctx, h.RunID, after, limit, dirsync.ChangeHeld)
+			return slices.DeleteFunc(changes, func(c dirsync.Change) bool { return c.Kind != h.Kind }), err
 		}
 	}
-	return nil, control.NoHold(id)
+	return nil, guard.NoHold(id)
 }
 
 // DecideDirectoryHolds implements control.DirectoryHolds.
-func (d *Directory) DecideDirectoryHolds(_ context.Context, ids []int64, decision control.HoldState, who string) ([]control.DirectoryHold, error) {
-	var decided []control.DirectoryHold
+func (d *Directory) DecideDirectoryHolds(_ context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error) {
+	var decided []guard.DirectoryHold
 	for _, id := range ids {
-		i := slices.IndexFunc(d.Holds, func(h control.DirectoryHold) bool { return h.ID == id })
+		i := slices.IndexFunc(d.Holds, func(h guard.DirectoryHold) bool { return h.ID == id })
 		if i < 0 {
-			return nil, control.NoHold(id)
+			return nil, guard.NoHold(id)
 		}
 		d.Holds[i].State, d.Holds[i].DecidedBy, d.Holds[i].DecidedAt = decision, who, d.Now()
 		decided = append(decided, d.Holds[i])
@@ -223,7 +226,7 @@ type DirectoryChecker struct {
 }
 
 // CheckRights implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryStore, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
+func (c *DirectoryChecker) CheckRights(ctx context.Context, d site.Directory, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
 	ctx, err := lease(ctx)
 	if err != nil {
 		return control.DirectoryRights{}, err
@@ -235,7 +238,7 @@ func (c *DirectoryChecker) CheckRights(ctx context.Context, d control.DirectoryS
 }
 
 // CheckDirectory implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckDirectory(_ context.Context, d control.DirectoryStore) (control.DirectoryReport, error) {
+func (c *DirectoryChecker) CheckDirectory(_ context.Context, d site.Directory) (control.DirectoryReport, error) {
 	return c.Reports[d.Store], c.Faults[d.Store]
 }
 
@@ -245,16 +248,16 @@ type Sides struct {
 	Source, Target map[string]directory.Entry
 }
 
-// Directories implements control.Directories.
-func (s *Sides) Directories(context.Context, string) (control.LinkDirectories, error) {
-	side := func(entries map[string]directory.Entry) control.Directory {
-		return control.Directory{Mapping: directory.DefaultMapping(),
+// Directories implements dirsync.Directories.
+func (s *Sides) Directories(context.Context, string) (dirsync.LinkDirectories, error) {
+	side := func(entries map[string]directory.Entry) dirsync.Directory {
+		return dirsync.Directory{Mapping: directory.DefaultMapping(),
 			Digest: func(_ directory.Column, value []byte) []byte { return value },
-			Open: func(context.Context) (control.DirectorySession, error) {
+			Open: func(context.Context) (dirsync.Session, error) {
 				return &session{entries: entries}, nil
 			}}
 	}
-	return control.LinkDirectories{Source: side(s.Source), Target: side(s.Target)}, nil
+	return dirsync.LinkDirectories{Source: side(s.Source), Target: side(s.Target)}, nil
 }
 
 type session struct{ entries map[string]directory.Entry }

@@ -4,48 +4,48 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/control"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 )
 
 // guarded is what Memory knows of the deletion guard.
 type guarded struct {
-	settings  map[string]control.GuardSettings
-	holds     []control.Hold
-	decisions []control.GuardDecision
-	figures   control.GuardFigures
+	settings  map[string]guard.Settings
+	holds     []guard.Hold
+	decisions []guard.Decision
+	figures   guard.Counts
 }
 
 // PutHolds adds holds.
-func (m *Memory) PutHolds(holds ...control.Hold) {
+func (m *Memory) PutHolds(holds ...guard.Hold) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.guard.holds = append(m.guard.holds, holds...)
 }
 
 // PutFigures sets what the rules over the whole link count.
-func (m *Memory) PutFigures(f control.GuardFigures) {
+func (m *Memory) PutFigures(f guard.Counts) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.guard.figures = f
 }
 
 // GuardSettings implements control.GuardRepository.
-func (m *Memory) GuardSettings(_ context.Context, link string) (control.GuardSettings, error) {
+func (m *Memory) GuardSettings(_ context.Context, link string) (guard.Settings, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := m.guard.settings[link]; ok {
 		return s, nil
 	}
-	return control.DefaultGuard(), nil
+	return guard.DefaultSettings(), nil
 }
 
 // SetGuardSettings implements control.GuardRepository.
-func (m *Memory) SetGuardSettings(_ context.Context, link string, s control.GuardSettings) error {
+func (m *Memory) SetGuardSettings(_ context.Context, link string, s guard.Settings) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.guard.settings == nil {
-		m.guard.settings = map[string]control.GuardSettings{}
+		m.guard.settings = map[string]guard.Settings{}
 	}
 	s.SetAt = m.Now()
 	m.guard.settings[link] = s
@@ -53,10 +53,10 @@ func (m *Memory) SetGuardSettings(_ context.Context, link string, s control.Guar
 }
 
 // Holds implements control.GuardRepository.
-func (m *Memory) Holds(_ context.Context, link string) ([]control.Hold, error) {
+func (m *Memory) Holds(_ context.Context, link string) ([]guard.Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []control.Hold
+	var found []guard.Hold
 	for _, h := range m.guard.holds {
 		if link == "" || h.Link == link {
 			found = append(found, h)
@@ -66,15 +66,15 @@ func (m *Memory) Holds(_ context.Context, link string) ([]control.Hold, error) {
 }
 
 // DecideHolds implements control.GuardRepository.
-func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision control.HoldState, who string) ([]control.Hold, error) {
+func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range ids {
-		if !slices.ContainsFunc(m.guard.holds, func(h control.Hold) bool { return h.ID == id }) {
-			return nil, control.NoHold(id)
+		if !slices.ContainsFunc(m.guard.holds, func(h guard.Hold) bool { return h.ID == id }) {
+			return nil, guard.NoHold(id)
 		}
 	}
-	var decided []control.Hold
+	var decided []guard.Hold
 	for i := range m.guard.holds {
 		h := &m.guard.holds[i]
 		if !slices.Contains(ids, h.ID) {
@@ -82,7 +82,7 @@ func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision control.Ho
 		}
 		h.State, h.DecidedBy, h.DecidedAt = decision, who, m.Now()
 		decided = append(decided, *h)
-		m.guard.decisions = slices.Insert(m.guard.decisions, 0, control.GuardDecision{At: m.Now(), Who: who, Decision: decision,
+		m.guard.decisions = slices.Insert(m.guard.decisions, 0, guard.Decision{At: m.Now(), Who: who, Decision: decision,
 			Link: h.Link, Number: h.Number, Folder: h.Folder, HoldID: h.ID, Messages: h.Messages})
 		key := mailbox.Key{Link: h.Link, Number: h.Number}
 		if b, ok := m.mailboxes[key]; ok {
@@ -94,17 +94,17 @@ func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision control.Ho
 }
 
 // GuardFigures implements control.GuardRepository.
-func (m *Memory) GuardFigures(context.Context, string) (control.GuardFigures, error) {
+func (m *Memory) GuardFigures(context.Context, string) (guard.Counts, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.guard.figures, nil
 }
 
 // GuardDecisions implements control.GuardRepository.
-func (m *Memory) GuardDecisions(_ context.Context, link string, limit int) ([]control.GuardDecision, error) {
+func (m *Memory) GuardDecisions(_ context.Context, link string, limit int) ([]guard.Decision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []control.GuardDecision
+	var found []guard.Decision
 	for _, d := range m.guard.decisions {
 		if d.Link == link && len(found) < limit {
 			found = append(found, d)

@@ -12,10 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"mailmirror/internal/background"
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // Memory is a control.Repository. Its maps may be filled before it is used.
@@ -23,22 +26,22 @@ type Memory struct {
 	Now func() time.Time
 
 	mu        sync.Mutex
-	stores    map[string]control.Store
-	links     map[string]control.Link
-	mailboxes map[mailbox.Key]control.Mailbox
-	history   []control.HistoryEntry
-	archive   []control.HistoryEntry
-	errors    []control.ErrorEntry
-	runs      map[string]control.CompareRun
+	stores    map[string]site.Store
+	links     map[string]site.Link
+	mailboxes map[mailbox.Key]site.Mailbox
+	history   []site.HistoryEntry
+	archive   []site.HistoryEntry
+	errors    []site.ErrorEntry
+	runs      map[string]site.CompareRun
 	lag       map[string]time.Duration
 	guard     guarded
-	watchers  []control.Watcher
-	signs     []control.Sign
+	watchers  []site.Watcher
+	signs     []background.Sign
 	loads     map[string]quota.Load
 
-	suspension control.Suspension
-	events     []control.Event
-	specs      map[string]control.ScheduleSpec
+	suspension suspension.Suspension
+	events     []suspension.Event
+	specs      map[string]site.ScheduleSpec
 }
 
 var _ control.Repository = (*Memory)(nil)
@@ -46,9 +49,9 @@ var _ control.Repository = (*Memory)(nil)
 // NewMemory returns an empty repository whose clock is now.
 func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
-		Now: now, stores: map[string]control.Store{}, links: map[string]control.Link{},
-		mailboxes: map[mailbox.Key]control.Mailbox{}, runs: map[string]control.CompareRun{}, lag: map[string]time.Duration{},
-		suspension: control.Suspension{State: control.Running, Epoch: 1}, specs: map[string]control.ScheduleSpec{}, loads: map[string]quota.Load{},
+		Now: now, stores: map[string]site.Store{}, links: map[string]site.Link{},
+		mailboxes: map[mailbox.Key]site.Mailbox{}, runs: map[string]site.CompareRun{}, lag: map[string]time.Duration{},
+		suspension: suspension.Suspension{State: suspension.Running, Epoch: 1}, specs: map[string]site.ScheduleSpec{}, loads: map[string]quota.Load{},
 	}
 }
 
@@ -67,35 +70,35 @@ func (m *Memory) SetLoad(store string, l quota.Load) {
 }
 
 // PutMailbox sets the state of a mailbox.
-func (m *Memory) PutMailbox(b control.Mailbox) {
+func (m *Memory) PutMailbox(b site.Mailbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mailboxes[mailbox.Key{Link: b.Link, Number: b.Number}] = b
 }
 
 // PutRun sets a compare run.
-func (m *Memory) PutRun(r control.CompareRun) {
+func (m *Memory) PutRun(r site.CompareRun) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.runs[r.RunID] = r
 }
 
 // PutHistory adds to the history.
-func (m *Memory) PutHistory(entries ...control.HistoryEntry) {
+func (m *Memory) PutHistory(entries ...site.HistoryEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.history = append(m.history, entries...)
 }
 
 // PutArchive adds to the archive of the history.
-func (m *Memory) PutArchive(entries ...control.HistoryEntry) {
+func (m *Memory) PutArchive(entries ...site.HistoryEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.archive = append(m.archive, entries...)
 }
 
 // PutErrors adds to the errors.
-func (m *Memory) PutErrors(entries ...control.ErrorEntry) {
+func (m *Memory) PutErrors(entries ...site.ErrorEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.errors = append(m.errors, entries...)
@@ -109,7 +112,7 @@ func (m *Memory) PutLag(link string, lag time.Duration) {
 }
 
 // PutWatchers sets how the listeners do.
-func (m *Memory) PutWatchers(watchers ...control.Watcher) {
+func (m *Memory) PutWatchers(watchers ...site.Watcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.watchers = watchers
@@ -117,7 +120,7 @@ func (m *Memory) PutWatchers(watchers ...control.Watcher) {
 
 // PutSigns sets the signs of life of the background work beside that of a worker,
 // which is always there.
-func (m *Memory) PutSigns(signs ...control.Sign) {
+func (m *Memory) PutSigns(signs ...background.Sign) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.signs = signs
@@ -125,32 +128,32 @@ func (m *Memory) PutSigns(signs ...control.Sign) {
 
 // Background implements control.BackgroundRecords. A worker lives unless PutSigns
 // says otherwise.
-func (m *Memory) Background(context.Context) (control.Background, error) {
+func (m *Memory) Background(context.Context) (background.State, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := control.Background{Now: m.Now(), Signs: slices.Clone(m.signs)}
-	if !slices.ContainsFunc(b.Signs, func(s control.Sign) bool { return s.Loop == control.LoopSupervision }) {
-		b.Signs = append(b.Signs, control.Sign{Loop: control.LoopSupervision, Worker: "1@one", StartedAt: m.Now(), OKAt: m.Now()})
+	b := background.State{Now: m.Now(), Signs: slices.Clone(m.signs)}
+	if !slices.ContainsFunc(b.Signs, func(s background.Sign) bool { return s.Loop == background.LoopSupervision }) {
+		b.Signs = append(b.Signs, background.Sign{Loop: background.LoopSupervision, Worker: "1@one", StartedAt: m.Now(), OKAt: m.Now()})
 	}
 	return b, nil
 }
 
 // BeginLoop implements control.BackgroundRecords.
-func (m *Memory) BeginLoop(context.Context, control.Sign) error { return nil }
+func (m *Memory) BeginLoop(context.Context, background.Sign) error { return nil }
 
 // EndLoop implements control.BackgroundRecords.
-func (m *Memory) EndLoop(_ context.Context, s control.Sign) error {
+func (m *Memory) EndLoop(_ context.Context, s background.Sign) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.signs = append(slices.DeleteFunc(m.signs, func(o control.Sign) bool { return o.Loop == s.Loop && o.Item == s.Item }), s)
+	m.signs = append(slices.DeleteFunc(m.signs, func(o background.Sign) bool { return o.Loop == s.Loop && o.Item == s.Item }), s)
 	return nil
 }
 
 // Watchers implements control.Repository.
-func (m *Memory) Watchers(_ context.Context, link string) ([]control.Watcher, error) {
+func (m *Memory) Watchers(_ context.Context, link string) ([]site.Watcher, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(m.watchers), func(w control.Watcher) bool { return link != "" && w.Link != link }), nil
+	return slices.DeleteFunc(slices.Clone(m.watchers), func(w site.Watcher) bool { return link != "" && w.Link != link }), nil
 }
 
 func unknown(what, name string) error {
@@ -158,7 +161,7 @@ func unknown(what, name string) error {
 }
 
 // AddStore implements control.Repository.
-func (m *Memory) AddStore(_ context.Context, s control.Store) error {
+func (m *Memory) AddStore(_ context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.stores[s.Name]; ok {
@@ -170,7 +173,7 @@ func (m *Memory) AddStore(_ context.Context, s control.Store) error {
 }
 
 // UpdateStore implements control.Repository.
-func (m *Memory) UpdateStore(_ context.Context, s control.Store) error {
+func (m *Memory) UpdateStore(_ context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.stores[s.Name]
@@ -190,7 +193,7 @@ func (m *Memory) UpdateStore(_ context.Context, s control.Store) error {
 }
 
 // Store implements control.Repository.
-func (m *Memory) Store(_ context.Context, name string) (control.Store, error) {
+func (m *Memory) Store(_ context.Context, name string) (site.Store, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, ok := m.stores[name]
@@ -201,10 +204,10 @@ func (m *Memory) Store(_ context.Context, name string) (control.Store, error) {
 }
 
 // Stores implements control.Repository.
-func (m *Memory) Stores(context.Context) ([]control.Store, error) {
+func (m *Memory) Stores(context.Context) ([]site.Store, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.SortedFunc(maps.Values(m.stores), func(a, b control.Store) int { return strings.Compare(a.Name, b.Name) }), nil
+	return slices.SortedFunc(maps.Values(m.stores), func(a, b site.Store) int { return strings.Compare(a.Name, b.Name) }), nil
 }
 
 // RemoveStore implements control.Repository.
@@ -224,7 +227,7 @@ func (m *Memory) RemoveStore(_ context.Context, name string) error {
 }
 
 // AddLink implements control.Repository.
-func (m *Memory) AddLink(_ context.Context, l control.Link) error {
+func (m *Memory) AddLink(_ context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.links[l.Name]; ok {
@@ -244,7 +247,7 @@ func (m *Memory) AddLink(_ context.Context, l control.Link) error {
 }
 
 // Link implements control.Repository.
-func (m *Memory) Link(_ context.Context, name string) (control.Link, error) {
+func (m *Memory) Link(_ context.Context, name string) (site.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l, ok := m.links[name]
@@ -255,18 +258,18 @@ func (m *Memory) Link(_ context.Context, name string) (control.Link, error) {
 }
 
 // Links implements control.Repository.
-func (m *Memory) Links(context.Context) ([]control.Link, error) {
+func (m *Memory) Links(context.Context) ([]site.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sortedLinks(), nil
 }
 
-func (m *Memory) sortedLinks() []control.Link {
-	return slices.SortedFunc(maps.Values(m.links), func(a, b control.Link) int { return strings.Compare(a.Name, b.Name) })
+func (m *Memory) sortedLinks() []site.Link {
+	return slices.SortedFunc(maps.Values(m.links), func(a, b site.Link) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // SetBandwidth implements control.Repository.
-func (m *Memory) SetBandwidth(_ context.Context, l control.Link) error {
+func (m *Memory) SetBandwidth(_ context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.links[l.Name]
@@ -280,7 +283,7 @@ func (m *Memory) SetBandwidth(_ context.Context, l control.Link) error {
 
 // SetLinkDirectory implements control.Repository. What the database rejects is not
 // rejected here.
-func (m *Memory) SetLinkDirectory(_ context.Context, link string, d control.LinkDirectory) error {
+func (m *Memory) SetLinkDirectory(_ context.Context, link string, d site.LinkDirectory) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l, ok := m.links[link]
@@ -300,7 +303,7 @@ func (m *Memory) RemoveLink(_ context.Context, name string) error {
 		return unknown("link", name)
 	}
 	delete(m.links, name)
-	maps.DeleteFunc(m.mailboxes, func(k mailbox.Key, _ control.Mailbox) bool { return k.Link == name })
+	maps.DeleteFunc(m.mailboxes, func(k mailbox.Key, _ site.Mailbox) bool { return k.Link == name })
 	return nil
 }
 
@@ -323,8 +326,8 @@ func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.
 			continue
 		}
 		added++
-		m.mailboxes[key] = control.Mailbox{
-			Link: link, Number: n, State: control.StateNew, DirtyGeneration: 1, DirtySince: m.Now(), CreatedAt: m.Now(),
+		m.mailboxes[key] = site.Mailbox{
+			Link: link, Number: n, State: site.StateNew, DirtyGeneration: 1, DirtySince: m.Now(), CreatedAt: m.Now(),
 		}
 	}
 	return added, nil
@@ -347,7 +350,7 @@ func (m *Memory) RemoveMailboxes(_ context.Context, link string, numbers []mailb
 }
 
 // Mailbox implements control.Repository.
-func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (control.Mailbox, error) {
+func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.mailboxes[key]
@@ -358,16 +361,16 @@ func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (control.Mailbox, e
 }
 
 // Mailboxes implements control.Repository.
-func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number, limit int) ([]control.Mailbox, error) {
+func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number, limit int) ([]site.Mailbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []control.Mailbox
+	var all []site.Mailbox
 	for key, b := range m.mailboxes {
 		if key.Link == link && key.Number > after {
 			all = append(all, b)
 		}
 	}
-	slices.SortFunc(all, func(a, b control.Mailbox) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(all, func(a, b site.Mailbox) int { return cmp.Compare(a.Number, b.Number) })
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}
@@ -383,16 +386,16 @@ func (m *Memory) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 		return 0, fault.New(fault.NotFound, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
 	}
 	b.DirtyGeneration++
-	b.State = control.StateDirty
+	b.State = site.StateDirty
 	m.mailboxes[key] = b
 	return b.DirtyGeneration, nil
 }
 
 // Status implements control.Repository.
-func (m *Memory) Status(_ context.Context, link string) ([]control.LinkStatus, error) {
+func (m *Memory) Status(_ context.Context, link string) ([]site.LinkStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []control.LinkStatus
+	var all []site.LinkStatus
 	for _, l := range m.sortedLinks() {
 		if link != "" && l.Name != link {
 			continue
@@ -402,8 +405,8 @@ func (m *Memory) Status(_ context.Context, link string) ([]control.LinkStatus, e
 	return all, nil
 }
 
-func (m *Memory) status(l control.Link) control.LinkStatus {
-	s := control.LinkStatus{Link: l, Lag: m.lag[l.Name]}
+func (m *Memory) status(l site.Link) site.LinkStatus {
+	s := site.LinkStatus{Link: l, Lag: m.lag[l.Name]}
 	for key, b := range m.mailboxes {
 		if key.Link != l.Name {
 			continue
@@ -412,23 +415,23 @@ func (m *Memory) status(l control.Link) control.LinkStatus {
 		s.Messages += int64(b.Messages)
 		s.Greetings += int64(b.Greetings)
 		switch b.State {
-		case control.StateNew:
+		case site.StateNew:
 			s.States.New++
-		case control.StateEqual:
+		case site.StateEqual:
 			s.States.Equal++
-		case control.StateDiffering:
+		case site.StateDiffering:
 			s.States.Differing++
-		case control.StateDirty:
+		case site.StateDirty:
 			s.States.Dirty++
-		case control.StateHeld:
+		case site.StateHeld:
 			s.States.Held++
-		case control.StateParked:
+		case site.StateParked:
 			s.States.Parked++
 		}
 	}
 	for _, r := range m.runs {
 		last := &s.LastCompare
-		if r.Kind == control.RunRebuild {
+		if r.Kind == site.RunRebuild {
 			last = &s.LastRebuild
 		}
 		if r.Link == l.Name && (*last == nil || r.StartedAt.After((*last).StartedAt)) {
@@ -439,21 +442,21 @@ func (m *Memory) status(l control.Link) control.LinkStatus {
 }
 
 // History implements control.Repository.
-func (m *Memory) History(_ context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+func (m *Memory) History(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return among(m.history, link, number, limit), nil
 }
 
 // HistoryWithArchive implements control.Repository.
-func (m *Memory) HistoryWithArchive(_ context.Context, link string, number mailbox.Number, limit int) ([]control.HistoryEntry, error) {
+func (m *Memory) HistoryWithArchive(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return among(slices.Concat(m.archive, m.history), link, number, limit), nil
 }
 
-func among(entries []control.HistoryEntry, link string, number mailbox.Number, limit int) []control.HistoryEntry {
-	var found []control.HistoryEntry
+func among(entries []site.HistoryEntry, link string, number mailbox.Number, limit int) []site.HistoryEntry {
+	var found []site.HistoryEntry
 	for _, h := range slices.Backward(entries) {
 		if h.Key.Link == link && (number == "" || h.Key.Number == number) && len(found) < limit {
 			found = append(found, h)
@@ -463,10 +466,10 @@ func among(entries []control.HistoryEntry, link string, number mailbox.Number, l
 }
 
 // Errors implements control.Repository.
-func (m *Memory) Errors(_ context.Context, link string) ([]control.ErrorEntry, error) {
+func (m *Memory) Errors(_ context.Context, link string) ([]site.ErrorEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []control.ErrorEntry
+	var found []site.ErrorEntry
 	for _, e := range m.errors {
 		if link == "" || e.Link == link {
 			found = append(found, e)
@@ -476,7 +479,7 @@ func (m *Memory) Errors(_ context.Context, link string) ([]control.ErrorEntry, e
 }
 
 // CompareRun implements control.Repository.
-func (m *Memory) CompareRun(_ context.Context, runID string) (control.CompareRun, error) {
+func (m *Memory) CompareRun(_ context.Context, runID string) (site.CompareRun, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, ok := m.runs[runID]

@@ -9,6 +9,8 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // Runner is a control.Runner that does what its function fields say; one that
@@ -19,16 +21,16 @@ type Runner struct {
 	OnWaitCompare  func(ctx context.Context, link, runID string) error
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
-	OnSchedule     func(ctx context.Context, link string) (control.Schedule, error)
-	OnAskSuspend   func(control.Request) error
-	OnAskResume    func(control.Request) error
+	OnSchedule     func(ctx context.Context, link string) (site.CompareSchedule, error)
+	OnAskSuspend   func(suspension.Request) error
+	OnAskResume    func(suspension.Request) error
 	OnDirectory    func(link, trigger string) (runID string, started bool, err error)
 	OnAskDirectory func(link, trigger string) error
 	SchedulesFault error
 	// Infos are the schedules that there are; Specs tells what is recorded of
 	// them, and SpecFault is Temporal's opinion of that.
-	Infos     []control.ScheduleInfo
-	Specs     func(context.Context) (map[string]control.ScheduleSpec, error)
+	Infos     []site.ScheduleInfo
+	Specs     func(context.Context) (map[string]site.ScheduleSpec, error)
 	SpecFault error
 	mu        sync.Mutex
 	schedules map[string]bool
@@ -82,9 +84,9 @@ func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
 }
 
 // Schedule implements control.Runner.
-func (r *Runner) Schedule(ctx context.Context, link string) (control.Schedule, error) {
+func (r *Runner) Schedule(ctx context.Context, link string) (site.CompareSchedule, error) {
 	if r.OnSchedule == nil {
-		return control.Schedule{}, nil
+		return site.CompareSchedule{}, nil
 	}
 	return r.OnSchedule(ctx, link)
 }
@@ -128,7 +130,7 @@ type Checker struct {
 }
 
 // CheckStore implements control.Checker.
-func (c *Checker) CheckStore(_ context.Context, s control.Store, number mailbox.Number) (control.StoreReport, error) {
+func (c *Checker) CheckStore(_ context.Context, s site.Store, number mailbox.Number) (control.StoreReport, error) {
 	if err := c.Faults[s.Name]; err != nil {
 		return control.StoreReport{}, err
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 // AskSuspend implements control.SuspensionRunner.
-func (r *Runner) AskSuspend(_ context.Context, request control.Request) error {
+func (r *Runner) AskSuspend(_ context.Context, request suspension.Request) error {
 	if r.OnAskSuspend == nil {
 		return nil
 	}
@@ -17,7 +18,7 @@ func (r *Runner) AskSuspend(_ context.Context, request control.Request) error {
 }
 
 // AskResume implements control.SuspensionRunner.
-func (r *Runner) AskResume(_ context.Context, request control.Request) error {
+func (r *Runner) AskResume(_ context.Context, request suspension.Request) error {
 	if r.OnAskResume == nil {
 		return nil
 	}
@@ -25,13 +26,13 @@ func (r *Runner) AskResume(_ context.Context, request control.Request) error {
 }
 
 // Schedules implements control.ScheduleRunner.
-func (r *Runner) Schedules(_ context.Context, links []string) ([]control.ScheduleInfo, error) {
+func (r *Runner) Schedules(_ context.Context, links []string) ([]site.ScheduleInfo, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.SchedulesFault != nil {
 		return nil, r.SchedulesFault
 	}
-	var found []control.ScheduleInfo
+	var found []site.ScheduleInfo
 	for _, s := range r.Infos {
 		if s.Link == "" || slices.Contains(links, s.Link) {
 			found = append(found, s)
@@ -49,7 +50,7 @@ func (r *Runner) ApplySchedule(ctx context.Context, name string, _ []string) err
 	if err != nil {
 		return err
 	}
-	return r.change(name, func(s *control.ScheduleInfo) {
+	return r.change(name, func(s *site.ScheduleInfo) {
 		spec, set := specs[name]
 		if set {
 			s.Spec, s.When = spec, spec.String()
@@ -60,20 +61,20 @@ func (r *Runner) ApplySchedule(ctx context.Context, name string, _ []string) err
 
 // PauseSchedule implements control.ScheduleRunner.
 func (r *Runner) PauseSchedule(_ context.Context, name, note string) error {
-	return r.change(name, func(s *control.ScheduleInfo) { s.Paused, s.Suspended, s.Note, s.Next = true, false, note, nil })
+	return r.change(name, func(s *site.ScheduleInfo) { s.Paused, s.Suspended, s.Note, s.Next = true, false, note, nil })
 }
 
 // UnpauseSchedule implements control.ScheduleRunner.
 func (r *Runner) UnpauseSchedule(_ context.Context, name, _ string) error {
-	return r.change(name, func(s *control.ScheduleInfo) { s.Paused, s.Suspended, s.Note = false, false, "" })
+	return r.change(name, func(s *site.ScheduleInfo) { s.Paused, s.Suspended, s.Note = false, false, "" })
 }
 
 // RunSchedule implements control.ScheduleRunner.
 func (r *Runner) RunSchedule(_ context.Context, name string) error {
-	return r.change(name, func(s *control.ScheduleInfo) { s.Running = true })
+	return r.change(name, func(s *site.ScheduleInfo) { s.Running = true })
 }
 
-func (r *Runner) change(name string, f func(*control.ScheduleInfo)) error {
+func (r *Runner) change(name string, f func(*site.ScheduleInfo)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.Infos {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // checkWriters keeps the database's rule in its simplest form: by the names of stores
@@ -18,7 +18,7 @@ import (
 // rivals are the rivalsOf l, and member tells whether a number takes part in
 // one of them. The answer holds as long as no mailbox is added to a rival, so
 // it is asked for where none can be until the numbers are added.
-func checkWriters(l control.Link, numbers []mailbox.Number, rivals []control.Link, member func(mailbox.Key) bool) error {
+func checkWriters(l site.Link, numbers []mailbox.Number, rivals []site.Link, member func(mailbox.Key) bool) error {
 	var faults []error
 	for _, n := range numbers {
 		if err := checkDirection(l, n, rivals, member); err != nil {
@@ -34,8 +34,8 @@ func checkWriters(l control.Link, numbers []mailbox.Number, rivals []control.Lin
 
 // rivalsOf lists those of all links that could share a writer or a circle with
 // l. Most installations have none, and then no other mailbox is looked at.
-func rivalsOf(l control.Link, links []control.Link) []control.Link {
-	var rivals []control.Link
+func rivalsOf(l site.Link, links []site.Link) []site.Link {
+	var rivals []site.Link
 	for _, o := range links {
 		if o.Name != l.Name && connected(l, o, links) {
 			rivals = append(rivals, o)
@@ -44,7 +44,7 @@ func rivalsOf(l control.Link, links []control.Link) []control.Link {
 	return rivals
 }
 
-func connected(l, o control.Link, links []control.Link) bool {
+func connected(l, o site.Link, links []site.Link) bool {
 	if o.Target == l.Target {
 		return true
 	}
@@ -52,7 +52,7 @@ func connected(l, o control.Link, links []control.Link) bool {
 	return reaches(l.Target, l.Source, links) && reaches(o.Target, l.Source, links)
 }
 
-func reaches(from, to string, links []control.Link) bool {
+func reaches(from, to string, links []site.Link) bool {
 	seen := map[string]bool{}
 	queue := []string{from}
 	for len(queue) > 0 {
@@ -76,7 +76,7 @@ func reaches(from, to string, links []control.Link) bool {
 
 // checkDirection walks upstream from the link's source: since a mailbox has
 // one writer per store, there is one way up at most.
-func checkDirection(l control.Link, n mailbox.Number, rivals []control.Link, member func(mailbox.Key) bool) error {
+func checkDirection(l site.Link, n mailbox.Number, rivals []site.Link, member func(mailbox.Key) bool) error {
 	for _, o := range rivals {
 		if o.Target == l.Target && member(mailbox.Key{Link: o.Name, Number: n}) {
 			return fmt.Errorf("mailbox %s is mirrored to store %s by link %s already", n, l.Target, o.Name)
@@ -84,7 +84,7 @@ func checkDirection(l control.Link, n mailbox.Number, rivals []control.Link, mem
 	}
 	store, path := l.Source, ""
 	for range rivals {
-		i := slices.IndexFunc(rivals, func(o control.Link) bool { return o.Target == store && member(mailbox.Key{Link: o.Name, Number: n}) })
+		i := slices.IndexFunc(rivals, func(o site.Link) bool { return o.Target == store && member(mailbox.Key{Link: o.Name, Number: n}) })
 		if i < 0 {
 			return nil
 		}
@@ -97,7 +97,7 @@ func checkDirection(l control.Link, n mailbox.Number, rivals []control.Link, mem
 }
 
 // sameServer rejects two stores that have an address in common.
-func sameServer(a, b control.Store) error {
+func sameServer(a, b site.Store) error {
 	for _, address := range a.Addresses {
 		if slices.Contains(b.Addresses, address) {
 			return fault.Newf(fault.Config, "stores %s and %s are the same server: both have the address %s", a.Name, b.Name, address)

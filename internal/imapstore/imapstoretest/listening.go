@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -21,9 +22,9 @@ type Ears struct {
 	Source watch.Source
 	Proxy  *faults.Proxy
 	Users  reader.Store
-	Mode   watch.Mode
+	Mode   site.ListenMode
 	// Offers is what auto is to choose.
-	Offers watch.Mode
+	Offers site.ListenMode
 	// Numbers are mailboxes that exist and that nobody else uses; at least ten.
 	Numbers []mailbox.Number
 	// Folders is true where events of other folders than the inbox are told,
@@ -51,19 +52,19 @@ func RunListening(t *testing.T, e Ears) {
 	for _, step := range []struct {
 		name string
 		do   func(*user)
-		want []watch.Kind
+		want []site.EventKind
 		omit bool
 	}{
-		{"message in", func(u *user) { u.deposit("INBOX", 1) }, []watch.Kind{watch.MessageIn}, false},
-		{"flags", func(u *user) { u.do(`SELECT INBOX`); u.do(`STORE 1 +FLAGS (\Seen)`) }, []watch.Kind{watch.Flags}, e.Mode == watch.Poll && !e.CondStore},
+		{"message in", func(u *user) { u.deposit("INBOX", 1) }, []site.EventKind{site.EventMessageIn}, false},
+		{"flags", func(u *user) { u.do(`SELECT INBOX`); u.do(`STORE 1 +FLAGS (\Seen)`) }, []site.EventKind{site.EventFlags}, e.Mode == site.ListenPoll && !e.CondStore},
 		{"message gone", func(u *user) { u.do(`SELECT INBOX`); u.do(`STORE 1 +FLAGS (\Deleted)`); u.do("EXPUNGE") },
-			[]watch.Kind{watch.MessageGone, watch.Flags}, false},
-		{"a greetings folder", func(u *user) { u.folder("Greetings") }, []watch.Kind{watch.Greeting}, false},
-		{"a greeting", func(u *user) { u.deposit("Greetings", 1) }, []watch.Kind{watch.Greeting}, false},
-		{"a folder", func(u *user) { u.folder("Work") }, []watch.Kind{watch.Folder}, false},
-		{"into a folder", func(u *user) { u.deposit("Work", 1) }, []watch.Kind{watch.MessageIn, watch.Folder}, false},
-		{"a folder goes", func(u *user) { u.remove("Work") }, []watch.Kind{watch.Folder, watch.MessageGone}, false},
-		{"many at once", func(u *user) { u.deposit("INBOX", 50) }, []watch.Kind{watch.MessageIn, watch.Flags}, false},
+			[]site.EventKind{site.EventMessageGone, site.EventFlags}, false},
+		{"a greetings folder", func(u *user) { u.folder("Greetings") }, []site.EventKind{site.EventGreeting}, false},
+		{"a greeting", func(u *user) { u.deposit("Greetings", 1) }, []site.EventKind{site.EventGreeting}, false},
+		{"a folder", func(u *user) { u.folder("Work") }, []site.EventKind{site.EventFolder}, false},
+		{"into a folder", func(u *user) { u.deposit("Work", 1) }, []site.EventKind{site.EventMessageIn, site.EventFolder}, false},
+		{"a folder goes", func(u *user) { u.remove("Work") }, []site.EventKind{site.EventFolder, site.EventMessageGone}, false},
+		{"many at once", func(u *user) { u.deposit("INBOX", 50) }, []site.EventKind{site.EventMessageIn, site.EventFlags}, false},
 	} {
 		if step.omit {
 			continue
@@ -71,7 +72,7 @@ func RunListening(t *testing.T, e Ears) {
 		l.settle(t)
 		began := time.Now()
 		l.as(t, box, step.do)
-		l.want(t, step.name, map[mailbox.Number][]watch.Kind{box: step.want})
+		l.want(t, step.name, map[mailbox.Number][]site.EventKind{box: step.want})
 		t.Logf("%s: heard after %v", step.name, time.Since(began).Round(time.Millisecond))
 	}
 	l.onlyLooked(t)
@@ -88,14 +89,14 @@ type listener struct {
 	mu      sync.Mutex
 	numbers []mailbox.Number
 	changed func()
-	marks   map[mailbox.Number][]watch.Kind
-	health  watch.Health
+	marks   map[mailbox.Number][]site.EventKind
+	health  site.Health
 	news    chan struct{}
 }
 
 func listen(t *testing.T, e Ears) *listener {
 	t.Helper()
-	l := &listener{Ears: e, numbers: e.Numbers[:len(e.Numbers)-1], marks: map[mailbox.Number][]watch.Kind{}, news: make(chan struct{}, 1)}
+	l := &listener{Ears: e, numbers: e.Numbers[:len(e.Numbers)-1], marks: map[mailbox.Number][]site.EventKind{}, news: make(chan struct{}, 1)}
 	w := watch.New(watch.Ports{Roster: l, Journal: l, Waker: l}, watch.Options{Quiet: time.Millisecond, Tick: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -118,7 +119,7 @@ func (l *listener) listening(t *testing.T, n int) {
 	t.Helper()
 	l.until(t, fmt.Sprintf("%d mailboxes listened to", n), func() bool {
 		heard := l.health.Listened
-		if l.Mode == watch.Poll {
+		if l.Mode == site.ListenPoll {
 			heard = l.health.Polled
 		}
 		return l.health.Mode == l.Mode && heard == n
@@ -172,11 +173,11 @@ func (l *listener) settle(t *testing.T) {
 }
 
 // want waits until each mailbox has a mark of one of the kinds.
-func (l *listener) want(t *testing.T, what string, want map[mailbox.Number][]watch.Kind) {
+func (l *listener) want(t *testing.T, what string, want map[mailbox.Number][]site.EventKind) {
 	t.Helper()
 	l.until(t, what, func() bool {
 		for n, kinds := range want {
-			if !slices.ContainsFunc(l.marks[n], func(k watch.Kind) bool { return slices.Contains(kinds, k) }) {
+			if !slices.ContainsFunc(l.marks[n], func(k site.EventKind) bool { return slices.Contains(kinds, k) }) {
 				return false
 			}
 		}
@@ -206,7 +207,7 @@ func (l *listener) onlyLooked(t *testing.T) {
 		look()
 		// What the server tells of the looks comes no later than of this.
 		l.as(t, first, func(u *user) { u.deposit("INBOX", 1) })
-		l.want(t, "one beside many looks", map[mailbox.Number][]watch.Kind{first: {watch.MessageIn}})
+		l.want(t, "one beside many looks", map[mailbox.Number][]site.EventKind{first: {site.EventMessageIn}})
 		l.mu.Lock()
 		delete(l.marks, first)
 		l.mu.Unlock()
@@ -223,10 +224,10 @@ func (l *listener) onlyLooked(t *testing.T) {
 func (l *listener) manyMailboxes(t *testing.T) {
 	t.Helper()
 	l.settle(t)
-	want := map[mailbox.Number][]watch.Kind{}
+	want := map[mailbox.Number][]site.EventKind{}
 	for _, n := range l.numbers {
 		l.as(t, n, func(u *user) { u.deposit("INBOX", 1) })
-		want[n] = []watch.Kind{watch.MessageIn}
+		want[n] = []site.EventKind{site.EventMessageIn}
 	}
 	l.want(t, "one each for many", want)
 
@@ -239,12 +240,12 @@ func (l *listener) manyMailboxes(t *testing.T) {
 	l.mu.Unlock()
 	changed()
 	l.listening(t, len(l.Numbers))
-	l.want(t, "a new mailbox is not known to be mirrored", map[mailbox.Number][]watch.Kind{fresh: {watch.Folder, watch.Greeting}})
+	l.want(t, "a new mailbox is not known to be mirrored", map[mailbox.Number][]site.EventKind{fresh: {site.EventFolder, site.EventGreeting}})
 	l.settle(t)
 	for _, n := range []mailbox.Number{fresh, l.Numbers[0]} {
 		l.as(t, n, func(u *user) { u.deposit("INBOX", 1) })
 	}
-	l.want(t, "a new mailbox and an old one", map[mailbox.Number][]watch.Kind{fresh: {watch.MessageIn}, l.Numbers[0]: {watch.MessageIn}})
+	l.want(t, "a new mailbox and an old one", map[mailbox.Number][]site.EventKind{fresh: {site.EventMessageIn}, l.Numbers[0]: {site.EventMessageIn}})
 }
 
 // interruptions has changes made while nobody can hear of them.
@@ -275,7 +276,7 @@ func (l *listener) interruptions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l.want(t, broken.name, map[mailbox.Number][]watch.Kind{box: {watch.MessageIn}})
+		l.want(t, broken.name, map[mailbox.Number][]site.EventKind{box: {site.EventMessageIn}})
 		t.Logf("%s: found after %v", broken.name, time.Since(began).Round(time.Millisecond))
 		l.listening(t, len(l.Numbers))
 	}
@@ -374,7 +375,7 @@ func (l *listener) Mark(_ context.Context, marks []watch.Mark) ([]mailbox.Number
 }
 
 // Save implements watch.Journal.
-func (l *listener) Save(_ context.Context, h watch.Health) error {
+func (l *listener) Save(_ context.Context, h site.Health) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.health = h

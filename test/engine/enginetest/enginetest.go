@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 )
 
@@ -31,12 +31,12 @@ func Ledger(t testing.TB, source, target string) (ledger *pgstore.Store, dsn str
 	}
 	t.Cleanup(ledger.Close)
 	for name, address := range map[string]string{Source: source, Target: target} {
-		if err := ledger.AddStore(t.Context(), control.Store{Name: name, IMAPAddress: address, Security: control.SecurityNone,
-			Login: control.LoginAuthzid, TrustedName: "trusted"}); err != nil {
+		if err := ledger.AddStore(t.Context(), site.Store{Name: name, IMAPAddress: address, Security: site.SecurityNone,
+			Login: site.LoginAuthzid, TrustedName: "trusted"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ledger.AddLink(t.Context(), control.Link{Name: Link, Source: Source, Target: Target}); err != nil {
+	if err := ledger.AddLink(t.Context(), site.Link{Name: Link, Source: Source, Target: Target}); err != nil {
 		t.Fatal(err)
 	}
 	return ledger, dsn

@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/workflows"
 )
@@ -14,27 +14,27 @@ import (
 var directoryScenarios = []scenario{
 	{"directory-sync", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001", "1002", "1003", "1004", "1005")
-		if err := r.mirrored(ctx, control.DirectoryOperator); err != nil {
+		if err := r.mirrored(ctx, dirsync.TriggerOperator); err != nil {
 			return "", err
 		}
 		r.runs.Source.Put("1001", map[directory.Column]string{directory.CommonName: "another"})
 		r.runs.Source.Put("1006", nil)
 		r.runs.Settings.RemoveShare = 0
 		r.runs.Source.Remove("1002")
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectorySchedule)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerSchedule)
 	}, completed},
 	{"directory-sync-first", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001", "1002", "1003")
 		r.runs.Refuse["1003"] = true
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectoryOperator)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerOperator)
 	}, completed},
 	{"directory-sync-dry", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001", "1002", "1003")
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectoryDryRun)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerDryRun)
 	}, completed},
 	{"directory-sync-not-believed", func(ctx context.Context, r *rig) (string, error) {
 		r.runs.Target.Put("1001", nil)
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectorySchedule)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerSchedule)
 	}, completed},
 	{"directory-sync-not-read", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001", "1002", "1003")
@@ -44,7 +44,7 @@ var directoryScenarios = []scenario{
 			}
 			return nil
 		}
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectorySchedule)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerSchedule)
 	}, completed},
 	{"directory-sync-read-only", func(ctx context.Context, r *rig) (string, error) {
 		r.runs.Target.OnWrite = func(directory.Operation) error {
@@ -54,7 +54,7 @@ var directoryScenarios = []scenario{
 		r.subscribers("1001", "1002", "1003", "1004", "1005", "1006")
 		id := workflows.DirectoryID(r.link)
 		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeDirectorySync,
-			workflows.DirectoryState{Link: r.link, Trigger: control.DirectorySchedule, PageSize: 10})
+			workflows.DirectoryState{Link: r.link, Trigger: dirsync.TriggerSchedule, PageSize: 10})
 		if err != nil {
 			return "", err
 		}
@@ -64,7 +64,7 @@ var directoryScenarios = []scenario{
 		r.subscribers("1001", "1002", "1003")
 		var refused atomic.Int32
 		r.runs.Still = func() bool { return refused.Add(1) == 1 }
-		return workflows.DirectoryID(r.link), r.mirrored(ctx, control.DirectorySchedule)
+		return workflows.DirectoryID(r.link), r.mirrored(ctx, dirsync.TriggerSchedule)
 	}, completed},
 	{"directory-sync-followed", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001")
@@ -77,12 +77,12 @@ var directoryScenarios = []scenario{
 			}
 			return nil
 		}
-		first, _, err := r.StartDirectory(ctx, r.link, control.DirectorySchedule)
+		first, _, err := r.StartDirectory(ctx, r.link, dirsync.TriggerSchedule)
 		if err != nil {
 			return "", err
 		}
 		<-reached
-		if err := r.AskDirectory(ctx, r.link, control.DirectoryApproval); err != nil {
+		if err := r.AskDirectory(ctx, r.link, dirsync.TriggerApproval); err != nil {
 			return "", err
 		}
 		close(r.leave)
@@ -96,7 +96,7 @@ var directoryScenarios = []scenario{
 			<-r.leave
 			return nil
 		}
-		if _, _, err := r.StartDirectory(ctx, r.link, control.DirectorySchedule); err != nil {
+		if _, _, err := r.StartDirectory(ctx, r.link, dirsync.TriggerSchedule); err != nil {
 			return "", err
 		}
 		<-reached
@@ -121,7 +121,7 @@ var directoryScenarios = []scenario{
 			return nil
 		}
 		defer close(r.leave)
-		if _, _, err := r.StartDirectory(ctx, r.link, control.DirectoryOperator); err != nil {
+		if _, _, err := r.StartDirectory(ctx, r.link, dirsync.TriggerOperator); err != nil {
 			return "", err
 		}
 		<-reached
@@ -147,7 +147,7 @@ func (r *rig) mirrored(ctx context.Context, trigger string) error {
 func (r *rig) scheduledDirectory(ctx context.Context) (string, error) {
 	id := workflows.ScheduledDirectoryID(r.link)
 	run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeScheduledDirectory,
-		workflows.DirectoryState{Link: r.link, Trigger: control.DirectorySchedule, PageSize: 2})
+		workflows.DirectoryState{Link: r.link, Trigger: dirsync.TriggerSchedule, PageSize: 2})
 	if err != nil {
 		return "", err
 	}

@@ -10,9 +10,10 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/watch"
 	"mailmirror/workflows"
 )
@@ -109,12 +110,12 @@ var scenarios = []scenario{
 		run, err := r.client.ExecuteWorkflow(ctx, r.options(id), workflows.TypeFullCompare, workflows.CompareState{
 			Link: r.link, Trigger: activities.TriggerCompare, PageSize: 2, Window: 2, Begun: true, Mailboxes: 9,
 			Planned: []activities.Page{{After: "1001", Last: "1003"}}, After: "1003", Started: 1, Ended: 1,
-			Progress: control.CompareProgress{Reviewed: 2, Unchanged: 2}})
+			Progress: site.CompareProgress{Reviewed: 2, Unchanged: 2}})
 		if err != nil {
 			return "", err
 		}
 		// The record was begun by the run before.
-		_ = r.world.StartCompare(ctx, control.CompareRun{RunID: run.GetRunID(), Link: r.link})
+		_ = r.world.StartCompare(ctx, site.CompareRun{RunID: run.GetRunID(), Link: r.link})
 		return id, run.Get(ctx, nil)
 	}, completed},
 	{"full-compare-cancelled", func(ctx context.Context, r *rig) (string, error) {
@@ -198,7 +199,7 @@ var scenarios = []scenario{
 			return "", err
 		}
 		report := <-ear.Heard
-		report(watch.Report{Number: "1000", Kind: watch.MessageIn, Folder: "INBOX"})
+		report(watch.Report{Number: "1000", Kind: site.EventMessageIn, Folder: "INBOX"})
 		if err := r.WaitSync(ctx, r.key("1000")); err != nil {
 			return "", err
 		}
@@ -232,7 +233,7 @@ var scenarios = []scenario{
 	}, cancelled},
 	{"mirror-control-updates", func(ctx context.Context, r *rig) (string, error) {
 		return r.controlled(ctx, func(id string) error {
-			request := control.Request{Reason: "storage", Who: "alice"}
+			request := suspension.Request{Reason: "storage", Who: "alice"}
 			for _, name := range []string{workflows.SignalSuspend, workflows.SignalSuspend, workflows.SignalResume, workflows.SignalResume} {
 				if err := r.updated(ctx, id, name, request); err != nil {
 					return err
@@ -243,30 +244,30 @@ var scenarios = []scenario{
 	}, cancelled},
 	{"mirror-control-signals", func(ctx context.Context, r *rig) (string, error) {
 		return r.controlled(ctx, func(id string) error {
-			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, control.Suspended); err != nil {
+			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, suspension.Suspended); err != nil {
 				return err
 			}
-			if err := r.signalled(ctx, id, workflows.SignalResume, nil, control.Running); err != nil {
+			if err := r.signalled(ctx, id, workflows.SignalResume, nil, suspension.Running); err != nil {
 				return err
 			}
-			return r.signalled(ctx, id, workflows.SignalSuspend, control.Request{Reason: "storage", Who: "alice"}, control.Suspended)
+			return r.signalled(ctx, id, workflows.SignalSuspend, suspension.Request{Reason: "storage", Who: "alice"}, suspension.Suspended)
 		})
 	}, cancelled},
 	{"mirror-control-called-off", func(ctx context.Context, r *rig) (string, error) {
 		r.world.HoldLeases(2)
 		return r.controlled(ctx, func(id string) error {
-			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, control.Suspending); err != nil {
+			if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, suspension.Suspending); err != nil {
 				return err
 			}
-			return r.updated(ctx, id, workflows.SignalResume, control.Request{Who: "bob"})
+			return r.updated(ctx, id, workflows.SignalResume, suspension.Request{Who: "bob"})
 		})
 	}, cancelled},
 	{"mirror-control-starts-suspended", func(ctx context.Context, r *rig) (string, error) {
-		if _, err := r.world.Suspend(ctx, control.Request{Reason: "storage", Who: "alice"}); err != nil {
+		if _, err := r.world.Suspend(ctx, suspension.Request{Reason: "storage", Who: "alice"}); err != nil {
 			return "", err
 		}
 		return r.controlled(ctx, func(id string) error {
-			return r.signalled(ctx, id, workflows.SignalSuspend, control.Request{Who: "alice", Epoch: 2}, control.Suspended)
+			return r.signalled(ctx, id, workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2}, suspension.Suspended)
 		})
 	}, cancelled},
 }
@@ -276,7 +277,7 @@ func (r *rig) listens(ctx context.Context) (*activitytest.Ear, error) {
 	ear := &activitytest.Ear{Heard: make(chan func(watch.Report), 100)}
 	r.world.LinkStores.Source = ear
 	r.world.Listen(func(l *activitytest.Listened) {
-		l.Store = control.Store{Name: "prod", Events: watch.Notify, IdleLimit: 10}
+		l.Store = site.Store{Name: "prod", Events: site.ListenNotify, IdleLimit: 10}
 	})
 	return ear, r.EnsureWatch(ctx, r.link)
 }
@@ -310,7 +311,7 @@ func (r *rig) controlled(ctx context.Context, steps func(id string) error) (stri
 }
 
 // updated sends an update and waits until it is carried out.
-func (r *rig) updated(ctx context.Context, id, name string, request control.Request) error {
+func (r *rig) updated(ctx context.Context, id, name string, request suspension.Request) error {
 	update, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: name, Args: []any{request}, WaitForStage: client.WorkflowUpdateStageCompleted})
 	if err != nil {
@@ -320,7 +321,7 @@ func (r *rig) updated(ctx context.Context, id, name string, request control.Requ
 }
 
 // signalled sends a signal and waits until the mirror stands as it asks.
-func (r *rig) signalled(ctx context.Context, id, name string, argument any, want control.SuspensionState) error {
+func (r *rig) signalled(ctx context.Context, id, name string, argument any, want suspension.State) error {
 	if err := r.client.SignalWorkflow(ctx, id, "", name, argument); err != nil {
 		return err
 	}

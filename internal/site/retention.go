@@ -1,6 +1,8 @@
-package control
+package site
 
-import "time"
+import (
+	"time"
+)
 
 // Retention is how long the record of what was done is kept, from when it was
 // recorded. What is older than History moves to the archive, month by month, and

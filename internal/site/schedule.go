@@ -1,4 +1,4 @@
-package control
+package site
 
 import (
 	"errors"
@@ -6,6 +6,17 @@ import (
 	"strings"
 	"time"
 )
+
+// CompareSchedule is the compare schedule of a link as Temporal has it.
+type CompareSchedule struct {
+	// NextCompare is when the next compare starts; zero where none is going to.
+	NextCompare time.Time
+	// Paused is true where somebody paused the schedule.
+	Paused bool
+	// WaitingSince is when a compare was started that no worker took up yet;
+	// zero where none waits.
+	WaitingSince time.Time
+}
 
 // ScheduleSpec says when a schedule runs: by one of Every, Cron and At.
 type ScheduleSpec struct {
@@ -20,7 +31,7 @@ type ScheduleSpec struct {
 	Timezone string `json:"timezone,omitempty"`
 }
 
-func (s ScheduleSpec) empty() bool {
+func (s ScheduleSpec) Empty() bool {
 	return s.Every == 0 && s.Cron == "" && len(s.At) == 0 && s.Timezone == ""
 }
 
@@ -90,3 +101,42 @@ func (s ScheduleSpec) Validate() error {
 	}
 	return errors.Join(faults...)
 }
+
+// ScheduleInfo is one schedule as Temporal has it.
+type ScheduleInfo struct {
+	Name string `json:"name"`
+	// Link is whose it is; "" for one that serves all links.
+	Link string       `json:"link,omitempty"`
+	What string       `json:"what"`
+	Spec ScheduleSpec `json:"spec"`
+	// When is Spec in words. Set is true where an operator set it.
+	When string `json:"when"`
+	Set  bool   `json:"set"`
+	// Exists is false for one that Temporal does not have: a worker that starts
+	// makes it.
+	Exists bool `json:"exists"`
+	// Next are the next runs; none while it is paused.
+	Next []time.Time `json:"next,omitempty"`
+	// LastRun is when a run was last started; Running is true while one goes on.
+	LastRun time.Time `json:"last_run,omitzero"`
+	Running bool      `json:"running"`
+	Paused  bool      `json:"paused"`
+	// Suspended is true where it is paused since the mirror is suspended: it
+	// goes on with it.
+	Suspended bool `json:"suspended"`
+	// Note is why it is paused, in the words of who paused it.
+	Note string `json:"note,omitempty"`
+	// Missed counts the runs, since the schedule was made, that could not be
+	// started in time; Skipped those that were due while another was going on.
+	Missed  int `json:"missed"`
+	Skipped int `json:"skipped"`
+	// MissedSeen is when the last of the missed runs was first noticed.
+	MissedSeen time.Time `json:"missed_seen,omitzero"`
+}
+
+// MadeGood reports whether a run was started after the last one that was
+// missed. A run does all the work there is, also that of those before it.
+func (s ScheduleInfo) MadeGood() bool { return s.Missed == 0 || s.LastRun.After(s.MissedSeen) }
+
+// ErrSpecRejected means that Temporal rejects when a schedule is to run.
+var ErrSpecRejected = errors.New("this schedule is rejected by Temporal")

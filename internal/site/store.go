@@ -1,12 +1,27 @@
-package control
+package site
 
 import (
+	"net"
+	"strings"
 	"time"
 
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
-	"mailmirror/internal/watch"
 )
+
+// PasswordIdentity is what a store's trusted-server password is sealed under.
+func PasswordIdentity(store string) string { return "store/" + store + "/trusted_password" }
+
+// PlainPassword reports whether the store's password crosses a network in
+// clear, which an operator should know.
+func PlainPassword(s Store) bool {
+	host, _, err := net.SplitHostPort(s.IMAPAddress)
+	if err != nil || s.Security != SecurityNone {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback())
+}
 
 // Security is how a connection is protected.
 type Security string
@@ -68,7 +83,7 @@ type Store struct {
 	// Events is how the store is listened to, IdleLimit how many connections
 	// of one mailbox each that may take, and PollEvery how often is read what
 	// nobody hears of.
-	Events    watch.Mode    `json:"events"`
+	Events    ListenMode    `json:"events"`
 	IdleLimit int           `json:"max_idle"`
 	PollEvery time.Duration `json:"poll_every_ns"`
 	CreatedAt time.Time     `json:"created_at"`
@@ -94,85 +109,4 @@ func (s Store) Bounds(source bool) quota.Bounds {
 	set := quota.Bounds{Sessions: s.MaxSessions, Listings: s.MaxListings, Logins: s.MaxLogins,
 		Listeners: s.IdleLimit, Connections: s.MaxConnections}
 	return set.Or(quota.DefaultBounds(source))
-}
-
-// Link is a directed pair of stores.
-type Link struct {
-	Name    string           `json:"name"`
-	Source  string           `json:"source"`
-	Target  string           `json:"target"`
-	Exclude mailbox.Patterns `json:"exclude,omitempty"`
-	// Bandwidth bounds what is copied, bytes per second, but in the windows, in
-	// which another rate holds: see quota.ParseWindow. They are meant in the time
-	// zone, "" is UTC.
-	Bandwidth         quota.Rate `json:"bandwidth,omitempty"`
-	BandwidthWindows  []string   `json:"bandwidth_windows,omitempty"`
-	BandwidthTimezone string     `json:"bandwidth_timezone,omitempty"`
-	CreatedAt         time.Time  `json:"created_at"`
-	// Directory says whether the link mirrors the directories of its stores.
-	Directory LinkDirectory `json:"mirror_directory,omitempty"`
-}
-
-// LinkDirectory says whether a link mirrors the directories of its stores.
-type LinkDirectory string
-
-const (
-	// LinkDirectoryOn mirrors them if both stores have one, but never to where the
-	// source's directory comes from or came from.
-	LinkDirectoryOn LinkDirectory = ""
-	// LinkDirectoryOff never mirrors them.
-	LinkDirectoryOff LinkDirectory = "off"
-	// LinkDirectoryReverse also mirrors them to where the source's directory came from
-	// by a link that does not mirror it any more.
-	LinkDirectoryReverse LinkDirectory = "reverse"
-)
-
-// MailboxState is what the operator sees of a mailbox's standing.
-type MailboxState string
-
-const (
-	// StateNew: never compared yet.
-	StateNew MailboxState = "new"
-	// StateEqual: equal when last compared, and nothing is due.
-	StateEqual MailboxState = "equal"
-	// StateDiffering: equal but for lasting differences.
-	StateDiffering MailboxState = "differing"
-	// StateHeld: equal but for deletions that wait for the operator.
-	StateHeld MailboxState = "held"
-	// StateDirty: work is due.
-	StateDirty MailboxState = "dirty"
-	// StateParked: keeps failing; tried again at NextAttemptAt and by the next
-	// compare.
-	StateParked MailboxState = "parked"
-)
-
-// Mailbox is one participating mailbox and its state.
-type Mailbox struct {
-	Link            string         `json:"link"`
-	Number          mailbox.Number `json:"number"`
-	State           MailboxState   `json:"state"`
-	DirtyGeneration int64          `json:"dirty_generation"`
-	CleanGeneration int64          `json:"clean_generation"`
-	// DirtySince is the oldest moment at which a change was seen and not yet
-	// mirrored; zero where nothing is due.
-	DirtySince   time.Time `json:"dirty_since,omitzero"`
-	LastEqualAt  time.Time `json:"last_equal_at,omitzero"`
-	LastReviewAt time.Time `json:"last_review_at,omitzero"`
-	// Failures is the number of failed syncs in a row.
-	Failures      int       `json:"failures"`
-	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
-	ErrorKind     string    `json:"error_kind,omitempty"`
-	Error         string    `json:"error,omitempty"`
-	Hint          string    `json:"hint,omitempty"`
-	ErrorAt       time.Time `json:"error_at,omitzero"`
-	Messages      int       `json:"messages"`
-	Greetings     int       `json:"greetings"`
-	Differences   int       `json:"differences"`
-	// Held is how many messages of the target wait to be deleted.
-	Held      int       `json:"held"`
-	CreatedAt time.Time `json:"created_at"`
-	// SourceLogin and TargetLogin are the IMAP log-ins by which each store knows
-	// it; "" where that is the number, or not known. Only Control.Mailbox tells.
-	SourceLogin string `json:"source_login,omitempty"`
-	TargetLogin string `json:"target_login,omitempty"`
 }

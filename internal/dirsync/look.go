@@ -1,4 +1,4 @@
-package control
+package dirsync
 
 import (
 	"cmp"
@@ -11,9 +11,9 @@ import (
 	"mailmirror/internal/fault"
 )
 
-// DirectorySides are the open connections to both directories of a link.
-type DirectorySides struct {
-	Source, Target               DirectorySession
+// Sides are the open connections to both directories of a link.
+type Sides struct {
+	Source, Target               Session
 	SourceMapping, TargetMapping directory.Mapping
 	// Takers are those of the run.
 	Takers map[string]string
@@ -25,7 +25,7 @@ type DirectorySides struct {
 // Takers tells which of the source's entries, by id, take a number that another
 // entry of the target has: that the source has the number is then no sign that
 // the other's mailbox is back.
-func Takers(changes []DirectoryChange) map[string]string {
+func Takers(changes []Change) map[string]string {
 	takers := map[string]string{}
 	for _, c := range changes {
 		if c.Kind == directory.Renumber && c.Source.ID != "" {
@@ -35,8 +35,8 @@ func Takers(changes []DirectoryChange) map[string]string {
 	return takers
 }
 
-// DirectoryLook is what both directories say of a change at this moment.
-type DirectoryLook struct {
+// Look is what both directories say of a change at this moment.
+type Look struct {
 	// Operations make the target's entry what the source's is, each by itself to
 	// be carried out and looked after again; none where it is so already.
 	Operations []directory.Operation
@@ -54,7 +54,7 @@ type DirectoryLook struct {
 // Look reads both entries of a planned change again and plans it anew: what was
 // compared may be minutes old, or hours, and production is the truth. Nothing is
 // removed that production has, under whatever name.
-func (s DirectorySides) Look(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+func (s Sides) Look(ctx context.Context, c directory.Change) (Look, error) {
 	switch c.Kind {
 	case directory.Remove, directory.Unknown:
 		return s.lookAtRemoval(ctx, c)
@@ -62,44 +62,44 @@ func (s DirectorySides) Look(ctx context.Context, c directory.Change) (Directory
 		return s.lookAtChange(ctx, c)
 	case directory.Duplicate, directory.Protected, directory.Unreadable:
 	}
-	return DirectoryLook{Moot: "it is only told"}, nil
+	return Look{Moot: "it is only told"}, nil
 }
 
-func (s DirectorySides) lookAtRemoval(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+func (s Sides) lookAtRemoval(ctx context.Context, c directory.Change) (Look, error) {
 	const back = "the source has the mailbox again"
 	if c.Source != (directory.Ref{}) {
 		_, err := s.Source.Read(ctx, c.Source)
 		switch {
 		case err == nil:
-			return DirectoryLook{Moot: back}, nil
+			return Look{Moot: back}, nil
 		case !errors.Is(err, directory.ErrNoEntry):
-			return DirectoryLook{}, err
+			return Look{}, err
 		}
 	}
 	found, err := s.Source.Find(ctx, c.Number)
 	switch {
 	case err != nil:
-		return DirectoryLook{}, err
+		return Look{}, err
 	case slices.ContainsFunc(found, func(e directory.Entry) bool { return e.ID == "" || e.ID != s.Takers[c.Number] }):
-		return DirectoryLook{Moot: back}, nil
+		return Look{Moot: back}, nil
 	}
 	target, err := s.Target.Read(ctx, c.Target)
 	switch {
 	case errors.Is(err, directory.ErrNoEntry):
-		return DirectoryLook{}, nil
+		return Look{}, nil
 	case err != nil:
-		return DirectoryLook{}, err
+		return Look{}, err
 	case target.Protected:
-		return DirectoryLook{Moot: "the entry is protected"}, nil
+		return Look{Moot: "the entry is protected"}, nil
 	case target.Number != c.Number, c.Target.ID != "" && target.ID != c.Target.ID:
-		return DirectoryLook{Moot: "the target's entry is another by now"}, nil
+		return Look{Moot: "the target's entry is another by now"}, nil
 	}
 	return s.plan(c, nil, &target)
 }
 
 // plan makes a look of what both sides are.
-func (s DirectorySides) plan(c directory.Change, source, target *directory.Entry) (DirectoryLook, error) {
-	var look DirectoryLook
+func (s Sides) plan(c directory.Change, source, target *directory.Entry) (Look, error) {
+	var look Look
 	if source != nil {
 		look.Source = source.Ref
 	}
@@ -109,32 +109,32 @@ func (s DirectorySides) plan(c directory.Change, source, target *directory.Entry
 	var err error
 	look.Operations, err = s.TargetMapping.Plan(c, source, target, s.SourceMapping)
 	if fault.Is(err, fault.Conflict) {
-		return DirectoryLook{Moot: err.Error()}, nil
+		return Look{Moot: err.Error()}, nil
 	}
 	return look, err
 }
 
-func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (DirectoryLook, error) {
+func (s Sides) lookAtChange(ctx context.Context, c directory.Change) (Look, error) {
 	source, err := s.Source.Read(ctx, c.Source)
 	switch {
 	case errors.Is(err, directory.ErrNoEntry):
-		return DirectoryLook{Moot: "the mailbox is gone from the source meanwhile"}, nil
+		return Look{Moot: "the mailbox is gone from the source meanwhile"}, nil
 	case err != nil:
-		return DirectoryLook{}, err
+		return Look{}, err
 	case source.Number != c.Number:
-		return DirectoryLook{Moot: "the source's entry has another number by now"}, nil
+		return Look{Moot: "the source's entry has another number by now"}, nil
 	case source.Protected:
-		return DirectoryLook{Moot: "the entry is protected"}, nil
+		return Look{Moot: "the entry is protected"}, nil
 	}
 	target, err := s.target(ctx, c)
 	switch {
 	case err != nil:
-		return DirectoryLook{}, err
+		return Look{}, err
 	case target != nil && target.Protected:
-		return DirectoryLook{Moot: "the entry is protected"}, nil
+		return Look{Moot: "the entry is protected"}, nil
 	}
 	if c.Via != "" && target != nil && target.Number == c.Via {
-		return DirectoryLook{Source: source.Ref, Target: target.Ref}, nil // it is on its way
+		return Look{Source: source.Ref, Target: target.Ref}, nil // it is on its way
 	}
 	look, err := s.plan(c, &source, target)
 	switch {
@@ -143,7 +143,7 @@ func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (D
 	case c.Kind == directory.Create && c.Target == (directory.Ref{}):
 		// It may be another's, whose own change failed. One that was made equal by an
 		// attempt before this has no operations.
-		return DirectoryLook{Moot: "the target has an entry with the number by now", Target: target.Ref}, nil
+		return Look{Moot: "the target has an entry with the number by now", Target: target.Ref}, nil
 	case c.Kind == directory.Renumber && !s.Planning:
 		return look, s.free(ctx, cmp.Or(c.Via, c.Number), *target)
 	}
@@ -152,7 +152,7 @@ func (s DirectorySides) lookAtChange(ctx context.Context, c directory.Change) (D
 
 // free refuses a number that another entry of the target has: servers let two
 // entries have one.
-func (s DirectorySides) free(ctx context.Context, number string, but directory.Entry) error {
+func (s Sides) free(ctx context.Context, number string, but directory.Entry) error {
 	found, err := s.Target.Find(ctx, number)
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func (s DirectorySides) free(ctx context.Context, number string, but directory.E
 
 // target finds the target's entry: the one that was compared, or the one that
 // has the number; nil where there is none.
-func (s DirectorySides) target(ctx context.Context, c directory.Change) (*directory.Entry, error) {
+func (s Sides) target(ctx context.Context, c directory.Change) (*directory.Entry, error) {
 	if c.Target != (directory.Ref{}) {
 		target, err := s.Target.Read(ctx, c.Target)
 		if !errors.Is(err, directory.ErrNoEntry) {
