@@ -14,13 +14,14 @@ DEMO    ?=
 SEEDS   ?= 2000
 BENCH   ?=
 SOAK    ?= -rounds 1
+RELEASE ?=
 
 # Temporal's server is a module of its own: 1.5 GB of downloads and minutes of
 # compiling the first time, so only what needs it builds it.
 TEMPORAL_DIR := internal/stack/temporalserver
 TEMPORAL_SRC := $(wildcard $(TEMPORAL_DIR)/*.go) $(TEMPORAL_DIR)/go.mod $(TEMPORAL_DIR)/go.sum
 
-.PHONY: build demo test test-unit test-simulation test-integration check soak lint generate bench bench-copy bench-latency bench-directory bench-scale clean
+.PHONY: build demo test test-unit test-simulation test-integration check soak olddata lint generate bench bench-copy bench-latency bench-directory bench-scale clean
 
 build: $(BIN)/mailmirror-temporal ## build the programs into bin/
 	$(GO) build -o $(BIN)/mailmirror ./starter
@@ -57,6 +58,11 @@ check: lint test ## what a change must pass
 soak: build ## tests again and again, and a table of what they found (SOAK='-for 1h', '-rounds 5', '-run PATTERN')
 	@test/scripts/install-servers.sh bench
 	$(GO) run ./test/soak $(SOAK)
+
+olddata: build ## what this release leaves: a dump and the stores' mail, for the test of later ones (RELEASE=2026-11)
+	@if [ -z '$(RELEASE)' ]; then echo 'name the release: make olddata RELEASE=2026-11' >&2; exit 2; fi
+	@test/scripts/install-servers.sh demo
+	$(GO) run ./test/olddata/make -bin $(BIN) -to test/olddata/testdata/$(RELEASE)
 
 lint: ## format, generated code, linters, workflow determinism
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w"; exit 1; }
