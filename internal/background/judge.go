@@ -78,6 +78,7 @@ func (b State) Judge(now suspension.Suspension) []Finding {
 	return found
 }
 
+// Sign returns the sign of life of a loop; false if there is none.
 func (b State) Sign(loop Loop, item string) (Sign, bool) {
 	i := slices.IndexFunc(b.Signs, func(s Sign) bool { return s.Loop == loop && s.Item == item })
 	if i < 0 {

@@ -42,7 +42,7 @@ func (c *Control) AllHolds(ctx context.Context, link string) ([]guard.Hold, []gu
 	return messages, entries, err
 }
 
-// guard.DirectoryHold returns one by its id, false where no directory has it, with the
+// DirectoryHold returns one by its id, false where no directory has it, with the
 // settings of its link.
 func (c *Control) DirectoryHold(ctx context.Context, id int64) (guard.DirectoryHold, dirsync.Settings, bool, error) {
 	if c.records == nil {

@@ -284,7 +284,7 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 	return c.records.DirectorySettings(ctx, link)
 }
 
-// dirsync.Settings returns what is set for the directory of a link.
+// DirectorySettings returns what is set for the directory of a link.
 func (c *Control) DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error) {
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return dirsync.Settings{}, err

@@ -3,12 +3,13 @@ package control
 import (
 	"context"
 	"fmt"
-	"mailmirror/internal/site"
 	"net"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"mailmirror/internal/site"
 )
 
 // resolveWithin bounds the resolution of a store's address: an operator waits.

@@ -17,7 +17,7 @@ const (
 	EventFlags       EventKind = "flags"
 	EventGreeting    EventKind = "greeting" // any change of a greetings folder
 	EventFolder      EventKind = "folder"   // one came, went, or was made anew
-	// Unknown is a mailbox that may have changed: the store's counters cannot
+	// EventUnknown is a mailbox that may have changed: the store's counters cannot
 	// prove that it did not.
 	EventUnknown EventKind = "unknown"
 )
@@ -25,7 +25,7 @@ const (
 // ListenMode is a way of listening.
 type ListenMode string
 
-// The ways of listening. Auto stands in settings only: it takes the best that
+// The ways of listening. ListenAuto stands in settings only: it takes the best that
 // the store offers.
 const (
 	ListenAuto   ListenMode = "auto"

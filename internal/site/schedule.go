@@ -31,6 +31,7 @@ type ScheduleSpec struct {
 	Timezone string `json:"timezone,omitempty"`
 }
 
+// Empty reports whether nothing is set.
 func (s ScheduleSpec) Empty() bool {
 	return s.Every == 0 && s.Cron == "" && len(s.At) == 0 && s.Timezone == ""
 }

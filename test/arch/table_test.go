@@ -160,6 +160,7 @@ var table = map[string]row{
 	"test/arch":    {layer: helper},
 	"test/system":  {layer: helper, inside: []string{"test/servers"}},
 	"test/repeat":  {layer: helper},
+	"test/shape":   {layer: helper},
 	"test/soak":    {layer: helper, inside: []string{"test/repeat"}},
 	"test/user":    {layer: helper, inside: []string{"test/reader"}},
 	"test/engine":  {layer: helper, anything: true},

@@ -1,4 +1,4 @@
-package control_test
+package background_test
 
 import (
 	"cmp"

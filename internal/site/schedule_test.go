@@ -1,4 +1,4 @@
-package control_test
+package site_test
 
 import (
 	"strings"
