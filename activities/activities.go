@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
 )
@@ -54,7 +55,7 @@ type Settings struct {
 	// wakes its sync at once; default 2 s.
 	Quiet time.Duration
 	// Lease are the times of the lease of a directory.
-	Lease LeaseTimes
+	Lease lease.Times
 	// Identity names this process to whoever asks who listens.
 	Identity string
 	// Log takes what listening has to say; nil discards it.
@@ -68,7 +69,7 @@ type Activities struct {
 	pace   Pace
 	keep   site.Retention
 	quiet  time.Duration
-	lease  LeaseTimes
+	lease  lease.Times
 	// identity names this process.
 	identity string
 	log      *slog.Logger
@@ -98,7 +99,7 @@ func New(ports Ports, settings Settings) *Activities {
 		pace:     settings.Pace.withDefaults(),
 		keep:     settings.Retention,
 		quiet:    settings.Quiet,
-		lease:    settings.Lease.withDefaults(),
+		lease:    settings.Lease.WithDefaults(),
 		identity: settings.Identity,
 		log:      settings.Log,
 		gate:     make(chan struct{}, settings.Mailboxes),

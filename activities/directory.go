@@ -36,21 +36,6 @@ type DirectoryStarter interface {
 	AskDirectory(ctx context.Context, link, trigger string) error
 }
 
-// LeaseTimes are those of the lease under which a directory is written to.
-type LeaseTimes struct {
-	TTL, Fence time.Duration
-}
-
-func (l LeaseTimes) withDefaults() LeaseTimes {
-	if l.TTL <= 0 {
-		l.TTL = 15 * time.Second
-	}
-	if l.Fence <= 0 {
-		l.Fence = 2 * time.Second
-	}
-	return l
-}
-
 // DirectoryInput names a run over the directory of a link.
 type DirectoryInput struct {
 	RunID   string `json:"run_id"`

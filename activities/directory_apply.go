@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/sleep"
 )
 
@@ -102,24 +103,30 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 	p.source, p.target = connection{Directory: both.Source}, connection{Directory: both.Target}
 	defer p.source.drop()
 	defer p.target.drop()
-	lease, err := p.a.holdDirectory(ctx, p.in.Link)
+	times := p.a.lease
+	keeper := lease.Keeper{Records: records, Clock: sleep.Clock{}, Log: p.a.log}
+	held, err := keeper.Await(ctx, times.TTL+times.Fence+leasePatience, func(ctx context.Context) (lease.Lease, error) {
+		return records.TakeLease(ctx, lease.OfDirectory(p.in.Link), times)
+	})
 	if err != nil {
 		return err
 	}
-	p.lease = lease
-	err = p.each(lease.ctx, changes)
-	if err == nil && p.result.Stopped == "" {
-		p.settleRow()
-	}
-	// Nothing is written any more; what was is recorded, under whatever context.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
-	defer cancel()
-	if saveErr := p.save(last); err == nil {
-		err = saveErr
-	}
-	if endErr := lease.end(last, p.unsure); err == nil {
-		err = endErr
-	}
+	err = keeper.Hold(ctx, held, times.TTL, &p.writing, func(holding context.Context) (lease.End, error) {
+		err := p.each(holding, changes)
+		if err == nil && p.result.Stopped == "" {
+			p.settleRow()
+		}
+		// Nothing is written any more; what was is recorded, under whatever context.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalWrite)
+		defer cancel()
+		if saveErr := p.save(last); err == nil {
+			err = saveErr
+		}
+		if p.unsure {
+			return lease.Unclean, err
+		}
+		return lease.Clean, err
+	})
 	p.result.More = err == nil && p.result.Stopped == "" && len(changes) == p.in.Limit
 	return err
 }
@@ -294,7 +301,8 @@ func (p *directoryPage) step(ctx context.Context, c directory.Change, writes *in
 		return look, false, fault.New(fault.Permanent, "the target keeps other values than those that were written", nil,
 			"does a rule of the target's server alter them?")
 	}
-	writing, cancel := p.lease.writing(ctx)
+	// What is sent after the lease could land after a suspension was acknowledged.
+	writing, cancel := context.WithDeadline(ctx, p.writing.At())
 	defer cancel()
 	err = target.Write(writing, look.Operations[0])
 	switch {
@@ -374,6 +382,3 @@ func (c *connection) drop() {
 		c.session = nil
 	}
 }
-
-// errLeaseLost is the cause of a context that ended with the lease.
-var errLeaseLost = errors.New("the lease of the directory was lost")

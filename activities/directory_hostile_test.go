@@ -21,6 +21,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/ldapdir"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/seal"
 	"mailmirror/test/servers"
 )
@@ -171,7 +172,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 	m.env = suite.NewTestActivityEnvironment()
 	m.env.SetTestTimeout(time.Minute)
 	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+		Lease: lease.Times{TTL: time.Minute, Fence: time.Millisecond}}))
 
 	grown := peak()
 	report, err := store.Check(t.Context())

@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -38,7 +39,7 @@ func newMirrorer(t *testing.T, starter activities.Starter) *mirrorer {
 	m.env = suite.NewTestActivityEnvironment()
 	m.env.SetTestTimeout(time.Minute)
 	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+		Lease: lease.Times{TTL: time.Minute, Fence: time.Millisecond}}))
 	m.runs.Settings.RemoveShare, m.runs.Settings.ChangeShare, m.runs.Settings.ShrinkShare = 0, 0, 0
 	return m
 }

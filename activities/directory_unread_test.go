@@ -11,6 +11,7 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/lease"
 	"mailmirror/test/servers"
 )
 
@@ -25,7 +26,7 @@ func newMirrorerOf(t *testing.T, source, target *dirsync.Directory) *mirrorer {
 	m.env = suite.NewTestActivityEnvironment()
 	m.env.SetTestTimeout(2 * time.Minute)
 	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: activities.LeaseTimes{TTL: time.Minute, Fence: time.Millisecond}}))
+		Lease: lease.Times{TTL: time.Minute, Fence: time.Millisecond}}))
 	return m
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 )
 
 // TypeStopping is the type of the error by which an activity hands its work
@@ -25,7 +25,7 @@ const maxErrorText = 500
 func describe(err error) (kind fault.Kind, text, hint string) {
 	kind, hint = fault.KindOf(err), fault.Plain(fault.HintOf(err))
 	_, classified := errors.AsType[*fault.Error](err)
-	held, busy := errors.AsType[*copier.LeaseHeldError](err)
+	held, busy := errors.AsType[*lease.HeldError](err)
 	switch {
 	case busy:
 		return fault.Conflict, held.Error(), hint

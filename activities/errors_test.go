@@ -10,8 +10,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 )
 
 func TestApplicationError(t *testing.T) {
@@ -33,8 +33,8 @@ func TestApplicationError(t *testing.T) {
 		{name: "rejected by the database", err: fault.New(fault.Config, "read link", fmt.Errorf("28P01: %w", fault.ErrDatabase), "check the password"),
 			kind: "config", text: "read link: 28P01: the database failed", hint: "check the password", retryable: true},
 		{name: "permanent", err: fault.Newf(fault.Permanent, "no such mailbox"), kind: "permanent", text: "no such mailbox"},
-		{name: "busy", err: fmt.Errorf("begin: %w", &copier.LeaseHeldError{}), kind: "conflict",
-			text: (&copier.LeaseHeldError{}).Error(), retryable: true, benign: true},
+		{name: "busy", err: fmt.Errorf("begin: %w", &lease.HeldError{}), kind: "conflict",
+			text: (&lease.HeldError{}).Error(), retryable: true, benign: true},
 		{name: "unclassified", err: fmt.Errorf("wrapped: %w", secret), kind: "transient",
 			text: "unexpected error of type *errors.errorString", retryable: true},
 		{name: "timeout", err: context.DeadlineExceeded, kind: "transient", text: "timed out", retryable: true},

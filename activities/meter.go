@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -56,7 +57,7 @@ func (e metered) Review(ctx context.Context, job copier.Job, known []copier.Fold
 
 func (e metered) count(ctx context.Context, job copier.Job, report copier.Report, err error, took time.Duration) {
 	outcome, failure := string(report.Outcome), ""
-	_, busy := errors.AsType[*copier.LeaseHeldError](err)
+	_, busy := errors.AsType[*lease.HeldError](err)
 	switch {
 	case err == nil:
 	case suspended(ctx, err):

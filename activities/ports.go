@@ -13,7 +13,7 @@ import (
 // Engine makes one mailbox of the target equal to the source.
 type Engine interface {
 	// Sync takes the write lease, makes the mailbox equal, and records the end
-	// in the ledger. *copier.LeaseHeldError means that another sync is at work.
+	// in the ledger. *lease.HeldError means that another sync is at work.
 	// With an error the report still counts what was done.
 	Sync(ctx context.Context, job copier.Job) (copier.Report, error)
 	// Review looks at the counters of one mailbox and syncs it only where they

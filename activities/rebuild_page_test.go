@@ -11,6 +11,7 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -78,7 +79,7 @@ func TestPagesComeBack(t *testing.T) {
 				if n == numbers[1] && time.Since(begin) >= 10*time.Second {
 					return copier.Report{}, nil
 				}
-				return copier.Report{}, &copier.LeaseHeldError{Key: job.Key, Wait: 10 * time.Second}
+				return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: 10 * time.Second}
 			}
 			a := activities.New(world.Ports(nil), activities.Settings{Mailboxes: 1, Report: 5 * time.Millisecond})
 			value, err := environment(a).ExecuteActivity(page(a), activities.ReviewInput{

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
@@ -354,7 +355,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 		}
 		return err
 	})
-	_, held := errors.AsType[*copier.LeaseHeldError](err)
+	_, held := errors.AsType[*lease.HeldError](err)
 	switch {
 	case err != nil && suspended(ctx, err):
 		return errSuspended // the page's end, no failure of the mailbox

@@ -21,6 +21,7 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -115,7 +116,7 @@ func TestReviewPageKeepsTroubleApart(t *testing.T) {
 			case numbers[3]:
 				return copier.Report{}, fault.Newf(fault.Permanent, "open mailbox: no such mailbox")
 			case numbers[4]:
-				return copier.Report{}, fmt.Errorf("begin: %w", &copier.LeaseHeldError{Key: job.Key, Wait: time.Second})
+				return copier.Report{}, fmt.Errorf("begin: %w", &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Second})
 			case numbers[5]:
 				panic("boom")
 			case numbers[6]: // removed from the link while its sync fails

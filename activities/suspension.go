@@ -8,8 +8,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
 )
@@ -71,7 +71,7 @@ func suspended(ctx context.Context, err error) bool {
 	if errors.Is(context.Cause(ctx), errSuspended) || errors.Is(err, errSuspended) {
 		return true
 	}
-	_, refused := errors.AsType[*copier.SuspendedError](err)
+	_, refused := errors.AsType[*lease.SuspendedError](err)
 	return refused
 }
 

@@ -14,13 +14,14 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/suspension"
 )
 
 // suspendedSync is how the engine ends where no lease is given.
 func suspendedSync(context.Context, copier.Job) (copier.Report, error) {
-	return copier.Report{}, fault.New(fault.Conflict, "take write lease", &copier.SuspendedError{}, "mailmirror resume")
+	return copier.Report{}, fault.New(fault.Conflict, "take write lease", &lease.SuspendedError{}, "mailmirror resume")
 }
 
 func suspend(t *testing.T, w *activitytest.World) suspension.Suspension {

@@ -11,6 +11,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -190,7 +191,7 @@ func (a *Activities) syncFailed(ctx context.Context, box site.Mailbox, report co
 	case ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
 	}
-	if held, busy := errors.AsType[*copier.LeaseHeldError](err); busy {
+	if held, busy := errors.AsType[*lease.HeldError](err); busy {
 		return SyncResult{}, applicationError(err, busyWait(held.Wait, activity.GetInfo(ctx).Attempt))
 	}
 	wait, parked, recordErr := a.recordFailure(ctx, box, report, err)

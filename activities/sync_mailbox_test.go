@@ -16,6 +16,7 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -177,7 +178,7 @@ func TestSyncMailboxLeavesABusyMailboxAlone(t *testing.T) {
 		world := activitytest.New()
 		world.Add(link, box.Number)
 		world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
-			return copier.Report{}, &copier.LeaseHeldError{Key: box, Wait: wait}
+			return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(box), Wait: wait}
 		}
 		_, err := syncOnce(t, world, activities.TriggerEvent, nil)
 		var app *temporal.ApplicationError

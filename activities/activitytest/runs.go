@@ -12,10 +12,10 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
-	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -405,24 +405,24 @@ func (r *Runs) DirectoryRejections(context.Context, string) ([]dirsync.Rejection
 	return r.Rejected, nil
 }
 
-// TakeDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (dirsync.Lease, error) {
+// TakeLease implements lease.Taker.
+func (r *Runs) TakeLease(_ context.Context, of lease.Resource, times lease.Times) (lease.Lease, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.Still() {
-		return dirsync.Lease{}, fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, "mailmirror resume")
+		return lease.Lease{}, fault.New(fault.Conflict, "take lease", &lease.SuspendedError{}, "mailmirror resume")
 	}
 	r.held = true
-	return dirsync.Lease{Link: link, Epoch: 1, Deadline: time.Now().Add(ttl)}, nil
+	return lease.Lease{Resource: of, Epoch: 1, Deadline: time.Now().Add(times.TTL)}, nil
 }
 
-// RenewDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) RenewDirectoryLease(_ context.Context, l dirsync.Lease, ttl time.Duration) (dirsync.Lease, error) {
+// Renew implements lease.Records.
+func (r *Runs) Renew(_ context.Context, l lease.Lease, ttl time.Duration) (lease.Lease, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.Still():
-		return l, fault.New(fault.Conflict, "renew lease", &copier.SuspendedError{}, "")
+		return l, fault.New(fault.Conflict, "renew lease", &lease.SuspendedError{}, "")
 	case r.Lost:
 		return l, fault.Newf(fault.Conflict, "renew lease: it was lost")
 	}
@@ -430,8 +430,8 @@ func (r *Runs) RenewDirectoryLease(_ context.Context, l dirsync.Lease, ttl time.
 	return l, nil
 }
 
-// EndDirectoryLease implements control.DirectoryRuns.
-func (r *Runs) EndDirectoryLease(context.Context, dirsync.Lease, bool) error {
+// Release implements lease.Records.
+func (r *Runs) Release(context.Context, lease.Lease, bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.held = false

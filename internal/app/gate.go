@@ -8,6 +8,7 @@ import (
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
+	"mailmirror/internal/sleep"
 	"mailmirror/internal/throttle"
 )
 
@@ -24,7 +25,7 @@ var _ imapstore.Gate = (*gate)(nil)
 
 func newGate(s *shares, store site.Store, source bool) *gate {
 	return &gate{shares: s, store: store.Name, bounds: store.Bounds(source), log: s.log,
-		logins: throttle.NewLogins(loginPace{s}, systemClock{}, store.Name, store.Bounds(source).Logins)}
+		logins: throttle.NewLogins(loginPace{s}, sleep.Clock{}, store.Name, store.Bounds(source).Logins)}
 }
 
 // Login implements imapstore.Gate.

@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
+	"mailmirror/internal/sleep"
 	"mailmirror/internal/throttle"
 	"mailmirror/internal/watch"
 )
@@ -132,7 +133,7 @@ func (s *shares) close() {
 
 // zoneClock is the machine's clock, in a zone.
 type zoneClock struct {
-	systemClock
+	sleep.Clock
 	zone *time.Location
 }
 

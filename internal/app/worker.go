@@ -14,7 +14,9 @@ import (
 	"mailmirror/internal/config"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
+	"mailmirror/internal/sleep"
 	"mailmirror/internal/supervise"
 	"mailmirror/internal/temporalclient"
 	"mailmirror/internal/temporalrunner"
@@ -69,13 +71,13 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.runner.EnsureControl(ctx); err != nil {
 		return nil, err
 	}
-	engine := copier.NewEngine(p.repo, systemClock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
+	engine := copier.NewEngine(p.repo, sleep.Clock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
 			Watch: p.repo, Waker: p.runner, Signs: p.repo, Schedules: p.runner, Meter: figures.meter(),
 			Directories: p.directories, Directory: p.repo, Approved: p.runner},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
-			Lease:     activities.LeaseTimes{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
+			Lease:     lease.Times{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)

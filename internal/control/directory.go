@@ -2,11 +2,11 @@ package control
 
 import (
 	"context"
-	"time"
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/guard"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -114,12 +114,7 @@ type DirectoryRuns interface {
 	// DirectoryRejections lists the mailboxes that could not join by a run, by number.
 	DirectoryRejections(ctx context.Context, runID string) ([]dirsync.Rejection, error)
 
-	// TakeDirectoryLease lets one process at a time write to a link's target
-	// directory, and none while the mirror is suspended; Conflict otherwise. None is
-	// given or renewed while dirsync.Refusal rejects a run: a Config fault. The
-	// same trigger and rules as for the leases of mailboxes hold: suspending waits
-	// for its end.
-	TakeDirectoryLease(ctx context.Context, link string, ttl, fence time.Duration) (dirsync.Lease, error)
-	RenewDirectoryLease(ctx context.Context, l dirsync.Lease, ttl time.Duration) (dirsync.Lease, error)
-	EndDirectoryLease(ctx context.Context, l dirsync.Lease, clean bool) error
+	// Taker gives the lease of a directory: a Config fault if DirectoryRefusal rejects
+	// a run.
+	lease.Taker
 }

@@ -6,19 +6,14 @@ import (
 	"slices"
 	"time"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
-	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 )
 
-const (
-	// rightsTime is how long a try of rights may take, and rightsFence how long after
-	// that one may still be on its way whose process died.
-	rightsTime  = 15 * time.Second
-	rightsFence = 2 * time.Second
-)
+// rightsTimes are those of a try of rights, which is not renewed.
+var rightsTimes = lease.Times{}.WithDefaults()
 
 // tryRights adds to a report what may be written of what links mirror. What is the
 // source of links alone receives nothing but reads. It is tried as runs write, under
@@ -40,27 +35,27 @@ func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryR
 		return nil
 	}
 	// The lease begins when the connection is made: a slow login does not use it up.
-	var lease dirsync.Lease
+	var held lease.Lease
 	var leaseErr error
 	cancel, leased := context.CancelFunc(func() {}), false
 	found, err := c.directoryChecker.CheckRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
-		if lease, leaseErr = c.records.TakeDirectoryLease(ctx, link, rightsTime, rightsFence); leaseErr != nil {
+		if held, leaseErr = c.records.TakeLease(ctx, lease.OfDirectory(link), rightsTimes); leaseErr != nil {
 			return nil, leaseErr
 		}
 		leased = true
-		ctx, cancel = context.WithDeadline(ctx, lease.Deadline) //nolint:gosec // called below
+		ctx, cancel = context.WithDeadline(ctx, held.Deadline) //nolint:gosec // called below
 		return ctx, nil
 	})
 	cancel()
 	r.Writable, r.TriedOn = found.Writable, found.TriedOn
 	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
-	_, suspended := errors.AsType[*copier.SuspendedError](err)
-	_, held := errors.AsType[*copier.LeaseHeldError](err)
+	_, suspended := errors.AsType[*lease.SuspendedError](err)
+	_, busy := errors.AsType[*lease.HeldError](err)
 	switch {
 	case suspended:
 		r.Advice = append(r.Advice, "the mirror is suspended"+untried)
 		return nil
-	case held:
+	case busy:
 		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)
 		return nil
 	case fault.Is(leaseErr, fault.Config):
@@ -77,7 +72,7 @@ func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryR
 	// Whoever comes next waits for what may still be on its way.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelEnding()
-	endErr := c.records.EndDirectoryLease(ending, lease, err == nil)
+	endErr := c.records.Release(ending, held, err == nil)
 	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
 		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
 		err = nil

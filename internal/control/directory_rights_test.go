@@ -11,9 +11,9 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
-	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 )
 
@@ -35,8 +35,8 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 		"the source":         {store: "prod"},
 		"of no link":         {store: "spare", advice: "no link's target yet"},
 		"of no directory":    {store: "leaf", advice: "no link's target yet"},
-		"suspended":          {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.SuspendedError{}, ""), advice: "suspended"},
-		"during a run":       {store: "site", refused: fault.New(fault.Conflict, "take lease", &copier.LeaseHeldError{}, ""), advice: "written to at this moment"},
+		"suspended":          {store: "site", refused: fault.New(fault.Conflict, "take lease", &lease.SuspendedError{}, ""), advice: "suspended"},
+		"during a run":       {store: "site", refused: fault.New(fault.Conflict, "take lease", &lease.HeldError{}, ""), advice: "written to at this moment"},
 		"with faults":        {store: "site", faults: []string{"no schema"}},
 		"both of two":        {store: "middle", under: "first", advice: "one thing is not known"},
 		"a way back":         {store: "site", refused: fault.Newf(fault.Config, "it would be mirrored back"), advice: "mirrored back"},

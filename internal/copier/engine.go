@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 )
@@ -57,13 +58,13 @@ func (o Options) withDefaults() Options {
 // Engine syncs mailboxes. It is safe for concurrent use.
 type Engine struct {
 	ledger Ledger
-	clock  Clock
+	clock  lease.Clock
 	opts   Options
 	log    *slog.Logger
 }
 
 // NewEngine builds an engine over its ports.
-func NewEngine(ledger Ledger, clock Clock, opts Options, log *slog.Logger) *Engine {
+func NewEngine(ledger Ledger, clock lease.Clock, opts Options, log *slog.Logger) *Engine {
 	return &Engine{ledger: ledger, clock: clock, opts: opts.withDefaults(), log: log}
 }
 
@@ -177,8 +178,8 @@ func (e *Engine) Review(ctx context.Context, job Job, known []FolderState) (repo
 
 // Sync makes a mailbox equal and records it: by Update.Done where it
 // succeeds; the caller records a failure. While another sync holds the
-// mailbox's lease the error is a *LeaseHeldError; while the mirror is suspended,
-// before the sync or since, it is a *SuspendedError.
+// mailbox's lease the error is a *lease.HeldError; while the mirror or the link is
+// suspended, before the sync or since, it is a *lease.SuspendedError.
 func (e *Engine) Sync(ctx context.Context, job Job) (Report, error) {
 	r := newRun(e, job)
 	defer r.close()
@@ -196,7 +197,7 @@ type run struct {
 
 	sourceList, targetList []mailbox.Folder
 
-	lease   Lease
+	lease   lease.Lease
 	states  map[mailbox.FolderName]*FolderState
 	pending Update
 	report  Report
@@ -230,10 +231,7 @@ type run struct {
 	// hidden is true if the source has messages in folders that cannot be named.
 	hidden bool
 	// writing is how long the target may be written to.
-	writing writePermit
-	// suspended is why the lease was not renewed, where that is since the
-	// mirror is being suspended. The renewing goroutine sets it before it ends.
-	suspended *SuspendedError
+	writing lease.Deadline
 }
 
 func newRun(e *Engine, job Job) *run {
@@ -245,7 +243,7 @@ func newRun(e *Engine, job Job) *run {
 			Key: job.Key, Trigger: job.Trigger, RunID: job.RunID, Generation: job.Generation, Started: e.clock.Now(),
 		}}
 	r.source = newSteady(e, job.Source, job.Key.Number, nil)
-	r.target = newSteady(e, job.Target, job.Key.Number, r.writing.begin)
+	r.target = newSteady(e, job.Target, job.Key.Number, func(s Session) { r.writing.Bind(s) })
 	return r
 }
 
@@ -282,28 +280,33 @@ func (r *run) sync(ctx context.Context) (Report, error) {
 	if err := r.admit(ctx); err != nil {
 		return r.failed(err), err
 	}
-	lease, states, err := r.ledger.Begin(ctx, r.job.Key, r.opts.LeaseTTL, r.opts.Fence)
+	taken, states, err := r.ledger.Begin(ctx, r.job.Key, r.opts.LeaseTTL, r.opts.Fence)
 	if err != nil {
 		return r.failed(err), err
 	}
-	r.lease = lease
+	r.lease = taken
 	r.states = make(map[mailbox.FolderName]*FolderState, len(states))
 	for i := range states {
 		r.states[states[i].Name] = &states[i]
 	}
 	// The lease is renewed from its first moment: what comes before the first
 	// write may take longer than the lease lasts.
-	stop := r.keepLease(ctx)
-	err = r.underLease(ctx)
-	stop()
-	if err != nil {
+	keeper := lease.Keeper{Records: r.ledger, Clock: r.clock, Log: r.log}
+	err = keeper.Hold(ctx, taken, r.opts.LeaseTTL, &r.writing, func(context.Context) (lease.End, error) {
+		// The target's connection ends with the lease, and not this context: what is
+		// known by then is saved.
+		err := r.underLease(ctx)
+		if err == nil {
+			return lease.Released, nil
+		}
 		// The sockets go first: what is released must not write any more.
 		r.close()
-		r.release(ctx)
-		if r.suspended != nil {
-			// What broke was the connection, and that was our own doing.
-			err = fault.New(fault.Conflict, "sync mailbox", r.suspended, "")
+		if r.unknown {
+			return lease.Unclean, err
 		}
+		return lease.Clean, err
+	})
+	if err != nil {
 		return r.failed(err), err
 	}
 	return r.report, nil
@@ -372,16 +375,6 @@ func accountOf(ctx context.Context, r Reader) (string, error) {
 	return "", nil
 }
 
-// release gives the lease back, even when ctx is cancelled: the next sync
-// would have to wait for its end.
-func (r *run) release(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := r.ledger.Release(ctx, r.lease, !r.unknown); err != nil && !fault.Is(err, fault.Conflict) {
-		r.log.WarnContext(ctx, "lease not released; it ends by itself", "link", r.job.Key.Link, "error", err)
-	}
-}
-
 // save writes the pending update.
 func (r *run) save(ctx context.Context) error {
 	if err := r.ledger.Save(ctx, r.lease, r.pending); err != nil {
@@ -395,7 +388,7 @@ func (r *run) failed(err error) Report {
 	r.report.Outcome = Failed
 	r.report.Finished = r.clock.Now()
 	r.report.ErrKind, r.report.Err, r.report.Hint = string(fault.KindOf(err)), err.Error(), fault.HintOf(err)
-	if _, held := errors.AsType[*LeaseHeldError](err); held {
+	if _, held := errors.AsType[*lease.HeldError](err); held {
 		r.report.ErrKind = string(fault.Conflict)
 	}
 	return r.report

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 )
@@ -159,11 +160,10 @@ type Session interface {
 	// Subscribed returns the folders that are subscribed. A folder may be open.
 	Subscribed(ctx context.Context) (map[mailbox.FolderName]bool, error)
 
-	// SetWriteDeadline sets the instant after which nothing more may be
-	// written to the connection: the end of the write lease. A write that is
-	// tried or still under way at that instant closes the connection first. It
-	// is called from another goroutine than the session's own.
-	SetWriteDeadline(t time.Time)
+	// Connection's deadline is the end of the write lease. A write that is tried or
+	// still under way at that instant closes the connection first. It is set from
+	// another goroutine than the session's own.
+	lease.Connection
 }
 
 // Header is what a header section gives for recognising a message.
@@ -200,60 +200,24 @@ type AppendResult struct {
 	WithOthers bool
 }
 
-// Lease is the permission to write to one mailbox of one link. It is the
-// caller's until Deadline and no longer.
-type Lease struct {
-	Key   mailbox.Key
-	Epoch int64
-	// Deadline is on the local monotonic clock: the instant before the lease
-	// was asked for, plus its time to live.
-	Deadline time.Time
-}
-
 // Ledger keeps what is known of the pairs of a link's messages, and the write
 // leases. It is an accelerator: a lost or wrong ledger costs time, never a
 // message.
 type Ledger interface {
-	// Begin takes the write lease of a mailbox for ttl and returns what the
-	// ledger knows. A lease that another holds, or that ended without Release
-	// less than fence ago, is a Conflict: *LeaseHeldError. While the mirror is
-	// suspended nobody gets one: *SuspendedError, a Conflict too.
-	Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Duration) (Lease, []FolderState, error)
-	// Renew prolongs a lease to ttl from now; Conflict where it was lost, with
-	// a *SuspendedError where that is since the mirror is being suspended.
-	Renew(ctx context.Context, lease Lease, ttl time.Duration) (Lease, error)
+	lease.Records
+	// Begin takes the write lease of a mailbox and returns what the ledger knows, in
+	// one transaction. Its errors are those of lease.Taker.
+	Begin(ctx context.Context, key mailbox.Key, ttl, fence time.Duration) (lease.Lease, []FolderState, error)
 	// Save writes an update in one transaction, and nothing of it where the
 	// lease's epoch is no longer the current one (Conflict). An Update that
 	// opens an intent, or that says Durable, is durable when Save returns.
-	Save(ctx context.Context, lease Lease, update Update) error
+	Save(ctx context.Context, l lease.Lease, update Update) error
 	// Judge decides what of the deletions due in a folder may be carried out,
 	// by the limits and by what happened and was decided before, and records
 	// that durably: what may go as gone, what is held as waiting for the
 	// operator. It is safe to repeat; Conflict where the lease was lost.
-	Judge(ctx context.Context, lease Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error)
-	// Release ends a lease. clean is false where a write may still be on its
-	// way, so that the next Begin waits out the fence.
-	Release(ctx context.Context, lease Lease, clean bool) error
+	Judge(ctx context.Context, l lease.Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error)
 }
-
-// LeaseHeldError says that somebody else may still write.
-type LeaseHeldError struct {
-	Key mailbox.Key
-	// Wait is how long it lasts at most, unless the lease is renewed.
-	Wait time.Duration
-}
-
-func (e *LeaseHeldError) Error() string {
-	if e.Key.Number == "" {
-		return "another run writes to the directory of link " + e.Key.Link
-	}
-	return "take write lease of mailbox " + string(e.Key.Number) + ": another sync holds it"
-}
-
-// SuspendedError says that nothing may be written before the mirror is resumed.
-type SuspendedError struct{}
-
-func (*SuspendedError) Error() string { return "the mirror is suspended" }
 
 // FolderState is what the ledger knows of one folder.
 type FolderState struct {
@@ -416,11 +380,4 @@ type FolderUpdate struct {
 	Former mailbox.UIDSet
 	// Witnesses replaces blocks of the folder's.
 	Witnesses []WitnessBlock
-}
-
-// Clock is the time as the engine sees it.
-type Clock interface {
-	Now() time.Time
-	// Sleep waits for d or until ctx is done, whose error it then returns.
-	Sleep(ctx context.Context, d time.Duration) error
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -19,7 +20,7 @@ import (
 type steady struct {
 	store  Store
 	number mailbox.Number
-	clock  Clock // nil if no pause is needed
+	clock  lease.Clock // nil if no pause is needed
 	// opened is called with every new session before it is used; nil is nobody.
 	opened func(Session)
 	// fence is how long a write may land after its connection was lost.

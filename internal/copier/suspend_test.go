@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -21,15 +22,15 @@ type suspendedLedger struct {
 	clean  []bool
 }
 
-func (l *suspendedLedger) Begin(_ context.Context, key mailbox.Key, ttl, _ time.Duration) (Lease, []FolderState, error) {
-	return Lease{Key: key, Epoch: 1, Deadline: time.Now().Add(ttl)}, nil, l.refuse
+func (l *suspendedLedger) Begin(_ context.Context, key mailbox.Key, ttl, _ time.Duration) (lease.Lease, []FolderState, error) {
+	return lease.Lease{Resource: lease.OfMailbox(key), Epoch: 1, Deadline: time.Now().Add(ttl)}, nil, l.refuse
 }
 
-func (*suspendedLedger) Renew(context.Context, Lease, time.Duration) (Lease, error) {
-	return Lease{}, fault.New(fault.Conflict, "renew write lease", &SuspendedError{}, "mailmirror resume")
+func (*suspendedLedger) Renew(context.Context, lease.Lease, time.Duration) (lease.Lease, error) {
+	return lease.Lease{}, fault.New(fault.Conflict, "renew write lease", &lease.SuspendedError{}, "mailmirror resume")
 }
 
-func (l *suspendedLedger) Release(_ context.Context, _ Lease, clean bool) error {
+func (l *suspendedLedger) Release(_ context.Context, _ lease.Lease, clean bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clean = append(l.clean, clean)
@@ -91,7 +92,7 @@ func TestSuspendedInTheMidst(t *testing.T) {
 		e := NewEngine(ledger, testClock{}, Options{}, slog.New(slog.DiscardHandler))
 		begin := time.Now()
 		report, err := e.Sync(t.Context(), Job{Key: mailbox.Key{Link: "dr", Number: "1"}, Source: source, Target: store})
-		if _, ok := errors.AsType[*SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || report.Outcome != Failed {
+		if _, ok := errors.AsType[*lease.SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || report.Outcome != Failed {
 			t.Errorf("got %v, %+v", err, report)
 		}
 		if took := store.at.Sub(begin); took != 5*time.Second {
@@ -106,10 +107,10 @@ func TestSuspendedInTheMidst(t *testing.T) {
 // TestSuspendedBefore: without a lease no store is so much as opened.
 func TestSuspendedBefore(t *testing.T) {
 	store := &stuckStore{closed: make(chan struct{})}
-	refuse := fault.New(fault.Conflict, "take write lease", &SuspendedError{}, "mailmirror resume")
+	refuse := fault.New(fault.Conflict, "take write lease", &lease.SuspendedError{}, "mailmirror resume")
 	e := NewEngine(&suspendedLedger{refuse: refuse}, testClock{}, Options{}, slog.New(slog.DiscardHandler))
 	_, err := e.Sync(t.Context(), Job{Key: mailbox.Key{Link: "dr", Number: "1"}, Source: store, Target: store})
-	if _, ok := errors.AsType[*SuspendedError](err); !ok || store.opened > 0 {
+	if _, ok := errors.AsType[*lease.SuspendedError](err); !ok || store.opened > 0 {
 		t.Errorf("got %v, and opened %d stores", err, store.opened)
 	}
 }

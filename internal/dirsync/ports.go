@@ -2,17 +2,9 @@ package dirsync
 
 import (
 	"context"
-	"time"
 
 	"mailmirror/internal/directory"
 )
-
-// Lease is the right to write to a link's target directory.
-type Lease struct {
-	Link     string
-	Epoch    int64
-	Deadline time.Time // no write may be sent after it
-}
 
 // Directories finds the directories of a link.
 type Directories interface {

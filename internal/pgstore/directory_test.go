@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -392,26 +392,26 @@ func TestDirectoryLease(t *testing.T) {
 	t.Cleanup(s.Close)
 	addLink(t, s)
 	ctx := t.Context()
-	lease, err := s.TakeDirectoryLease(ctx, link, ttl, fence)
+	held, err := s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})
 	must(t, err)
-	_, err = s.TakeDirectoryLease(ctx, link, ttl, fence)
-	held, ok := errors.AsType[*copier.LeaseHeldError](err)
-	if !ok || !fault.Is(err, fault.Conflict) || held.Wait <= ttl-5*time.Second {
+	_, err = s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})
+	busy, ok := errors.AsType[*lease.HeldError](err)
+	if !ok || !fault.Is(err, fault.Conflict) || busy.Wait <= ttl-5*time.Second {
 		t.Fatalf("a second lease: %v", err)
 	}
-	wantKind(t, second(s.TakeDirectoryLease(ctx, "other", ttl, fence)), fault.NotFound)
+	wantKind(t, second(s.TakeLease(ctx, lease.OfDirectory("other"), lease.Times{TTL: ttl, Fence: fence})), fault.NotFound)
 	wantKind(t, s.RemoveLink(ctx, link), fault.Conflict)
-	renewed, err := s.RenewDirectoryLease(ctx, lease, 2*ttl)
+	renewed, err := s.Renew(ctx, held, 2*ttl)
 	must(t, err)
-	if renewed.Epoch != lease.Epoch || !renewed.Deadline.After(lease.Deadline) {
-		t.Errorf("renewed %+v, before %+v", renewed, lease)
+	if renewed.Epoch != held.Epoch || !renewed.Deadline.After(held.Deadline) {
+		t.Errorf("renewed %+v, before %+v", renewed, held)
 	}
 
 	suspended := suspend(t, s)
 	if suspended.State != suspension.Suspending || suspended.Waiting != 1 || suspended.Remaining <= ttl {
 		t.Errorf("suspending beside a lease is %+v", suspended)
 	}
-	refused(t, "renew", second(s.RenewDirectoryLease(ctx, lease, ttl)))
+	refused(t, "renew", second(s.Renew(ctx, held, ttl)))
 	confirm := func() suspension.State {
 		t.Helper()
 		got, err := s.ConfirmSuspended(ctx, suspended.Epoch)
@@ -426,30 +426,30 @@ func TestDirectoryLease(t *testing.T) {
 	if got, _ := s.Suspension(ctx); got.State != suspension.Suspending {
 		t.Errorf("a worker of the release before made it %s", got.State)
 	}
-	must(t, s.EndDirectoryLease(ctx, lease, true))
+	must(t, s.Release(ctx, held, true))
 	if state := confirm(); state != suspension.Suspended {
 		t.Errorf("%s after the lease's end", state)
 	}
-	refused(t, "take", second(s.TakeDirectoryLease(ctx, link, ttl, fence)))
+	refused(t, "take", second(s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})))
 	_, err = s.Resume(ctx, suspension.Request{Who: "alice", Epoch: suspended.Epoch})
 	must(t, err)
-	next, err := s.TakeDirectoryLease(ctx, link, ttl, fence)
+	next, err := s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})
 	must(t, err)
-	if next.Epoch <= lease.Epoch {
-		t.Errorf("epoch %d after %d", next.Epoch, lease.Epoch)
+	if next.Epoch <= held.Epoch {
+		t.Errorf("epoch %d after %d", next.Epoch, held.Epoch)
 	}
-	wantKind(t, s.EndDirectoryLease(ctx, lease, true), fault.Conflict)
-	wantKind(t, second(s.RenewDirectoryLease(ctx, lease, ttl)), fault.Conflict)
+	wantKind(t, s.Release(ctx, held, true), fault.Conflict)
+	wantKind(t, second(s.Renew(ctx, held, ttl)), fault.Conflict)
 	// Not ended cleanly, it is over when the fence has passed.
-	must(t, s.EndDirectoryLease(ctx, next, false))
-	wantKind(t, second(s.TakeDirectoryLease(ctx, link, ttl, time.Hour)), fault.Conflict)
+	must(t, s.Release(ctx, next, false))
+	wantKind(t, second(s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: time.Hour})), fault.Conflict)
 	sql(t, dsn, `UPDATE directory_leases SET expires_at = expires_at - interval '2 hours'`)
-	next, err = s.TakeDirectoryLease(ctx, link, ttl, time.Hour)
+	next, err = s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: time.Hour})
 	must(t, err)
 	// So it is for who would wait less long.
-	must(t, s.EndDirectoryLease(ctx, next, false))
-	_, err = s.TakeDirectoryLease(ctx, link, ttl, 0)
-	if held, ok := errors.AsType[*copier.LeaseHeldError](err); !ok || held.Wait < 59*time.Minute {
+	must(t, s.Release(ctx, next, false))
+	_, err = s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: 0})
+	if held, ok := errors.AsType[*lease.HeldError](err); !ok || held.Wait < 59*time.Minute {
 		t.Errorf("a lease within the fence of the one before: %v", err)
 	}
 	sql(t, dsn, `UPDATE directory_leases SET expires_at = expires_at - interval '2 hours'`)

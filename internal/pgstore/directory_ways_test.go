@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/site"
@@ -76,9 +77,9 @@ func TestDirectoryWays(t *testing.T) {
 			t.Errorf("a directory that is switched off: %v, %v", has, err)
 		}
 		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", dirsync.TriggerOperator), fault.Config, "switched off")
-		wantRejected(t, second(s.TakeDirectoryLease(ctx, "back", ttl, fence)), fault.Config, "switched off")
+		wantRejected(t, second(s.TakeLease(ctx, lease.OfDirectory("back"), lease.Times{TTL: ttl, Fence: fence})), fault.Config, "switched off")
 		must(t, s.BeginDirectoryRun(ctx, "t", "there", dirsync.TriggerOperator))
-		must(t, second(s.TakeDirectoryLease(ctx, "there", ttl, fence)))
+		must(t, second(s.TakeLease(ctx, lease.OfDirectory("there"), lease.Times{TTL: ttl, Fence: fence})))
 	})
 	t.Run("the directory is set last", func(t *testing.T) {
 		t.Parallel()
@@ -230,7 +231,7 @@ func TestDirectoryThatMoves(t *testing.T) {
 	ctx := t.Context()
 	s := withWays(t, "prod dr alias", "there prod dr", "back dr alias")
 	ranOnce(t, s, "back")
-	lease, err := s.TakeDirectoryLease(ctx, "back", ttl, fence)
+	held, err := s.TakeLease(ctx, lease.OfDirectory("back"), lease.Times{TTL: ttl, Fence: fence})
 	must(t, err)
 	found := func(want bool, address string) {
 		t.Helper()
@@ -241,9 +242,9 @@ func TestDirectoryThatMoves(t *testing.T) {
 	found(false, "192.0.2.8 ldap")
 	found(true, "prod.example.org ldap")
 	found(false, "prod.example.org ldap")
-	wantRejected(t, second(s.RenewDirectoryLease(ctx, lease, ttl)), fault.Config, "link there", "mirrored back")
-	must(t, s.EndDirectoryLease(ctx, lease, true))
-	wantRejected(t, second(s.TakeDirectoryLease(ctx, "back", ttl, fence)), fault.Config, "link there")
+	wantRejected(t, second(s.Renew(ctx, held, ttl)), fault.Config, "link there", "mirrored back")
+	must(t, s.Release(ctx, held, true))
+	wantRejected(t, second(s.TakeLease(ctx, lease.OfDirectory("back"), lease.Times{TTL: ttl, Fence: fence})), fault.Config, "link there")
 	for range 2 { // an attempt is repeated if its worker dies
 		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", dirsync.TriggerSchedule), fault.Config, "link there", "mirrored back")
 	}
@@ -255,7 +256,7 @@ func TestDirectoryThatMoves(t *testing.T) {
 	}
 	must(t, s.DirectoryRefusal(ctx, "there"))
 	ranOnce(t, s, "there")
-	must(t, second(s.TakeDirectoryLease(ctx, "there", ttl, fence)))
+	must(t, second(s.TakeLease(ctx, lease.OfDirectory("there"), lease.Times{TTL: ttl, Fence: fence})))
 	// What the later link did does not stop the first one when the later one is removed.
 	must(t, s.RemoveLink(ctx, "back"))
 	must(t, s.DirectoryRefusal(ctx, "there"))

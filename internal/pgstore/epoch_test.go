@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
 )
@@ -36,14 +36,14 @@ func TestEpochAfterRestore(t *testing.T) {
 			}
 			sql(t, dsn, `CREATE TABLE backup AS SELECT * FROM leases`, `CREATE TABLE backup_epochs AS SELECT last_value, is_called FROM lease_epochs`)
 			seen := map[int64]bool{}
-			var zombie copier.Lease
+			var zombie lease.Lease
 			for restore := range 20 {
 				if takeLease == "" {
 					lease, _ := begin(t, s, keyOf("1"))
 					zombie = lease
 				} else {
 					sql(t, dsn, takeLease)
-					zombie = copier.Lease{Key: keyOf("1"), Epoch: epochOf(t, dsn)}
+					zombie = lease.Lease{Resource: lease.OfMailbox(keyOf("1")), Epoch: epochOf(t, dsn)}
 				}
 				if seen[zombie.Epoch] {
 					t.Fatalf("epoch %d was given out twice, after restore %d", zombie.Epoch, restore)
@@ -87,8 +87,8 @@ func TestEpochNeverGoesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As if the clock had stood a century later.
-	sql(t, dsn, `ALTER TABLE leases DISABLE TRIGGER leases_epoch`, `UPDATE leases SET epoch = 9000000000000000000`,
-		`ALTER TABLE leases ENABLE TRIGGER leases_epoch`)
+	sql(t, dsn, `ALTER TABLE leases DISABLE TRIGGER write_leases_rules`, `UPDATE leases SET epoch = 9000000000000000000`,
+		`ALTER TABLE leases ENABLE TRIGGER write_leases_rules`)
 	last := epochOf(t, dsn)
 	for range 3 {
 		lease, _ := begin(t, s, keyOf("1"))

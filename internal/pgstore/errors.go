@@ -2,12 +2,14 @@ package pgstore
 
 import (
 	"errors"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 )
 
 // The SQLSTATEs that mean something of their own here.
@@ -21,7 +23,9 @@ const (
 	oneServer           = "ML004" // raised by our own trigger on links
 	mustNotWrite        = "ML005" // raised by our own trigger on leases, and by claim_accounts
 	directoryCircle     = "ML006" // raised by our own trigger on links
-	directoryRefused    = "ML007" // raised by our own trigger on directory_leases
+	directoryRefused    = "ML007" // raised by our own trigger on leases
+	linkRunning         = "ML008" // raised by our own trigger on leases
+	leaseRival          = "ML009" // raised by our own trigger on leases
 )
 
 // What an operator can do about mailboxes and stores that are one.
@@ -50,7 +54,7 @@ const schemaHint = "the database's schema is missing or of another release; star
 // database failed holds fault.ErrDatabase.
 //
 // The texts of PostgreSQL are taken without their DETAIL, which would quote
-// rows.
+// rows. Our own trigger on leases names the link there.
 func classify(op string, err error) error {
 	if err == nil {
 		return nil
@@ -72,9 +76,13 @@ func classify(op string, err error) error {
 	cause, failed := errors.New(text), &failure{text: text}
 	switch {
 	case pg.Code == leaseLost:
-		return fault.New(fault.Conflict, op+": the write lease was lost to another sync", nil, "")
+		return fault.New(fault.Conflict, op+": the write lease was lost to another writer", nil, "")
 	case pg.Code == mirrorSuspended:
-		return fault.New(fault.Conflict, op, &copier.SuspendedError{}, "mailmirror resume")
+		return fault.New(fault.Conflict, op, &lease.SuspendedError{Link: pg.Detail}, strings.TrimSpace("mailmirror resume "+pg.Detail))
+	case pg.Code == linkRunning:
+		return fault.New(fault.Conflict, op, &lease.RunningError{Link: pg.Detail}, "mailmirror suspend "+pg.Detail)
+	case pg.Code == leaseRival:
+		return fault.New(fault.Conflict, op+": another lease permits to write", nil, "")
 	case pg.Code == secondWriter:
 		return fault.New(fault.Conflict, op, errors.New(pg.Message), writerHint)
 	case pg.Code == oneServer:
@@ -128,4 +136,11 @@ func (f *failure) Is(target error) bool { return target == fault.ErrDatabase }
 func violates(err error, code, constraint string) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == code && (constraint == "" || pg.ConstraintName == constraint)
+}
+
+// rivalWait is for how long another lease rejects one.
+func rivalWait(err error) time.Duration {
+	pg, _ := errors.AsType[*pgconn.PgError](err)
+	milliseconds, _ := strconv.ParseInt(pg.Detail, 10, 64)
+	return time.Duration(milliseconds) * time.Millisecond
 }

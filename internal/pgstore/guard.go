@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/guard"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -15,7 +15,7 @@ import (
 // lease and lets no other mailbox of the link be judged meanwhile. What makes
 // it harmless when repeated: UIDs are reserved once, and a hold is known by its
 // mailbox, folder and state.
-func (s *Store) Judge(ctx context.Context, lease copier.Lease, limits mirror.Limits, due mirror.Due) (d mirror.Decision, err error) {
+func (s *Store) Judge(ctx context.Context, lease lease.Lease, limits mirror.Limits, due mirror.Due) (d mirror.Decision, err error) {
 	link, number := lease.Key.Link, string(lease.Key.Number)
 	err = s.inTx(ctx, "judge deletions in mailbox "+number, func(q *sqlcgen.Queries) error {
 		if err := q.HoldLease(ctx, sqlcgen.HoldLeaseParams{Link: link, Number: number, Epoch: lease.Epoch, Durable: true}); err != nil {

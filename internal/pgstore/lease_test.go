@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -21,8 +21,8 @@ import (
 func heldFor(t *testing.T, s *pgstore.Store, fence time.Duration) time.Duration {
 	t.Helper()
 	_, _, err := s.Begin(t.Context(), keyOf("1"), ttl, fence)
-	held, ok := errors.AsType[*copier.LeaseHeldError](err)
-	if !ok || !fault.Is(err, fault.Conflict) || held.Key != keyOf("1") {
+	held, ok := errors.AsType[*lease.HeldError](err)
+	if !ok || !fault.Is(err, fault.Conflict) || held.Resource != lease.OfMailbox(keyOf("1")) {
 		t.Fatalf("Begin: %v, want a LeaseHeldError of kind conflict", err)
 	}
 	return held.Wait
@@ -99,7 +99,8 @@ func TestLeaseFence(t *testing.T) {
 	if _, err := s.Renew(ctx, lease, ttl); !fault.Is(err, fault.Conflict) {
 		t.Errorf("renewed after its release: %v", err)
 	}
-	lease, _, err := s.Begin(ctx, keyOf("1"), time.Hour, 0) // no fence, no wait
+	age(fence) // its own fence is waited for, also by who has none
+	lease, _, err := s.Begin(ctx, keyOf("1"), time.Hour, 0)
 	must(t, err)
 	age(time.Hour)
 

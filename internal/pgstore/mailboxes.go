@@ -3,7 +3,6 @@ package pgstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,23 +72,6 @@ func (s *Store) RemoveMailboxes(ctx context.Context, link string, list []mailbox
 		return 0, s.requireLink(ctx, link)
 	}
 	return int(removed), err
-}
-
-// refuseLive locks leases that are about to be deleted and fails where one of
-// them lives: a mailbox that is removed and added again while somebody still
-// writes to it would have two writers.
-func refuseLive(ctx context.Context, q *sqlcgen.Queries, op string, which sqlcgen.LiveLeasesParams) error {
-	live, err := q.LiveLeases(ctx, which)
-	if err != nil || len(live) == 0 {
-		return err
-	}
-	var longest time.Duration
-	for _, l := range live {
-		longest = max(longest, l.Remaining)
-	}
-	return fault.New(fault.Conflict,
-		fmt.Sprintf("%s: %d being synced, the first is mailbox %s", op, len(live), live[0].Number), nil,
-		fmt.Sprintf("try again when the sync has ended; a sync that died is over in %v", longest.Round(time.Second)))
 }
 
 // Mailbox implements control.Repository.

@@ -16,6 +16,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -81,7 +82,7 @@ func storeNamed(name string) site.Store {
 }
 
 // begin takes a lease that must be free.
-func begin(t testing.TB, s *pgstore.Store, key mailbox.Key) (copier.Lease, []copier.FolderState) {
+func begin(t testing.TB, s *pgstore.Store, key mailbox.Key) (lease.Lease, []copier.FolderState) {
 	t.Helper()
 	lease, states, err := s.Begin(t.Context(), key, ttl, fence)
 	must(t, err)
@@ -160,4 +161,17 @@ func trySQL(dsn, statement string) error {
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, statement)
 	return err
+}
+
+// affected runs a statement past the store and returns how many rows it changed or
+// returned.
+func affected(t testing.TB, dsn, statement string) int64 {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	must(t, err)
+	defer conn.Close(ctx)
+	tag, err := conn.Exec(ctx, statement)
+	must(t, err)
+	return tag.RowsAffected()
 }

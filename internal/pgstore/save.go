@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
@@ -21,17 +22,17 @@ import (
 // crash of the database takes away is found out again by the next sync, which
 // meets the state before: pairs too few, an intent still open, a lease that
 // ends by itself.
-func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Update) error {
-	op := "save ledger of mailbox " + string(lease.Key.Number)
+func (s *Store) Save(ctx context.Context, l lease.Lease, update copier.Update) error {
+	op := "save ledger of mailbox " + string(l.Number)
 	if update.Done != nil && update.Done.Outcome == copier.Failed {
 		return fault.New(fault.Permanent, op+": a failed sync is recorded by RecordFailure", nil, "")
 	}
 	var b pgx.Batch
 	w := ledgerWriter{
-		q: sqlcgen.New(queue{&b}), link: lease.Key.Link, number: string(lease.Key.Number),
+		q: sqlcgen.New(queue{&b}), link: l.Link, number: string(l.Number),
 	}
 	w.do(w.q.HoldLease(ctx, sqlcgen.HoldLeaseParams{
-		Link: w.link, Number: w.number, Epoch: lease.Epoch, Durable: update.Durable || opensIntent(update),
+		Link: w.link, Number: w.number, Epoch: l.Epoch, Durable: update.Durable || opensIntent(update),
 	}))
 	if len(update.Drop) > 0 {
 		w.do(w.q.DropFolders(ctx, sqlcgen.DropFoldersParams{Link: w.link, Number: w.number, Folders: strs(update.Drop)}))
@@ -46,7 +47,7 @@ func (s *Store) Save(ctx context.Context, lease copier.Lease, update copier.Upda
 	}
 	if update.Done != nil {
 		w.do(w.q.SettleHolds(ctx, sqlcgen.SettleHoldsParams{Link: w.link, Number: w.number, Undecided: listOrEmpty(strs(update.Undecided))}))
-		w.done(ctx, lease, *update.Done)
+		w.done(ctx, l, *update.Done)
 	}
 	if w.err != nil {
 		return classify(op, w.err)
@@ -218,7 +219,7 @@ func (w *ledgerWriter) moves(ctx context.Context, updates []copier.FolderUpdate)
 }
 
 // done records the end of a sync and gives the lease back.
-func (w *ledgerWriter) done(ctx context.Context, lease copier.Lease, report copier.Report) {
+func (w *ledgerWriter) done(ctx context.Context, l lease.Lease, report copier.Report) {
 	w.do(w.q.RecordSynced(ctx, sqlcgen.RecordSyncedParams{
 		Link: w.link, Number: w.number, Equal: report.Outcome == copier.Equal, Generation: report.Generation,
 		StartedAt: report.Started, Messages: int64(report.SourceMessages), Greetings: int64(report.SourceGreetings),
@@ -228,9 +229,7 @@ func (w *ledgerWriter) done(ctx context.Context, lease copier.Lease, report copi
 		_, err := w.q.InsertHistory(ctx, historyRow(report))
 		w.do(err)
 	}
-	_, err := w.q.EndLease(ctx, sqlcgen.EndLeaseParams{
-		Clean: true, Link: w.link, Number: w.number, Epoch: lease.Epoch,
-	})
+	_, err := w.q.EndLease(ctx, endOf(l, true))
 	w.do(err)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/site"
@@ -76,7 +77,7 @@ func BenchmarkSync(b *testing.B) {
 	}
 	for i := 0; b.Loop(); i++ {
 		number := numbers[i%len(numbers)]
-		var lease copier.Lease
+		var lease lease.Lease
 		timed(0, func() (err error) {
 			lease, _, err = s.Begin(b.Context(), keyOf(number), ttl, fence)
 			return err

@@ -225,9 +225,6 @@ func (s *Store) RemoveLink(ctx context.Context, name string) error {
 		if err := refuseLive(ctx, q, op, sqlcgen.LiveLeasesParams{Link: name, EveryNumber: true}); err != nil {
 			return err
 		}
-		if err := refuseLiveDirectory(ctx, q, op, name); err != nil {
-			return err
-		}
 		n, err := q.DeleteLink(ctx, name)
 		if err == nil && n == 0 {
 			return unknownLink(name)

@@ -11,6 +11,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -99,7 +100,7 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 	}
 	_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
 	refused(t, "begin", err)
-	_, err = s.TakeDirectoryLease(ctx, link, ttl, fence)
+	_, err = s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})
 	refused(t, "begin in a directory", err)
 	if _, err := s.Renew(ctx, held, ttl); err == nil {
 		t.Error("a lease of before the restore was renewed")

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -22,7 +22,7 @@ import (
 // refused fails the test unless err says that the mirror is suspended.
 func refused(t testing.TB, what string, err error) {
 	t.Helper()
-	if _, ok := errors.AsType[*copier.SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || fault.HintOf(err) == "" {
+	if _, ok := errors.AsType[*lease.SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || fault.HintOf(err) == "" {
 		t.Errorf("%s: %v, want a SuspendedError of kind conflict with a hint", what, err)
 	}
 }
@@ -184,8 +184,8 @@ func TestSuspensionRace(t *testing.T) {
 				// What was granted in a round was asked for in it only where that was
 				// the round already.
 				before := still.Load()
-				lease, _, err := s.Begin(ctx, key, shortTTL, shortFence)
-				if _, no := errors.AsType[*copier.SuspendedError](err); no {
+				held, _, err := s.Begin(ctx, key, shortTTL, shortFence)
+				if _, no := errors.AsType[*lease.SuspendedError](err); no {
 					turned.Add(1)
 					continue
 				}
@@ -198,25 +198,25 @@ func TestSuspensionRace(t *testing.T) {
 				}
 				// One that is over by the time it is checked is none: a busy machine may
 				// need longer for that than these leases last.
-				if before != 0 && before == still.Load() && time.Now().Before(lease.Deadline) {
+				if before != 0 && before == still.Load() && time.Now().Before(held.Deadline) {
 					t.Error("a lease was given while the mirror is suspended")
 				}
 				taken.Add(1)
 				for range rng.IntN(3) {
-					if lease, err = s.Renew(ctx, lease, shortTTL); err != nil {
+					if held, err = s.Renew(ctx, held, shortTTL); err != nil {
 						break
 					}
 					renewed.Add(1)
-					if still.Load() != 0 && time.Now().Before(lease.Deadline) {
+					if still.Load() != 0 && time.Now().Before(held.Deadline) {
 						t.Error("a lease was renewed while the mirror is suspended")
 					}
 				}
 				// While its holder may write, nothing is acknowledged.
-				if still.Load() != 0 && time.Now().Before(lease.Deadline) {
+				if still.Load() != 0 && time.Now().Before(held.Deadline) {
 					t.Error("acknowledged while a lease is held")
 				}
 				if rng.IntN(4) > 0 {
-					_ = s.Release(ctx, lease, rng.IntN(2) == 0) // lost where it ran out
+					_ = s.Release(ctx, held, rng.IntN(2) == 0) // lost where it ran out
 				}
 			}
 		})

@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
@@ -18,8 +19,8 @@ import (
 
 // leaveClean leaves a mailbox clean.
 func leaveClean(t testing.TB, s interface {
-	Save(context.Context, copier.Lease, copier.Update) error
-}, lease copier.Lease, generation int64) {
+	Save(context.Context, lease.Lease, copier.Update) error
+}, lease lease.Lease, generation int64) {
 	t.Helper()
 	r := report(lease.Key.Number, generation)
 	must(t, s.Save(t.Context(), lease, copier.Update{Done: &r}))

@@ -18,3 +18,17 @@ func For(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// Clock is the machine's clock, for what is given one.
+type Clock struct{}
+
+// Now is the time.
+func (Clock) Now() time.Time { return time.Now() }
+
+// Sleep waits for d or until ctx is done, whose error it then returns.
+func (Clock) Sleep(ctx context.Context, d time.Duration) error {
+	if !For(ctx, d) {
+		return ctx.Err()
+	}
+	return nil
+}

@@ -20,6 +20,7 @@ import (
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/stack"
 	"mailmirror/internal/stack/stacktest"
@@ -224,7 +225,7 @@ func testFailures(t *testing.T, b *bench) {
 			return copier.Report{}, fault.New(fault.Permanent, "append", errors.New("NO [LIMIT]"), "")
 		case "busy":
 			if attempt < 2 {
-				return copier.Report{}, &copier.LeaseHeldError{Key: job.Key, Wait: time.Millisecond}
+				return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Millisecond}
 			}
 		case "panics":
 			panic("the body of a message")

@@ -52,11 +52,13 @@ var table = map[string]row{
 	"internal/fault":   {layer: pure},
 	"internal/blame":   {layer: pure, inside: []string{"internal/fault"}},
 	"internal/mailbox": {layer: pure, inside: []string{"internal/fault"}},
-	"internal/mirror":  {layer: pure, inside: []string{"internal/mailbox", "internal/fault"}},
+	// log/slog: as for copier below.
+	"internal/lease":  {layer: pure, std: []string{"log/slog"}, inside: []string{"internal/mailbox", "internal/fault"}},
+	"internal/mirror": {layer: pure, inside: []string{"internal/mailbox", "internal/fault"}},
 	// log/slog: the logger is injected, and a lease that could not be released
 	// is nowhere else to be told.
 	"internal/copier": {layer: pure, std: []string{"log/slog"},
-		inside: []string{"internal/mailbox", "internal/mirror", "internal/fault", "internal/blame"},
+		inside: []string{"internal/mailbox", "internal/mirror", "internal/fault", "internal/blame", "internal/lease"},
 		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
 	"internal/quota":     {layer: pure},
 	"internal/directory": {layer: pure, inside: []string{"internal/fault", "internal/mailbox"}},
@@ -173,5 +175,6 @@ var table = map[string]row{
 	"test/scripts": {layer: helper, anything: true},
 }
 
-var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/copier", "internal/quota", "internal/directory", "internal/alert",
+var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/lease", "internal/copier",
+	"internal/quota", "internal/directory", "internal/alert",
 	"internal/site", "internal/suspension", "internal/guard", "internal/dirsync", "internal/background"}

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/guard"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -56,17 +57,17 @@ func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]dirs
 // DirectoryRefusal implements control.DirectoryConfig.
 func (d *Directory) DirectoryRefusal(context.Context, string) error { return d.RunRefused }
 
-// TakeDirectoryLease implements control.DirectoryRuns.
-func (d *Directory) TakeDirectoryLease(_ context.Context, link string, ttl, _ time.Duration) (dirsync.Lease, error) {
+// TakeLease implements lease.Taker.
+func (d *Directory) TakeLease(_ context.Context, r lease.Resource, t lease.Times) (lease.Lease, error) {
 	if d.LeaseRefused != nil {
-		return dirsync.Lease{}, d.LeaseRefused
+		return lease.Lease{}, d.LeaseRefused
 	}
-	d.Leased = link
-	return dirsync.Lease{Link: link, Deadline: time.Now().Add(ttl)}, nil
+	d.Leased = r.Link
+	return lease.Lease{Resource: r, Deadline: time.Now().Add(t.TTL)}, nil
 }
 
-// EndDirectoryLease implements control.DirectoryRuns.
-func (d *Directory) EndDirectoryLease(_ context.Context, l dirsync.Lease, clean bool) error {
+// Release implements lease.Records.
+func (d *Directory) Release(_ context.Context, l lease.Lease, clean bool) error {
 	d.Leased = ""
 	if !clean {
 		d.EndedUnclean = append(d.EndedUnclean, l.Link)

@@ -60,7 +60,7 @@ func TestAdmission(t *testing.T) {
 			if refuse {
 				return nil, context.Canceled
 			}
-			if s.ledger.epoch > 0 && !s.ledger.free {
+			if s.ledger.lease.Epoch > 0 && !s.ledger.lease.Clean {
 				s.Error("the lease was taken first")
 			}
 			// It may take long: no lease must run out meanwhile.

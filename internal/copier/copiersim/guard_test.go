@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 )
@@ -31,13 +32,13 @@ type reservation struct {
 }
 
 // Judge is the database's part: pure decisions over what it remembers.
-func (l *workerLedger) Judge(ctx context.Context, lease copier.Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error) {
+func (l *workerLedger) Judge(ctx context.Context, held lease.Lease, limits mirror.Limits, due mirror.Due) (mirror.Decision, error) {
 	lost, err := l.enter(ctx)
 	if err != nil {
 		return mirror.Decision{}, err
 	}
 	db := l.db()
-	if db.epoch != lease.Epoch || db.free {
+	if db.lease.Epoch != held.Epoch {
 		_ = l.leave(false)
 		return mirror.Decision{}, fault.Newf(fault.Conflict, "lease lost")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -15,9 +16,7 @@ import (
 type ledger struct {
 	w       *world
 	folders map[mailbox.FolderName]*copier.FolderState
-	epoch   int64
-	expires time.Time
-	free    bool // released cleanly
+	lease   lease.Row
 	// holds is what the deletion guard knows, permitted what it ever let go, and
 	// copied what was copied to where deleted messages are kept.
 	holds             map[mailbox.FolderName]*hold
@@ -61,64 +60,59 @@ func (l *workerLedger) leave(lost bool) error {
 	return nil
 }
 
-func (l *workerLedger) Begin(ctx context.Context, key mailbox.Key, ttl, fenceTime time.Duration) (copier.Lease, []copier.FolderState, error) {
+func (l *workerLedger) Begin(ctx context.Context, key mailbox.Key, ttl, fenceTime time.Duration) (lease.Lease, []copier.FolderState, error) {
 	asked := time.Now()
 	lost, err := l.enter(ctx)
 	if err != nil {
-		return copier.Lease{}, nil, err
+		return lease.Lease{}, nil, err
 	}
 	db := l.db()
-	if wait := time.Until(db.expires.Add(fenceTime)); db.epoch > 0 && !db.free && wait > 0 {
+	of := lease.OfMailbox(key)
+	if wait := db.lease.Take(time.Now(), lease.Times{TTL: ttl, Fence: fenceTime}); wait > 0 {
 		_ = l.leave(false)
-		return copier.Lease{}, nil, &copier.LeaseHeldError{Key: key, Wait: wait}
+		return lease.Lease{}, nil, &lease.HeldError{Resource: of, Wait: wait}
 	}
-	db.epoch++
-	db.expires, db.free = time.Now().Add(ttl), false
-	lease := copier.Lease{Key: key, Epoch: db.epoch, Deadline: asked.Add(ttl)}
-	db.w.tell("%s takes lease %d", l.k.name, db.epoch)
+	taken := lease.Lease{Resource: of, Epoch: db.lease.Epoch, Deadline: asked.Add(ttl)}
+	db.w.tell("%s takes lease %d", l.k.name, db.lease.Epoch)
 	var states []copier.FolderState
 	for _, s := range db.folders {
 		c := *s
 		c.Pairs, c.Differences = slices.Clone(s.Pairs), slices.Clone(s.Differences)
 		states = append(states, c)
 	}
-	return lease, states, l.leave(lost)
+	return taken, states, l.leave(lost)
 }
 
-func (l *workerLedger) Renew(ctx context.Context, lease copier.Lease, ttl time.Duration) (copier.Lease, error) {
+func (l *workerLedger) Renew(ctx context.Context, held lease.Lease, ttl time.Duration) (lease.Lease, error) {
 	asked := time.Now()
 	lost, err := l.enter(ctx)
 	if err != nil {
-		return lease, err
+		return held, err
 	}
-	db := l.db()
-	if db.epoch != lease.Epoch || time.Now().After(db.expires) || db.free {
+	if !l.db().lease.Renew(time.Now(), held.Epoch, ttl) {
 		_ = l.leave(false)
-		return lease, fault.Newf(fault.Conflict, "lease lost")
+		return held, fault.Newf(fault.Conflict, "lease lost")
 	}
-	db.expires = time.Now().Add(ttl)
-	lease.Deadline = asked.Add(ttl)
-	return lease, l.leave(lost)
+	held.Deadline = asked.Add(ttl)
+	return held, l.leave(lost)
 }
 
-func (l *workerLedger) Release(ctx context.Context, lease copier.Lease, clean bool) error {
+func (l *workerLedger) Release(ctx context.Context, held lease.Lease, clean bool) error {
 	lost, err := l.enter(ctx)
 	if err != nil {
 		return err
 	}
-	if db := l.db(); db.epoch == lease.Epoch && !db.free {
-		db.free, db.expires = clean, time.Now()
-	}
+	l.db().lease.End(time.Now(), held.Epoch, clean)
 	return l.leave(lost)
 }
 
-func (l *workerLedger) Save(ctx context.Context, lease copier.Lease, u copier.Update) error {
+func (l *workerLedger) Save(ctx context.Context, held lease.Lease, u copier.Update) error {
 	lost, err := l.enter(ctx)
 	if err != nil {
 		return err
 	}
 	db := l.db()
-	if db.epoch != lease.Epoch || db.free {
+	if db.lease.Epoch != held.Epoch {
 		_ = l.leave(false)
 		return fault.Newf(fault.Conflict, "lease lost")
 	}
@@ -130,7 +124,7 @@ func (l *workerLedger) Save(ctx context.Context, lease copier.Lease, u copier.Up
 	}
 	if u.Done != nil {
 		db.settle(u.Undecided)
-		db.free, db.expires = true, time.Now()
+		db.lease.End(time.Now(), held.Epoch, true)
 	}
 	return l.leave(lost)
 }

@@ -59,7 +59,7 @@ func (w *world) restoration() {
 		w.restore = w.target.backUp()
 		return
 	}
-	if !w.ledger.free {
+	if !w.ledger.lease.Clean {
 		return
 	}
 	w.faults["restored"]++

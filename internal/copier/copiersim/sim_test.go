@@ -133,7 +133,7 @@ func (w *world) chaosPhase() {
 				w.faults["ledger lost"]++
 				w.forgets++
 				w.movesLost = true
-				w.lostInSync = w.lostInSync || !w.ledger.free
+				w.lostInSync = w.lostInSync || !w.ledger.lease.Clean
 				w.ledger.folders = map[mailbox.FolderName]*copier.FolderState{}
 			}
 			w.leaveInKept()

@@ -1,29 +1,3 @@
--- TakeLease returns no row where another may still write. The time is the
--- database's, and is asked again after a wait for the row's lock.
--- name: TakeLease :one
-UPDATE leases
-SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + sqlc.arg(ttl)::interval, clean = false,
-    fence = sqlc.arg(fence)::interval
-WHERE link = @link AND number = @number
-    AND (clean OR expires_at + sqlc.arg(fence)::interval <= clock_timestamp())
-RETURNING epoch;
-
--- name: LeaseWait :one
-SELECT (expires_at + sqlc.arg(fence)::interval - clock_timestamp())::interval AS wait
-FROM leases WHERE link = @link AND number = @number;
-
--- RenewLease does not revive a lease that has expired: its holder's connection
--- is closed by then.
--- name: RenewLease :execrows
-UPDATE leases SET expires_at = clock_timestamp() + sqlc.arg(ttl)::interval
-WHERE link = @link AND number = @number AND epoch = @epoch AND expires_at > clock_timestamp();
-
--- EndLease gives the lease a new epoch, so that whoever held it holds nothing
--- any more.
--- name: EndLease :execrows
-UPDATE leases SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp(), clean = @clean
-WHERE link = @link AND number = @number AND epoch = @epoch;
-
 -- name: LedgerFolders :many
 SELECT f.id, f.folder, f.source_validity, f.target_validity,
     f.source_at_validity, f.source_at_uidnext, f.source_at_messages, f.source_at_modseq,

@@ -11,8 +11,8 @@ WITH added AS (
     ON CONFLICT (link, number) DO NOTHING
     RETURNING link, number
 ), leased AS (
-    INSERT INTO leases (link, number, epoch, expires_at, clean)
-    SELECT link, number, nextval('lease_epochs'), now(), true FROM added
+    INSERT INTO write_leases (kind, link, number, epoch, expires_at, clean)
+    SELECT 'mailbox', link, number, 0, now(), true FROM added
 )
 SELECT count(*) FROM added;
 
@@ -31,22 +31,6 @@ ORDER BY c.link, c.number;
 -- ClaimAccounts records which accounts a sync opened.
 -- name: ClaimAccounts :one
 SELECT claim_accounts(@link, @number, @source, @target);
-
--- LiveLeases locks the leases of mailboxes that are to go (all of the link
--- where every_number is true), in the order in which a sync locks too: lease
--- first, mailbox later. It returns those that somebody may still write under.
--- name: LiveLeases :many
-WITH locked AS MATERIALIZED (
-    SELECT number, clean, expires_at
-    FROM leases
-    WHERE link = @link AND (@every_number::boolean OR number = ANY (@numbers::text[]))
-    ORDER BY number
-    FOR UPDATE
-)
-SELECT number, (expires_at - clock_timestamp())::interval AS remaining
-FROM locked
-WHERE NOT clean AND expires_at > clock_timestamp()
-ORDER BY number;
 
 -- name: DeleteMailboxes :execrows
 DELETE FROM mailboxes WHERE link = @link AND number = ANY (@numbers::text[]);
@@ -124,7 +108,7 @@ WITH comparing AS MATERIALIZED (
 )
 SELECT m.link, m.number
 FROM mailboxes m
-JOIN leases l ON l.link = m.link AND l.number = m.number
+JOIN write_leases l ON l.kind = 'mailbox' AND l.link = m.link AND l.number = m.number
 LEFT JOIN comparing c ON c.link = m.link AND c.started_at >= m.created_at
 JOIN working w ON w.link = m.link
 WHERE m.dirty_generation > m.clean_generation

@@ -10,11 +10,7 @@ SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at, l.waiting,
 FROM suspension_now s
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, max(b.expires_at + b.fence) AS over_at
-    FROM (
-        SELECT clean, expires_at, fence FROM leases
-        UNION ALL
-        SELECT clean, expires_at, fence FROM directory_leases
-    ) b
+    FROM write_leases b
     WHERE s.state = 'suspending' AND NOT b.clean AND b.expires_at + b.fence > clock_timestamp()
 ) l;
 
@@ -27,7 +23,7 @@ LOCK TABLE suspension IN EXCLUSIVE MODE;
 -- its version. used says whether this database ever mirrored anything.
 -- name: GetSuspensionProof :one
 SELECT s.confirmed::boolean AS confirmed, s.mark::text AS mark, s.lease_time,
-    (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM directory_leases)
+    (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM write_leases WHERE kind <> 'mailbox')
         OR EXISTS (SELECT FROM control_events WHERE event IN ('suspend', 'suspended', 'resume')))::boolean AS used
 FROM suspension_now s;
 
@@ -59,14 +55,13 @@ WITH changed AS (
 INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed;
 
 -- ConfirmSuspended is the acknowledgement. Nobody holds a lease, and a write
--- under any of those that ended has landed. A trigger looks at the leases of
--- directories besides.
+-- under any of those that ended has landed.
 -- name: ConfirmSuspended :execrows
 WITH changed AS (
     UPDATE suspension s
     SET state = 'suspended', suspended_at = clock_timestamp()
     WHERE s.state = 'suspending' AND s.epoch = @epoch
-        AND NOT EXISTS (SELECT FROM leases l WHERE NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
+        AND NOT EXISTS (SELECT FROM write_leases l WHERE NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
     RETURNING s.reason, s.who
 )
 INSERT INTO control_events (event, who, reason) SELECT 'suspended', who, reason FROM changed;

@@ -7,8 +7,6 @@ package sqlcgen
 
 import (
 	"context"
-
-	"time"
 )
 
 const AddDirectoryAddresses = `-- name: AddDirectoryAddresses :execrows
@@ -171,23 +169,6 @@ func (q *Queries) DirectoryJoiners(ctx context.Context, link string) ([]string, 
 		return nil, err
 	}
 	return items, nil
-}
-
-const DirectoryLeaseWait = `-- name: DirectoryLeaseWait :one
-SELECT (expires_at + greatest(fence, $1::interval) - clock_timestamp())::interval AS wait
-FROM directory_leases WHERE link = $2
-`
-
-type DirectoryLeaseWaitParams struct {
-	Fence time.Duration
-	Link  string
-}
-
-func (q *Queries) DirectoryLeaseWait(ctx context.Context, arg DirectoryLeaseWaitParams) (time.Duration, error) {
-	row := q.db.QueryRow(ctx, DirectoryLeaseWait, arg.Fence, arg.Link)
-	var wait time.Duration
-	err := row.Scan(&wait)
-	return wait, err
 }
 
 const DirectoryLeavers = `-- name: DirectoryLeavers :many
@@ -366,27 +347,6 @@ type DropStagedSideParams struct {
 func (q *Queries) DropStagedSide(ctx context.Context, arg DropStagedSideParams) error {
 	_, err := q.db.Exec(ctx, DropStagedSide, arg.RunID, arg.Side)
 	return err
-}
-
-const EndDirectoryLease = `-- name: EndDirectoryLease :execrows
-UPDATE directory_leases SET epoch = 0, expires_at = clock_timestamp(), clean = $1
-WHERE link = $2 AND epoch = $3
-`
-
-type EndDirectoryLeaseParams struct {
-	Clean bool
-	Link  string
-	Epoch int64
-}
-
-// EndDirectoryLease gives the lease a new epoch, so that whoever held it holds
-// nothing any more.
-func (q *Queries) EndDirectoryLease(ctx context.Context, arg EndDirectoryLeaseParams) (int64, error) {
-	result, err := q.db.Exec(ctx, EndDirectoryLease, arg.Clean, arg.Link, arg.Epoch)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const FinishDirectoryRun = `-- name: FinishDirectoryRun :exec
@@ -715,33 +675,6 @@ func (q *Queries) ListDirectoryRuns(ctx context.Context, arg ListDirectoryRunsPa
 	return items, nil
 }
 
-const LiveDirectoryLease = `-- name: LiveDirectoryLease :many
-WITH locked AS MATERIALIZED (SELECT clean, expires_at FROM directory_leases WHERE link = $1 FOR UPDATE)
-SELECT (expires_at - clock_timestamp())::interval AS remaining
-FROM locked WHERE NOT clean AND expires_at > clock_timestamp()
-`
-
-// LiveDirectoryLease locks the lease of a link that is to go.
-func (q *Queries) LiveDirectoryLease(ctx context.Context, link string) ([]time.Duration, error) {
-	rows, err := q.db.Query(ctx, LiveDirectoryLease, link)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []time.Duration
-	for rows.Next() {
-		var remaining time.Duration
-		if err := rows.Scan(&remaining); err != nil {
-			return nil, err
-		}
-		items = append(items, remaining)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const LockDirectoryRun = `-- name: LockDirectoryRun :one
 SELECT run_id, link, trigger, state, phase, started_at, finished_at, reasons, hint, columns, protected, source_extract, target_extract, source_entries, target_entries, joined, departed, counts FROM directory_runs WHERE run_id = $1 FOR UPDATE
 `
@@ -932,25 +865,6 @@ func (q *Queries) RecordDeparture(ctx context.Context, arg RecordDepartureParams
 	return err
 }
 
-const RenewDirectoryLease = `-- name: RenewDirectoryLease :execrows
-UPDATE directory_leases SET expires_at = clock_timestamp() + $1::interval
-WHERE link = $2 AND epoch = $3 AND expires_at > clock_timestamp()
-`
-
-type RenewDirectoryLeaseParams struct {
-	Ttl   time.Duration
-	Link  string
-	Epoch int64
-}
-
-func (q *Queries) RenewDirectoryLease(ctx context.Context, arg RenewDirectoryLeaseParams) (int64, error) {
-	result, err := q.db.Exec(ctx, RenewDirectoryLease, arg.Ttl, arg.Link, arg.Epoch)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const SampleDirectoryChanges = `-- name: SampleDirectoryChanges :many
 SELECT run_id, seq, key, kind, number, old_number, via, source_id, source_dn, source_version, target_id, target_dn, target_version, columns, blank, same, state, approved, needs, error, hint, failures, counted FROM directory_changes c
 WHERE c.run_id = $1 AND c.seq > $2 AND c.state = $3 AND c.kind <> 'renumber' AND c.needs = 0
@@ -1110,28 +1024,4 @@ type SetDirectorySettingsParams struct {
 func (q *Queries) SetDirectorySettings(ctx context.Context, arg SetDirectorySettingsParams) error {
 	_, err := q.db.Exec(ctx, SetDirectorySettings, arg.Link, arg.Settings)
 	return err
-}
-
-const TakeDirectoryLease = `-- name: TakeDirectoryLease :one
-INSERT INTO directory_leases AS l (link, epoch, expires_at, clean, fence)
-VALUES ($1, 0, clock_timestamp() + $2::interval, false, $3::interval)
-ON CONFLICT (link) DO UPDATE
-SET epoch = 0, expires_at = clock_timestamp() + $2::interval, clean = false, fence = $3::interval
-WHERE l.clean OR l.expires_at + greatest(l.fence, $3::interval) <= clock_timestamp()
-RETURNING l.epoch
-`
-
-type TakeDirectoryLeaseParams struct {
-	Link  string
-	Ttl   time.Duration
-	Fence time.Duration
-}
-
-// TakeDirectoryLease returns no row where another may still write: what it sent is
-// waited for as long as its own fence says, or that of the one who asks.
-func (q *Queries) TakeDirectoryLease(ctx context.Context, arg TakeDirectoryLeaseParams) (int64, error) {
-	row := q.db.QueryRow(ctx, TakeDirectoryLease, arg.Link, arg.Ttl, arg.Fence)
-	var epoch int64
-	err := row.Scan(&epoch)
-	return epoch, err
 }

@@ -7,8 +7,6 @@ package sqlcgen
 
 import (
 	"context"
-
-	"time"
 )
 
 const CloseIntents = `-- name: CloseIntents :exec
@@ -161,33 +159,6 @@ func (q *Queries) DropOtherValidities(ctx context.Context, arg DropOtherValiditi
 	return err
 }
 
-const EndLease = `-- name: EndLease :execrows
-UPDATE leases SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp(), clean = $1
-WHERE link = $2 AND number = $3 AND epoch = $4
-`
-
-type EndLeaseParams struct {
-	Clean  bool
-	Link   string
-	Number string
-	Epoch  int64
-}
-
-// EndLease gives the lease a new epoch, so that whoever held it holds nothing
-// any more.
-func (q *Queries) EndLease(ctx context.Context, arg EndLeaseParams) (int64, error) {
-	result, err := q.db.Exec(ctx, EndLease,
-		arg.Clean,
-		arg.Link,
-		arg.Number,
-		arg.Epoch,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const HoldLease = `-- name: HoldLease :exec
 SELECT ledger_lease($1, $2, $3, $4)
 `
@@ -208,24 +179,6 @@ func (q *Queries) HoldLease(ctx context.Context, arg HoldLeaseParams) error {
 		arg.Durable,
 	)
 	return err
-}
-
-const LeaseWait = `-- name: LeaseWait :one
-SELECT (expires_at + $1::interval - clock_timestamp())::interval AS wait
-FROM leases WHERE link = $2 AND number = $3
-`
-
-type LeaseWaitParams struct {
-	Fence  time.Duration
-	Link   string
-	Number string
-}
-
-func (q *Queries) LeaseWait(ctx context.Context, arg LeaseWaitParams) (time.Duration, error) {
-	row := q.db.QueryRow(ctx, LeaseWait, arg.Fence, arg.Link, arg.Number)
-	var wait time.Duration
-	err := row.Scan(&wait)
-	return wait, err
 }
 
 const LedgerDifferences = `-- name: LedgerDifferences :many
@@ -463,63 +416,6 @@ func (q *Queries) OpenIntents(ctx context.Context, arg OpenIntentsParams) error 
 		arg.Number,
 	)
 	return err
-}
-
-const RenewLease = `-- name: RenewLease :execrows
-UPDATE leases SET expires_at = clock_timestamp() + $1::interval
-WHERE link = $2 AND number = $3 AND epoch = $4 AND expires_at > clock_timestamp()
-`
-
-type RenewLeaseParams struct {
-	Ttl    time.Duration
-	Link   string
-	Number string
-	Epoch  int64
-}
-
-// RenewLease does not revive a lease that has expired: its holder's connection
-// is closed by then.
-func (q *Queries) RenewLease(ctx context.Context, arg RenewLeaseParams) (int64, error) {
-	result, err := q.db.Exec(ctx, RenewLease,
-		arg.Ttl,
-		arg.Link,
-		arg.Number,
-		arg.Epoch,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const TakeLease = `-- name: TakeLease :one
-UPDATE leases
-SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + $1::interval, clean = false,
-    fence = $2::interval
-WHERE link = $3 AND number = $4
-    AND (clean OR expires_at + $2::interval <= clock_timestamp())
-RETURNING epoch
-`
-
-type TakeLeaseParams struct {
-	Ttl    time.Duration
-	Fence  time.Duration
-	Link   string
-	Number string
-}
-
-// TakeLease returns no row where another may still write. The time is the
-// database's, and is asked again after a wait for the row's lock.
-func (q *Queries) TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error) {
-	row := q.db.QueryRow(ctx, TakeLease,
-		arg.Ttl,
-		arg.Fence,
-		arg.Link,
-		arg.Number,
-	)
-	var epoch int64
-	err := row.Scan(&epoch)
-	return epoch, err
 }
 
 const UpsertDifferences = `-- name: UpsertDifferences :exec

@@ -79,7 +79,7 @@ WITH comparing AS MATERIALIZED (
 )
 SELECT m.link, m.number
 FROM mailboxes m
-JOIN leases l ON l.link = m.link AND l.number = m.number
+JOIN write_leases l ON l.kind = 'mailbox' AND l.link = m.link AND l.number = m.number
 LEFT JOIN comparing c ON c.link = m.link AND c.started_at >= m.created_at
 JOIN working w ON w.link = m.link
 WHERE m.dirty_generation > m.clean_generation
@@ -197,8 +197,8 @@ WITH added AS (
     ON CONFLICT (link, number) DO NOTHING
     RETURNING link, number
 ), leased AS (
-    INSERT INTO leases (link, number, epoch, expires_at, clean)
-    SELECT link, number, nextval('lease_epochs'), now(), true FROM added
+    INSERT INTO write_leases (kind, link, number, epoch, expires_at, clean)
+    SELECT 'mailbox', link, number, 0, now(), true FROM added
 )
 SELECT count(*) FROM added
 `
@@ -266,54 +266,6 @@ func (q *Queries) ListMailboxes(ctx context.Context, arg ListMailboxesParams) ([
 			&i.ParkedUntil,
 			&i.EarlyAt,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const LiveLeases = `-- name: LiveLeases :many
-WITH locked AS MATERIALIZED (
-    SELECT number, clean, expires_at
-    FROM leases
-    WHERE link = $1 AND ($2::boolean OR number = ANY ($3::text[]))
-    ORDER BY number
-    FOR UPDATE
-)
-SELECT number, (expires_at - clock_timestamp())::interval AS remaining
-FROM locked
-WHERE NOT clean AND expires_at > clock_timestamp()
-ORDER BY number
-`
-
-type LiveLeasesParams struct {
-	Link        string
-	EveryNumber bool
-	Numbers     []string
-}
-
-type LiveLeasesRow struct {
-	Number    string
-	Remaining time.Duration
-}
-
-// LiveLeases locks the leases of mailboxes that are to go (all of the link
-// where every_number is true), in the order in which a sync locks too: lease
-// first, mailbox later. It returns those that somebody may still write under.
-func (q *Queries) LiveLeases(ctx context.Context, arg LiveLeasesParams) ([]LiveLeasesRow, error) {
-	rows, err := q.db.Query(ctx, LiveLeases, arg.Link, arg.EveryNumber, arg.Numbers)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LiveLeasesRow
-	for rows.Next() {
-		var i LiveLeasesRow
-		if err := rows.Scan(&i.Number, &i.Remaining); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

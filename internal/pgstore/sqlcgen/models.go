@@ -202,6 +202,9 @@ type DirectoryLease struct {
 	ExpiresAt time.Time
 	Clean     bool
 	Fence     time.Duration
+	Kind      string
+	Store     string
+	Number    string
 }
 
 type DirectoryMatched struct {
@@ -479,6 +482,8 @@ type Lease struct {
 	ExpiresAt time.Time
 	Clean     bool
 	Fence     time.Duration
+	Kind      string
+	Store     string
 }
 
 type LedgerFolder struct {
@@ -528,6 +533,16 @@ type Link struct {
 type LinkPace struct {
 	Link   string
 	FreeAt time.Time
+}
+
+type LinkSuspension struct {
+	Link        string
+	State       string
+	Epoch       int64
+	Reason      string
+	Who         string
+	Since       time.Time
+	SuspendedAt *time.Time
 }
 
 type LoadShare struct {
@@ -595,6 +610,17 @@ type Move struct {
 	ToUidnext  int64
 	Uids       string
 	Copied     string
+}
+
+type RestoreLease struct {
+	Kind      string
+	Store     string
+	Link      string
+	Number    string
+	Epoch     int64
+	ExpiresAt time.Time
+	Clean     bool
+	Fence     time.Duration
 }
 
 type ScheduleMiss struct {
@@ -705,4 +731,15 @@ type Watcher struct {
 	Hint           string
 	UpdatedAt      time.Time
 	PollEvery      time.Duration
+}
+
+type WriteLease struct {
+	Kind      string
+	Store     string
+	Link      string
+	Number    string
+	Epoch     int64
+	ExpiresAt time.Time
+	Clean     bool
+	Fence     time.Duration
 }
