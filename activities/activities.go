@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
+	"mailmirror/internal/copier"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
@@ -35,6 +36,11 @@ type Ports struct {
 	Directory   DirectoryRecords
 	// Approved may be nil; no run is started then over directories.
 	Approved DirectoryStarter
+	// Checks and Store may be nil if nothing is checked or verified; Verify is
+	// copier.Verify if it is nil.
+	Checks CheckRecords
+	Store  StoreChecker
+	Verify Verify
 }
 
 // Settings bound what one worker process does at a time. Zero values take the
@@ -78,6 +84,8 @@ type Activities struct {
 	gate chan struct{}
 	// lookout ends the work that is under way when the mirror is suspended.
 	lookout *lookout
+	// checks are the activities that only look at stores.
+	checks *Checks
 }
 
 // New returns the activities over their ports.
@@ -91,8 +99,11 @@ func New(ports Ports, settings Settings) *Activities {
 	if ports.Meter == nil {
 		ports.Meter = noMeter{}
 	}
+	if ports.Verify == nil {
+		ports.Verify = copier.Verify
+	}
 	ports.Engine = metered{ports.Engine, ports.Meter}
-	return &Activities{
+	a := &Activities{
 		ports:    ports,
 		meter:    ports.Meter,
 		report:   settings.Report,
@@ -108,11 +119,16 @@ func New(ports Ports, settings Settings) *Activities {
 			return ports.Records.Suspension(ctx)
 		}},
 	}
+	a.checks = &Checks{worker: a, links: ports.Links, members: ports.Records, records: ports.Checks, store: ports.Store, verify: ports.Verify}
+	return a
 }
 
 // Register makes the activities known to a worker, each by its method's name:
-// every exported method of Activities is one.
-func Register(r worker.ActivityRegistry, a *Activities) { r.RegisterActivity(a) }
+// every exported method of Activities and of Checks is one.
+func Register(r worker.ActivityRegistry, a *Activities) {
+	r.RegisterActivity(a)
+	r.RegisterActivity(a.checks)
+}
 
 // enter waits for a token of the gate; leave gives it back.
 func (a *Activities) enter(ctx context.Context) error {

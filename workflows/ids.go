@@ -42,6 +42,12 @@ func ScheduledDirectoryID(link string) string { return id("scheduled-directory",
 // WatchID is the id of the one WatchEvents of a link.
 func WatchID(link string) string { return id("watch-events", link) }
 
+// VerifyID is the id of the one Verify of a link.
+func VerifyID(link string) string { return id("verify", link) }
+
+// CheckID is the id of the one CheckStore of a store.
+func CheckID(store string) string { return id("check-store", store) }
+
 // id is the one place where names become the id of a workflow or a schedule.
 //
 // Clients send ids as gRPC headers, which may hold printable ASCII only, and

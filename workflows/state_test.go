@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
+	"mailmirror/internal/verdict"
 	"mailmirror/workflows"
 )
 
@@ -37,6 +38,8 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second,
 			Unconfirmed: true}},
 	}
+	states = append(states, workflows.VerifyState{VerifyRequest: verdict.VerifyRequest{Link: "dr", Deep: true, Numbers: []mailbox.Number{"1001"}},
+		PageSize: 250, Begun: true, After: "1000"})
 	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500, RunID: "run",
 		Plan:  &activities.DirectoryPlan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},
 		Phase: workflows.PhaseApplying, After: 7, Done: 1, Failed: 2, Moot: 3, Stopped: "read-only", Hint: "mend it", Again: dirsync.TriggerApproval})

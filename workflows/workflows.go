@@ -25,6 +25,9 @@ const (
 
 	TypeDirectorySync      = "DirectorySync"
 	TypeScheduledDirectory = "ScheduledDirectory"
+
+	TypeVerify     = "Verify"
+	TypeCheckStore = "CheckStore"
 )
 
 const (
@@ -93,6 +96,11 @@ func CompareAttributes(link string) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseReviewing))
 }
 
+// VerifyAttributes are the search attributes that a Verify starts with.
+func VerifyAttributes(link string) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(LinkAttribute.ValueSet(link), PhaseAttribute.ValueSet(PhaseVerifying))
+}
+
 // SyncSummary and CompareSummary are the lines that the Web UI shows.
 func SyncSummary(key mailbox.Key) string {
 	return "Keep mailbox " + shown(key.Number) + " of link " + key.Link + " in step"
@@ -100,6 +108,12 @@ func SyncSummary(key mailbox.Key) string {
 
 // CompareSummary is the line that the Web UI shows for a FullCompare.
 func CompareSummary(link string) string { return "Compare every mailbox of link " + link }
+
+// VerifySummary is the line that the Web UI shows for a Verify.
+func VerifySummary(link string) string { return "Verify the mailboxes of link " + link }
+
+// CheckSummary is the line that the Web UI shows for a CheckStore.
+func CheckSummary(store string) string { return "Check store " + store }
 
 // RebuildSummary is the line that the Web UI shows for a LedgerRebuild.
 func RebuildSummary(link string) string { return "Rebuild the ledger of link " + link }
@@ -127,6 +141,9 @@ func Register(r worker.WorkflowRegistry) {
 
 		TypeDirectorySync:      DirectorySync,
 		TypeScheduledDirectory: ScheduledDirectory,
+
+		TypeVerify:     Verify,
+		TypeCheckStore: CheckStore,
 	} {
 		r.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,

@@ -23,8 +23,6 @@ type parts struct {
 	temporal client.Client
 	runner   *temporalrunner.Runner
 	options  temporalrunner.Options
-	shares   *shares
-	stores   *stores
 	// directories are those of the stores.
 	directories *directories
 }
@@ -79,8 +77,6 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter met
 		Book:         p.repo,
 	}
 	p.runner = temporalrunner.New(p.temporal, p.options)
-	p.shares = newShares(p.repo, cfg, log)
-	p.stores = newStores(p.repo, p.keys, p.shares, log)
 	p.directories = &directories{repo: p.repo, keys: p.keys}
 	return p, nil
 }
@@ -88,9 +84,6 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter met
 func (p *parts) close() {
 	if p.temporal != nil {
 		p.temporal.Close()
-	}
-	if p.shares != nil {
-		p.shares.close()
 	}
 	if p.repo != nil {
 		p.repo.Close()
@@ -115,11 +108,9 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 	return &backend{parts: p, control: control.New(control.Ports{
 		Repository: p.repo,
 		Runner:     p.runner,
-		Checker:    &checker{p.stores},
-		Verifier:   &verifier{stores: p.stores, atOnce: cfg.Worker.Mailboxes},
 		Sealer:     p.keys,
 		Resolver:   resolver{},
-		Records:    p.repo, Directories: p.directories, DirectoryChecker: p.directories,
+		Records:    p.repo, Directories: p.directories,
 	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
 }
 

@@ -3,20 +3,26 @@ package app
 import (
 	"context"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/storecheck"
+	"mailmirror/internal/verdict"
 )
 
-// checker looks at a store by its IMAP adapter.
-type checker struct{ stores *stores }
+// checker looks at a store and its directory by their adapters.
+type checker struct {
+	stores *stores
+	*directories
+}
 
-// CheckStore implements control.Checker.
-func (c *checker) CheckStore(ctx context.Context, s site.Store, number mailbox.Number) (control.StoreReport, error) {
+var _ storecheck.Servers = checker{}
+
+// Look implements storecheck.Servers.
+func (c checker) Look(ctx context.Context, s site.Store, number mailbox.Number) (verdict.Store, error) {
 	store, err := c.stores.imap(ctx, s)
 	if err != nil {
-		return control.StoreReport{}, err
+		return verdict.Store{}, err
 	}
 	found, err := store.Check(ctx, number)
 	if err == nil {
@@ -26,16 +32,16 @@ func (c *checker) CheckStore(ctx context.Context, s site.Store, number mailbox.N
 	if err != nil {
 		return r, err
 	}
-	r.Events, r.EventsWhy, err = store.Offer(ctx, number)
+	mode, why, err := store.Offer(ctx, number)
 	if err == nil && s.Events != site.ListenAuto {
-		r.EventsWhy = "as configured; auto would take " + string(r.Events) + ": " + r.EventsWhy
-		r.Events = s.Events
+		mode, why = s.Events, "as configured; auto would choose "+string(mode)+": "+why
 	}
+	r.Events, r.EventsWhy = mode, why
 	return r, err
 }
 
-func storeReport(s site.Store, found imapstore.CheckReport) control.StoreReport {
-	r := control.StoreReport{
+func storeReport(s site.Store, found imapstore.CheckReport) verdict.Store {
+	r := verdict.Store{
 		Server: found.ServerName, Release: found.Release, Capabilities: found.Capabilities,
 		Connect: found.Connect, LoginTime: found.LoginTime, RoundTrip: found.RoundTrip,
 		Prefix: found.Prefix, Separator: found.Separator, Overview: found.Overview,
@@ -52,7 +58,7 @@ func storeReport(s site.Store, found imapstore.CheckReport) control.StoreReport 
 		}
 	}
 	for _, a := range found.Advice {
-		r.Advice = append(r.Advice, control.Advice{Missing: a.Missing, Effect: a.Effect})
+		r.Advice = append(r.Advice, verdict.Advice{Missing: a.Missing, Effect: a.Effect})
 	}
 	return r
 }

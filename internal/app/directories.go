@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
@@ -12,6 +11,7 @@ import (
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // digestPurpose is what the key is derived for under which secrets of directories
@@ -94,24 +94,24 @@ func (d *directories) dial(ctx context.Context, store, network, address string) 
 	return conn, nil
 }
 
-// CheckRights implements control.DirectoryChecker.
-func (d *directories) CheckRights(ctx context.Context, c site.Directory, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
+// TryRights implements storecheck.Servers.
+func (d *directories) TryRights(ctx context.Context, c site.Directory, columns []directory.Column, lease func(context.Context) (context.Context, error)) (verdict.Rights, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
-		return control.DirectoryRights{}, err
+		return verdict.Rights{}, err
 	}
 	found, err := adapter.CheckRights(ctx, columns, lease)
-	return control.DirectoryRights(found), err
+	return verdict.Rights(found), err
 }
 
-// CheckDirectory implements control.DirectoryChecker.
-func (d *directories) CheckDirectory(ctx context.Context, c site.Directory) (control.DirectoryReport, error) {
+// LookAtDirectory implements storecheck.Servers.
+func (d *directories) LookAtDirectory(ctx context.Context, c site.Directory) (verdict.Directory, error) {
 	adapter, err := d.ldap(c)
 	if err != nil {
-		return control.DirectoryReport{}, err
+		return verdict.Directory{}, err
 	}
 	found, err := adapter.Check(ctx)
-	r := control.DirectoryReport{Server: found.Server, Release: found.Release, TLS: found.TLS, CertificateExpires: found.CertificateExpires,
+	r := verdict.Directory{Server: found.Server, Release: found.Release, TLS: found.TLS, CertificateExpires: found.CertificateExpires,
 		Connect: found.Connect, Entries: found.Entries, AtLeast: found.AtLeast, Faults: found.Faults, Advice: found.Advice}
 	if r.Faults == nil {
 		r.Faults = []string{}

@@ -54,23 +54,10 @@ func (s *stores) Stores(ctx context.Context, link string) (activities.LinkStores
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	both, err := s.linkStores(ctx, l, source, target)
+	g, err := s.repo.GuardSettings(ctx, link)
 	if err != nil {
 		return activities.LinkStores{}, err
 	}
-	err = s.guarded(ctx, link, &both)
-	return both, err
-}
-
-// guarded adds what may be deleted from the link's target.
-func (s *stores) guarded(ctx context.Context, link string, both *activities.LinkStores) error {
-	g, err := s.repo.GuardSettings(ctx, link)
-	both.Limits = g.Limits
-	both.Keep = copier.Keep{For: g.KeepDeleted, Folder: g.DeletedFolder}
-	return err
-}
-
-func (s *stores) linkStores(ctx context.Context, l site.Link, source, target site.Store) (activities.LinkStores, error) {
 	from, err := s.imap(ctx, source)
 	if err != nil {
 		return activities.LinkStores{}, err
@@ -87,7 +74,7 @@ func (s *stores) linkStores(ctx context.Context, l site.Link, source, target sit
 		Claim:         s.repo.ClaimAccounts,
 		Admit:         s.shares.admit(quota.Sessions, source, target),
 		AdmitListener: s.shares.admitListener(quota.Listeners, source), AdmitTrunk: s.shares.admitListener(quota.Trunks, source),
-		Pace: pace}, nil
+		Pace: pace, Limits: g.Limits, Keep: copier.Keep{For: g.KeepDeleted, Folder: g.DeletedFolder}}, nil
 }
 
 // imap returns the adapter of a store as it is configured now, with the log-ins of

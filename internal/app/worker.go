@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
+	"mailmirror/internal/storecheck"
 	"mailmirror/internal/supervise"
 	"mailmirror/internal/temporalclient"
 	"mailmirror/internal/temporalrunner"
@@ -25,6 +26,7 @@ import (
 // Worker executes the workflows and activities of an installation.
 type Worker struct {
 	parts    *parts
+	shares   *shares
 	worker   worker.Worker
 	metrics  *metrics
 	fatal    chan error
@@ -48,9 +50,11 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 		figures.close()
 		return nil, err
 	}
+	shares := newShares(p.repo, cfg, log)
 	defer func() {
 		if err != nil {
 			figures.close()
+			shares.close()
 			p.close()
 		}
 	}()
@@ -67,24 +71,26 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.ensureSchedules(ctx, log); err != nil {
 		return nil, err
 	}
-	p.stores.findServers(ctx)
+	stores := newStores(p.repo, p.keys, shares, log)
+	stores.findServers(ctx)
 	if err := p.runner.EnsureControl(ctx); err != nil {
 		return nil, err
 	}
 	engine := copier.NewEngine(p.repo, sleep.Clock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
-		activities.Ports{Engine: engine, Links: p.stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
+		activities.Ports{Engine: engine, Links: stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
 			Watch: p.repo, Waker: p.runner, Signs: p.repo, Schedules: p.runner, Meter: figures.meter(),
-			Directories: p.directories, Directory: p.repo, Approved: p.runner},
+			Directories: p.directories, Directory: p.repo, Approved: p.runner,
+			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}}},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Lease:     lease.Times{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
-	w := &Worker{parts: p, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
+	w := &Worker{parts: p, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
 		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: cfg.Lease.TTL + cfg.Lease.Fence, Log: log, Own: []supervise.Own{
-			{Loop: background.LoopShares, Failing: p.shares.load.Failing},
-			{Loop: background.LoopLogins, Failing: p.stores.failing},
+			{Loop: background.LoopShares, Failing: shares.load.Failing},
+			{Loop: background.LoopLogins, Failing: stores.failing},
 			{Loop: background.LoopPasswords, Failing: sealed.failing},
 		}})}
 	w.worker = temporalrunner.NewWorker(p.temporal, p.options, acts, figures.failed(), func(err error) {
@@ -153,6 +159,7 @@ func (w *Worker) Stop() {
 		}
 		w.worker.Stop()
 		w.metrics.close()
+		w.shares.close()
 		w.parts.close()
 	})
 }

@@ -50,9 +50,9 @@ func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start contr
 	what := string(cmp.Or(start.Kind, site.RunCompare))
 	show := c.newDisplay(what+" "+start.Link, "mailboxes")
 	var t tracker
-	run, err := ctl.WaitCompare(ctx, start, show.every(), func(run site.CompareRun) {
+	run, err := ctl.WaitCompare(ctx, start, waiting(show, func(run site.CompareRun) {
 		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
-	})
+	}))
 	if err == nil {
 		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
 	}

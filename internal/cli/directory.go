@@ -95,7 +95,7 @@ func (c *cli) waited(ctx context.Context, ctl *control.Control, start control.Di
 		done := run.Created + run.Altered + run.Renumbers + run.Removed + run.Failed
 		show.update(done, max(done, run.Due), directoryProgress(run))
 	}
-	run, err := ctl.WaitDirectory(ctx, start, show.every(), update)
+	run, err := ctl.WaitDirectory(ctx, start, waiting(show, update))
 	if err == nil {
 		update(run)
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/guard"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // directory gives both stores of the link that seed describes a directory. The
@@ -70,11 +70,11 @@ func (s *system) directory() {
 	s.sides.Source = map[string]directory.Entry{"cn=Ann,o=prod": ann,
 		"cn=Eve,o=prod": controltest.Numbered("1003", "cn=Eve,o=prod", map[directory.Column]string{directory.CommonName: "Eve"})}
 	s.sides.Target = map[string]directory.Entry{"cn=Ann,o=site": entry("cn=Ann,o=site", "geheim2", "Anne")}
-	delete(s.checker.Faults, "site")
-	s.checker.Reports["site"] = control.StoreReport{Server: "Dovecot"}
-	s.ldap.Rights = map[string]control.DirectoryRights{"site": {Writable: []string{"Password", "cn"},
+	delete(s.servers.Faults, "site")
+	s.servers.Reports["site"] = verdict.Store{Server: "Dovecot"}
+	s.servers.Rights = map[string]verdict.Rights{"site": {Writable: []string{"Password", "cn"},
 		TriedOn: "cn=Ann,o=site", Advice: []string{"whether it takes Misc1 (misc_1) cannot be tried: busy (51): the first run tells"}}}
-	s.ldap.Reports = map[string]control.DirectoryReport{
+	s.servers.Directories = map[string]verdict.Directory{
 		"prod": {Server: "OpenLDAP", Entries: 500, AtLeast: true, Faults: []string{"the schema has no attribute umRecordedName"},
 			Advice: []string{"the server has no assertion control: a change at the same moment is noticed only afterwards"}},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"mailmirror/internal/control"
 	"mailmirror/internal/site"
 )
 
@@ -86,10 +87,20 @@ func (r rates) String() string {
 
 // display shows how far something is.
 type display interface {
-	// every is how often it wants to be told.
+	// every is how often it wants to be updated.
 	every() time.Duration
 	update(done, total int, text string)
+	// warn shows a line that stays.
+	warn(text string)
 	close()
+}
+
+// waiting is how a command waits for the end of a run.
+func waiting[R any](show display, progress func(R)) control.Waiting[R] {
+	return control.Waiting[R]{Every: show.every(), Progress: progress, NoWorker: func(since time.Duration) {
+		show.warn("no worker has taken up this work for " + span(since.Round(time.Second)) +
+			"; it waits for one: start Mailmirror with mailmirror up, or start mailmirror-worker")
+	}}
 }
 
 // newDisplay chooses by where standard error goes: a bar on a terminal, a line
@@ -97,22 +108,25 @@ type display interface {
 func (c *cli) newDisplay(title, unit string) display {
 	switch {
 	case c.output == outputJSON:
-		return silent{}
+		return silent{c}
 	case isTerminal(c.env.Stderr):
 		return newBar(c.env.Stderr, title, unit)
 	default:
-		return &lines{w: c.env.Stderr, title: title, unit: unit, now: c.env.Now}
+		return &lines{silent: silent{c}, w: c.env.Stderr, title: title, unit: unit, now: c.env.Now}
 	}
 }
 
-type silent struct{}
+// silent shows warnings alone.
+type silent struct{ c *cli }
 
 func (silent) every() time.Duration    { return time.Second }
 func (silent) update(int, int, string) {}
+func (s silent) warn(text string)      { s.c.warn("%s", text) }
 func (silent) close()                  {}
 
 // lines writes a plain line every few seconds, for logs and pipes.
 type lines struct {
+	silent
 	w           io.Writer
 	title, unit string
 	now         func() time.Time
@@ -133,8 +147,6 @@ func (l *lines) update(done, total int, text string) {
 	l.last, l.written = l.now(), line
 	fmt.Fprintln(l.w, clean(line))
 }
-
-func (l *lines) close() {}
 
 // bar is a progress bar on a terminal.
 type bar struct {
@@ -179,6 +191,9 @@ func (b *bar) update(done, total int, text string) {
 	b.bar.SetTotal(int64(total), false)
 	b.bar.SetCurrent(int64(done))
 }
+
+// warn writes above the bar.
+func (b *bar) warn(text string) { _, _ = fmt.Fprintf(b.progress, "warning: %s\n", clean(text)) }
 
 // close leaves the last state of the bar on the screen.
 func (b *bar) close() {

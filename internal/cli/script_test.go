@@ -23,6 +23,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
 	"mailmirror/internal/stack"
+	"mailmirror/internal/storecheck"
 	"mailmirror/internal/suspension"
 )
 
@@ -73,11 +74,10 @@ func now() time.Time { return clock }
 type system struct {
 	repo     *controltest.Memory
 	runner   *controltest.Runner
-	checker  *controltest.Checker
+	servers  *controltest.Servers
 	verifier *controltest.Verifier
 	records  *controltest.Directory
 	sides    *controltest.Sides
-	ldap     *controltest.DirectoryChecker
 	away     bool
 	opened   int
 	closed   int
@@ -86,22 +86,24 @@ type system struct {
 
 func newSystem() *system {
 	repo := controltest.NewMemory(now)
-	return &system{
+	s := &system{
 		repo: repo, runner: &controltest.Runner{Specs: repo.ScheduleSpecs, OnAskResume: func(r suspension.Request) error {
 			_, err := repo.Resume(context.Background(), r)
 			return err
 		}},
-		checker: &controltest.Checker{}, verifier: &controltest.Verifier{},
-		records: controltest.NewDirectory(now), sides: &controltest.Sides{}, ldap: &controltest.DirectoryChecker{},
+		servers: &controltest.Servers{}, verifier: &controltest.Verifier{},
+		records: controltest.NewDirectory(now), sides: &controltest.Sides{},
 	}
+	controltest.Work(s.runner, repo, &storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: s.records}, Servers: s.servers}, s.verifier)
+	return s
 }
 
 func of(ts *testscript.TestScript) *system { return ts.Value(system{}).(*system) }
 
 func (s *system) Control() *control.Control {
 	return control.New(control.Ports{
-		Repository: s.repo, Runner: s.runner, Checker: s.checker, Verifier: s.verifier, Sealer: controltest.Sealer{},
-		Records: s.records, Directories: s.sides, DirectoryChecker: s.ldap,
+		Repository: s.repo, Runner: s.runner, Sealer: controltest.Sealer{},
+		Records: s.records, Directories: s.sides,
 	}, control.Options{Now: now})
 }
 

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // seed describes a link on a bad night: of six mailboxes three are equal, one
@@ -96,20 +96,20 @@ func (s *system) seed() {
 			Exists: true, Next: []time.Time{clock.Add(3 * time.Hour)}},
 	}
 	s.runner.OnCompare = func(string) (string, bool, error) { return "run-1", true, nil }
-	s.checker.Reports = map[string]control.StoreReport{"prod": {
+	s.servers.Reports = map[string]verdict.Store{"prod": {
 		Server: "Dovecot", Release: "2.3.19.1 (9b53102964)", TLS: "TLS 1.3 TLS_AES_128_GCM_SHA256", CertificateExpires: clock.Add(40 * 24 * time.Hour),
 		Capabilities: []string{"IMAP4rev1", "CONDSTORE", "LITERAL+"}, Connect: 12 * time.Millisecond, LoginTime: 3400 * time.Microsecond, RoundTrip: 800 * time.Microsecond,
 		Separator: "/", Folders: 3, Messages: 54, Greetings: 2, Events: site.ListenIdle, EventsWhy: "the store has no NOTIFY",
-		Advice: []control.Advice{{Effect: "the store is slow: it takes 16s to log in"}, {Missing: "UIDPLUS", Effect: "every append is looked up again"}},
+		Advice: []verdict.Advice{{Effect: "the store is slow: it takes 16s to log in"}, {Missing: "UIDPLUS", Effect: "every append is looked up again"}},
 	}}
-	s.checker.Faults = map[string]error{"site": fault.New(fault.Config, "log in to store site: the server refuses name or password of the trusted server", nil, "mailmirror store edit site --trusted-password-file FILE")}
-	s.verifier.Results = map[mailbox.Number]control.VerifyResult{
-		"1004": {Folders: []control.VerifyFolder{
-			{Folder: "INBOX", Role: mailbox.RoleMessages, VerifyCounts: control.VerifyCounts{Compared: 54, Missing: 1}},
-			{Folder: "Greetings", Role: mailbox.RoleGreetings, VerifyCounts: control.VerifyCounts{Compared: 2, Flags: 1, Dates: 1}},
+	s.servers.Faults = map[string]error{"site": fault.New(fault.Config, "log in to store site: the server refuses name or password of the trusted server", nil, "mailmirror store edit site --trusted-password-file FILE")}
+	s.verifier.Results = map[mailbox.Number]verdict.Mailbox{
+		"1004": {Folders: []verdict.Folder{
+			{Folder: "INBOX", Role: mailbox.RoleMessages, Counts: verdict.Counts{Compared: 54, Missing: 1}},
+			{Folder: "Greetings", Role: mailbox.RoleGreetings, Counts: verdict.Counts{Compared: 2, Flags: 1, Dates: 1}},
 			{Folder: "Old", Role: mailbox.RoleMessages, Trouble: "extra"},
 		}},
-		"1006": {ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target"},
+		"1006": {Failure: verdict.Failure{ErrorKind: string(fault.Permanent), Error: "log in to store site: there is no mailbox 1006", Hint: "create the mailbox on the target"}},
 	}
 }
 

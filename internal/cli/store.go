@@ -16,6 +16,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
@@ -66,7 +67,9 @@ func (c *cli) storeAdd() *cobra.Command {
 	var f storeFlags
 	cmd := &cobra.Command{
 		Use:   "add NAME --imap HOST:PORT --imap-security none|starttls|tls --login authzid|separator --trusted-name NAME --trusted-password-file FILE",
-		Short: "Register a message store (does not connect yet)",
+		Short: "Register a message store (does not connect to it)",
+		Long: `Records a message store. The command does not connect to the store. When a worker
+runs, let it look at the store with "store check".`,
 		Example: `  mailmirror store add prod --imap mail.example.org:993 --imap-security tls \
       --login authzid --trusted-name mirror --trusted-password-file /run/secrets/prod`,
 		Args:              takes(1, 1),
@@ -111,8 +114,10 @@ func (c *cli) storeAdd() *cobra.Command {
 func (c *cli) storeEdit() *cobra.Command {
 	var f storeFlags
 	cmd := &cobra.Command{
-		Use:               "edit NAME [flags]",
-		Short:             "Change settings of a store; what is not given stays",
+		Use:   "edit NAME [flags]",
+		Short: "Change settings of a store; what is not given stays",
+		Long: `Changes the settings of a store. The command does not connect to the store: let a
+worker look at it with "store check".`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.storeNames(0),
 	}
@@ -211,17 +216,19 @@ func (c *cli) storeCheck() *cobra.Command {
 	var number string
 	cmd := &cobra.Command{
 		Use:   "check NAME [--mailbox NUMBER]",
-		Short: "Connect, log in and tell what the store can do",
-		Long: `Connects to the store, logs in as the trusted server and tells what it found.
-With --mailbox it also acts for that mailbox, which is what mirroring does: a
-trusted server that may log in but not act for others shows only then. Of the
-directory of a link's target it tries on a few entries, without a change, which
-attributes may be written; whether entries may be created and deleted the first run
-tells.`,
+		Short: "Have a worker connect, log in and say what the store can do",
+		Long: `A worker connects to the store, logs in as the trusted server and reports what it
+found. Use it after "store add" and after each change of a store or its server.
+With --mailbox the worker also acts for that mailbox, as mirroring does: if the
+trusted server may log in but may not act for others, only this shows it. If the
+store is a link's target and has a directory, the worker tries on a few entries which
+attributes may be written, and changes nothing. Whether entries may be created and
+deleted, the first run shows.`,
+		Example:           `  mailmirror store check prod --mailbox 1001`,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.storeNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			r, err := ctl.CheckStore(ctx, args[0], mailbox.Number(number))
+			r, err := ctl.CheckStore(ctx, args[0], mailbox.Number(number), waiting[verdict.StoreRun](silent{c}, nil))
 			if err != nil {
 				return err
 			}
@@ -239,7 +246,7 @@ tells.`,
 	return cmd
 }
 
-func (c *cli) writeReport(w io.Writer, r control.StoreReport) {
+func (c *cli) writeReport(w io.Writer, r verdict.Store) {
 	server := strings.TrimSpace(r.Server + " " + r.Release)
 	if r.MinimumRelease != "" {
 		server += " (at least " + r.MinimumRelease + " is wanted)"

@@ -15,6 +15,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // ldapFlags are the settings of a store's directory on the command line.
@@ -166,7 +167,7 @@ func (c *cli) writeDirectoryStore(w io.Writer, d site.Directory) {
 }
 
 // writeDirectoryReport reports whether the directory can be mirrored.
-func (c *cli) writeDirectoryReport(w io.Writer, r control.DirectoryReport) bool {
+func (c *cli) writeDirectoryReport(w io.Writer, r verdict.Directory) bool {
 	encryption := r.TLS
 	if encryption == "" {
 		encryption = "none"

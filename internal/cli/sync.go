@@ -9,6 +9,7 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 func (c *cli) syncCommand() *cobra.Command {
@@ -43,7 +44,7 @@ func (c *cli) syncNow(ctx context.Context, ctl *control.Control, key mailbox.Key
 }
 
 func (c *cli) waitSync(ctx context.Context, ctl *control.Control, key mailbox.Key, generation int64) error {
-	m, err := ctl.WaitSync(ctx, key)
+	m, err := ctl.WaitSync(ctx, key, waiting[site.Mailbox](silent{c}, nil))
 	if err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			return &waitingEnded{"sync", "look at it with: mailmirror mailbox show " + key.Link + " " + string(key.Number)}

@@ -2,55 +2,86 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/verdict"
 )
 
 func (c *cli) verifyCommand() *cobra.Command {
-	var deep bool
+	var deep, stop bool
 	cmd := &cobra.Command{
 		Use:   "verify LINK [NUMBER...]",
 		Short: "Compare the two stores themselves, never what Mailmirror remembers",
-		Long: `Reads both stores and compares them, folder by folder: which messages are
-missing or extra on the target, and whose flags, dates or sizes differ. With
---deep every body is read, too. Nothing is changed. Exit code 3 where the
-stores differ, 1 where a mailbox could not be read.`,
+		Long: `Workers read both stores and compare them, folder by folder: which messages are
+missing or extra on the target, and whose flags, dates or sizes differ. With --deep
+they read every body, too. They change nothing, and also work while the mirror is
+suspended. The exit code is 3 if the stores differ, and 1 if a mailbox could not be
+read.
+
+Ctrl-C ends only the waiting. The same command waits again if the verification is
+still running. With --stop it ends.`,
+		Example: `  mailmirror verify dr --deep
+  mailmirror verify dr 1001 1002`,
 		Args:              takes(1, -1),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			request, err := ctl.PlanVerify(ctx, args[0], toNumbers(args[1:]), deep)
-			if err != nil {
-				return err
+			if stop {
+				if err := ctl.StopVerify(ctx, args[0]); err != nil {
+					return err
+				}
+				return c.show(map[string]string{"stopped": args[0]}, func(io.Writer) { c.say("the verification of link %s ends", args[0]) })
 			}
-			show := c.newDisplay("verify "+args[0], "mailboxes")
-			v, err := ctl.Verify(ctx, request, func(v control.Verification) {
-				show.update(v.Mailboxes, len(request.Numbers), verifyText(v))
-			})
-			show.close()
-			if err != nil {
-				return err
-			}
-			if err := c.show(v, func(w io.Writer) { c.writeVerification(w, v) }); err != nil {
-				return err
-			}
-			switch {
-			case v.Failed > 0:
-				return outcome(exitFailed)
-			case v.Differing > 0:
-				return outcome(exitDifferences)
-			}
-			return nil
+			return c.verify(ctx, ctl, verdict.VerifyRequest{Link: args[0], Numbers: toNumbers(args[1:]), Deep: deep})
 		}),
 	}
 	cmd.Flags().BoolVar(&deep, "deep", false, "read and compare every body")
+	cmd.Flags().BoolVar(&stop, "stop", false, "end the verification of the link that is running")
+	cmd.MarkFlagsMutuallyExclusive("deep", "stop")
 	return cmd
 }
 
-func verifyText(v control.Verification) string {
+func (c *cli) verify(ctx context.Context, ctl *control.Control, request verdict.VerifyRequest) error {
+	start, err := ctl.StartVerify(ctx, request)
+	if err != nil {
+		return err
+	}
+	if !start.Started && c.output != outputJSON {
+		c.warn("this verification was running already; the command waits for its end")
+	}
+	show := c.newDisplay("verify "+request.Link, "mailboxes")
+	v, err := ctl.WaitVerify(ctx, request, start, waiting(show, func(r verdict.VerifyRun) {
+		show.update(r.Mailboxes, max(r.Planned, r.Mailboxes), verifyText(r.Verification))
+	}))
+	if err == nil {
+		show.update(v.Mailboxes, v.Mailboxes, verifyText(v))
+	}
+	show.close()
+	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return &waitingEnded{"verification", "wait for it again with the same command, or end it with: mailmirror verify " + request.Link + " --stop"}
+		}
+		return err
+	}
+	v.Results = list(v.Results)
+	if err := c.show(v, func(w io.Writer) { c.writeVerification(w, v) }); err != nil {
+		return err
+	}
+	switch {
+	case v.Failed > 0:
+		return outcome(exitFailed)
+	case v.Differing > 0:
+		return outcome(exitDifferences)
+	}
+	return nil
+}
+
+func verifyText(v verdict.Verification) string {
 	s := fmt.Sprintf("%d differing  %d failed  %d messages", v.Differing, v.Failed, v.Messages.Compared+v.Greetings.Compared)
 	if v.Deep {
 		s += "  " + size(v.Bytes)
@@ -58,7 +89,7 @@ func verifyText(v control.Verification) string {
 	return s
 }
 
-func (c *cli) writeVerification(w io.Writer, v control.Verification) {
+func (c *cli) writeVerification(w io.Writer, v verdict.Verification) {
 	if len(v.Results) > 0 {
 		t := c.newTable("MAILBOX", "FOLDER", ">COMPARED", ">MISSING", ">EXTRA", ">FLAGS", ">DATES", ">CONTENT", "TROUBLE")
 		for _, r := range v.Results {
@@ -68,8 +99,14 @@ func (c *cli) writeVerification(w io.Writer, v control.Verification) {
 					if trouble != "" {
 						trouble = "folder: " + trouble
 					}
+					if f.Unreadable > 0 {
+						trouble = strings.TrimPrefix(trouble+"; "+counted(f.Unreadable, "message")+" unreadable", "; ")
+					}
 					t.row(r.Number, f.Folder, f.Compared, f.Missing, f.Extra, f.Flags, f.Dates, f.Content, trouble)
 				}
+			}
+			if r.Omitted > 0 {
+				t.row(r.Number, "", "", "", "", "", "", "", counted(r.Omitted, "folder")+" more")
 			}
 			if r.Error != "" {
 				t.row(r.Number, "", "", "", "", "", "", "", r.Error)
@@ -86,7 +123,7 @@ func (c *cli) writeVerification(w io.Writer, v control.Verification) {
 	t := c.newTable("", ">COMPARED", ">MISSING", ">EXTRA", ">FLAGS", ">DATES", ">CONTENT")
 	for _, line := range []struct {
 		role string
-		n    control.VerifyCounts
+		n    verdict.Counts
 	}{{"messages", v.Messages}, {"greetings", v.Greetings}} {
 		content := fmt.Sprint(line.n.Content)
 		if !v.Deep && line.n.Content == 0 {

@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"mailmirror/internal/dirsync"
-	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
-	"mailmirror/internal/site"
 )
 
 // Sealer encrypts secrets for keeping them in the database.
@@ -18,43 +16,22 @@ type Sealer interface {
 	Seal(plaintext seal.Secret, identity string) ([]byte, error)
 }
 
-// Checker looks at a message store as it is now.
-type Checker interface {
-	// CheckStore connects, logs in as the trusted server, acting for number
-	// where that is not empty, and tells what it found. Each usual mistake of
-	// an operator is a Config fault with a sentence of its own.
-	CheckStore(ctx context.Context, s site.Store, number mailbox.Number) (StoreReport, error)
-}
-
 // Resolver finds the addresses of hosts.
 type Resolver interface {
 	// Resolve returns every address of a host, in any order.
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Verifier compares the stores themselves, never the ledger.
-type Verifier interface {
-	// Verify looks at every given mailbox and calls each once for each of
-	// them, from one goroutine at a time, in any order. A mailbox that could
-	// not be read is a result with Error set, and the others go on; an error is
-	// returned where nothing could go on.
-	Verify(ctx context.Context, r VerifyRequest, each func(VerifyResult)) error
-}
-
 // Ports are what a Control works over.
 type Ports struct {
 	Repository Repository
 	Runner     Runner
-	Checker    Checker
-	Verifier   Verifier
 	Sealer     Sealer
 	// Resolver, where not nil, finds the addresses of stores.
 	Resolver Resolver
-	// Records, Directories and DirectoryChecker are for what is mirrored of
-	// directories.
-	Records          DirectoryRepository
-	Directories      dirsync.Directories
-	DirectoryChecker DirectoryChecker
+	// Records and Directories are for what is mirrored of directories.
+	Records     DirectoryRepository
+	Directories dirsync.Directories
 }
 
 // Options are the settings that Control needs for telling what comes next, and
@@ -68,15 +45,12 @@ type Options struct {
 type Control struct {
 	repo     Repository
 	runner   Runner
-	checker  Checker
-	verifier Verifier
 	sealer   Sealer
 	resolver Resolver
 	options  Options
 
-	records          DirectoryRepository
-	directories      dirsync.Directories
-	directoryChecker DirectoryChecker
+	records     DirectoryRepository
+	directories dirsync.Directories
 }
 
 // New returns a Control over the given ports.
@@ -86,8 +60,7 @@ func New(p Ports, o Options) *Control {
 		o.Now = time.Now
 	}
 	return &Control{
-		repo: p.Repository, runner: p.Runner, checker: p.Checker,
-		verifier: p.Verifier, sealer: p.Sealer, resolver: p.Resolver, options: o,
-		records: p.Records, directories: p.Directories, directoryChecker: p.DirectoryChecker,
+		repo: p.Repository, runner: p.Runner, sealer: p.Sealer, resolver: p.Resolver, options: o,
+		records: p.Records, directories: p.Directories,
 	}
 }

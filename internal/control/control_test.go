@@ -24,7 +24,6 @@ type world struct {
 	*control.Control
 	repo     *controltest.Memory
 	runner   *controltest.Runner
-	checker  *controltest.Checker
 	verifier *controltest.Verifier
 	now      time.Time
 }
@@ -32,13 +31,14 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		runner: &controltest.Runner{}, checker: &controltest.Checker{}, verifier: &controltest.Verifier{},
+		runner: &controltest.Runner{}, verifier: &controltest.Verifier{},
 		now: time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC),
 	}
 	w.repo = controltest.NewMemory(func() time.Time { return w.now })
 	w.Control = control.New(control.Ports{
-		Repository: w.repo, Runner: w.runner, Checker: w.checker, Verifier: w.verifier, Sealer: controltest.Sealer{},
+		Repository: w.repo, Runner: w.runner, Sealer: controltest.Sealer{},
 	}, control.Options{Now: func() time.Time { return w.now }})
+	controltest.Work(w.runner, w.repo, nil, w.verifier)
 	return w
 }
 
@@ -289,37 +289,6 @@ func TestReadNumbers(t *testing.T) {
 	}
 }
 
-func TestMinimumRelease(t *testing.T) {
-	for _, test := range []struct {
-		release, minimum string
-		ok               bool
-	}{
-		{"2.3.19.1 (9b53102964)", "2.3.19", true},
-		{"2.3.19", "2.3.19.1", false},
-		{"2.3.19", "2.3.19.0", true},
-		{"2.10", "2.9", true},
-		{"3", "2.9.9", true},
-		{"v3.6.1-Debian", "3.6.1", true},
-		{"", "1", false},
-		{"unknown", "0.1", false},
-	} {
-		w := newWorld(t)
-		s := aStore("prod")
-		s.MinimumRelease = test.minimum
-		if _, err := w.AddStore(t.Context(), s, seal.NewSecret("x")); err != nil {
-			t.Fatal(err)
-		}
-		w.checker.Reports = map[string]control.StoreReport{"prod": {Server: "X", Release: test.release}}
-		r, err := w.CheckStore(t.Context(), "prod", "100")
-		if (err == nil) != test.ok || (err != nil && !fault.Is(err, fault.Config)) {
-			t.Errorf("release %q, minimum %q: %v", test.release, test.minimum, err)
-		}
-		if r.Store != "prod" || r.Mailbox != "100" {
-			t.Errorf("report is of %q, mailbox %q", r.Store, r.Mailbox)
-		}
-	}
-}
-
 func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -340,7 +309,8 @@ func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		var seen []int
-		run, err := w.WaitCompare(t.Context(), s, 900*time.Millisecond, func(r site.CompareRun) { seen = append(seen, r.Reviewed) })
+		run, err := w.WaitCompare(t.Context(), s, control.Waiting[site.CompareRun]{Every: 900 * time.Millisecond,
+			Progress: func(r site.CompareRun) { seen = append(seen, r.Reviewed) }})
 		if err != nil || run.Reviewed != 3 {
 			t.Errorf("ended with %d reviewed, %v", run.Reviewed, err)
 		}
@@ -359,7 +329,7 @@ func TestWaitCompareEndsWithItsContext(t *testing.T) {
 		w.runner.OnWaitCompare = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := w.WaitCompare(ctx, control.CompareStart{Link: "dr", RunID: "r"}, time.Second, nil)
+		_, err := w.WaitCompare(ctx, control.CompareStart{Link: "dr", RunID: "r"}, control.Waiting[site.CompareRun]{Every: time.Second})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
@@ -384,45 +354,6 @@ func TestSync(t *testing.T) {
 	}
 	if _, err := w.Sync(t.Context(), mailbox.Key{Link: "dr", Number: "9"}); !fault.Is(err, fault.NotFound) || len(woken) != 1 {
 		t.Errorf("a mailbox that does not take part: %v, woken %v", err, woken)
-	}
-}
-
-func TestVerifyCountsEveryMailboxOnce(t *testing.T) {
-	w := newWorld(t)
-	w.link(t, "dr", "prod", "site")
-	if _, err := w.AddMailboxes(t.Context(), "dr", []mailbox.Number{"1", "2", "3"}); err != nil {
-		t.Fatal(err)
-	}
-	w.verifier.Results = map[mailbox.Number]control.VerifyResult{
-		"3": {Error: "log in: refused", ErrorKind: "config"},
-		"2": {Folders: []control.VerifyFolder{
-			{Folder: "INBOX", Role: mailbox.RoleMessages, VerifyCounts: control.VerifyCounts{Compared: 5, Missing: 1, Flags: 2}},
-			{Folder: "Greetings", Role: mailbox.RoleGreetings, VerifyCounts: control.VerifyCounts{Compared: 1}},
-		}},
-	}
-	r, err := w.PlanVerify(t.Context(), "dr", nil, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := w.Verify(t.Context(), r, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v.Mailboxes != 3 || v.Equal != 1 || v.Differing != 1 || v.Failed != 1 {
-		t.Errorf("got %+v", v)
-	}
-	if want := (control.VerifyCounts{Compared: 8, Missing: 1, Flags: 2}); v.Messages != want {
-		t.Errorf("messages: %+v", v.Messages)
-	}
-	if v.Greetings.Compared != 1 || len(v.Results) != 2 || v.Results[0].Number != "2" {
-		t.Errorf("greetings %+v, results %+v", v.Greetings, v.Results)
-	}
-	w.verifier.Forget = "1"
-	if _, err := w.Verify(t.Context(), r, nil); err == nil || !strings.Contains(err.Error(), "2 of 3") {
-		t.Errorf("a mailbox that was never looked at passed for equal: %v", err)
-	}
-	if _, err := w.PlanVerify(t.Context(), "dr", []mailbox.Number{"9"}, false); !fault.Is(err, fault.NotFound) {
-		t.Errorf("a mailbox that does not take part: %v", err)
 	}
 }
 

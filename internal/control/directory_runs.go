@@ -121,13 +121,13 @@ func (c *Control) hasDirectory(ctx context.Context, l site.Link) (bool, error) {
 	return true, nil
 }
 
-// WaitDirectory waits for the end of a run and returns how it ended. Until then
-// progress, which may be nil, is called with what was done so far, about once in
-// every interval. The end of ctx ends the waiting, not the run.
-func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, every time.Duration, progress func(dirsync.Run)) (dirsync.Run, error) {
+// WaitDirectory waits for the end of a run and returns how it ended. The end of ctx
+// ends the waiting, not the run.
+func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, w Waiting[dirsync.Run]) (dirsync.Run, error) {
 	op := "wait for the directory of link " + start.Link
-	return awaitRun(every, func() error { return fault.Wrap(c.runner.WaitDirectory(ctx, start.Link, start.RunID), op) },
-		func() (dirsync.Run, error) { return c.records.DirectoryRun(ctx, start.RunID) }, progress)
+	return await(ctx, c, site.Run{Kind: site.RunDirectory, Of: start.Link, ID: start.RunID}, w,
+		func() error { return fault.Wrap(c.runner.WaitDirectory(ctx, start.Link, start.RunID), op) },
+		func() (dirsync.Run, error) { return c.records.DirectoryRun(ctx, start.RunID) })
 }
 
 // changesPage is how many changes are read at a time.

@@ -131,22 +131,6 @@ func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
 	return nil
 }
 
-// CheckDirectory looks at a store's directory as it is now; false where it has
-// none. Of a link's target it is tried, too, whether it may be written.
-func (c *Control) CheckDirectory(ctx context.Context, store string) (DirectoryReport, bool, error) {
-	d, has, err := c.Directory(ctx, store)
-	if err != nil || !has {
-		return DirectoryReport{}, false, err
-	}
-	r, err := c.directoryChecker.CheckDirectory(ctx, d)
-	r.Address = d.Address
-	if err != nil || len(r.Faults) > 0 {
-		return r, true, err
-	}
-	err = c.tryRights(ctx, d, &r)
-	return r, true, fault.Wrap(err, "try the rights to write")
-}
-
 func (e DirectoryEdit) apply(d site.Directory) (site.Directory, error) {
 	set(&d.Address, e.Address)
 	set(&d.Security, e.Security)

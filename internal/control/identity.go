@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -48,21 +47,4 @@ func (c *Control) Undetermined(ctx context.Context, l site.Link) (string, error)
 	}
 	target, err := c.repo.Store(ctx, l.Target)
 	return site.Undetermined(source, target), err
-}
-
-// undetermined does the same for a store and all others that it has a link with.
-func (c *Control) undetermined(ctx context.Context, store string) ([]string, error) {
-	s, err := c.repo.Store(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	var list []string
-	err = c.eachOtherEnd(ctx, store, func(_, other string) error {
-		o, err := c.repo.Store(ctx, other)
-		if unsure := site.Undetermined(s, o); err == nil && unsure != "" && !slices.Contains(list, unsure) {
-			list = append(list, unsure)
-		}
-		return err
-	})
-	return list, err
 }

@@ -68,12 +68,3 @@ func (c *Control) loadErrors(ctx context.Context, links []site.Link) ([]site.Err
 	}
 	return entries, nil
 }
-
-// loadReport is what a check says of the load on a store.
-func (c *Control) loadReport(ctx context.Context, store string) ([]string, error) {
-	learned, err := c.repo.StoreLoad(ctx, store)
-	if err != nil {
-		return nil, err
-	}
-	return append(learned.Lines(c.options.Now()), learned.Cost()...), nil
-}

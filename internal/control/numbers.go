@@ -2,11 +2,9 @@ package control
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"mailmirror/internal/fault"
@@ -88,8 +86,4 @@ func checkNumbers(op string, numbers []mailbox.Number) error {
 		seen[n] = true
 	}
 	return malformed(op, faults)
-}
-
-func sortResults(results []VerifyResult) {
-	slices.SortFunc(results, func(a, b VerifyResult) int { return cmp.Compare(a.Number, b.Number) })
 }

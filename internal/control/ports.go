@@ -69,6 +69,7 @@ type Repository interface {
 	SuspensionRecords
 	ScheduleRecords
 	BackgroundRecords
+	CheckRecords
 }
 
 // Runner is what control needs of Temporal.
@@ -94,4 +95,5 @@ type Runner interface {
 	SuspensionRunner
 	ScheduleRunner
 	DirectoryRunner
+	CheckRunner
 }

@@ -108,42 +108,6 @@ func (c *Control) RemoveStore(ctx context.Context, name string) error {
 	return c.repo.RemoveStore(ctx, name)
 }
 
-// CheckStore looks at a store as it is now, acting for number where that is
-// not empty, and at its directory where it has one.
-func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Number) (StoreReport, error) {
-	op := "check store " + name
-	if number != "" {
-		if err := number.Validate(); err != nil {
-			return StoreReport{}, malformed(op, []error{err})
-		}
-	}
-	s, err := c.repo.Store(ctx, name)
-	if err != nil {
-		return StoreReport{}, err
-	}
-	found, has, directoryErr := c.CheckDirectory(ctx, name)
-	report, err := c.checker.CheckStore(ctx, s, number)
-	if has {
-		report.Directory = &found
-	}
-	if err := errors.Join(err, directoryErr); err != nil {
-		return report, err
-	}
-	if report.Undetermined, err = c.undetermined(ctx, name); err != nil {
-		return report, err
-	}
-	if report.Load, err = c.loadReport(ctx, name); err != nil {
-		return report, err
-	}
-	report.Store, report.Address, report.MinimumRelease = s.Name, s.IMAPAddress, s.MinimumRelease
-	if s.MinimumRelease != "" {
-		if err := checkMinimum(report, s.MinimumRelease); err != nil {
-			return report, fault.Wrap(err, op)
-		}
-	}
-	return report, nil
-}
-
 func (e StoreEdit) apply(s site.Store) site.Store {
 	set(&s.IMAPAddress, e.IMAPAddress)
 	set(&s.Security, e.Security)

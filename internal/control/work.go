@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"time"
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
@@ -36,44 +35,15 @@ func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error
 	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
 }
 
-// WaitCompare waits for the end of a compare and returns how it ended. Until
-// then progress, which may be nil, is called with what was done so far, about
-// once in every interval, from one goroutine. The end of ctx ends the waiting,
-// not the compare.
-func (c *Control) WaitCompare(ctx context.Context, start CompareStart, every time.Duration, progress func(site.CompareRun)) (site.CompareRun, error) {
-	op, wait := "wait for compare of link "+start.Link, c.runner.WaitCompare
+// WaitCompare waits for the end of a compare or a rebuild and returns how it ended. The
+// end of ctx ends the waiting, not the compare.
+func (c *Control) WaitCompare(ctx context.Context, start CompareStart, w Waiting[site.CompareRun]) (site.CompareRun, error) {
+	run, op, wait := site.Run{Kind: site.RunCompare, Of: start.Link, ID: start.RunID}, "wait for compare of link "+start.Link, c.runner.WaitCompare
 	if start.Kind == site.RunRebuild {
-		op, wait = "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
+		run.Kind, op, wait = site.RunRebuild, "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
 	}
-	return awaitRun(every, func() error { return fault.Wrap(wait(ctx, start.Link, start.RunID), op) },
-		func() (site.CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) }, progress)
-}
-
-// awaitRun waits for the end of a run and returns its record. Until then
-// progress, which may be nil, gets what the record says in every interval, all
-// from the caller's goroutine.
-func awaitRun[R any](every time.Duration, wait func() error, look func() (R, error), progress func(R)) (R, error) {
-	ended := make(chan error, 1)
-	go func() { ended <- wait() }()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-ended:
-			if err != nil {
-				var none R
-				return none, err
-			}
-			return look()
-		case <-ticker.C:
-			// A look that fails is made good by the next: the run may not have
-			// been recorded yet, and a database that is away for good ends the
-			// run itself.
-			if run, err := look(); err == nil && progress != nil {
-				progress(run)
-			}
-		}
-	}
+	return await(ctx, c, run, w, func() error { return fault.Wrap(wait(ctx, start.Link, start.RunID), op) },
+		func() (site.CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) })
 }
 
 // Sync marks a mailbox as due and wakes its sync; it returns the generation
@@ -94,10 +64,9 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
 }
 
 // WaitSync waits until no sync of the mailbox runs and returns its state.
-func (c *Control) WaitSync(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
+func (c *Control) WaitSync(ctx context.Context, key mailbox.Key, w Waiting[site.Mailbox]) (site.Mailbox, error) {
 	op := "wait for sync of mailbox " + string(key.Number)
-	if err := c.runner.WaitSync(ctx, key); err != nil {
-		return site.Mailbox{}, fault.Wrap(err, op)
-	}
-	return c.repo.Mailbox(ctx, key)
+	return await(ctx, c, site.Run{Kind: site.RunSync, Of: key.Link, Number: key.Number}, w,
+		func() error { return fault.Wrap(c.runner.WaitSync(ctx, key), op) },
+		func() (site.Mailbox, error) { return c.repo.Mailbox(ctx, key) })
 }

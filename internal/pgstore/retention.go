@@ -135,12 +135,19 @@ func (s *Store) dropMonths(ctx context.Context, now time.Time, keep site.Retenti
 }
 
 func (s *Store) dropCompares(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
-	n, err := s.q.DropOldCompares(ctx, now.Add(-keep.History))
+	before := now.Add(-keep.History)
+	n, err := s.q.DropOldCompares(ctx, before)
 	if err == nil {
 		done.Compares = int(n)
+		_, err = s.q.DropOldVerifies(ctx, before)
+	}
+	if err == nil {
+		_, err = s.q.DropOldChecks(ctx, before)
+	}
+	if err == nil {
 		_, err = s.q.DropStaleShares(ctx, now.Add(-24*time.Hour))
 	}
-	return classify("drop old compares", err)
+	return classify("drop old compares, verifications and checks", err)
 }
 
 // changeHistory runs a step in a transaction that does not wait long for its

@@ -4,9 +4,11 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/mailbox"
 )
 
-// RunKind says what a run over all mailboxes of a link is for.
+// RunKind says what a run is for: over all mailboxes of a link, or another that
+// somebody may wait for.
 type RunKind string
 
 const (
@@ -14,7 +16,25 @@ const (
 	RunCompare RunKind = "compare"
 	// RunRebuild is a rebuild of the ledger.
 	RunRebuild RunKind = "rebuild"
+	// RunVerify is a verification of a link.
+	RunVerify RunKind = "verify"
+	// RunCheck is a check of a store.
+	RunCheck RunKind = "check"
+	// RunDirectory is a run over the directory of a link.
+	RunDirectory RunKind = "directory"
+	// RunSync is the syncs of one mailbox.
+	RunSync RunKind = "sync"
 )
+
+// Run names work of a worker that somebody waits for.
+type Run struct {
+	Kind RunKind
+	// Of is the link or the store, Number the mailbox of a RunSync.
+	Of     string
+	Number mailbox.Number
+	// ID is the run's id; "" for a RunSync.
+	ID string
+}
 
 // CompareRun is one full compare or rebuild, running or ended.
 type CompareRun struct {

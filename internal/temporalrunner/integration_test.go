@@ -66,6 +66,7 @@ func TestOnTemporal(t *testing.T) {
 		"schedules are set":             testScheduleControl,
 		"directory":                     testDirectory,
 		"remove":                        testRemove,
+		"checks":                        testChecks,
 		"a failed compare says its why": testFailedCompare,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBench(t, c)) })
@@ -80,6 +81,7 @@ type bench struct {
 	client client.Client
 	world  *activitytest.World
 	runs   *activitytest.Runs // nil where no directory is mirrored
+	checks *activitytest.Checks
 	link   string
 	opts   temporalrunner.Options
 }
@@ -87,7 +89,7 @@ type bench struct {
 func newBench(t *testing.T, c client.Client) *bench {
 	t.Helper()
 	link := "link" + string(rune('a'+benches.Add(1)))
-	b := &bench{client: c, world: activitytest.New(), link: link, opts: temporalrunner.Options{
+	b := &bench{client: c, world: activitytest.New(), checks: &activitytest.Checks{}, link: link, opts: temporalrunner.Options{
 		TaskQueue: link, Debounce: 10 * time.Millisecond, PageSize: 4, Pages: 2, SweepEvery: time.Hour}}
 	b.Runner = temporalrunner.New(c, b.opts)
 	return b
@@ -100,7 +102,7 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 // work runs a worker until the returned function, or the test's end, stops it.
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
-	ports := b.world.Ports(b.Runner)
+	ports := b.checks.Into(b.world.Ports(b.Runner))
 	ports.Directories, ports.Directory = b.runs, b.runs
 	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(ports, activities.Settings{
 		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), nil, func(err error) { t.Error(err) })

@@ -62,6 +62,7 @@ var table = map[string]row{
 		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
 	"internal/quota":     {layer: pure},
 	"internal/directory": {layer: pure, inside: []string{"internal/fault", "internal/mailbox"}},
+	"internal/verdict":   {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/site"}},
 	"internal/alert":     {layer: pure},
 
 	// The vocabulary. net: addresses are parsed, and nothing is connected to.
@@ -80,6 +81,8 @@ var table = map[string]row{
 	"internal/control": {layer: orchestration,
 		inside: append([]string{"internal/seal", "internal/sleep", "internal/watch"}, purePackages...),
 		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
+	"internal/storecheck": {layer: orchestration, inside: purePackages,
+		never: []string{"net/http", cobra, imap, ldap, postgres, temporal}},
 	"internal/throttle": {layer: orchestration, inside: []string{"internal/quota"},
 		never: []string{imap, postgres, temporal}},
 	"internal/watch": {layer: orchestration, inside: []string{"internal/site", "internal/mailbox", "internal/fault", "internal/quota", "internal/sleep"},
@@ -177,4 +180,4 @@ var table = map[string]row{
 
 var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/lease", "internal/copier",
 	"internal/quota", "internal/directory", "internal/alert",
-	"internal/site", "internal/suspension", "internal/guard", "internal/dirsync", "internal/background"}
+	"internal/site", "internal/suspension", "internal/guard", "internal/dirsync", "internal/background", "internal/verdict"}

@@ -294,7 +294,7 @@ func (r *directoryRig) noSecrets() {
 
 // nowhereInDatabases fails the test where a text stands in any table of any
 // database of the stack, ours and Temporal's, histories included.
-func (r *directoryRig) nowhereInDatabases(text string) {
+func (r *rig) nowhereInDatabases(text string) {
 	r.t.Helper()
 	ctx := r.t.Context()
 	config, err := pgx.ParseConfig(r.stack.Info().DatabaseDSN)

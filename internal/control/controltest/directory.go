@@ -217,32 +217,6 @@ func (r *Runner) AskDirectory(_ context.Context, link, trigger string) error {
 // WaitDirectory implements control.DirectoryRunner.
 func (*Runner) WaitDirectory(context.Context, string, string) error { return nil }
 
-// DirectoryChecker answers CheckDirectory and CheckRights by store name.
-type DirectoryChecker struct {
-	Reports map[string]control.DirectoryReport
-	Faults  map[string]error
-	Rights  map[string]control.DirectoryRights
-	// OnRights is called before CheckRights answers, with its error.
-	OnRights func(ctx context.Context, store string, columns []directory.Column) error
-}
-
-// CheckRights implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckRights(ctx context.Context, d site.Directory, columns []directory.Column, lease func(context.Context) (context.Context, error)) (control.DirectoryRights, error) {
-	ctx, err := lease(ctx)
-	if err != nil {
-		return control.DirectoryRights{}, err
-	}
-	if c.OnRights != nil {
-		err = c.OnRights(ctx, d.Store, columns)
-	}
-	return c.Rights[d.Store], err
-}
-
-// CheckDirectory implements control.DirectoryChecker.
-func (c *DirectoryChecker) CheckDirectory(_ context.Context, d site.Directory) (control.DirectoryReport, error) {
-	return c.Reports[d.Store], c.Faults[d.Store]
-}
-
 // Sides are the directories of one link, in memory: entries by their DN. Reading
 // works, and nothing else.
 type Sides struct {

@@ -19,6 +19,7 @@ import (
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
+	"mailmirror/internal/verdict"
 )
 
 // Memory is a control.Repository. Its maps may be filled before it is used.
@@ -38,6 +39,8 @@ type Memory struct {
 	watchers  []site.Watcher
 	signs     []background.Sign
 	loads     map[string]quota.Load
+	checks    map[string]verdict.StoreRun
+	verified  map[string]verdict.VerifyRun
 
 	suspension suspension.Suspension
 	events     []suspension.Event
@@ -52,6 +55,7 @@ func NewMemory(now func() time.Time) *Memory {
 		Now: now, stores: map[string]site.Store{}, links: map[string]site.Link{},
 		mailboxes: map[mailbox.Key]site.Mailbox{}, runs: map[string]site.CompareRun{}, lag: map[string]time.Duration{},
 		suspension: suspension.Suspension{State: suspension.Running, Epoch: 1}, specs: map[string]site.ScheduleSpec{}, loads: map[string]quota.Load{},
+		checks: map[string]verdict.StoreRun{}, verified: map[string]verdict.VerifyRun{},
 	}
 }
 

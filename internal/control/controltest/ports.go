@@ -2,15 +2,16 @@ package controltest
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
+	"mailmirror/internal/verdict"
 )
 
 // Runner is a control.Runner that does what its function fields say; one that
@@ -26,6 +27,12 @@ type Runner struct {
 	OnAskResume    func(suspension.Request) error
 	OnDirectory    func(link, trigger string) (runID string, started bool, err error)
 	OnAskDirectory func(link, trigger string) error
+	OnCheck        func(store string, number mailbox.Number) (verdict.Start, error)
+	OnVerify       func(verdict.VerifyRequest) (verdict.Start, error)
+	OnWaitRun      func(context.Context, site.Run) error
+	OnStopVerify   func(link string) error
+	// OnAwaitsWorker answers AwaitsWorker; a worker is at everything where it is nil.
+	OnAwaitsWorker func(site.Run) time.Time
 	SchedulesFault error
 	// Infos are the schedules that there are; Specs tells what is recorded of
 	// them, and SpecFault is Temporal's opinion of that.
@@ -121,53 +128,6 @@ func (r *Runner) HasSchedules(link string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.schedules[link]
-}
-
-// Checker answers CheckStore by store name.
-type Checker struct {
-	Reports map[string]control.StoreReport
-	Faults  map[string]error
-}
-
-// CheckStore implements control.Checker.
-func (c *Checker) CheckStore(_ context.Context, s site.Store, number mailbox.Number) (control.StoreReport, error) {
-	if err := c.Faults[s.Name]; err != nil {
-		return control.StoreReport{}, err
-	}
-	r, ok := c.Reports[s.Name]
-	if !ok {
-		return r, errors.New("check store " + s.Name + ": no report is prepared")
-	}
-	r.Mailbox = number
-	return r, nil
-}
-
-// Verifier answers Verify with the results that it holds; a mailbox without
-// one is equal.
-type Verifier struct {
-	Results map[mailbox.Number]control.VerifyResult
-	// Forget leaves this number out of the answers.
-	Forget mailbox.Number
-	Fault  error
-}
-
-// Verify implements control.Verifier.
-func (v *Verifier) Verify(_ context.Context, r control.VerifyRequest, each func(control.VerifyResult)) error {
-	for _, n := range r.Numbers {
-		if n == v.Forget {
-			continue
-		}
-		result, ok := v.Results[n]
-		if !ok {
-			result.Folders = []control.VerifyFolder{{Folder: mailbox.Inbox, Role: mailbox.RoleMessages, VerifyCounts: control.VerifyCounts{Compared: 3}}}
-		}
-		result.Number = n
-		if r.Deep {
-			result.Bytes = 1500
-		}
-		each(result)
-	}
-	return v.Fault
 }
 
 // Sealer marks what it was given with the identity and turns it round, so that

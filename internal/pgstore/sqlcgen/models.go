@@ -671,6 +671,18 @@ type StoreAddress struct {
 	Address string
 }
 
+type StoreCheck struct {
+	RunID      string
+	Store      string
+	Mailbox    string
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Report     []byte
+	ErrorKind  string
+	Error      string
+	Hint       string
+}
+
 type StoreLoad struct {
 	Store   string
 	Learned []byte
@@ -704,6 +716,36 @@ type SuspensionNow struct {
 	QuietUntil  time.Time
 	Confirmed   pgtype.Bool
 	Mark        interface{}
+}
+
+type VerifyMailbox struct {
+	RunID     string
+	Number    string
+	Equal     bool
+	Bytes     int64
+	Messages  []int64
+	Greetings []int64
+	Folders   []byte
+	Omitted   int64
+	ErrorKind string
+	Error     string
+	Hint      string
+}
+
+type VerifyRun struct {
+	RunID      string
+	Link       string
+	Deep       bool
+	Planned    int64
+	StartedAt  time.Time
+	FinishedAt *time.Time
+	ErrorKind  string
+	Error      string
+	Hint       string
+	Equal      int64
+	Bytes      int64
+	Messages   []int64
+	Greetings  []int64
 }
 
 type WatchShard struct {

@@ -79,7 +79,7 @@ func record(ctx context.Context, bin, out, prefix, only string) (err error) {
 	if err := temporalrunner.New(c, temporalrunner.Options{}).Prepare(ctx); err != nil {
 		return err
 	}
-	for i, s := range slices.Concat(scenarios, directoryScenarios) {
+	for i, s := range slices.Concat(scenarios, directoryScenarios, checkScenarios) {
 		if !strings.HasPrefix(s.name, only) {
 			continue
 		}
@@ -97,6 +97,7 @@ type rig struct {
 	client client.Client
 	world  *activitytest.World
 	runs   *activitytest.Runs // over the link's directory
+	checks *activitytest.Checks
 	link   string
 	// entered gets a value whenever an engine that waits is reached; leave lets
 	// it go on.
@@ -107,7 +108,7 @@ type rig struct {
 func newRig(c client.Client, link string) *rig {
 	return &rig{
 		Runner: temporalrunner.New(c, temporalrunner.Options{TaskQueue: link, Debounce: 200 * time.Millisecond, PageSize: 2, Pages: 2, Changes: 2}),
-		client: c, world: activitytest.New(), runs: activitytest.NewRuns(), link: link,
+		client: c, world: activitytest.New(), runs: activitytest.NewRuns(), checks: &activitytest.Checks{}, link: link,
 		entered: make(chan struct{}, 100), leave: make(chan struct{}),
 	}
 }
@@ -118,7 +119,7 @@ func (r *rig) key(n mailbox.Number) mailbox.Key { return mailbox.Key{Link: r.lin
 func (r *rig) play(ctx context.Context, s scenario, path string) error {
 	w := worker.New(r.client, r.link, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	workflows.Register(w)
-	ports := r.world.Ports(r.Runner)
+	ports := r.checks.Into(r.world.Ports(r.Runner))
 	ports.Directories, ports.Directory = r.runs, r.runs
 	activities.Register(w, activities.New(ports, activities.Settings{Report: 50 * time.Millisecond,
 		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))

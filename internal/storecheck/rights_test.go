@@ -1,4 +1,4 @@
-package control_test
+package storecheck_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
+	"mailmirror/internal/storecheck"
+	"mailmirror/internal/verdict"
 )
 
 // The right to write is tried of what a link has as its target, under the lease of
@@ -45,13 +46,16 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 		"a changed password": {store: "site", under: "dr", broken: fault.Newf(fault.Config, "invalid credentials"), advice: "one thing is not known", fails: true, unclean: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.link(t, "dr", "prod", "site")
-			w.link(t, "first", "prod", "middle")
-			w.link(t, "second", "middle", "end")
-			w.link(t, "third", "bare", "leaf")
-			w.store(t, "spare")
-			records := controltest.NewDirectory(func() time.Time { return w.now })
+			repo, records := controltest.NewMemory(time.Now), controltest.NewDirectory(time.Now)
+			for _, name := range []string{"prod", "site", "middle", "end", "bare", "leaf", "spare"} {
+				addStore(t, repo, site.Store{Name: name, IMAPAddress: name + ".example.org:993"})
+			}
+			for _, l := range []site.Link{{Name: "dr", Source: "prod", Target: "site"}, {Name: "first", Source: "prod", Target: "middle"},
+				{Name: "second", Source: "middle", Target: "end"}, {Name: "third", Source: "bare", Target: "leaf"}} {
+				if err := repo.AddLink(t.Context(), l); err != nil {
+					t.Fatal(err)
+				}
+			}
 			records.LeaseRefused = test.refused
 			for _, store := range []string{"prod", "site", "middle", "leaf", "spare"} {
 				m := directory.DefaultMapping()
@@ -64,9 +68,10 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 				}
 			}
 			under := ""
-			checker := &controltest.DirectoryChecker{
-				Reports: map[string]control.DirectoryReport{test.store: {Faults: test.faults}},
-				Rights:  map[string]control.DirectoryRights{test.store: {Writable: []string{"cn"}, TriedOn: "cn=Ann", Faults: []string{"sn may not be written"}, Advice: []string{"one thing is not known"}}},
+			servers := &controltest.Servers{
+				Reports:     map[string]verdict.Store{test.store: {}},
+				Directories: map[string]verdict.Directory{test.store: {Faults: test.faults}},
+				Rights:      map[string]verdict.Rights{test.store: {Writable: []string{"cn"}, TriedOn: "cn=Ann", Faults: []string{"sn may not be written"}, Advice: []string{"one thing is not known"}}},
 				OnRights: func(ctx context.Context, store string, columns []directory.Column) error {
 					under = records.Leased
 					if _, bounded := ctx.Deadline(); !bounded || store != test.store {
@@ -78,10 +83,11 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 					return test.broken
 				},
 			}
-			c := control.New(control.Ports{Repository: w.repo, Runner: w.runner, Records: records, DirectoryChecker: checker}, control.Options{})
-			r, has, err := c.CheckDirectory(t.Context(), test.store)
-			if !has || (err != nil) != test.fails {
-				t.Fatalf("%v, %v", has, err)
+			c := storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: records}, Servers: servers}
+			whole, err := c.Check(t.Context(), test.store, "")
+			r := whole.Directory
+			if r == nil || (err != nil) != test.fails {
+				t.Fatalf("%v, %v", r, err)
 			}
 			if under != test.under || records.Leased != "" || (len(records.EndedUnclean) > 0) != test.unclean {
 				t.Errorf("tried under the lease of %q; that of %q is held still, %q were not ended cleanly", under, records.Leased, records.EndedUnclean)

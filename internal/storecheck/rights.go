@@ -1,4 +1,4 @@
-package control
+package storecheck
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // rightsTimes are those of a try of rights, which is not renewed.
@@ -18,9 +19,9 @@ var rightsTimes = lease.Times{}.WithDefaults()
 // tryRights adds to a report what may be written of what links mirror. What is the
 // source of links alone receives nothing but reads. It is tried as runs write, under
 // the lease of the target's directory, and so not while the mirror is suspended.
-func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryReport) error {
+func (c *Checker) tryRights(ctx context.Context, d site.Directory, r *verdict.Directory) error {
 	const untried = ": whether it may be written was not tried"
-	links, err := c.repo.Links(ctx)
+	links, err := c.Records.Links(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,8 +39,8 @@ func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryR
 	var held lease.Lease
 	var leaseErr error
 	cancel, leased := context.CancelFunc(func() {}), false
-	found, err := c.directoryChecker.CheckRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
-		if held, leaseErr = c.records.TakeLease(ctx, lease.OfDirectory(link), rightsTimes); leaseErr != nil {
+	found, err := c.Servers.TryRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
+		if held, leaseErr = c.Records.TakeLease(ctx, lease.OfDirectory(link), rightsTimes); leaseErr != nil {
 			return nil, leaseErr
 		}
 		leased = true
@@ -72,7 +73,7 @@ func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryR
 	// Whoever comes next waits for what may still be on its way.
 	ending, cancelEnding := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelEnding()
-	endErr := c.records.Release(ending, held, err == nil)
+	endErr := c.Records.Release(ending, held, err == nil)
 	if fault.Is(err, fault.Transient) && ctx.Err() == nil {
 		r.Advice = append(r.Advice, "whether it may be written could not be tried to the end: "+err.Error())
 		err = nil
@@ -85,12 +86,12 @@ func (c *Control) tryRights(ctx context.Context, d site.Directory, r *DirectoryR
 
 // mirroredInto returns the columns that links write into a directory, and one of
 // these links; "" where there is none.
-func (c *Control) mirroredInto(ctx context.Context, d site.Directory, links []site.Link) (columns []directory.Column, link string, err error) {
+func (c *Checker) mirroredInto(ctx context.Context, d site.Directory, links []site.Link) (columns []directory.Column, link string, err error) {
 	for _, l := range links {
 		if l.Target != d.Store || l.Directory == site.LinkDirectoryOff {
 			continue
 		}
-		source, has, err := c.records.DirectoryStore(ctx, l.Source)
+		source, has, err := c.Records.DirectoryStore(ctx, l.Source)
 		if err != nil {
 			return nil, "", err
 		}

@@ -1,4 +1,4 @@
-package control
+package verdict
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 	"mailmirror/internal/site"
 )
 
-// StoreReport is what a look at a store found.
-type StoreReport struct {
+// Store is what a look at a store found.
+type Store struct {
 	Store   string `json:"store"`
 	Address string `json:"imap"`
 	// Server and Release are as the server names itself (ID, RFC 2971, or its
@@ -55,7 +55,51 @@ type StoreReport struct {
 	// Advice is what is missing and what it costs, worst first.
 	Advice []Advice `json:"advice"`
 	// Directory is what was found of the store's directory; nil where it has none.
-	Directory *DirectoryReport `json:"directory,omitempty"`
+	Directory *Directory `json:"directory,omitempty"`
+}
+
+// Directory is what a look at a store's directory found.
+type Directory struct {
+	Address string `json:"ldap"`
+	// Server and Release are as the server names itself; "" where it does not.
+	Server  string `json:"server,omitempty"`
+	Release string `json:"release,omitempty"`
+	// TLS is the version and cipher suite of the connection; "" without.
+	TLS                string        `json:"tls,omitempty"`
+	CertificateExpires time.Time     `json:"certificate_expires,omitzero"`
+	Connect            time.Duration `json:"connect_ns,omitempty"`
+	// Entries is how many mailboxes were found, at least, where AtLeast is true.
+	Entries int  `json:"entries"`
+	AtLeast bool `json:"at_least,omitempty"`
+	// Writable are the attributes that may be written, which is tried only of what is
+	// the target of a link.
+	Writable []string `json:"writable,omitempty"`
+	// TriedOn is the name of the entry on which that was tried.
+	TriedOn string `json:"tried_on,omitempty"`
+	// Faults are what keeps the directory from being mirrored, Advice is what is
+	// worse than it could be: sentences for the operator.
+	Faults []string `json:"faults"`
+	Advice []string `json:"advice"`
+}
+
+// Rights are what was found out about writing to a directory: see Directory.
+type Rights struct {
+	Writable       []string
+	TriedOn        string
+	Faults, Advice []string
+}
+
+// StoreRun is the record of a look at a store that has ended.
+type StoreRun struct {
+	RunID string
+	Store string
+	// Mailbox is the mailbox that was acted for, "" for none.
+	Mailbox               mailbox.Number
+	StartedAt, FinishedAt time.Time
+	Report                Store
+	// Failure says what is wrong with the store or its settings; empty if the look
+	// found nothing.
+	Failure
 }
 
 // Advice names an extension that a store lacks and what is slower, or less
@@ -65,9 +109,9 @@ type Advice struct {
 	Effect  string `json:"effect"`
 }
 
-// checkMinimum refuses a server that is older than the operator accepts, and
+// CheckMinimum refuses a server that is older than the operator accepts, and
 // one that does not say how old it is.
-func checkMinimum(r StoreReport, minimum string) error {
+func (r Store) CheckMinimum(minimum string) error {
 	if r.Release == "" {
 		return fault.New(fault.Config, "the server does not tell its release, and "+minimum+" is the oldest that is accepted", nil,
 			"clear the minimum with: mailmirror store edit "+r.Store+` --minimum-release ""`)

@@ -1,0 +1,189 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mailmirror/internal/fault"
+	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
+)
+
+// CheckRecords is what workers recorded of checks and verifications. A run that is not
+// recorded is a NotFound fault.
+type CheckRecords interface {
+	StoreCheck(ctx context.Context, runID string) (verdict.StoreRun, error)
+	// Verification returns what a verification has found so far, without Results.
+	Verification(ctx context.Context, runID string) (verdict.VerifyRun, error)
+	// VerifyResults returns the mailboxes of a verification that are not equal, by number.
+	VerifyResults(ctx context.Context, runID string) ([]verdict.Mailbox, error)
+}
+
+// CheckRunner starts what workers do to check and verify. One check of a store and one
+// verification of a link runs at a time.
+type CheckRunner interface {
+	StartCheck(ctx context.Context, store string, number mailbox.Number) (verdict.Start, error)
+	StartVerify(ctx context.Context, r verdict.VerifyRequest) (verdict.Start, error)
+	// WaitRun waits for the end of a run. If the run did not end well, the error says why.
+	WaitRun(ctx context.Context, r site.Run) error
+	// StopVerify ends the verification of a link; a NotFound fault if none runs.
+	StopVerify(ctx context.Context, link string) error
+	// AwaitsWorker returns since when a run waits for a worker to take it up, by
+	// Temporal's clock; zero if it does not wait, or has ended.
+	AwaitsWorker(ctx context.Context, r site.Run) (time.Time, error)
+}
+
+// Waiting is how somebody waits for the end of a run. Its functions may be nil; they are
+// called from the caller's goroutine.
+type Waiting[R any] struct {
+	// Every is how often Progress is called, with what the record of the run says.
+	Every    time.Duration
+	Progress func(R)
+	// NoWorker is called when no worker has taken up the run for that long. The waiting
+	// goes on: the run begins, or continues, as soon as a worker takes it up.
+	NoWorker func(time.Duration)
+}
+
+const (
+	// workerLook is how often somebody who waits looks whether a worker is at the run,
+	// and noWorkerAfter for how long there may be none before that is said.
+	workerLook    = time.Second
+	noWorkerAfter = 4 * time.Second
+)
+
+// await waits for the end of a run, by wait, and returns its record, by look.
+func await[R any](ctx context.Context, c *Control, run site.Run, w Waiting[R], wait func() error, look func() (R, error)) (R, error) {
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
+	progress, worker := time.NewTicker(max(w.Every, time.Millisecond)), time.NewTicker(workerLook)
+	defer progress.Stop()
+	defer worker.Stop()
+	// since is what AwaitsWorker said last, seen when it said so first: two clocks are
+	// not compared.
+	var since, seen time.Time
+	said := false
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				var none R
+				return none, err
+			}
+			return look()
+		case <-progress.C:
+			// A look that fails is made good by the next: the run may not have
+			// been recorded yet, and a database that is away for good ends the
+			// run itself.
+			if w.Progress == nil {
+				continue
+			}
+			if r, err := look(); err == nil {
+				w.Progress(r)
+			}
+		case now := <-worker.C:
+			waits, err := c.runner.AwaitsWorker(ctx, run)
+			switch {
+			case err != nil:
+			case waits.IsZero() || !waits.Equal(since):
+				since, seen, said = waits, now, false
+			case !said && now.Sub(seen) >= noWorkerAfter && w.NoWorker != nil:
+				said = true
+				w.NoWorker(now.Sub(seen))
+			}
+		}
+	}
+}
+
+// CheckStore has a worker look at a store as it is now, acting for number if that is not
+// empty, and at its directory if it has one. It waits for the end. A check that runs
+// already serves if it is the same; otherwise another one follows it.
+func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Number, w Waiting[verdict.StoreRun]) (verdict.Store, error) {
+	op := "check store " + name
+	if number != "" {
+		if err := number.Validate(); err != nil {
+			return verdict.Store{}, malformed(op, []error{err})
+		}
+	}
+	if _, err := c.repo.Store(ctx, name); err != nil {
+		return verdict.Store{}, err
+	}
+	for {
+		start, err := c.runner.StartCheck(ctx, name, number)
+		if err != nil {
+			return verdict.Store{}, fault.Wrap(err, op)
+		}
+		run := site.Run{Kind: site.RunCheck, Of: name, ID: start.RunID}
+		found, err := await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) },
+			func() (verdict.StoreRun, error) { return c.repo.StoreCheck(ctx, run.ID) })
+		switch {
+		case !start.Same && ctx.Err() == nil:
+			continue
+		case err != nil:
+			return verdict.Store{}, err
+		}
+		return found.Report, found.Err()
+	}
+}
+
+// maxNumbers is how many mailboxes a verification may name: the list is part of the
+// request to Temporal, which bounds it to 2 MB.
+const maxNumbers = 5000
+
+// StartVerify has workers compare the mailboxes of a link on both stores; without
+// numbers all that take part. A verification that runs already serves if it is the same,
+// and is a Conflict fault otherwise.
+func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (verdict.Start, error) {
+	op := "verify link " + r.Link
+	if err := checkNumbers(op, r.Numbers); err != nil {
+		return verdict.Start{}, err
+	}
+	if len(r.Numbers) > maxNumbers {
+		return verdict.Start{}, malformed(op, []error{fmt.Errorf("%d mailboxes are given: give at most %d, or none for all of the link", len(r.Numbers), maxNumbers)})
+	}
+	if _, err := c.repo.Link(ctx, r.Link); err != nil {
+		return verdict.Start{}, err
+	}
+	for _, n := range r.Numbers {
+		if _, err := c.repo.Mailbox(ctx, mailbox.Key{Link: r.Link, Number: n}); err != nil {
+			return verdict.Start{}, err
+		}
+	}
+	start, err := c.runner.StartVerify(ctx, r)
+	if err == nil && !start.Same {
+		err = fault.New(fault.Conflict, "a verification of other mailboxes, or of another depth, is running", nil,
+			"wait for its end, or end it with: mailmirror verify "+r.Link+" --stop")
+	}
+	return start, fault.Wrap(err, op)
+}
+
+// WaitVerify waits for the end of a verification and returns what it found. The end of
+// ctx ends the waiting, not the verification.
+func (c *Control) WaitVerify(ctx context.Context, r verdict.VerifyRequest, start verdict.Start, w Waiting[verdict.VerifyRun]) (verdict.Verification, error) {
+	op := "verify link " + r.Link
+	run := site.Run{Kind: site.RunVerify, Of: r.Link, ID: start.RunID}
+	found, err := await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) },
+		func() (verdict.VerifyRun, error) { return c.repo.Verification(ctx, run.ID) })
+	if err != nil {
+		return verdict.Verification{}, err
+	}
+	v := found.Verification
+	if v.Results, err = c.repo.VerifyResults(ctx, run.ID); err != nil {
+		return v, err
+	}
+	// A mailbox that was forgotten must not count as one that is equal.
+	if n := len(r.Numbers); n > 0 && v.Mailboxes != n || len(v.Results) != v.Differing+v.Failed {
+		return v, fmt.Errorf("%s: %w", op, errors.New("the record does not hold the result of every mailbox"))
+	}
+	return v, nil
+}
+
+// StopVerify ends the verification of a link that runs.
+func (c *Control) StopVerify(ctx context.Context, link string) error {
+	if _, err := c.repo.Link(ctx, link); err != nil {
+		return err
+	}
+	return fault.Wrap(c.runner.StopVerify(ctx, link), "stop the verification of link "+link)
+}
