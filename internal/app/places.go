@@ -68,12 +68,14 @@ func temporalOptions(cfg config.Config) (temporalclient.Options, error) {
 
 // keys loads the key ring. The key of a data directory is made when it is first
 // needed, if the database has no store yet. If it has, the former key file is missing:
-// a new one would open nothing, and hide that. The ring says so then (seal.Missing). A
-// key file that an operator named must be there.
+// a new one would open nothing, and hide that.
+//
+// If there is no key file, or it cannot be read, the ring says why (seal.Missing): a
+// worker does not start then, and commands that neither enter nor open a password work.
 func (p places) keys(ctx context.Context, repo sealedStores) (*seal.Ring, error) {
 	if p.keyFile == "" {
-		return nil, fault.New(fault.Config, "find key file: none is configured", nil,
-			`make one with "mailmirror key create FILE" and name it by key_file in the configuration, on every machine the same`)
+		return seal.Missing(fault.New(fault.Config, "find key file: none is configured", nil,
+			`make one with "mailmirror key create FILE" and name it by key_file in the configuration, the same on every machine`)), nil
 	}
 	if _, err := os.Stat(p.keyFile); errors.Is(err, fs.ErrNotExist) && p.ownKey {
 		stores, err := repo.Stores(ctx)
@@ -88,7 +90,11 @@ func (p places) keys(ctx context.Context, repo sealedStores) (*seal.Ring, error)
 			return nil, fault.Wrap(err, "make key file")
 		}
 	}
-	return seal.LoadKeyFile(p.keyFile)
+	ring, err := seal.LoadKeyFile(p.keyFile)
+	if err != nil {
+		return seal.Missing(err), nil
+	}
+	return ring, nil
 }
 
 // missingKey says that the key file of that many stores' passwords is missing, where it
