@@ -42,6 +42,8 @@ type CheckReport struct {
 	Folders []mailbox.Folder
 	// Advice is what is missing and what it costs, worst first.
 	Advice []Advice
+	// aloneRejected is true if the server rejected the login of the account as itself.
+	aloneRejected bool
 }
 
 // TLSReport is what protects a connection.
@@ -102,6 +104,7 @@ func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error
 	switch {
 	case err == nil:
 	case fault.Is(err, fault.Config) && !alone && errors.Is(err, errCredentials):
+		r.aloneRejected = true
 		return nil
 	default:
 		return err
@@ -273,14 +276,19 @@ const (
 	slowRoundTrip = 100 * time.Millisecond
 )
 
-// slowness says in which ways the store is slow, with the measured time.
+// slowness says in which ways the store is slow, with the measured time. A login right
+// after a rejected one says nothing: servers delay it.
 func slowness(r CheckReport) (list []Advice) {
+	login := r.LoginTime
+	if r.aloneRejected {
+		login = 0
+	}
 	for _, part := range []struct {
 		took, bound time.Duration
 		what        string
 	}{
 		{r.Connect, slowLogin, "the store is slow: it takes %s to accept a connection"},
-		{r.LoginTime, slowLogin, "the store is slow: it takes %s to log in"},
+		{login, slowLogin, "the store is slow: it takes %s to log in"},
 		{r.RoundTrip, slowRoundTrip, "the store is slow: it takes %s to answer the simplest command"},
 	} {
 		if part.took >= part.bound {
@@ -297,6 +305,10 @@ func advice(r CheckReport) []Advice {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Capabilities, n) })
 	}
 	list := slowness(r)
+	if r.aloneRejected {
+		list = append(list, Advice{"", "the account may not log in as itself: notify and a look at all mailboxes at once are not possible, and a server " +
+			"may delay the logins that follow such a try; let it log in (Dovecot: a passdb without master = yes, and a userdb)"})
+	}
 	lacking := func(missing, effect string, oneOf ...string) {
 		if !has(oneOf...) {
 			list = append(list, Advice{missing, effect})

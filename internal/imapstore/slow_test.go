@@ -21,3 +21,17 @@ func TestSlownessIsMeasured(t *testing.T) {
 		}
 	}
 }
+
+// TestAloneRejected: Dovecot delays the login after a rejected one. Its time is not the
+// server's, and what to do about it is another thing.
+func TestAloneRejected(t *testing.T) {
+	list := advice(CheckReport{LoginTime: 4 * time.Second, aloneRejected: true})
+	if len(list) == 0 || !strings.Contains(list[0].Effect, "log in as itself") {
+		t.Errorf("got %+v", list)
+	}
+	for _, a := range list {
+		if strings.Contains(a.Effect, "the store is slow") {
+			t.Errorf("the store is called slow: %s", a.Effect)
+		}
+	}
+}
