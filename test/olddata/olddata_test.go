@@ -19,13 +19,14 @@ import (
 
 	"mailmirror/internal/app"
 	"mailmirror/internal/cli"
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
@@ -312,7 +313,7 @@ func (d *data) continues() {
 	production := d.side("production", names, 0)
 	dr := d.side("dr", slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == "5006" }), 40<<10)
 	engine := copier.NewEngine(d.repo, enginetest.Clock{}, copier.Options{}, slog.New(slog.DiscardHandler))
-	job := func(b control.Mailbox) copier.Job {
+	job := func(b site.Mailbox) copier.Job {
 		return copier.Job{Key: mailbox.Key{Link: link, Number: b.Number}, Generation: b.DirtyGeneration, Trigger: "operator",
 			Source: production.store, Target: dr.store, Greetings: mailbox.Patterns{"Greetings", "Names"}, Exclude: mailbox.Patterns{"Trash"}}
 	}
@@ -322,7 +323,7 @@ func (d *data) continues() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, proven := map[control.MailboxState]int{}, 0
+	seen, proven := map[site.MailboxState]int{}, 0
 	for _, b := range boxes {
 		seen[b.State]++
 		if b.Failures > 0 {
@@ -334,7 +335,7 @@ func (d *data) continues() {
 			continue
 		}
 		want := int64(0)
-		if b.State == control.StateDirty {
+		if b.State == site.StateDirty {
 			want = 1 // the message that came while the mirror was suspended
 		}
 		if got := report.Messages.Appended + report.Greetings.Appended; int64(got) != want {
@@ -343,7 +344,7 @@ func (d *data) continues() {
 		if expunged := report.Messages.Expunged + report.Greetings.Expunged; expunged > 0 {
 			t.Errorf("mailbox %s, %s: %d messages deleted", b.Number, b.State, expunged)
 		}
-		if b.State == control.StateEqual && !report.Idle() {
+		if b.State == site.StateEqual && !report.Idle() {
 			t.Errorf("mailbox %s, %s: the compare wrote something: %+v", b.Number, b.State, report)
 		}
 		if unchanged {
@@ -353,7 +354,7 @@ func (d *data) continues() {
 	if proven == 0 {
 		t.Error("the counters of the ledger prove no mailbox to be equal")
 	}
-	for _, state := range []control.MailboxState{control.StateEqual, control.StateDirty, control.StateHeld, control.StateDiffering, control.StateParked} {
+	for _, state := range []site.MailboxState{site.StateEqual, site.StateDirty, site.StateHeld, site.StateDiffering, site.StateParked} {
 		if seen[state] == 0 {
 			t.Errorf("no mailbox was %s", state)
 		}
@@ -387,7 +388,7 @@ func (d *data) suspended(engine *copier.Engine, job copier.Job) {
 		t.Fatal(err)
 	}
 	refused("after the suspension was confirmed")
-	if now, err := d.repo.Resume(ctx, control.Request{Who: "operator", Epoch: proof.Suspension.Epoch}); err != nil || now.Suspended() {
+	if now, err := d.repo.Resume(ctx, suspension.Request{Who: "operator", Epoch: proof.Suspension.Epoch}); err != nil || now.Suspended() {
 		t.Fatalf("resume: %+v, %v", now, err)
 	}
 	refused("before the leases that the dump may lack are over")
