@@ -45,11 +45,13 @@ func TestVerify(t *testing.T) {
 	r.stopWorker()
 
 	check := r.begin("store", "check", r.source, "--mailbox", lost)
-	waiting := []*begun{r.begin("verify", r.link, "--deep", "-o", "json")}
-	waiting[0].says("no worker")
-	check.says("no worker")
-	waiting = append(waiting, r.begin("verify", r.link, "--deep", "-o", "json")) // joins the first
-	waiting[1].says("no worker")
+	var waiting []*begun
+	for range 2 { // one joins the other
+		waiting = append(waiting, r.begin("verify", r.link, "--deep", "-o", "json"))
+	}
+	for _, c := range append(waiting, check) {
+		c.says("no worker")
+	}
 	if code, _, errs := r.command(t.Context(), "verify", r.link); code != 1 || !strings.Contains(errs, "--stop") {
 		t.Errorf("a verification of another depth beside it: exit code %d, %s", code, errs)
 	}
@@ -85,8 +87,8 @@ func TestVerify(t *testing.T) {
 	r.onlyRead()
 
 	r.stopWorker()
-	for _, args := range [][]string{{"sync", r.link, lost, "--wait"}, {"compare", r.link, "--wait"}} {
-		c := r.begin(args...)
+	last := []*begun{r.begin("sync", r.link, lost, "--wait"), r.begin("compare", r.link, "--wait")}
+	for _, c := range last {
 		c.says("no worker")
 		kill(c.cmd)
 	}
