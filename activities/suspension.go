@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
@@ -195,7 +196,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspensi
 			return s, settleError(ctx, err)
 		case now.Unconfirmed:
 			// The database went back to a time before the suspension.
-			if _, err := a.ports.Records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who}); err != nil {
+			if _, err := a.ports.Records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
 				return s, settleError(ctx, err)
 			}
 		case !now.Still():

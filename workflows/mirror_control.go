@@ -1,12 +1,14 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
+	"mailmirror/internal/audit"
 	"mailmirror/internal/suspension"
 )
 
@@ -119,9 +121,7 @@ func (c *mirrorControl) handle(ctx workflow.Context) error {
 // update queues a request and waits until it is carried out, or, as to a
 // suspension, called off by a resumption.
 func (c *mirrorControl) update(ctx workflow.Context, r *controlRequest) (suspension.Suspension, error) {
-	if r.Who == "" {
-		r.Who = "an update"
-	}
+	r.Who, r.Way = cmp.Or(r.Who, audit.Unknown), audit.Temporal
 	c.asked = append(c.asked, r)
 	err := workflow.Await(ctx, func() bool { return r.done })
 	return r.answer, err
@@ -304,7 +304,7 @@ func (c *mirrorControl) show(ctx workflow.Context) error {
 // requestOf reads the argument of a signal: none, a request, or a word or two
 // that somebody gave as the reason. Whatever it is, the signal counts.
 func requestOf(argument any) suspension.Request {
-	r := suspension.Request{Who: "a signal"}
+	r := suspension.Request{Who: audit.Unknown, Way: audit.Temporal}
 	switch v := argument.(type) {
 	case string:
 		r.Reason = v
@@ -314,6 +314,9 @@ func requestOf(argument any) suspension.Request {
 		}
 		if who, ok := v["who"].(string); ok && who != "" {
 			r.Who = who
+		}
+		if way, ok := v["way"].(string); ok && (audit.Way(way) == audit.CLI || audit.Way(way) == audit.Page) {
+			r.Way = audit.Way(way)
 		}
 		if epoch, ok := v["epoch"].(float64); ok {
 			r.Epoch = int64(epoch)

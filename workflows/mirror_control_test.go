@@ -130,22 +130,22 @@ func TestMirrorControlSignals(t *testing.T) {
 		who     string
 		epoch   int64
 	}{
-		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, suspension.Suspended, "", "a signal", 2},
-		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, suspension.Suspended, "storage", "a signal", 2},
-		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, suspension.Suspended, "", "a signal", 2},
+		{"suspend, bare", []signal{{workflows.SignalSuspend, nil}}, suspension.Suspended, "", "unknown", 2},
+		{"suspend, with a word", []signal{{workflows.SignalSuspend, "storage"}}, suspension.Suspended, "storage", "unknown", 2},
+		{"suspend, with a number", []signal{{workflows.SignalSuspend, 42}}, suspension.Suspended, "", "unknown", 2},
 		{"suspend, as the command does", []signal{{workflows.SignalSuspend, suspension.Request{Reason: "storage", Who: "alice"}}},
 			suspension.Suspended, "storage", "alice", 2},
 		{"suspend twice keeps the first", []signal{{workflows.SignalSuspend, "storage"}, {workflows.SignalSuspend, "network"}},
-			suspension.Suspended, "storage", "a signal", 2},
+			suspension.Suspended, "storage", "unknown", 2},
 		{"resume what runs", []signal{{workflows.SignalResume, nil}}, suspension.Running, "", "", 1},
-		{"suspend and resume", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}}, suspension.Running, "", "a signal", 3},
+		{"suspend and resume", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}}, suspension.Running, "", "unknown", 3},
 		{"three times", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil}, {workflows.SignalSuspend, "again"}},
-			suspension.Suspended, "again", "a signal", 4},
+			suspension.Suspended, "again", "unknown", 4},
 		{"a resumption of an older suspension", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
 			{workflows.SignalSuspend, "again"}, {workflows.SignalResume, suspension.Request{Who: "bob", Epoch: 2}}},
-			suspension.Suspended, "again", "a signal", 4},
+			suspension.Suspended, "again", "unknown", 4},
 		{"a suspension that is over", []signal{{workflows.SignalSuspend, nil}, {workflows.SignalResume, nil},
-			{workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2}}}, suspension.Running, "", "a signal", 3},
+			{workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2}}}, suspension.Running, "", "unknown", 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMirror(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,17 +38,6 @@ away by itself when the messages are back on the source.`,
 	group(cmd)
 	cmd.AddCommand(c.guardList(), c.guardShow(), c.guardApprove(), c.guardRefuse(), c.guardSet())
 	return cmd
-}
-
-// operator names who gave a command, for the log of decisions.
-func (c *cli) operator() string {
-	if name, ok := c.env.LookupEnv("SUDO_USER"); ok && name != "" {
-		return name
-	}
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return "unknown"
 }
 
 func (c *cli) guardList() *cobra.Command {
@@ -269,14 +257,14 @@ approves what waits in the link at this moment, and lists it.`,
 		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if all {
-				holds, entries, err := ctl.ApproveAllWaiting(ctx, link, c.operator())
+				holds, entries, err := ctl.ApproveAllWaiting(ctx, link)
 				return c.decided(holds, entries, err)
 			}
 			ids, err := holdIDs(nil, args)
 			if err != nil {
 				return err
 			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldApproved, c.operator())
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldApproved)
 			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -301,7 +289,7 @@ func (c *cli) guardRefuse() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldRefused, c.operator())
+			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldRefused)
 			return c.decided(holds, entries, err)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -392,7 +380,7 @@ they are. A share or count of 0 switches its rule off.`,
 		return nil
 	}
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-		s, err := ctl.EditGuard(ctx, args[0], c.operator(), func(s *guard.Settings) {
+		s, err := ctl.EditGuard(ctx, args[0], func(s *guard.Settings) {
 			if defaults {
 				s.Limits = guard.DefaultSettings().Limits
 			}

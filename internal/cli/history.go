@@ -18,8 +18,8 @@ func (c *cli) historyCommand() *cobra.Command {
 		Use:   "history [LINK [NUMBER]]",
 		Short: "What was done, newest first: syncs that changed something or failed",
 		Long: `Shows what was done, newest first: of a link or one of its mailboxes, the syncs
-that changed something or failed. Without a link, what operators asked of the
-mirror as a whole: suspensions, resumptions, changes of schedules.`,
+that changed something or failed. Without a link, what actors changed, as audit
+shows it.`,
 		Args:              takes(0, 2),
 		ValidArgsFunction: c.linkNames(0),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {

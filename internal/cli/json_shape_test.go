@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/config"
 	"mailmirror/internal/control"
 	"mailmirror/internal/dirsync"
@@ -18,6 +19,7 @@ func TestJSONShape(t *testing.T) {
 	of := func(types ...reflect.Type) []reflect.Type { return types }
 	shape.Check(t, "testdata/json.txt", "Programs read it by -o json: what is there may neither go nor be renamed; a field may be added.",
 		map[string][]reflect.Type{
+			"audit":             of(reflect.TypeFor[audit.Entry]()),
 			"compare":           of(reflect.TypeFor[control.CompareStart](), reflect.TypeFor[site.CompareRun]()),
 			"config":            of(reflect.TypeFor[config.Setting]()),
 			"directory changes": of(reflect.TypeFor[dirsync.Change]()),
@@ -26,7 +28,7 @@ func TestJSONShape(t *testing.T) {
 			"directory sync":    of(reflect.TypeFor[control.DirectoryStart]()),
 			"error":             of(reflect.TypeFor[ErrorObject]()),
 			"errors":            of(reflect.TypeFor[site.ErrorEntry]()),
-			"events":            of(reflect.TypeFor[suspension.Event]()),
+			"events":            of(reflect.TypeFor[event]()),
 			"guard list":        of(reflect.TypeFor[guard.Hold](), reflect.TypeFor[guard.DirectoryHold]()),
 			"guard show":        of(reflect.TypeFor[control.GuardView]()),
 			"history":           of(reflect.TypeFor[site.HistoryEntry]()),

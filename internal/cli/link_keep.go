@@ -83,7 +83,7 @@ func daysText(d time.Duration) string {
 // applyKeep changes what was given, and returns the settings in force.
 func (c *cli) applyKeep(ctx context.Context, ctl *control.Control, link string, keep keepFlags) (guard.Settings, error) {
 	if keep.given() {
-		return ctl.EditGuard(ctx, link, c.operator(), keep.apply)
+		return ctl.EditGuard(ctx, link, keep.apply)
 	}
 	g, err := ctl.Guard(ctx, link)
 	return g.Settings, err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/config"
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
@@ -119,6 +121,8 @@ type cli struct {
 	// file, data, database and temporal are the global flags; only those that
 	// were given count.
 	file, data, database, temporal string
+	// as is the name for the record that replaces the operator's.
+	as string
 	// last is the command whose work began; nil while only the command line
 	// was looked at, so that any error until then is one of usage.
 	last *cobra.Command
@@ -170,7 +174,7 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand(), c.keyCommand())...)
 	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.directoryCommand(), c.ledgerCommand(), c.guardCommand(),
 		c.suspendCommand(), c.resumeCommand(), c.scheduleCommand())...)
-	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand())...)
+	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand(), c.auditCommand())...)
 	root.AddCommand(c.versionCommand())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd, err} })
 	root.SetIn(c.env.Stdin)
@@ -256,8 +260,19 @@ func (c *cli) withControl(f func(ctx context.Context, ctl *control.Control, args
 			return err
 		}
 		defer backend.Close()
-		return f(cmd.Context(), backend.Control(), args)
+		return f(cmd.Context(), backend.Control().As(c.actor()), args)
 	})
+}
+
+// actor is who gives the command. The roles are all of them: who has the database's
+// address and the key file can do all of this without the command.
+func (c *cli) actor() audit.Actor {
+	return audit.Actor{Name: cmp.Or(c.as, c.env.User), Roles: audit.AllRoles(), Way: audit.CLI}
+}
+
+// asFlag lets a command be recorded under another name.
+func (c *cli) asFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.as, "as", "", "`name` for the record, instead of yours")
 }
 
 func (c *cli) open(ctx context.Context, cfg config.Config) (Backend, error) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/site"
-	"mailmirror/internal/suspension"
 )
 
 func (c *cli) scheduleCommand() *cobra.Command {
@@ -92,7 +90,6 @@ func (c *cli) scheduleSetCommand() *cobra.Command {
 	var spec site.ScheduleSpec
 	var every time.Duration
 	var reset bool
-	var who string
 	cmd := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Say when a schedule runs",
@@ -123,7 +120,7 @@ times of day are meant in the time zone, UTC where none is given.
 			if !reset && every == 0 && spec.Cron == "" && len(spec.At) == 0 {
 				return &usageError{c.last, errors.New("want when it is to run")}
 			}
-			s, err := ctl.SetSchedule(ctx, args[0], spec, cmp.Or(who, c.env.User))
+			s, err := ctl.SetSchedule(ctx, args[0], spec)
 			if err != nil {
 				return err
 			}
@@ -137,44 +134,44 @@ times of day are meant in the time zone, UTC where none is given.
 	f.StringSliceVar(&spec.At, "at", nil, "`times` of day, such as 01:00,07:00")
 	f.StringVar(&spec.Timezone, "timezone", "", "`zone` of --cron and --at, such as Europe/Berlin")
 	f.BoolVar(&reset, "default", false, "as it is built in and configured")
-	f.StringVar(&who, "as", "", "`name` for the record, instead of yours")
+	c.asFlag(cmd)
 	return cmd
 }
 
 func (c *cli) schedulePauseCommand() *cobra.Command {
-	var r suspension.Request
-	cmd := c.scheduleChange("pause NAME", "Start no more runs of a schedule", &r, (*control.Control).PauseSchedule)
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, `text` for the record")
+	var reason string
+	cmd := c.scheduleChange("pause NAME", "Start no more runs of a schedule",
+		func(ctl *control.Control, ctx context.Context, name string) (site.ScheduleInfo, error) {
+			return ctl.PauseSchedule(ctx, name, reason)
+		})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, `text` for the record")
 	return cmd
 }
 
 func (c *cli) scheduleResumeCommand() *cobra.Command {
-	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", &suspension.Request{}, (*control.Control).ResumeSchedule)
+	return c.scheduleChange("resume NAME", "Let a paused schedule start runs again", (*control.Control).ResumeSchedule)
 }
 
 func (c *cli) scheduleRunCommand() *cobra.Command {
-	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", &suspension.Request{}, (*control.Control).RunSchedule)
+	return c.scheduleChange("run-now NAME", "Start a run of a schedule now, unless one is going on", (*control.Control).RunSchedule)
 }
 
 // scheduleChange is a command that changes one schedule and shows how it is
 // then.
-func (c *cli) scheduleChange(use, short string, r *suspension.Request,
-	change func(*control.Control, context.Context, string, suspension.Request) (site.ScheduleInfo, error),
-) *cobra.Command {
+func (c *cli) scheduleChange(use, short string, change func(*control.Control, context.Context, string) (site.ScheduleInfo, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short,
 		Args:              takes(1, 1),
 		ValidArgsFunction: c.scheduleNames,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			r.Who = cmp.Or(r.Who, c.env.User)
-			s, err := change(ctl, ctx, args[0], *r)
+			s, err := change(ctl, ctx, args[0])
 			if err != nil {
 				return err
 			}
 			return c.showSchedule(s)
 		}),
 	}
-	cmd.Flags().StringVar(&r.Who, "as", "", "`name` for the record, instead of yours")
+	c.asFlag(cmd)
 	return cmd
 }
 

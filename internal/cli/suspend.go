@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +27,7 @@ func operator(lookup func(string) (string, bool)) string {
 }
 
 func (c *cli) suspendCommand() *cobra.Command {
-	var reason, who string
+	var reason string
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "suspend --reason TEXT",
@@ -44,7 +43,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, err := ctl.Suspend(ctx, suspension.Request{Reason: reason, Who: cmp.Or(who, c.env.User)})
+			s, err := ctl.Suspend(ctx, reason)
 			if err != nil && wait && s.Still() {
 				c.warn("%v", err)
 			} else if err != nil {
@@ -59,7 +58,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 	cmd.Flags().SortFlags = false
 	cmd.Flags().StringVar(&reason, "reason", "", "why, `text` for the record")
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when no write is in flight anywhere")
-	cmd.Flags().StringVar(&who, "as", "", "`name` for the record, instead of yours")
+	c.asFlag(cmd)
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd
 }
@@ -86,7 +85,6 @@ func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspens
 }
 
 func (c *cli) resumeCommand() *cobra.Command {
-	var who string
 	cmd := &cobra.Command{
 		Use:               "resume",
 		Short:             "Let the mirror write again after suspend",
@@ -94,7 +92,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, changed, err := ctl.Resume(ctx, suspension.Request{Who: cmp.Or(who, c.env.User)})
+			s, changed, err := ctl.Resume(ctx)
 			if err != nil {
 				return err
 			}
@@ -107,7 +105,7 @@ func (c *cli) resumeCommand() *cobra.Command {
 			})
 		}),
 	}
-	cmd.Flags().StringVar(&who, "as", "", "`name` for the record, instead of yours")
+	c.asFlag(cmd)
 	return cmd
 }
 
@@ -144,22 +142,4 @@ func (c *cli) suspensionLine(s suspension.Suspension) string {
 		line += "; end it with: mailmirror resume"
 	}
 	return line
-}
-
-func (c *cli) showEvents(ctx context.Context, ctl *control.Control, limit int) error {
-	events, err := ctl.Events(ctx, limit)
-	if err != nil {
-		return err
-	}
-	return c.show(list(events), func(w io.Writer) {
-		if len(events) == 0 {
-			c.say("nothing was asked of the mirror as a whole yet")
-			return
-		}
-		t := c.newTable("WHEN", "WHAT", "WHICH", "WHO", "REASON")
-		for _, e := range events {
-			t.row(c.moment(e.At), e.Event, e.Subject, e.Who, e.Reason)
-		}
-		t.write(w)
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
@@ -20,8 +21,13 @@ type LinkEdit struct {
 
 // EditLink changes the bandwidth of a link and returns the link as it is now.
 // What runs takes it up with its next mailbox or page.
-func (c *Control) EditLink(ctx context.Context, name string, e LinkEdit) (site.Link, error) {
+func (c *Control) EditLink(ctx context.Context, name string, e LinkEdit) (_ site.Link, err error) {
 	op := "edit link " + name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link edit", Link: name, Detail: changes(LinkEdit{}, e)})
+	if err != nil {
+		return site.Link{}, err
+	}
+	defer end(&err)
 	l, err := c.repo.Link(ctx, name)
 	if err != nil {
 		return site.Link{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -181,8 +182,16 @@ func (c *Control) WaitVerify(ctx context.Context, r verdict.VerifyRequest, start
 }
 
 // StopVerify ends the verification of a link that runs.
-func (c *Control) StopVerify(ctx context.Context, link string) error {
+func (c *Control) StopVerify(ctx context.Context, link string) (err error) {
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "verify stop", Link: link})
+	if err != nil {
+		return err
+	}
+	defer end(&err)
 	if _, err := c.repo.Link(ctx, link); err != nil {
+		return err
+	}
+	if err := c.ask(ctx); err != nil {
 		return err
 	}
 	return fault.Wrap(c.runner.StopVerify(ctx, link), "stop the verification of link "+link)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/seal"
 )
@@ -41,13 +42,14 @@ type Options struct {
 	Now           func() time.Time
 }
 
-// Control carries out what an operator asks for. It is safe for concurrent use.
+// Control carries out what an actor asks for: see As. It is safe for concurrent use.
 type Control struct {
 	repo     Repository
 	runner   Runner
 	sealer   Sealer
 	resolver Resolver
 	options  Options
+	actor    audit.Actor
 
 	records     DirectoryRepository
 	directories dirsync.Directories

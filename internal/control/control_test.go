@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/fault"
@@ -28,6 +29,9 @@ type world struct {
 	now      time.Time
 }
 
+// alice has every role.
+var alice = audit.Actor{Name: "alice", Roles: audit.AllRoles(), Way: audit.CLI}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
@@ -37,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	w.repo = controltest.NewMemory(func() time.Time { return w.now })
 	w.Control = control.New(control.Ports{
 		Repository: w.repo, Runner: w.runner, Sealer: controltest.Sealer{},
-	}, control.Options{Now: func() time.Time { return w.now }})
+	}, control.Options{Now: func() time.Time { return w.now }}).As(alice)
 	controltest.Work(w.runner, w.repo, nil, w.verifier)
 	return w
 }

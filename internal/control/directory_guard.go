@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/guard"
@@ -63,27 +64,31 @@ func (c *Control) DirectoryHold(ctx context.Context, id int64) (guard.DirectoryH
 // DecideAllHolds approves or refuses holds of either kind: none where one of them
 // is no more. What waits of messages is decided first. Syncs and directory runs
 // that carry it out are started; what is approved is looked at anew by them.
-func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, []guard.DirectoryHold, error) {
+func (c *Control) DecideAllHolds(ctx context.Context, ids []int64, decision guard.HoldState) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, entries, err := c.AllHolds(ctx, "")
 	if err != nil {
 		return nil, nil, err
 	}
 	var ofMessages, ofEntries []int64
+	var links []string
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
-		switch {
-		case slices.ContainsFunc(entries, func(h guard.DirectoryHold) bool { return h.ID == id }):
-			ofEntries = append(ofEntries, id)
-		case slices.ContainsFunc(messages, func(h guard.Hold) bool { return h.ID == id }):
-			ofMessages = append(ofMessages, id)
-		default:
+		if i := slices.IndexFunc(entries, func(h guard.DirectoryHold) bool { return h.ID == id }); i >= 0 {
+			ofEntries, links = append(ofEntries, id), append(links, entries[i].Link)
+		} else if i := slices.IndexFunc(messages, func(h guard.Hold) bool { return h.ID == id }); i >= 0 {
+			ofMessages, links = append(ofMessages, id), append(links, messages[i].Link)
+		} else {
 			return nil, nil, guard.NoHold(id)
 		}
 	}
-	return c.decide(ctx, ofMessages, ofEntries, decision, who)
+	link := ""
+	if slices.Sort(links); len(slices.Compact(links)) == 1 {
+		link = links[0]
+	}
+	return c.decide(ctx, link, ofMessages, ofEntries, decision)
 }
 
 // ApproveAllWaiting approves all that waits in a link at this moment.
-func (c *Control) ApproveAllWaiting(ctx context.Context, link, who string) ([]guard.Hold, []guard.DirectoryHold, error) {
+func (c *Control) ApproveAllWaiting(ctx context.Context, link string) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, entries, err := c.AllHolds(ctx, link)
 	if err != nil {
 		return nil, nil, err
@@ -99,19 +104,29 @@ func (c *Control) ApproveAllWaiting(ctx context.Context, link, who string) ([]gu
 			ofEntries = append(ofEntries, h.ID)
 		}
 	}
-	return c.decide(ctx, ofMessages, ofEntries, guard.HoldApproved, who)
+	return c.decide(ctx, link, ofMessages, ofEntries, guard.HoldApproved)
 }
 
-func (c *Control) decide(ctx context.Context, ofMessages, ofEntries []int64, decision guard.HoldState, who string) (messages []guard.Hold, entries []guard.DirectoryHold, err error) {
+// decide carries a decision out; link is "" if the holds are of several.
+func (c *Control) decide(ctx context.Context, link string, ofMessages, ofEntries []int64, decision guard.HoldState) (messages []guard.Hold, entries []guard.DirectoryHold, err error) {
+	command := "guard approve"
+	if decision == guard.HoldRefused {
+		command = "guard refuse"
+	}
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: command, Link: link, Subject: "hold " + named(slices.Concat(ofMessages, ofEntries))})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer end(&err)
 	if len(ofMessages) > 0 {
-		if messages, err = c.DecideHolds(ctx, ofMessages, decision, who); err != nil {
+		if messages, err = c.decideHolds(ctx, ofMessages, decision); err != nil {
 			return messages, nil, err
 		}
 	}
 	if len(ofEntries) == 0 {
 		return messages, nil, nil
 	}
-	if entries, err = c.records.DecideDirectoryHolds(ctx, ofEntries, decision, who); err != nil {
+	if entries, err = c.records.DecideDirectoryHolds(ctx, ofEntries, decision, c.actor.Name); err != nil {
 		return messages, nil, err
 	}
 	var links []string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
@@ -26,8 +27,17 @@ type DirectoryStart struct {
 // SyncDirectory starts a run over the directory of a link. A dry run changes
 // nothing: its changes are those that a run would make. It is refused where a run
 // is under way, since that one is no dry run.
-func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (DirectoryStart, error) {
+func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (_ DirectoryStart, err error) {
 	op := "mirror directory of link " + link
+	entry := audit.Entry{Command: "directory sync", Link: link}
+	if dryRun {
+		entry.Detail = "dry run"
+	}
+	ctx, end, err := c.begin(ctx, entry)
+	if err != nil {
+		return DirectoryStart{}, err
+	}
+	defer end(&err)
 	l, err := c.repo.Link(ctx, link)
 	if err != nil {
 		return DirectoryStart{}, err
@@ -44,6 +54,9 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 		if err := c.writing(ctx, op); err != nil {
 			return DirectoryStart{}, err
 		}
+	}
+	if err := c.ask(ctx); err != nil {
+		return DirectoryStart{}, err
 	}
 	runID, started, err := c.startDirectory(ctx, link, trigger)
 	if err != nil {
@@ -224,7 +237,12 @@ func (c *Control) TargetMapping(ctx context.Context, link string) (directory.Map
 
 // RetryDirectory lets what was given up be tried again by the next run, "" all of
 // it, and returns how many mailboxes that are.
-func (c *Control) RetryDirectory(ctx context.Context, link string, number mailbox.Number) (int, error) {
+func (c *Control) RetryDirectory(ctx context.Context, link string, number mailbox.Number) (_ int, err error) {
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "directory retry", Link: link, Subject: string(number)})
+	if err != nil {
+		return 0, err
+	}
+	defer end(&err)
 	if number != "" {
 		if err := checkedNumber("retry mailbox "+string(number), number); err != nil {
 			return 0, err
@@ -265,8 +283,13 @@ func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) 
 
 // EditDirectorySettings changes what is set for the directory of a link. change
 // gets the settings in force.
-func (c *Control) EditDirectorySettings(ctx context.Context, link string, change func(*dirsync.Settings)) (dirsync.Settings, error) {
+func (c *Control) EditDirectorySettings(ctx context.Context, link string, change func(*dirsync.Settings)) (_ dirsync.Settings, err error) {
 	op := "set directory of link " + link
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "directory set", Link: link})
+	if err != nil {
+		return dirsync.Settings{}, err
+	}
+	defer end(&err)
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return dirsync.Settings{}, err
 	}
@@ -274,7 +297,9 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 	if err != nil {
 		return s, err
 	}
+	before := s
 	change(&s)
+	audit.From(ctx).Detail = changes(before, s)
 	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
@@ -54,8 +55,13 @@ func newDirectoryStore(store string) site.Directory {
 // now. Nothing is connected to. Links of which both stores have one then are
 // mirrored by their directories too. A change by which a link would mirror a directory
 // back to where it comes from is rejected.
-func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (site.Directory, error) {
+func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEdit) (_ site.Directory, err error) {
 	op := "set directory of store " + store
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "store edit", Store: store, Detail: "directory: " + changes(DirectoryEdit{}, e)})
+	if err != nil {
+		return site.Directory{}, err
+	}
+	defer end(&err)
 	d, has, err := c.Directory(ctx, store)
 	if err != nil {
 		return site.Directory{}, err
@@ -88,8 +94,13 @@ func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEd
 // RemoveDirectory forgets a store's directory. Its links go on without. While one
 // uses the store, a directory that tells log-ins is kept: without it mailboxes would
 // be opened by their numbers, which may be other people's.
-func (c *Control) RemoveDirectory(ctx context.Context, store string) error {
+func (c *Control) RemoveDirectory(ctx context.Context, store string) (err error) {
 	op := "forget directory of store " + store
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "store edit", Store: store, Detail: "directory removed"})
+	if err != nil {
+		return err
+	}
+	defer end(&err)
 	d, has, err := c.Directory(ctx, store)
 	switch {
 	case err != nil:

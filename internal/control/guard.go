@@ -3,9 +3,9 @@ package control
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/guard"
@@ -97,14 +97,10 @@ func (c *Control) Guard(ctx context.Context, link string) (GuardView, error) {
 	return v, c.guardOfDirectory(ctx, &v)
 }
 
-// DecideHolds approves or refuses holds, all of them or none, and starts the
-// syncs of their mailboxes.
-func (c *Control) DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
-	if len(ids) == 0 {
-		return nil, malformed("decide on holds", []error{errors.New("no hold is named")})
-	}
-	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
-	decided, err := c.repo.DecideHolds(ctx, ids, decision, who)
+// decideHolds approves or refuses holds of messages, all of them or none, and starts
+// the syncs of their mailboxes.
+func (c *Control) decideHolds(ctx context.Context, ids []int64, decision guard.HoldState) ([]guard.Hold, error) {
+	decided, err := c.repo.DecideHolds(ctx, ids, decision, c.actor.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,27 +120,14 @@ func (c *Control) DecideHolds(ctx context.Context, ids []int64, decision guard.H
 	return decided, nil
 }
 
-// ApproveWaiting approves all that waits in a link at this moment.
-func (c *Control) ApproveWaiting(ctx context.Context, link, who string) ([]guard.Hold, error) {
-	holds, err := c.Holds(ctx, link)
-	if err != nil {
-		return nil, err
-	}
-	var ids []int64
-	for _, h := range holds {
-		if h.State == guard.HoldWaiting {
-			ids = append(ids, h.ID)
-		}
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return c.DecideHolds(ctx, ids, guard.HoldApproved, who)
-}
-
 // EditGuard changes a link's settings. change gets those in force.
-func (c *Control) EditGuard(ctx context.Context, link, who string, change func(*guard.Settings)) (guard.Settings, error) {
+func (c *Control) EditGuard(ctx context.Context, link string, change func(*guard.Settings)) (_ guard.Settings, err error) {
 	op := "set guard of link " + link
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "guard set", Link: link})
+	if err != nil {
+		return guard.Settings{}, err
+	}
+	defer end(&err)
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return guard.Settings{}, err
 	}
@@ -152,6 +135,7 @@ func (c *Control) EditGuard(ctx context.Context, link, who string, change func(*
 	if err != nil {
 		return s, err
 	}
+	before := s
 	change(&s)
 	if s.KeepDeleted > 0 {
 		s.DeletedFolder = cmp.Or(s.DeletedFolder, guard.DefaultDeletedFolder)
@@ -159,7 +143,8 @@ func (c *Control) EditGuard(ctx context.Context, link, who string, change func(*
 	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}
-	s.SetBy = who
+	audit.From(ctx).Detail = changes(before, s)
+	s.SetBy = c.actor.Name
 	if err := c.repo.SetGuardSettings(ctx, link, s); err != nil {
 		return s, err
 	}

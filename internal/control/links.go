@@ -1,17 +1,24 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
 )
 
 // AddLink records a link between two stores that exist and are two servers, and
 // creates its schedules. Where the schedules cannot be created the link is not added.
-func (c *Control) AddLink(ctx context.Context, l site.Link) (site.Link, error) {
+func (c *Control) AddLink(ctx context.Context, l site.Link) (_ site.Link, err error) {
 	op := "add link " + l.Name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link add", Link: l.Name, Detail: "from " + l.Source + " to " + l.Target})
+	if err != nil {
+		return site.Link{}, err
+	}
+	defer end(&err)
 	var faults []error
 	if err := checkName("link", l.Name); err != nil {
 		faults = append(faults, err)
@@ -55,8 +62,13 @@ func (c *Control) Links(ctx context.Context) ([]site.Link, error) {
 
 // RemoveLink ends the mirroring of a link and forgets its mailboxes and
 // ledger. What is on the target stays there.
-func (c *Control) RemoveLink(ctx context.Context, name string) error {
+func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 	op := "remove link " + name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link remove", Link: name})
+	if err != nil {
+		return err
+	}
+	defer end(&err)
 	if _, err := c.repo.Link(ctx, name); err != nil {
 		return err
 	}
@@ -77,8 +89,13 @@ func (c *Control) RemoveLink(ctx context.Context, name string) error {
 // SetLinkDirectory says whether a link mirrors the directories of its stores, and returns
 // the link as it is then. It rejects, as a Conflict, what would mirror a directory back
 // to where it comes from.
-func (c *Control) SetLinkDirectory(ctx context.Context, name string, d site.LinkDirectory) (site.Link, error) {
+func (c *Control) SetLinkDirectory(ctx context.Context, name string, d site.LinkDirectory) (_ site.Link, err error) {
 	op := "edit link " + name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link edit", Link: name, Detail: "directory " + cmp.Or(string(d), "on")})
+	if err != nil {
+		return site.Link{}, err
+	}
+	defer end(&err)
 	if err := checkLinkDirectory(d); err != nil {
 		return site.Link{}, malformed(op, []error{err})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -15,19 +16,24 @@ import (
 // A mailbox that would get a second writer, or would be mirrored back to where it
 // comes from, is rejected: see Repository.AddMailboxes.
 func (c *Control) AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
-	return c.addMailboxes(ctx, link, numbers, c.repo.AddMailboxes)
+	return c.addMailboxes(ctx, link, numbers, "", c.repo.AddMailboxes)
 }
 
 // ReverseMailboxes does the same for mailboxes that were mirrored in the other
 // direction before, and no longer are.
 func (c *Control) ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
-	return c.addMailboxes(ctx, link, numbers, c.repo.ReverseMailboxes)
+	return c.addMailboxes(ctx, link, numbers, "reverse", c.repo.ReverseMailboxes)
 }
 
-func (c *Control) addMailboxes(ctx context.Context, link string, numbers []mailbox.Number,
+func (c *Control) addMailboxes(ctx context.Context, link string, numbers []mailbox.Number, detail string,
 	add func(context.Context, string, []mailbox.Number) (int, error),
-) (int, error) {
+) (_ int, err error) {
 	op := "add mailboxes to link " + link
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "mailbox add", Link: link, Subject: named(numbers), Detail: detail})
+	if err != nil {
+		return 0, err
+	}
+	defer end(&err)
 	if len(numbers) == 0 {
 		return 0, malformed(op, []error{errors.New("no mailbox number is given")})
 	}
@@ -40,8 +46,13 @@ func (c *Control) addMailboxes(ctx context.Context, link string, numbers []mailb
 // RemoveMailboxes ends the mirroring of mailboxes and returns how many took
 // part. What is on the target stays there. Numbers that do not take part are
 // refused, and then none is removed.
-func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
+func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (_ int, err error) {
 	op := "remove mailboxes from link " + link
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "mailbox remove", Link: link, Subject: named(numbers)})
+	if err != nil {
+		return 0, err
+	}
+	defer end(&err)
 	if err := checkNumbers(op, numbers); err != nil {
 		return 0, err
 	}

@@ -67,6 +67,7 @@ type Repository interface {
 	Watchers(ctx context.Context, link string) ([]site.Watcher, error)
 
 	SuspensionRecords
+	AuditLog
 	ScheduleRecords
 	BackgroundRecords
 	CheckRecords

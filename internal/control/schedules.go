@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
-	"mailmirror/internal/suspension"
 )
 
 // ScheduleRecords is what schedules need of the database.
@@ -22,7 +22,6 @@ type ScheduleRecords interface {
 	// NoteMisses returns when it was first seen that a schedule had missed so
 	// many runs.
 	NoteMisses(ctx context.Context, name string, missed int) (time.Time, error)
-	RecordEvent(ctx context.Context, e suspension.Event) error
 }
 
 // ScheduleRunner is what schedules need of Temporal. A name that is not one of
@@ -99,9 +98,18 @@ func (c *Control) schedule(ctx context.Context, op, name string) (site.ScheduleI
 
 // SetSchedule says when a schedule runs, from now on and whatever restarts; the
 // empty spec makes it run as it is built in and configured.
-func (c *Control) SetSchedule(ctx context.Context, name string, spec site.ScheduleSpec, who string) (site.ScheduleInfo, error) {
+func (c *Control) SetSchedule(ctx context.Context, name string, spec site.ScheduleSpec) (_ site.ScheduleInfo, err error) {
 	op := "set schedule " + name
 	reset := spec.Empty()
+	entry := audit.Entry{Command: "schedule set", Subject: name, Detail: spec.String()}
+	if reset {
+		entry.Detail = "default"
+	}
+	ctx, end, err := c.begin(ctx, entry)
+	if err != nil {
+		return site.ScheduleInfo{}, err
+	}
+	defer end(&err)
 	if !reset {
 		if err := malformed(op, []error{spec.Validate()}); err != nil {
 			return site.ScheduleInfo{}, err
@@ -111,16 +119,17 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec site.Schedu
 	if err != nil {
 		return site.ScheduleInfo{}, err
 	}
+	audit.From(ctx).Link = before.Link
 	// The database comes first: a schedule that could not be brought to it now
 	// is when a worker starts.
-	if err := c.recordSpec(ctx, name, spec, reset, who); err != nil {
+	if err := c.recordSpec(ctx, name, spec, reset); err != nil {
 		return site.ScheduleInfo{}, fault.Wrap(err, op)
 	}
 	if err := c.runner.ApplySchedule(ctx, name, links); err != nil {
 		if errors.Is(err, site.ErrSpecRejected) {
 			// Temporal knows no such zone, or makes no sense of the cron line: it
 			// would refuse that at every start, too.
-			undo := c.recordSpec(context.WithoutCancel(ctx), name, before.Spec, !before.Set, who)
+			undo := c.recordSpec(context.WithoutCancel(ctx), name, before.Spec, !before.Set)
 			if undo != nil {
 				return site.ScheduleInfo{}, fmt.Errorf("%s: %w (and it stays recorded: %w)", op, err, undo)
 			}
@@ -128,30 +137,23 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec site.Schedu
 		return site.ScheduleInfo{}, fault.Wrap(err, op)
 	}
 	after, _, err := c.schedule(ctx, op, name)
-	if err != nil {
-		return site.ScheduleInfo{}, err
-	}
-	event := suspension.Event{Event: "schedule set", Subject: name, Who: who, Reason: after.When}
-	return after, fault.Wrap(c.repo.RecordEvent(ctx, event), op)
+	return after, err
 }
 
-func (c *Control) recordSpec(ctx context.Context, name string, spec site.ScheduleSpec, reset bool, who string) error {
+func (c *Control) recordSpec(ctx context.Context, name string, spec site.ScheduleSpec, reset bool) error {
 	if reset {
 		return c.repo.DropScheduleSpec(ctx, name)
 	}
-	return c.repo.SetScheduleSpec(ctx, name, spec, who)
+	return c.repo.SetScheduleSpec(ctx, name, spec, c.actor.Name)
 }
 
-// PauseSchedule keeps a schedule from starting runs until it is resumed.
-func (c *Control) PauseSchedule(ctx context.Context, name string, r suspension.Request) (site.ScheduleInfo, error) {
-	op := "pause schedule " + name
-	return c.changeSchedule(ctx, op, name, suspension.Event{Event: "schedule pause", Subject: name, Who: r.Who, Reason: r.Reason}, func() error {
-		note := "paused"
-		if r.Who != "" {
-			note += " by " + r.Who
-		}
-		if r.Reason != "" {
-			note += ": " + r.Reason
+// PauseSchedule keeps a schedule from starting runs until it is resumed. The reason,
+// which may be empty, is shown with it.
+func (c *Control) PauseSchedule(ctx context.Context, name, reason string) (site.ScheduleInfo, error) {
+	return c.changeSchedule(ctx, "schedule pause", name, reason, func(ctx context.Context) error {
+		note := "paused by " + c.actor.Name
+		if reason != "" {
+			note += ": " + reason
 		}
 		return c.runner.PauseSchedule(ctx, name, note)
 	})
@@ -159,37 +161,44 @@ func (c *Control) PauseSchedule(ctx context.Context, name string, r suspension.R
 
 // ResumeSchedule lets a schedule start runs again; while the mirror is
 // suspended it waits for that to end.
-func (c *Control) ResumeSchedule(ctx context.Context, name string, r suspension.Request) (site.ScheduleInfo, error) {
-	op := "resume schedule " + name
-	return c.changeSchedule(ctx, op, name, suspension.Event{Event: "schedule resume", Subject: name, Who: r.Who}, func() error {
-		return c.runner.UnpauseSchedule(ctx, name, "resumed by "+r.Who)
+func (c *Control) ResumeSchedule(ctx context.Context, name string) (site.ScheduleInfo, error) {
+	return c.changeSchedule(ctx, "schedule resume", name, "", func(ctx context.Context) error {
+		return c.runner.UnpauseSchedule(ctx, name, "resumed by "+c.actor.Name)
 	})
 }
 
 // RunSchedule starts a run of a schedule now. The mirror must not be suspended.
-func (c *Control) RunSchedule(ctx context.Context, name string, r suspension.Request) (site.ScheduleInfo, error) {
-	op := "run schedule " + name
-	if err := c.writing(ctx, op); err != nil {
-		return site.ScheduleInfo{}, err
-	}
-	return c.changeSchedule(ctx, op, name, suspension.Event{Event: "schedule run-now", Subject: name, Who: r.Who}, func() error {
+func (c *Control) RunSchedule(ctx context.Context, name string) (site.ScheduleInfo, error) {
+	return c.changeSchedule(ctx, "schedule run-now", name, "", func(ctx context.Context) error {
 		return c.runner.RunSchedule(ctx, name)
 	})
 }
 
-// changeSchedule changes one, records that, and returns how it is then.
-func (c *Control) changeSchedule(ctx context.Context, op, name string, event suspension.Event, change func() error) (site.ScheduleInfo, error) {
-	r := suspension.Request{Reason: event.Reason, Who: event.Who}
-	if err := malformed(op, []error{r.Validate()}); err != nil {
+// changeSchedule changes one by a command, and returns how it is then.
+func (c *Control) changeSchedule(ctx context.Context, command, name, reason string, change func(context.Context) error) (_ site.ScheduleInfo, err error) {
+	op := command + " " + name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: command, Subject: name, Detail: reason})
+	if err != nil {
 		return site.ScheduleInfo{}, err
 	}
-	if _, _, err := c.schedule(ctx, op, name); err != nil {
+	defer end(&err)
+	if command == "schedule run-now" {
+		if err := c.writing(ctx, op); err != nil {
+			return site.ScheduleInfo{}, err
+		}
+	}
+	if err := malformed(op, []error{c.request(reason).Validate()}); err != nil {
 		return site.ScheduleInfo{}, err
 	}
-	if err := change(); err != nil {
+	before, _, err := c.schedule(ctx, op, name)
+	if err != nil {
+		return site.ScheduleInfo{}, err
+	}
+	audit.From(ctx).Link = before.Link
+	if err := c.ask(ctx); err != nil {
 		return site.ScheduleInfo{}, fault.Wrap(err, op)
 	}
-	if err := c.repo.RecordEvent(ctx, event); err != nil {
+	if err := change(ctx); err != nil {
 		return site.ScheduleInfo{}, fault.Wrap(err, op)
 	}
 	after, _, err := c.schedule(ctx, op, name)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
@@ -41,8 +42,13 @@ type StoreEdit struct {
 
 // AddStore records a store and resolves its address; nothing is connected to. Empty fields of s get
 // their defaults, and the store is returned as it was recorded.
-func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secret) (site.Store, error) {
+func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secret) (_ site.Store, err error) {
 	op := "add store " + s.Name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "store add", Store: s.Name, Detail: s.IMAPAddress})
+	if err != nil {
+		return site.Store{}, err
+	}
+	defer end(&err)
 	s = withDefaults(s)
 	faults := storeFaults(s)
 	if err := checkName("store", s.Name); err != nil {
@@ -54,7 +60,6 @@ func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secr
 	if err := malformed(op, faults); err != nil {
 		return site.Store{}, err
 	}
-	var err error
 	if s.SealedPassword, err = c.sealer.Seal(password, site.PasswordIdentity(s.Name)); err != nil {
 		return site.Store{}, fault.Wrap(err, op)
 	}
@@ -67,8 +72,13 @@ func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secr
 
 // EditStore changes a store and returns it as it is now. A change that would make a
 // link's two ends one server, or give a mailbox a second writer, is rejected.
-func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (site.Store, error) {
+func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (_ site.Store, err error) {
 	op := "edit store " + name
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "store edit", Store: name, Detail: changes(StoreEdit{}, e)})
+	if err != nil {
+		return site.Store{}, err
+	}
+	defer end(&err)
 	s, err := c.repo.Store(ctx, name)
 	if err != nil {
 		return site.Store{}, err
@@ -104,7 +114,12 @@ func (c *Control) Stores(ctx context.Context) ([]site.Store, error) {
 }
 
 // RemoveStore forgets a store that no link uses.
-func (c *Control) RemoveStore(ctx context.Context, name string) error {
+func (c *Control) RemoveStore(ctx context.Context, name string) (err error) {
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "store remove", Store: name})
+	if err != nil {
+		return err
+	}
+	defer end(&err)
 	return c.repo.RemoveStore(ctx, name)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/sleep"
 	"mailmirror/internal/suspension"
@@ -12,7 +13,8 @@ import (
 // SuspensionRecords is what suspending needs of the database.
 type SuspensionRecords interface {
 	Suspension(ctx context.Context) (suspension.Suspension, error)
-	// Suspend records that no write lease is given or renewed any more. It
+	// Suspend records that no write lease is given or renewed any more, with an audit
+	// row of its own. It
 	// returns once no transaction that could give one is under way. A mirror
 	// that is not running, or is of another epoch than the request's, is left
 	// as it is.
@@ -22,8 +24,6 @@ type SuspensionRecords interface {
 	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
 	// Resume ends the suspension of r.Epoch. Another one is left as it is.
 	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	// Events lists newest first, at most limit (0 means all).
-	Events(ctx context.Context, limit int) ([]suspension.Event, error)
 }
 
 // SuspensionRunner is what suspending needs of Temporal. Both return once the
@@ -38,11 +38,6 @@ func (c *Control) Suspension(ctx context.Context) (suspension.Suspension, error)
 	return c.repo.Suspension(ctx)
 }
 
-// Events lists what operators did to the mirror as a whole, newest first.
-func (c *Control) Events(ctx context.Context, limit int) ([]suspension.Event, error) {
-	return c.repo.Events(ctx, limit)
-}
-
 // Suspend stops all writing. When it returns without an error, or with one
 // beside a Suspension that is Still, no write lease is given any more; what is
 // in flight ends within the lease's time, and WaitSuspended waits for that.
@@ -50,8 +45,12 @@ func (c *Control) Events(ctx context.Context, limit int) ([]suspension.Event, er
 // The database comes first, since that is what leases are given by: the mirror
 // stops writing even where Temporal is away, and no worker runs. Only the
 // schedules are not paused then, which the error says.
-func (c *Control) Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
+func (c *Control) Suspend(ctx context.Context, reason string) (suspension.Suspension, error) {
 	const op = "suspend the mirror"
+	r := c.request(reason)
+	if err := c.allow(ctx, &audit.Entry{Command: "suspend", Detail: reason}); err != nil {
+		return suspension.Suspension{}, err
+	}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, err
 	}
@@ -65,6 +64,11 @@ func (c *Control) Suspend(ctx context.Context, r suspension.Request) (suspension
 			"give the command again when Temporal answers")
 	}
 	return s, nil
+}
+
+// request is one of the actor's. Who carries it out writes its audit row.
+func (c *Control) request(reason string) suspension.Request {
+	return suspension.Request{Reason: reason, Who: c.actor.Name, Way: c.actor.Way}
 }
 
 const (
@@ -114,8 +118,12 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 
 // Resume lets the mirror write again and returns when it does: changed is
 // false where it was not suspended.
-func (c *Control) Resume(ctx context.Context, r suspension.Request) (s suspension.Suspension, changed bool, err error) {
+func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed bool, err error) {
 	const op = "resume the mirror"
+	r := c.request("")
+	if err := c.allow(ctx, &audit.Entry{Command: "resume"}); err != nil {
+		return suspension.Suspension{}, false, err
+	}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, false, err
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -23,12 +24,20 @@ type CompareStart struct {
 }
 
 // Compare starts a full compare of a link.
-func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error) {
+func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err error) {
 	op := "compare link " + link
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "compare", Link: link})
+	if err != nil {
+		return CompareStart{}, err
+	}
+	defer end(&err)
 	if _, err := c.repo.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.writing(ctx, op); err != nil {
+		return CompareStart{}, err
+	}
+	if err := c.ask(ctx); err != nil {
 		return CompareStart{}, err
 	}
 	runID, started, err := c.runner.StartCompare(ctx, link)
@@ -48,8 +57,13 @@ func (c *Control) WaitCompare(ctx context.Context, start CompareStart, w Waiting
 
 // Sync marks a mailbox as due and wakes its sync; it returns the generation
 // that the sync has to reach.
-func (c *Control) Sync(ctx context.Context, key mailbox.Key) (int64, error) {
+func (c *Control) Sync(ctx context.Context, key mailbox.Key) (_ int64, err error) {
 	op := "sync mailbox " + string(key.Number)
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "sync", Link: key.Link, Subject: string(key.Number)})
+	if err != nil {
+		return 0, err
+	}
+	defer end(&err)
 	if err := checkNumbers(op, []mailbox.Number{key.Number}); err != nil {
 		return 0, err
 	}

@@ -129,7 +129,7 @@ func refusedDirectory(op, why string) error {
 
 // RemoveDirectoryStore implements control.DirectoryConfig.
 func (s *Store) RemoveDirectoryStore(ctx context.Context, store string) error {
-	return classify("remove directory of store "+store, s.q.DeleteDirectoryStore(ctx, store))
+	return s.inTx(ctx, "remove directory of store "+store, func(q *sqlcgen.Queries) error { return q.DeleteDirectoryStore(ctx, store) })
 }
 
 // HasDirectory reports whether both stores of a link have a directory; false for
@@ -162,7 +162,8 @@ func (s *Store) SetDirectorySettings(ctx context.Context, link string, settings 
 	if err != nil {
 		return fault.New(fault.Config, op, err, "")
 	}
-	err = s.q.SetDirectorySettings(ctx, sqlcgen.SetDirectorySettingsParams{Link: link, Settings: text})
+	p := sqlcgen.SetDirectorySettingsParams{Link: link, Settings: text}
+	err = s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error { return q.SetDirectorySettings(ctx, p) })
 	if violates(err, foreignKeyViolation, "directory_settings_link") {
 		return unknownLink(link)
 	}

@@ -161,7 +161,11 @@ func pairKey(id, number string) string {
 
 // ForgetDirectoryFailures implements control.DirectoryRuns.
 func (s *Store) ForgetDirectoryFailures(ctx context.Context, link, number string) (int, error) {
-	n, err := s.q.ForgetDirectoryFailures(ctx, sqlcgen.ForgetDirectoryFailuresParams{Link: link, Number: number})
+	var n int64
+	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) (err error) {
+		n, err = q.ForgetDirectoryFailures(ctx, sqlcgen.ForgetDirectoryFailuresParams{Link: link, Number: number})
+		return err
+	})
 	if err == nil && n == 0 {
 		err = s.requireLink(ctx, link)
 	}

@@ -34,12 +34,13 @@ func (s *Store) GuardSettings(ctx context.Context, link string) (guard.Settings,
 
 // SetGuardSettings implements control.GuardRepository.
 func (s *Store) SetGuardSettings(ctx context.Context, link string, g guard.Settings) error {
-	err := s.q.SetGuardSettings(ctx, sqlcgen.SetGuardSettingsParams{
+	p := sqlcgen.SetGuardSettingsParams{
 		Link: link, FolderShare: int64(g.FolderShare), FolderMinimum: int64(g.FolderMinimum), FolderCount: int64(g.FolderCount),
 		Gone: int64(g.Gone), Span: g.Window, LinkShare: int64(g.LinkShare), LinkMinimum: int64(g.LinkMinimum),
 		InboxShare: int64(g.InboxShare), InboxMinimum: int64(g.InboxMinimum),
 		KeepDeleted: g.KeepDeleted, DeletedFolder: string(g.DeletedFolder), SetBy: plain(g.SetBy),
-	})
+	}
+	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error { return q.SetGuardSettings(ctx, p) })
 	if violates(err, foreignKeyViolation, "guard_settings_link") {
 		return unknownLink(link)
 	}

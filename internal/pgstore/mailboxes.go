@@ -101,7 +101,11 @@ func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number
 
 // MarkDirty implements control.Repository.
 func (s *Store) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
-	generation, err := s.q.MarkDirty(ctx, sqlcgen.MarkDirtyParams{Link: key.Link, Number: string(key.Number)})
+	var generation int64
+	err := s.audited(ctx, func(q *sqlcgen.Queries) (err error) {
+		generation, err = q.MarkDirty(ctx, sqlcgen.MarkDirtyParams{Link: key.Link, Number: string(key.Number)})
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, s.unknownMailbox(ctx, key)
 	}

@@ -158,8 +158,8 @@ func (s *Store) withProvider(fn func(*goose.Provider) error) error {
 	return classify("migrate database", fn(provider))
 }
 
-// inTx runs fn in one transaction and classifies what goes wrong with it.
+// inTx runs fn in one transaction, with the audit row of a command, and classifies what
+// goes wrong with it.
 func (s *Store) inTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return fn(s.q.WithTx(tx)) })
-	return classify(op, err)
+	return classify(op, s.inAuditedTx(ctx, fn))
 }

@@ -132,7 +132,13 @@ func (s *Store) Stores(ctx context.Context) ([]site.Store, error) {
 // Conflict that names the links.
 func (s *Store) RemoveStore(ctx context.Context, name string) error {
 	op := "remove store " + name
-	n, err := s.q.DeleteStore(ctx, name)
+	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error {
+		n, err := q.DeleteStore(ctx, name)
+		if err == nil && n == 0 {
+			return unknownStore(name)
+		}
+		return err
+	})
 	switch {
 	case violates(err, foreignKeyViolation, ""):
 		links, err := s.q.LinksOfStore(ctx, name)
@@ -140,8 +146,6 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 			return classify(op, err)
 		}
 		return fault.New(fault.Conflict, op+": in use by link "+strings.Join(links, ", "), nil, "remove the link first")
-	case err == nil && n == 0:
-		return unknownStore(name)
 	}
 	return classify(op, err)
 }
@@ -192,14 +196,16 @@ func (s *Store) SetLinkDirectory(ctx context.Context, link string, d site.LinkDi
 
 // SetBandwidth implements control.Repository.
 func (s *Store) SetBandwidth(ctx context.Context, link site.Link) error {
-	n, err := s.q.SetBandwidth(ctx, sqlcgen.SetBandwidthParams{
-		Name: link.Name, Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows),
-		BandwidthTimezone: link.BandwidthTimezone,
+	return s.inTx(ctx, "change bandwidth of link "+link.Name, func(q *sqlcgen.Queries) error {
+		n, err := q.SetBandwidth(ctx, sqlcgen.SetBandwidthParams{
+			Name: link.Name, Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows),
+			BandwidthTimezone: link.BandwidthTimezone,
+		})
+		if err == nil && n == 0 {
+			return unknownLink(link.Name)
+		}
+		return err
 	})
-	if err == nil && n == 0 {
-		return unknownLink(link.Name)
-	}
-	return classify("change bandwidth of link "+link.Name, err)
 }
 
 // Link implements control.Repository.

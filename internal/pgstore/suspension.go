@@ -60,7 +60,7 @@ func (s *Store) Suspend(ctx context.Context, r suspension.Request) (suspension.S
 		if err := q.LockSuspension(ctx); err != nil {
 			return err
 		}
-		_, err := q.Suspend(ctx, sqlcgen.SuspendParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
+		_, err := q.Suspend(ctx, sqlcgen.SuspendParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
 		return err
 	})
 }
@@ -79,7 +79,7 @@ func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (suspension.S
 // Resume implements control.SuspensionRecords.
 func (s *Store) Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
-		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), OfEpoch: r.Epoch})
+		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
 		return err
 	})
 }
@@ -94,14 +94,4 @@ func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sq
 		return err
 	})
 	return after, err
-}
-
-// Events implements control.SuspensionRecords.
-func (s *Store) Events(ctx context.Context, limit int) ([]suspension.Event, error) {
-	rows, err := s.q.ListControlEvents(ctx, int64(limit))
-	events := make([]suspension.Event, len(rows))
-	for i, row := range rows {
-		events[i] = suspension.Event{At: row.At, Event: row.Event, Subject: row.Subject, Who: row.Who, Reason: row.Reason}
-	}
-	return events, classify("list what was asked for", err)
 }

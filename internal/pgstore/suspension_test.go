@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
@@ -29,7 +30,7 @@ func refused(t testing.TB, what string, err error) {
 
 func suspend(t testing.TB, s *pgstore.Store) suspension.Suspension {
 	t.Helper()
-	got, err := s.Suspend(t.Context(), suspension.Request{Reason: "storage", Who: "alice"})
+	got, err := s.Suspend(t.Context(), suspension.Request{Reason: "storage", Who: "alice", Way: audit.CLI})
 	must(t, err)
 	return got
 }
@@ -98,7 +99,7 @@ func TestSuspension(t *testing.T) {
 	if other, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: got.Epoch - 1}); err != nil || other.State != suspension.Suspended {
 		t.Errorf("resumed another suspension: %+v, %v", other, err)
 	}
-	resumed, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: got.Epoch})
+	resumed, err := s.Resume(ctx, suspension.Request{Who: "bob", Way: audit.Temporal, Epoch: got.Epoch})
 	must(t, err)
 	if resumed.State != suspension.Running || resumed.Epoch <= got.Epoch || resumed.Who != "bob" || resumed.Reason != "" || !resumed.SuspendedAt.IsZero() {
 		t.Errorf("resumed: %+v", resumed)
@@ -112,13 +113,13 @@ func TestSuspension(t *testing.T) {
 	}
 	begin(t, s, keyOf("3"))
 
-	events, err := s.Events(ctx, 0)
+	rows, err := s.Audit(ctx, "", 0)
 	must(t, err)
 	var told []string
-	for _, e := range events {
-		told = append(told, e.Event+" "+e.Who+" "+e.Reason)
+	for _, e := range rows {
+		told = append(told, e.Command+" "+e.Actor+" "+string(e.Way)+" "+e.Detail)
 	}
-	equal(t, "events", told, []string{"resume bob ", "suspended alice storage", "suspend alice storage"})
+	equal(t, "audit", told, []string{"resume bob temporal ", "suspended alice mailmirror storage", "suspend alice cli storage"})
 }
 
 // A row that somebody deleted stops the mirror rather than letting it run.
@@ -284,11 +285,5 @@ func TestScheduleRecords(t *testing.T) {
 	must(t, err)
 	if !more.After(first) {
 		t.Errorf("one more was noticed at %s, those before at %s", more, first)
-	}
-	must(t, s.RecordEvent(ctx, suspension.Event{Event: "schedule set", Subject: "sweep", Who: "alice", Reason: "every 30s"}))
-	events, err := s.Events(ctx, 1)
-	must(t, err)
-	if len(events) != 1 || events[0].Subject != "sweep" || events[0].Who != "alice" || time.Since(events[0].At) > time.Minute {
-		t.Errorf("events %+v", events)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
@@ -37,7 +38,7 @@ type Records interface {
 	// lease is given for that long.
 	ConfirmSuspension(ctx context.Context, proof suspension.Proof, lease time.Duration) error
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	RecordEvent(ctx context.Context, e suspension.Event) error
+	Record(ctx context.Context, e *audit.Entry) error
 }
 
 // Runner is what it needs of Temporal.
@@ -220,8 +221,8 @@ func (s *Supervisor) restarted(ctx context.Context, sign background.Sign) error 
 		subject += " " + sign.Item
 	}
 	s.opts.Log.WarnContext(ctx, "started what did not run", "loop", string(sign.Loop), "item", sign.Item)
-	return errors.Join(s.records.NoteRestart(ctx, sign), s.records.RecordEvent(ctx,
-		suspension.Event{Event: "restarted", Subject: subject, Who: s.opts.Worker, Reason: "it did not run"}))
+	return errors.Join(s.records.NoteRestart(ctx, sign), s.records.Record(ctx,
+		&audit.Entry{Command: "restarted", Link: sign.Link, Subject: subject, Actor: s.opts.Worker, Way: audit.Itself, Detail: "it did not run"}))
 }
 
 func (s *Supervisor) schedules(ctx context.Context, links []string) error {

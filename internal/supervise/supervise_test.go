@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
@@ -27,7 +28,7 @@ type installation struct {
 	due       map[string]time.Time
 	restarts  []string
 	begun     []string
-	events    []suspension.Event
+	events    []audit.Entry
 	restored
 }
 
@@ -85,8 +86,8 @@ func (i *installation) SuspensionProof(context.Context) (suspension.Proof, error
 	return i.proof, nil
 }
 
-func (i *installation) RecordEvent(_ context.Context, e suspension.Event) error {
-	i.events = append(i.events, e)
+func (i *installation) Record(_ context.Context, e *audit.Entry) error {
+	i.events = append(i.events, *e)
 	return nil
 }
 

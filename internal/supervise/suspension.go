@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/suspension"
@@ -85,15 +86,15 @@ func (s *Supervisor) confirm(ctx context.Context, proof suspension.Proof) error 
 
 // suspendAgain writes the suspension to a database that lacks it.
 func (s *Supervisor) suspendAgain(ctx context.Context, known suspension.Suspension) error {
-	now, err := s.records.Suspend(ctx, suspension.Request{Who: known.Who, Reason: known.Reason})
+	now, err := s.records.Suspend(ctx, suspension.Request{Who: known.Who, Reason: known.Reason, Way: audit.Itself})
 	if err != nil {
 		return err
 	}
 	trouble := fault.New(fault.Conflict, "the database did not know of the suspension that Temporal holds ("+when(known)+
 		"): it was written again, and the mirror stays suspended", nil, resumeHint)
 	s.opts.Log.WarnContext(ctx, "the database lacked the suspension; it was written again", "who", known.Who)
-	if err := s.records.RecordEvent(ctx, suspension.Event{Event: "suspension restored", Who: s.opts.Worker,
-		Reason: "the database did not know of it"}); err != nil {
+	if err := s.records.Record(ctx, &audit.Entry{Command: "suspension restored", Actor: s.opts.Worker, Way: audit.Itself,
+		Detail: "the database did not know of it"}); err != nil {
 		return err
 	}
 	// It began now, whatever was said of an earlier suspension.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/supervise"
@@ -147,7 +148,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 					t.Errorf("says %q without %q", sign.Error, words)
 				}
 			}
-			if strings.HasPrefix(c.did, "suspend") != slices.ContainsFunc(i.events, func(e suspension.Event) bool { return e.Event == "suspension restored" }) {
+			if strings.HasPrefix(c.did, "suspend") != slices.ContainsFunc(i.events, func(e audit.Entry) bool { return e.Command == "suspension restored" }) {
 				t.Errorf("events %+v", i.events)
 			}
 		})

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
+
+	"mailmirror/internal/audit"
 )
 
 // Request asks for a suspension or a resumption.
@@ -17,6 +18,8 @@ type Request struct {
 	// one that was recorded already; for a resumption, the one that it ends. 0
 	// means whatever there is.
 	Epoch int64 `json:"epoch,omitempty"`
+	// Way is how the request came.
+	Way audit.Way `json:"way,omitempty"`
 }
 
 const (
@@ -48,15 +51,4 @@ func (r Request) Shortened() Request {
 	}
 	r.Reason, r.Who = cut(r.Reason, maxReason), cut(r.Who, maxWho)
 	return r
-}
-
-// Event is one thing that an operator did to the mirror as a whole, or that
-// came of it.
-type Event struct {
-	At    time.Time `json:"at"`
-	Event string    `json:"event"` // suspend, suspended, resume, schedule set, …
-	// Subject is the schedule; "" where the mirror is meant.
-	Subject string `json:"subject,omitempty"`
-	Who     string `json:"who"`
-	Reason  string `json:"reason,omitempty"`
 }

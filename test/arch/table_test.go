@@ -49,6 +49,8 @@ const (
 // table has one row for every package of the module. Rows of packages that do
 // not exist yet are kept, so that the rule is there before the code is.
 var table = map[string]row{
+	// context: the entry of a command is carried by it, and nothing waits.
+	"internal/audit":   {layer: pure, std: []string{"context"}},
 	"internal/fault":   {layer: pure},
 	"internal/blame":   {layer: pure, inside: []string{"internal/fault"}},
 	"internal/mailbox": {layer: pure, inside: []string{"internal/fault"}},
@@ -68,7 +70,7 @@ var table = map[string]row{
 	// The vocabulary. net: addresses are parsed, and nothing is connected to.
 	"internal/site": {layer: pure, std: []string{"net", "net/netip"},
 		inside: []string{"internal/mailbox", "internal/quota", "internal/copier", "internal/directory"}},
-	"internal/suspension": {layer: pure},
+	"internal/suspension": {layer: pure, inside: []string{"internal/audit"}},
 	"internal/guard":      {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/directory"}},
 	"internal/dirsync":    {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/copier", "internal/directory"}},
 	"internal/background": {layer: pure, inside: []string{"internal/site", "internal/suspension"}},
@@ -87,7 +89,7 @@ var table = map[string]row{
 		never: []string{imap, postgres, temporal}},
 	"internal/watch": {layer: orchestration, inside: []string{"internal/site", "internal/mailbox", "internal/fault", "internal/quota", "internal/sleep"},
 		never: []string{imap, postgres, temporal}},
-	"internal/supervise": {layer: orchestration, inside: []string{"internal/control", "internal/site", "internal/suspension", "internal/background", "internal/fault"},
+	"internal/supervise": {layer: orchestration, inside: []string{"internal/audit", "internal/control", "internal/site", "internal/suspension", "internal/background", "internal/fault"},
 		never: []string{imap, ldap, postgres, temporal}},
 	"activities": {layer: orchestration,
 		inside:  append([]string{"internal/control", "internal/sleep", "internal/watch"}, purePackages...),
@@ -178,6 +180,6 @@ var table = map[string]row{
 	"test/scripts": {layer: helper, anything: true},
 }
 
-var purePackages = []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/lease", "internal/copier",
+var purePackages = []string{"internal/audit", "internal/fault", "internal/blame", "internal/mailbox", "internal/mirror", "internal/lease", "internal/copier",
 	"internal/quota", "internal/directory", "internal/alert",
 	"internal/site", "internal/suspension", "internal/guard", "internal/dirsync", "internal/background", "internal/verdict"}

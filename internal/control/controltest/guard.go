@@ -41,7 +41,7 @@ func (m *Memory) GuardSettings(_ context.Context, link string) (guard.Settings, 
 }
 
 // SetGuardSettings implements control.GuardRepository.
-func (m *Memory) SetGuardSettings(_ context.Context, link string, s guard.Settings) error {
+func (m *Memory) SetGuardSettings(ctx context.Context, link string, s guard.Settings) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.guard.settings == nil {
@@ -49,6 +49,7 @@ func (m *Memory) SetGuardSettings(_ context.Context, link string, s guard.Settin
 	}
 	s.SetAt = m.Now()
 	m.guard.settings[link] = s
+	m.record(ctx)
 	return nil
 }
 
@@ -66,7 +67,7 @@ func (m *Memory) Holds(_ context.Context, link string) ([]guard.Hold, error) {
 }
 
 // DecideHolds implements control.GuardRepository.
-func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
+func (m *Memory) DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range ids {
@@ -90,6 +91,7 @@ func (m *Memory) DecideHolds(_ context.Context, ids []int64, decision guard.Hold
 			m.mailboxes[key] = b
 		}
 	}
+	m.record(ctx)
 	return decided, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
@@ -43,7 +44,7 @@ type Memory struct {
 	verified  map[string]verdict.VerifyRun
 
 	suspension suspension.Suspension
-	events     []suspension.Event
+	audit      []audit.Entry
 	specs      map[string]site.ScheduleSpec
 }
 
@@ -165,7 +166,7 @@ func unknown(what, name string) error {
 }
 
 // AddStore implements control.Repository.
-func (m *Memory) AddStore(_ context.Context, s site.Store) error {
+func (m *Memory) AddStore(ctx context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.stores[s.Name]; ok {
@@ -173,11 +174,12 @@ func (m *Memory) AddStore(_ context.Context, s site.Store) error {
 	}
 	s.CreatedAt, s.UpdatedAt = m.Now(), m.Now()
 	m.stores[s.Name] = s
+	m.record(ctx)
 	return nil
 }
 
 // UpdateStore implements control.Repository.
-func (m *Memory) UpdateStore(_ context.Context, s site.Store) error {
+func (m *Memory) UpdateStore(ctx context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.stores[s.Name]
@@ -193,6 +195,7 @@ func (m *Memory) UpdateStore(_ context.Context, s site.Store) error {
 	}
 	s.CreatedAt, s.UpdatedAt = old.CreatedAt, m.Now()
 	m.stores[s.Name] = s
+	m.record(ctx)
 	return nil
 }
 
@@ -215,7 +218,7 @@ func (m *Memory) Stores(context.Context) ([]site.Store, error) {
 }
 
 // RemoveStore implements control.Repository.
-func (m *Memory) RemoveStore(_ context.Context, name string) error {
+func (m *Memory) RemoveStore(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.stores[name]; !ok {
@@ -227,11 +230,12 @@ func (m *Memory) RemoveStore(_ context.Context, name string) error {
 		}
 	}
 	delete(m.stores, name)
+	m.record(ctx)
 	return nil
 }
 
 // AddLink implements control.Repository.
-func (m *Memory) AddLink(_ context.Context, l site.Link) error {
+func (m *Memory) AddLink(ctx context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.links[l.Name]; ok {
@@ -247,6 +251,7 @@ func (m *Memory) AddLink(_ context.Context, l site.Link) error {
 	}
 	l.CreatedAt = m.Now()
 	m.links[l.Name] = l
+	m.record(ctx)
 	return nil
 }
 
@@ -273,7 +278,7 @@ func (m *Memory) sortedLinks() []site.Link {
 }
 
 // SetBandwidth implements control.Repository.
-func (m *Memory) SetBandwidth(_ context.Context, l site.Link) error {
+func (m *Memory) SetBandwidth(ctx context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.links[l.Name]
@@ -282,25 +287,12 @@ func (m *Memory) SetBandwidth(_ context.Context, l site.Link) error {
 	}
 	old.Bandwidth, old.BandwidthWindows, old.BandwidthTimezone = l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone
 	m.links[l.Name] = old
-	return nil
-}
-
-// SetLinkDirectory implements control.Repository. What the database rejects is not
-// rejected here.
-func (m *Memory) SetLinkDirectory(_ context.Context, link string, d site.LinkDirectory) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l, ok := m.links[link]
-	if !ok {
-		return unknown("link", link)
-	}
-	l.Directory = d
-	m.links[link] = l
+	m.record(ctx)
 	return nil
 }
 
 // RemoveLink implements control.Repository.
-func (m *Memory) RemoveLink(_ context.Context, name string) error {
+func (m *Memory) RemoveLink(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.links[name]; !ok {
@@ -308,11 +300,12 @@ func (m *Memory) RemoveLink(_ context.Context, name string) error {
 	}
 	delete(m.links, name)
 	maps.DeleteFunc(m.mailboxes, func(k mailbox.Key, _ site.Mailbox) bool { return k.Link == name })
+	m.record(ctx)
 	return nil
 }
 
 // AddMailboxes implements control.Repository.
-func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.Number) (int, error) {
+func (m *Memory) AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l, ok := m.links[link]
@@ -334,6 +327,7 @@ func (m *Memory) AddMailboxes(_ context.Context, link string, numbers []mailbox.
 			Link: link, Number: n, State: site.StateNew, DirtyGeneration: 1, DirtySince: m.Now(), CreatedAt: m.Now(),
 		}
 	}
+	m.record(ctx)
 	return added, nil
 }
 
@@ -343,13 +337,14 @@ func (m *Memory) ReverseMailboxes(ctx context.Context, link string, numbers []ma
 }
 
 // RemoveMailboxes implements control.Repository.
-func (m *Memory) RemoveMailboxes(_ context.Context, link string, numbers []mailbox.Number) (int, error) {
+func (m *Memory) RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := len(m.mailboxes)
 	for _, n := range numbers {
 		delete(m.mailboxes, mailbox.Key{Link: link, Number: n})
 	}
+	m.record(ctx)
 	return before - len(m.mailboxes), nil
 }
 
@@ -382,7 +377,7 @@ func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number,
 }
 
 // MarkDirty implements control.Repository.
-func (m *Memory) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
+func (m *Memory) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b, ok := m.mailboxes[key]
@@ -392,6 +387,7 @@ func (m *Memory) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 	b.DirtyGeneration++
 	b.State = site.StateDirty
 	m.mailboxes[key] = b
+	m.record(ctx)
 	return b.DirtyGeneration, nil
 }
 

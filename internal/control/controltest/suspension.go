@@ -1,11 +1,13 @@
 package controltest
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"time"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
 )
@@ -30,7 +32,7 @@ func (m *Memory) Suspend(_ context.Context, r suspension.Request) (suspension.Su
 	defer m.mu.Unlock()
 	if s := m.suspension; s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
 		m.suspension = suspension.Suspension{State: suspension.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who, Since: m.Now()}
-		m.events = append(m.events, suspension.Event{At: m.Now(), Event: "suspend", Who: r.Who, Reason: r.Reason})
+		m.write(&audit.Entry{Command: "suspend", Actor: r.Who, Way: r.Way, Detail: r.Reason})
 	}
 	return m.suspension, nil
 }
@@ -41,7 +43,7 @@ func (m *Memory) ConfirmSuspended(_ context.Context, epoch int64) (suspension.Su
 	defer m.mu.Unlock()
 	if s := &m.suspension; s.State == suspension.Suspending && s.Epoch == epoch && s.Waiting == 0 {
 		s.State, s.SuspendedAt = suspension.Suspended, m.Now()
-		m.events = append(m.events, suspension.Event{At: m.Now(), Event: "suspended", Who: s.Who, Reason: s.Reason})
+		m.write(&audit.Entry{Command: "suspended", Actor: s.Who, Way: audit.Itself, Detail: s.Reason})
 	}
 	return m.suspension, nil
 }
@@ -52,18 +54,48 @@ func (m *Memory) Resume(_ context.Context, r suspension.Request) (suspension.Sus
 	defer m.mu.Unlock()
 	if s := m.suspension; s.Still() && r.Epoch == s.Epoch {
 		m.suspension = suspension.Suspension{State: suspension.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: m.Now()}
-		m.events = append(m.events, suspension.Event{At: m.Now(), Event: "resume", Who: r.Who})
+		m.write(&audit.Entry{Command: "resume", Actor: r.Who, Way: r.Way})
 	}
 	return m.suspension, nil
 }
 
-// Events implements control.SuspensionRecords.
-func (m *Memory) Events(_ context.Context, limit int) ([]suspension.Event, error) {
+// Record implements control.AuditLog.
+func (m *Memory) Record(_ context.Context, e *audit.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []suspension.Event
-	for _, e := range slices.Backward(m.events) {
-		if limit == 0 || len(found) < limit {
+	m.write(e)
+	return nil
+}
+
+// record writes the entry of the command that ctx belongs to, once.
+func (m *Memory) record(ctx context.Context) {
+	if e := audit.From(ctx); e != nil && e.ID == 0 {
+		m.write(e)
+	}
+}
+
+func (m *Memory) write(e *audit.Entry) {
+	e.ID, e.At, e.Outcome = int64(len(m.audit)+1), m.Now(), cmp.Or(e.Outcome, audit.Done)
+	m.audit = append(m.audit, *e)
+}
+
+// SetOutcome implements control.AuditLog.
+func (m *Memory) SetOutcome(_ context.Context, id int64, o audit.Outcome) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.audit[id-1].Outcome = o
+	return nil
+}
+
+// Audit implements control.AuditLog.
+func (m *Memory) Audit(_ context.Context, link string, limit int) ([]audit.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []audit.Entry
+	for _, e := range slices.Backward(m.audit) {
+		l := m.links[link]
+		other := link != "" && (e.Link != "" && e.Link != link || e.Store != "" && e.Store != l.Source && e.Store != l.Target)
+		if !other && (limit == 0 || len(found) < limit) {
 			found = append(found, e)
 		}
 	}
@@ -78,29 +110,22 @@ func (m *Memory) ScheduleSpecs(context.Context) (map[string]site.ScheduleSpec, e
 }
 
 // SetScheduleSpec implements control.ScheduleRecords.
-func (m *Memory) SetScheduleSpec(_ context.Context, name string, spec site.ScheduleSpec, _ string) error {
+func (m *Memory) SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, _ string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.specs[name] = spec
+	m.record(ctx)
 	return nil
 }
 
 // DropScheduleSpec implements control.ScheduleRecords.
-func (m *Memory) DropScheduleSpec(_ context.Context, name string) error {
+func (m *Memory) DropScheduleSpec(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.specs, name)
+	m.record(ctx)
 	return nil
 }
 
 // NoteMisses implements control.ScheduleRecords: all were noticed now.
 func (m *Memory) NoteMisses(context.Context, string, int) (time.Time, error) { return m.Now(), nil }
-
-// RecordEvent implements control.ScheduleRecords.
-func (m *Memory) RecordEvent(_ context.Context, e suspension.Event) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e.At = m.Now()
-	m.events = append(m.events, e)
-	return nil
-}

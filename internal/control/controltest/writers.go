@@ -1,6 +1,7 @@
 package controltest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -103,5 +104,20 @@ func sameServer(a, b site.Store) error {
 			return fault.Newf(fault.Config, "stores %s and %s are the same server: both have the address %s", a.Name, b.Name, address)
 		}
 	}
+	return nil
+}
+
+// SetLinkDirectory implements control.Repository. What the database rejects is not
+// rejected here.
+func (m *Memory) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l, ok := m.links[link]
+	if !ok {
+		return unknown("link", link)
+	}
+	l.Directory = d
+	m.links[link] = l
+	m.record(ctx)
 	return nil
 }

@@ -24,7 +24,7 @@ LOCK TABLE suspension IN EXCLUSIVE MODE;
 -- name: GetSuspensionProof :one
 SELECT s.confirmed::boolean AS confirmed, s.mark::text AS mark, s.lease_time,
     (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM write_leases WHERE kind <> 'mailbox')
-        OR EXISTS (SELECT FROM control_events WHERE event IN ('suspend', 'suspended', 'resume')))::boolean AS used
+        OR EXISTS (SELECT FROM audit WHERE command IN ('suspend', 'suspended', 'resume')))::boolean AS used
 FROM suspension_now s;
 
 -- ConfirmSuspension gives the version of the row that mark names the proof.
@@ -52,7 +52,7 @@ WITH changed AS (
     WHERE s.state = 'running' AND (@of_epoch::bigint = 0 OR s.epoch = @of_epoch)
     RETURNING s.reason, s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed;
+INSERT INTO audit (command, actor, way, detail) SELECT 'suspend', who, @way, reason FROM changed;
 
 -- ConfirmSuspended is the acknowledgement. Nobody holds a lease, and a write
 -- under any of those that ended has landed.
@@ -64,7 +64,7 @@ WITH changed AS (
         AND NOT EXISTS (SELECT FROM write_leases l WHERE NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
     RETURNING s.reason, s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'suspended', who, reason FROM changed;
+INSERT INTO audit (command, actor, way, detail) SELECT 'suspended', who, 'mailmirror', reason FROM changed;
 
 -- Resume ends a suspension, and also that the row is unconfirmed: it is the operator's
 -- word.
@@ -75,10 +75,4 @@ WITH changed AS (
     WHERE s.epoch = @of_epoch AND (s.state <> 'running' OR EXISTS (SELECT FROM suspension_now n WHERE NOT n.confirmed))
     RETURNING s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'resume', who, @reason FROM changed;
-
--- name: InsertControlEvent :exec
-INSERT INTO control_events (event, subject, who, reason) VALUES (@event, @subject, @who, @reason);
-
--- name: ListControlEvents :many
-SELECT * FROM control_events ORDER BY id DESC LIMIT nullif(@max_rows::bigint, 0);
+INSERT INTO audit (command, actor, way, detail) SELECT 'resume', who, @way, @reason FROM changed;

@@ -10,6 +10,19 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+type Audit struct {
+	ID      int64
+	At      time.Time
+	Command string
+	Subject string
+	Actor   string
+	Detail  string
+	Way     string
+	Link    string
+	Store   string
+	Outcome string
+}
+
 type Background struct {
 	Loop        string
 	Item        string

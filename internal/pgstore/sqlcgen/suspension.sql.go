@@ -30,7 +30,7 @@ WITH changed AS (
         AND NOT EXISTS (SELECT FROM write_leases l WHERE NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
     RETURNING s.reason, s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'suspended', who, reason FROM changed
+INSERT INTO audit (command, actor, way, detail) SELECT 'suspended', who, 'mailmirror', reason FROM changed
 `
 
 // ConfirmSuspended is the acknowledgement. Nobody holds a lease, and a write
@@ -121,7 +121,7 @@ func (q *Queries) GetSuspension(ctx context.Context) (GetSuspensionRow, error) {
 const GetSuspensionProof = `-- name: GetSuspensionProof :one
 SELECT s.confirmed::boolean AS confirmed, s.mark::text AS mark, s.lease_time,
     (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM write_leases WHERE kind <> 'mailbox')
-        OR EXISTS (SELECT FROM control_events WHERE event IN ('suspend', 'suspended', 'resume')))::boolean AS used
+        OR EXISTS (SELECT FROM audit WHERE command IN ('suspend', 'suspended', 'resume')))::boolean AS used
 FROM suspension_now s
 `
 
@@ -146,58 +146,6 @@ func (q *Queries) GetSuspensionProof(ctx context.Context) (GetSuspensionProofRow
 	return i, err
 }
 
-const InsertControlEvent = `-- name: InsertControlEvent :exec
-INSERT INTO control_events (event, subject, who, reason) VALUES ($1, $2, $3, $4)
-`
-
-type InsertControlEventParams struct {
-	Event   string
-	Subject string
-	Who     string
-	Reason  string
-}
-
-func (q *Queries) InsertControlEvent(ctx context.Context, arg InsertControlEventParams) error {
-	_, err := q.db.Exec(ctx, InsertControlEvent,
-		arg.Event,
-		arg.Subject,
-		arg.Who,
-		arg.Reason,
-	)
-	return err
-}
-
-const ListControlEvents = `-- name: ListControlEvents :many
-SELECT id, at, event, subject, who, reason FROM control_events ORDER BY id DESC LIMIT nullif($1::bigint, 0)
-`
-
-func (q *Queries) ListControlEvents(ctx context.Context, maxRows int64) ([]ControlEvent, error) {
-	rows, err := q.db.Query(ctx, ListControlEvents, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ControlEvent
-	for rows.Next() {
-		var i ControlEvent
-		if err := rows.Scan(
-			&i.ID,
-			&i.At,
-			&i.Event,
-			&i.Subject,
-			&i.Who,
-			&i.Reason,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const LockSuspension = `-- name: LockSuspension :exec
 LOCK TABLE suspension IN EXCLUSIVE MODE
 `
@@ -212,14 +160,15 @@ func (q *Queries) LockSuspension(ctx context.Context) error {
 const Resume = `-- name: Resume :execrows
 WITH changed AS (
     UPDATE suspension s
-    SET state = 'running', epoch = s.epoch + 1, reason = '', who = $2, since = clock_timestamp(), suspended_at = NULL
-    WHERE s.epoch = $3 AND (s.state <> 'running' OR EXISTS (SELECT FROM suspension_now n WHERE NOT n.confirmed))
+    SET state = 'running', epoch = s.epoch + 1, reason = '', who = $3, since = clock_timestamp(), suspended_at = NULL
+    WHERE s.epoch = $4 AND (s.state <> 'running' OR EXISTS (SELECT FROM suspension_now n WHERE NOT n.confirmed))
     RETURNING s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'resume', who, $1 FROM changed
+INSERT INTO audit (command, actor, way, detail) SELECT 'resume', who, $1, $2 FROM changed
 `
 
 type ResumeParams struct {
+	Way     string
 	Reason  string
 	Who     string
 	OfEpoch int64
@@ -228,7 +177,12 @@ type ResumeParams struct {
 // Resume ends a suspension, and also that the row is unconfirmed: it is the operator's
 // word.
 func (q *Queries) Resume(ctx context.Context, arg ResumeParams) (int64, error) {
-	result, err := q.db.Exec(ctx, Resume, arg.Reason, arg.Who, arg.OfEpoch)
+	result, err := q.db.Exec(ctx, Resume,
+		arg.Way,
+		arg.Reason,
+		arg.Who,
+		arg.OfEpoch,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -238,15 +192,16 @@ func (q *Queries) Resume(ctx context.Context, arg ResumeParams) (int64, error) {
 const Suspend = `-- name: Suspend :execrows
 WITH changed AS (
     UPDATE suspension s
-    SET state = 'suspending', epoch = s.epoch + 1, reason = $1, who = $2, since = clock_timestamp(),
+    SET state = 'suspending', epoch = s.epoch + 1, reason = $2, who = $3, since = clock_timestamp(),
         suspended_at = NULL
-    WHERE s.state = 'running' AND ($3::bigint = 0 OR s.epoch = $3)
+    WHERE s.state = 'running' AND ($4::bigint = 0 OR s.epoch = $4)
     RETURNING s.reason, s.who
 )
-INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed
+INSERT INTO audit (command, actor, way, detail) SELECT 'suspend', who, $1, reason FROM changed
 `
 
 type SuspendParams struct {
+	Way     string
 	Reason  string
 	Who     string
 	OfEpoch int64
@@ -255,7 +210,12 @@ type SuspendParams struct {
 // Suspend does nothing where the mirror is not running, or not of the epoch
 // that the request is about (0: whatever it is).
 func (q *Queries) Suspend(ctx context.Context, arg SuspendParams) (int64, error) {
-	result, err := q.db.Exec(ctx, Suspend, arg.Reason, arg.Who, arg.OfEpoch)
+	result, err := q.db.Exec(ctx, Suspend,
+		arg.Way,
+		arg.Reason,
+		arg.Who,
+		arg.OfEpoch,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mailmirror/internal/audit"
+	"mailmirror/internal/control"
+)
+
+func (c *cli) auditCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "audit [LINK]",
+		Short: "Who changed what, newest first: every command that changed something",
+		Long: `Lists who changed what, when and by which way: the CLI, the page, or a request
+to Temporal. Each command that changed something has one row, written together with
+the change. Mailmirror's own rows have the way "mailmirror": an acknowledged
+suspension, a restarted workflow.
+
+With LINK it lists what is about the link, its stores, and the mirror as a whole.
+
+OUTCOME is empty if the change is made. "failed" means that the command ended with an
+error after its change was recorded, "asked" that Temporal's answer is not known,
+"denied" that the actor's roles do not allow the command: nothing was changed.
+
+  mailmirror audit site --limit 20`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.linkNames(0),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return &usageError{cmd, errors.New("--limit must be 1 or more")}
+			}
+			return nil
+		},
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			return c.showAudit(ctx, ctl, first(args), limit)
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of rows")
+	return cmd
+}
+
+func (c *cli) showAudit(ctx context.Context, ctl *control.Control, link string, limit int) error {
+	entries, err := ctl.Audit(ctx, link, limit)
+	if err != nil {
+		return err
+	}
+	return c.show(list(entries), func(w io.Writer) { c.writeAudit(w, entries) })
+}
+
+func (c *cli) writeAudit(w io.Writer, entries []audit.Entry) {
+	if len(entries) == 0 {
+		c.say("nothing was changed yet")
+		return
+	}
+	t := c.newTable("WHEN", "WHO", "WAY", "COMMAND", "LINK", "ABOUT", "DETAIL", "OUTCOME")
+	for _, e := range entries {
+		outcome := string(e.Outcome)
+		if e.Outcome == audit.Done {
+			outcome = ""
+		}
+		about := strings.TrimSpace(e.Store + " " + e.Subject)
+		t.row(c.moment(e.At), e.Actor, string(e.Way), e.Command, e.Link, about, e.Detail, outcome)
+	}
+	t.write(w)
+}
+
+// event is a row of the audit log as programs read it of history, which has shown the
+// log before there was audit.
+type event struct {
+	At      time.Time `json:"at"`
+	Event   string    `json:"event"`
+	Subject string    `json:"subject,omitempty"`
+	Who     string    `json:"who"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+func (c *cli) showEvents(ctx context.Context, ctl *control.Control, limit int) error {
+	entries, err := ctl.Audit(ctx, "", limit)
+	if err != nil {
+		return err
+	}
+	events := make([]event, len(entries))
+	for i, e := range entries {
+		events[i] = event{At: e.At, Event: e.Command, Subject: e.Subject, Who: e.Actor, Reason: e.Detail}
+	}
+	return c.show(events, func(w io.Writer) { c.writeAudit(w, entries) })
+}
