@@ -16,5 +16,5 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, os.Args[1:], cli.Environment{Open: app.Open, Up: app.Up}))
+	os.Exit(cli.Main(ctx, os.Args[1:], cli.Environment{Open: app.Open, Up: app.Up, Migrate: app.Migrate}))
 }

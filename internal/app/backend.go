@@ -31,10 +31,10 @@ type parts struct {
 // without, temporalclient.Lazy for who asks the database as well.
 type dialer func(context.Context, temporalclient.Options) (client.Client, error)
 
-// connect opens the database, bringing its schema up to date, and Temporal.
+// connect opens the database, makes sure of its schema by ensure, and opens Temporal.
 //
 // meter gets what Temporal's SDK counts; it may be nil.
-func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter metric.Meter, dial dialer) (_ *parts, err error) {
+func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter metric.Meter, dial dialer, ensure schema) (_ *parts, err error) {
 	where, err := findPlaces(cfg)
 	if err != nil {
 		return nil, err
@@ -48,14 +48,8 @@ func connect(ctx context.Context, cfg config.Config, log *slog.Logger, meter met
 	if p.repo, err = pgstore.Open(ctx, where.dsn); err != nil {
 		return nil, err
 	}
-	pending, err := p.repo.Pending(ctx)
-	if err != nil {
+	if err := ensure(ctx, p.repo, log); err != nil {
 		return nil, err
-	}
-	if pending {
-		if err := p.repo.Migrate(ctx); err != nil {
-			return nil, err
-		}
 	}
 	if p.keys, err = where.keys(ctx, p.repo); err != nil {
 		return nil, err
@@ -101,7 +95,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) {
 		return temporalclient.Lazy(o)
 	}
-	p, err := connect(ctx, cfg, log, nil, lazy)
+	p, err := connect(ctx, cfg, log, nil, lazy, checked)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err != nil {
 		return nil, err
 	}
-	p, err := connect(ctx, cfg, log, figures.sdk(), temporalclient.Dial)
+	p, err := connect(ctx, cfg, log, figures.sdk(), temporalclient.Dial, migrated)
 	if err != nil {
 		figures.close()
 		return nil, err

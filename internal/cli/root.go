@@ -52,6 +52,9 @@ type Environment struct {
 	// Open reaches the system that the settings describe. It is called at most
 	// once, and only by commands that need it.
 	Open func(context.Context, config.Config, *slog.Logger) (Backend, error)
+	// Migrate brings the database's schema to this release, and returns its versions
+	// before and after.
+	Migrate func(ctx context.Context, c config.Config, log *slog.Logger, by audit.Actor) (before, after int64, err error)
 	// Up runs the one-machine stack until ctx ends. ready is called once, when
 	// everything serves.
 	Up func(ctx context.Context, c config.Config, ports stack.Ports, log *slog.Logger, ready func(stack.Info)) error
@@ -171,7 +174,7 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	)
 	root.SetHelpCommandGroupID("")
 	root.AddCommand(
-		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand(), c.keyCommand())...)
+		inGroup("setup", c.upCommand(), c.storeCommand(), c.linkCommand(), c.mailboxCommand(), c.configCommand(), c.keyCommand(), c.migrateCommand())...)
 	root.AddCommand(inGroup("work", c.compareCommand(), c.syncCommand(), c.verifyCommand(), c.directoryCommand(), c.ledgerCommand(), c.guardCommand(),
 		c.suspendCommand(), c.resumeCommand(), c.scheduleCommand())...)
 	root.AddCommand(inGroup("look", c.statusCommand(), c.historyCommand(), c.errorsCommand(), c.auditCommand())...)
@@ -276,11 +279,15 @@ func (c *cli) asFlag(cmd *cobra.Command) {
 }
 
 func (c *cli) open(ctx context.Context, cfg config.Config) (Backend, error) {
-	log, err := telemetry.NewLogger(c.env.Stderr, quiet(cfg.Log.Level), cfg.Log.Format)
+	log, err := c.logger(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return c.env.Open(ctx, cfg, log)
+}
+
+func (c *cli) logger(cfg config.Config) (*slog.Logger, error) {
+	return telemetry.NewLogger(c.env.Stderr, quiet(cfg.Log.Level), cfg.Log.Format)
 }
 
 // quiet keeps the ordinary course of things out of a command's output; who

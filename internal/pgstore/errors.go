@@ -17,6 +17,7 @@ const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
 	checkViolation      = "23514"
+	undefinedTable      = "42P01"
 	leaseLost           = "ML001" // raised by our own function ledger_lease
 	mirrorSuspended     = "ML002" // raised by our own trigger on leases
 	secondWriter        = "ML003" // raised by our own trigger on mailboxes
@@ -47,7 +48,7 @@ const (
 	switchedOffHint = "mailmirror link edit LINK --directory on"
 )
 
-const schemaHint = "the database's schema is missing or of another release; start the worker of this release once, it migrates"
+const schemaHint = "the database's schema is missing or of another release: run mailmirror migrate, or start a worker of this release"
 
 // classify gives an error of the database its fault kind, once. An error that
 // has one already, and nil, pass unchanged. An error that says only that the
@@ -103,7 +104,7 @@ func classify(op string, err error) error {
 		return fault.New(fault.Config, op, failed, "create the database first, or correct its name in the database address")
 	case pg.Code == "42501": // insufficient privilege
 		return fault.New(fault.Config, op, failed, "the database user must own its database and be allowed to connect to it")
-	case pg.Code == "42P01", pg.Code == "42703", pg.Code == "42883", pg.Code == "3F000":
+	case pg.Code == undefinedTable, pg.Code == "42703", pg.Code == "42883", pg.Code == "3F000":
 		return fault.New(fault.Config, op, failed, schemaHint)
 	case pg.Code == "25006": // read-only transaction
 		return fault.New(fault.Transient, op, failed, "the database is a standby; the address must lead to the primary")

@@ -126,14 +126,22 @@ func (s *Store) Migrate(ctx context.Context) error {
 	})
 }
 
-// Pending reports whether the schema is older than this release's.
-func (s *Store) Pending(ctx context.Context) (bool, error) {
-	var pending bool
-	err := s.withProvider(func(p *goose.Provider) (err error) {
-		pending, err = p.HasPending(ctx)
-		return err
-	})
-	return pending, err
+// Schema returns the version of the database's schema, 0 if it has none, and that of
+// this release. It only reads.
+func (s *Store) Schema(ctx context.Context) (database, release int64, err error) {
+	const op = "read the version of the schema"
+	files, err := migrations.ReadDir("migrations") // by name
+	if err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", op, err)
+	}
+	if _, err := fmt.Sscanf(files[len(files)-1].Name(), "%d_", &release); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", op, err)
+	}
+	err = s.pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&database)
+	if violates(err, undefinedTable, "") {
+		err = nil
+	}
+	return database, release, classify(op, err)
 }
 
 // withProvider runs fn with a goose provider over the embedded migrations.
