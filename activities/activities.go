@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/internal/copier"
-	"mailmirror/internal/dirsync"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
@@ -18,22 +17,26 @@ import (
 
 // Ports are the adapters behind the activities.
 type Ports struct {
-	Engine  Engine
-	Links   Links
-	Records Records
-	Starter Starter
-	Keeper  Keeper
-	Watch   WatchRecords
-	Waker   Waker
+	Engine    Engine
+	Links     Links
+	Mailboxes Mailboxes
+	Compares  CompareRecords
+	Reviews   ReviewRecords
+	Members   Members
+	Due       DueRecords
+	Starter   Starter
+	Keeper    Keeper
+	Watch     WatchRecords
+	Waker     Waker
 	// Signs may be nil; no sign of life is left then.
-	Signs Signs
+	Signs      Signs
+	Suspension SuspensionRecords
 	// Schedules may be nil where nothing is suspended.
 	Schedules Schedules
 	// Meter may be nil; nothing is counted then.
 	Meter Meter
-	// Directories and Directory may be nil where no directory is mirrored.
-	Directories dirsync.Directories
-	Directory   DirectoryRecords
+	// Directory is empty where no directory is mirrored.
+	Directory DirectoryPorts
 	// Approved may be nil; no run is started then over directories.
 	Approved DirectoryStarter
 	// Checks and Store may be nil if nothing is checked or verified; Verify is
@@ -68,18 +71,26 @@ type Settings struct {
 	Log *slog.Logger
 }
 
-// Activities is what a worker registers. It is safe for concurrent use.
+// Activities is what a worker registers: one struct for each concern. It is safe for
+// concurrent use.
 type Activities struct {
-	ports  Ports
+	Sync
+	Compare
+	Directory
+	Suspension
+	Watch
+	Sweep
+	Retention
+	Checks
+}
+
+// shared is what the concerns of one process have in common.
+type shared struct {
 	report time.Duration
-	pace   Pace
-	keep   site.Retention
-	quiet  time.Duration
-	lease  lease.Times
 	// identity names this process.
 	identity string
 	log      *slog.Logger
-	meter    Meter
+	signs    Signs
 	// gate holds one token per mailbox that is being worked on.
 	gate chan struct{}
 	// lookout ends the work that is under way when the mirror is suspended.
@@ -89,49 +100,44 @@ type Activities struct {
 }
 
 // New returns the activities over their ports.
-func New(ports Ports, settings Settings) *Activities {
+func New(p Ports, settings Settings) *Activities {
 	if settings.Mailboxes <= 0 {
 		settings.Mailboxes = 8
 	}
 	if settings.Report <= 0 {
 		settings.Report = 500 * time.Millisecond
 	}
-	if ports.Meter == nil {
-		ports.Meter = noMeter{}
+	if p.Meter == nil {
+		p.Meter = noMeter{}
 	}
-	if ports.Verify == nil {
-		ports.Verify = copier.Verify
+	if p.Verify == nil {
+		p.Verify = copier.Verify
 	}
-	ports.Engine = metered{ports.Engine, ports.Meter}
-	a := &Activities{
-		ports:    ports,
-		meter:    ports.Meter,
-		report:   settings.Report,
-		pace:     settings.Pace.withDefaults(),
-		keep:     settings.Retention,
-		quiet:    settings.Quiet,
-		lease:    settings.Lease.WithDefaults(),
-		identity: settings.Identity,
-		log:      settings.Log,
-		gate:     make(chan struct{}, settings.Mailboxes),
-
+	engine := metered{p.Engine, p.Meter}
+	s := &shared{report: settings.Report, identity: settings.Identity, log: settings.Log, signs: p.Signs,
+		gate: make(chan struct{}, settings.Mailboxes),
 		lookout: &lookout{every: lookoutEvery, suspension: func(ctx context.Context) (suspension.Suspension, error) {
-			return ports.Records.Suspension(ctx)
-		}},
+			return p.Suspension.Suspension(ctx)
+		}}}
+	f := failures{p.Mailboxes, settings.Pace.withDefaults()}
+	return &Activities{
+		Sync:       Sync{s, f, engine, p.Links},
+		Compare:    Compare{s, f, engine, p.Links, p.Compares, p.Reviews},
+		Directory:  Directory{s, p.Directory, p.Starter, settings.Lease.WithDefaults()},
+		Suspension: Suspension{s, p.Suspension, p.Schedules},
+		Watch:      Watch{s, p.Watch, p.Links, p.Waker, p.Meter, settings.Quiet},
+		Sweep:      Sweep{s, f, p.Due, p.Starter, p.Directory.Approvals, p.Approved},
+		Retention:  Retention{s, p.Keeper, settings.Retention},
+		Checks:     Checks{s, p.Links, p.Members, p.Checks, p.Store, p.Verify},
 	}
-	a.checks = &Checks{worker: a, links: ports.Links, members: ports.Records, records: ports.Checks, store: ports.Store, verify: ports.Verify}
-	return a
 }
 
-// Register makes the activities known to a worker, each by its method's name:
-// every exported method of Activities and of Checks is one.
-func Register(r worker.ActivityRegistry, a *Activities) {
-	r.RegisterActivity(a)
-	r.RegisterActivity(a.checks)
-}
+// Register makes the activities known to a worker, each by its method's name: every
+// exported method of every concern is one.
+func Register(r worker.ActivityRegistry, a *Activities) { r.RegisterActivity(a) }
 
 // enter waits for a token of the gate; leave gives it back.
-func (a *Activities) enter(ctx context.Context) error {
+func (a *shared) enter(ctx context.Context) error {
 	select {
 	case a.gate <- struct{}{}:
 		return nil
@@ -140,7 +146,7 @@ func (a *Activities) enter(ctx context.Context) error {
 	}
 }
 
-func (a *Activities) leave() { <-a.gate }
+func (a *shared) leave() { <-a.gate }
 
 // errWorkerStopping is the cause of a context that ended because the worker
 // was told to stop.
@@ -164,7 +170,7 @@ func withWorkerStop(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // beat sends heartbeats until the returned function is called, which waits for
 // the last one. Cancellation reaches an activity by its heartbeats alone.
-func (a *Activities) beat(ctx context.Context, details func() any) (stop func()) {
+func (a *shared) beat(ctx context.Context, details func() any) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

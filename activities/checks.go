@@ -19,8 +19,8 @@ import (
 // store and verifications of a link. They run while the mirror is suspended, too. It is
 // safe for concurrent use.
 type Checks struct {
-	// worker has what all activities of the process share.
-	worker  *Activities
+	*shared
+
 	links   Links
 	members Members
 	records CheckRecords
@@ -28,7 +28,8 @@ type Checks struct {
 	verify  Verify
 }
 
-// Members lists the mailboxes of a link; see Records.
+// Members lists the mailboxes of a link; see CompareRecords and
+// ReviewRecords.
 type Members interface {
 	CountMailboxes(ctx context.Context, link string) (int, error)
 	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
@@ -74,7 +75,7 @@ func (c *Checks) CheckStore(ctx context.Context, in CheckInput) error {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	stop := c.worker.beat(beats, func() any { return nil })
+	stop := c.beat(beats, func() any { return nil })
 	defer stop()
 	run := verdict.StoreRun{RunID: in.RunID, Store: in.Store, Mailbox: in.Mailbox, StartedAt: in.Started}
 	err := fault.Guard(func() (err error) {
@@ -162,7 +163,7 @@ func (c *Checks) VerifyPage(ctx context.Context, in VerifyPageInput) (last mailb
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
 	p := &verifyPage{Checks: c, in: in, trace: inherited(ctx)}
-	stop := c.worker.beat(beats, p.cursor)
+	stop := c.beat(beats, p.cursor)
 	defer stop()
 	if last, err = p.run(ctx, beats); err != nil {
 		return "", pageError(ctx, err)
@@ -211,11 +212,11 @@ func (p *verifyPage) run(parent, beats context.Context) (last mailbox.Number, er
 	activity.RecordHeartbeat(beats, p.cursor())
 	var group sync.WaitGroup
 	for _, number := range rest {
-		if err := p.worker.enter(ctx); err != nil {
+		if err := p.enter(ctx); err != nil {
 			break // and the cause of it is returned below
 		}
 		group.Go(func() {
-			defer p.worker.leave()
+			defer p.leave()
 			if err := p.mailbox(ctx, number); err != nil {
 				fail(err)
 			}
@@ -238,7 +239,7 @@ func (p *verifyPage) skip(ctx context.Context, rest []mailbox.Number) ([]mailbox
 	if !p.trace.suspect() {
 		return rest, nil
 	}
-	n := min(cap(p.worker.gate), len(rest))
+	n := min(cap(p.gate), len(rest))
 	for _, number := range rest[:n] {
 		deadly := fault.New(fault.Permanent, "verify mailbox: the worker died several times at this mailbox or at one beside it", nil,
 			"verify each of these mailboxes by itself: mailmirror verify "+p.in.Link+" NUMBER; look into the worker's log for what ended it")

@@ -10,6 +10,17 @@ import (
 	"mailmirror/internal/site"
 )
 
+// Compare are the activities of full compares and of rebuilds of the ledger.
+type Compare struct {
+	*shared
+	failures
+
+	engine   Engine
+	links    Links
+	compares CompareRecords
+	reviews  ReviewRecords
+}
+
 // BeginInput opens the record of a full compare.
 type BeginInput struct {
 	RunID   string    `json:"run_id"`
@@ -21,13 +32,13 @@ type BeginInput struct {
 }
 
 // BeginCompare records a compare and returns how many mailboxes it is about.
-func (a *Activities) BeginCompare(ctx context.Context, in BeginInput) (int, error) {
-	count, err := a.ports.Records.CountMailboxes(ctx, in.Link)
+func (a *Compare) BeginCompare(ctx context.Context, in BeginInput) (int, error) {
+	count, err := a.compares.CountMailboxes(ctx, in.Link)
 	if err != nil {
 		return 0, applicationError(err, 0)
 	}
 	run := site.CompareRun{RunID: in.RunID, Link: in.Link, Kind: in.Kind, Trigger: in.Trigger, StartedAt: in.Started, Mailboxes: count}
-	if err := a.ports.Records.StartCompare(ctx, run); err != nil {
+	if err := a.compares.StartCompare(ctx, run); err != nil {
 		return 0, applicationError(err, 0)
 	}
 	return count, nil
@@ -47,16 +58,16 @@ type FinishInput struct {
 
 // FinishCompare closes the record of a compare, and records whether it broke off:
 // that is shown until the next one ends. It may be repeated.
-func (a *Activities) FinishCompare(ctx context.Context, in FinishInput) error {
-	if err := a.ports.Records.FinishCompare(ctx, in.RunID); err != nil {
+func (a *Compare) FinishCompare(ctx context.Context, in FinishInput) error {
+	if err := a.compares.FinishCompare(ctx, in.RunID); err != nil {
 		return applicationError(err, 0)
 	}
-	if a.ports.Signs == nil {
+	if a.signs == nil {
 		return nil
 	}
 	sign := background.Sign{Loop: background.LoopOf(in.Kind), Item: in.Link, Link: in.Link, Worker: a.identity,
 		ErrorKind: in.ErrorKind, Error: in.Error, Hint: in.Hint}
-	if err := a.ports.Signs.EndLoop(ctx, sign); err != nil {
+	if err := a.signs.EndLoop(ctx, sign); err != nil {
 		return applicationError(err, 0)
 	}
 	return nil
@@ -89,14 +100,14 @@ const settledPerDue = 100
 // PlanPages cuts the mailboxes of a link into pages. Only their ends go into
 // the workflow's history. Fewer pages than asked for mean that there are no
 // more.
-func (a *Activities) PlanPages(ctx context.Context, in PlanInput) ([]Page, error) {
+func (a *Compare) PlanPages(ctx context.Context, in PlanInput) ([]Page, error) {
 	settled := 1
 	if in.Kind != site.RunRebuild && a.offersOverview(ctx, in.Link) {
 		settled = settledPerDue
 	}
 	var pages []Page
 	for after := in.After; len(pages) < in.Pages; {
-		last, err := a.ports.Records.PageEnd(ctx, in.Link, after, in.PageSize, settled)
+		last, err := a.compares.PageEnd(ctx, in.Link, after, in.PageSize, settled)
 		if err != nil {
 			return nil, applicationError(err, 0)
 		}
@@ -115,10 +126,10 @@ const planLook = 5 * time.Second
 // offersOverview reports whether both stores of a link show all mailboxes at
 // once. It matters for the size of pages only: a store that does not answer
 // counts as one that does not.
-func (a *Activities) offersOverview(ctx context.Context, link string) bool {
+func (a *Compare) offersOverview(ctx context.Context, link string) bool {
 	ctx, cancel := context.WithTimeout(ctx, planLook)
 	defer cancel()
-	stores, err := a.ports.Links.Stores(ctx, link)
+	stores, err := a.links.Stores(ctx, link)
 	if err != nil {
 		return false
 	}
@@ -143,11 +154,11 @@ func (a *Activities) offersOverview(ctx context.Context, link string) bool {
 
 // numbers lists the mailboxes of a page as they are now; those that joined the
 // link since it was planned are among them.
-func (a *Activities) numbers(ctx context.Context, link string, page Page) ([]mailbox.Number, error) {
+func (a *Compare) numbers(ctx context.Context, link string, page Page) ([]mailbox.Number, error) {
 	const chunk = 5000
 	var all []mailbox.Number
 	for after := page.After; ; {
-		numbers, err := a.ports.Records.NumbersPage(ctx, link, after, chunk)
+		numbers, err := a.reviews.NumbersPage(ctx, link, after, chunk)
 		if err != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func (s signs) EndLoop(_ context.Context, sign background.Sign) error {
 func TestFinishCompare(t *testing.T) {
 	for kind, loop := range map[site.RunKind]background.Loop{"": background.LoopCompare, site.RunRebuild: background.LoopRebuild} {
 		world, recorded := activitytest.New(), signs{}
-		acts := activities.New(activities.Ports{Records: world, Signs: recorded}, activities.Settings{})
+		acts := activities.New(activities.Ports{Compares: world, Signs: recorded}, activities.Settings{})
 		end := activities.FinishInput{RunID: "r", Link: link, Kind: kind, ErrorKind: "config", Error: "the password does not open", Hint: "enter it again"}
 		for range 2 {
 			if err := acts.FinishCompare(t.Context(), end); err != nil {

@@ -11,20 +11,31 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
-// DirectoryRecords is what directory runs need of the database.
-type DirectoryRecords interface {
-	control.DirectoryRuns
+// DirectoryPorts are the adapters behind the runs over directories.
+type DirectoryPorts struct {
+	Directories dirsync.Directories
+	Runs        dirsync.RunRecords
+	Changes     dirsync.ChangeRecords
+	Members     dirsync.MemberRecords
+	Settings    DirectorySettings
+	Approvals   Approvals
+	Leases      lease.Taker
+}
+
+// DirectorySettings is what operators set for the directories of links.
+type DirectorySettings interface {
 	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
-	// AddMailboxes makes mailboxes participate, all or none: see
-	// control.Repository.
-	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
+}
+
+// Approvals is what operators let go.
+type Approvals interface {
 	// ApprovedDirectories lists the links of whose directory an operator let
 	// changes go since the last run began.
 	ApprovedDirectories(ctx context.Context) ([]string, error)
@@ -32,8 +43,18 @@ type DirectoryRecords interface {
 
 // DirectoryStarter starts runs over directories.
 type DirectoryStarter interface {
-	// AskDirectory is control.DirectoryRunner's.
+	// AskDirectory sees to it that a run begins after now: one that is running is
+	// followed by another.
 	AskDirectory(ctx context.Context, link, trigger string) error
+}
+
+// Directory are the activities of the runs over the directories of links.
+type Directory struct {
+	*shared
+
+	ports   DirectoryPorts
+	starter Starter
+	lease   lease.Times
 }
 
 // DirectoryInput names a run over the directory of a link.
@@ -46,11 +67,11 @@ type DirectoryInput struct {
 func (in DirectoryInput) dry() bool { return in.Trigger == dirsync.TriggerDryRun }
 
 // BeginDirectory records a run. A link without directories is refused.
-func (a *Activities) BeginDirectory(ctx context.Context, in DirectoryInput) error {
+func (a *Directory) BeginDirectory(ctx context.Context, in DirectoryInput) error {
 	if _, err := a.ports.Directories.Directories(ctx, in.Link); err != nil {
 		return applicationError(err, 0)
 	}
-	if err := a.ports.Directory.BeginDirectoryRun(ctx, in.RunID, in.Link, in.Trigger); err != nil {
+	if err := a.ports.Runs.BeginDirectoryRun(ctx, in.RunID, in.Link, in.Trigger); err != nil {
 		return applicationError(err, 0)
 	}
 	return nil
@@ -67,7 +88,7 @@ var errExtractEnded = errors.New("the extract ended early")
 
 // ExtractDirectory reads one directory completely into the database, or fails.
 // Nothing of an extract that failed is kept. It holds counts and no content.
-func (a *Activities) ExtractDirectory(ctx context.Context, in ExtractInput) (directory.Extracted, error) {
+func (a *Directory) ExtractDirectory(ctx context.Context, in ExtractInput) (directory.Extracted, error) {
 	var seen atomic.Int64
 	stop := a.beat(ctx, func() any { return seen.Load() })
 	defer stop()
@@ -83,7 +104,7 @@ func (a *Activities) ExtractDirectory(ctx context.Context, in ExtractInput) (dir
 	return found, nil
 }
 
-func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.Int64) (directory.Extracted, error) {
+func (a *Directory) extract(ctx context.Context, in ExtractInput, seen *atomic.Int64) (directory.Extracted, error) {
 	both, err := a.ports.Directories.Directories(ctx, in.Link)
 	if err != nil {
 		return directory.Extracted{}, err
@@ -140,7 +161,7 @@ func (a *Activities) extract(ctx context.Context, in ExtractInput, seen *atomic.
 		}
 		return directory.Record{}, io.EOF
 	}
-	err = a.ports.Directory.StageDirectory(ctx, in.RunID, in.Side, next)
+	err = a.ports.Runs.StageDirectory(ctx, in.RunID, in.Side, next)
 	cancel(nil)
 	select {
 	case <-ended:
@@ -194,7 +215,7 @@ type DirectoryPlan struct {
 // CompareDirectory decides whether the extracts are to be believed, compares
 // them, and holds what looks like an accident. A dry run holds nothing, and says
 // what would be held.
-func (a *Activities) CompareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
+func (a *Directory) CompareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
 	stop := a.beat(ctx, func() any { return nil })
 	defer stop()
 	plan, err := a.compareDirectory(ctx, in)
@@ -204,31 +225,30 @@ func (a *Activities) CompareDirectory(ctx context.Context, in CompareDirectoryIn
 	return plan, nil
 }
 
-func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
-	records := a.ports.Directory
-	run, err := records.DirectoryRun(ctx, in.RunID)
+func (a *Directory) compareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
+	run, err := a.ports.Runs.DirectoryRun(ctx, in.RunID)
 	if err != nil || !run.FinishedAt.IsZero() { // by an attempt before this one
 		return DirectoryPlan{Believed: run.State == dirsync.Done}, err
 	}
-	if err := records.SaveDirectoryPhase(ctx, in.RunID, "compare"); err != nil {
+	if err := a.ports.Runs.SaveDirectoryPhase(ctx, in.RunID, "compare"); err != nil {
 		return DirectoryPlan{}, err
 	}
-	settings, err := records.DirectorySettings(ctx, in.Link)
+	settings, err := a.ports.Settings.DirectorySettings(ctx, in.Link)
 	if err != nil {
 		return DirectoryPlan{}, err
 	}
-	lastSource, lastTarget, known, err := records.LastExtracts(ctx, in.Link)
+	lastSource, lastTarget, known, err := a.ports.Runs.LastExtracts(ctx, in.Link)
 	if err != nil {
 		return DirectoryPlan{}, err
 	}
 	if doubts := directory.Believe(settings.Limits, in.Source, in.Target, lastSource, lastTarget, known); len(doubts) > 0 {
-		return DirectoryPlan{}, records.FinishDirectoryRun(ctx, in.RunID, dirsync.Failed, doubts,
+		return DirectoryPlan{}, a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, dirsync.Failed, doubts,
 			fmt.Sprintf("nothing was changed; is the source whole, and may the trusted server read everything? If it is meant: mailmirror guard set %s --directory-shrink-share 0, and a run", in.Link))
 	}
-	if err := records.SaveExtracts(ctx, in.RunID, in.Source, in.Target); err != nil {
+	if err := a.ports.Runs.SaveExtracts(ctx, in.RunID, in.Source, in.Target); err != nil {
 		return DirectoryPlan{}, err
 	}
-	tally, err := records.CompareDirectory(ctx, in.RunID, settings)
+	tally, err := a.ports.Runs.CompareDirectory(ctx, in.RunID, settings)
 	if errors.Is(err, dirsync.ErrStagedLost) && in.Readings > 0 && in.Readings < maxReadings {
 		activity.GetLogger(ctx).Warn("both directories are read again", "link", in.Link, "error", err)
 		return DirectoryPlan{ReadAgain: true}, nil
@@ -246,17 +266,17 @@ func (a *Activities) compareDirectory(ctx context.Context, in CompareDirectoryIn
 		kinds, reasons = append(kinds, v.Kind), append(reasons, v.Reason)
 	}
 	if in.dry() {
-		return plan, records.FinishDirectoryRun(ctx, in.RunID, dirsync.Done, reasons, "")
+		return plan, a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, dirsync.Done, reasons, "")
 	}
-	plan.Held, err = records.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
+	plan.Held, err = a.ports.Runs.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
 	plan.Due = max(plan.Due-plan.Held, 0)
 	return plan, err
 }
 
 // AwaitRunning ends when the mirror may write: while it is suspended it fails,
 // and is tried again every few seconds.
-func (a *Activities) AwaitRunning(ctx context.Context) error {
-	s, err := a.ports.Records.Suspension(ctx)
+func (a *Suspension) AwaitRunning(ctx context.Context) error {
+	s, err := a.records.Suspension(ctx)
 	switch {
 	case err != nil:
 		return activityError(err)
@@ -284,7 +304,7 @@ const (
 
 // JoinDirectory makes the mailboxes of a run's pairs join and leave the link, by
 // the link's rule. Those that join are due at once.
-func (a *Activities) JoinDirectory(ctx context.Context, in DirectoryInput) (DirectoryMembers, error) {
+func (a *Directory) JoinDirectory(ctx context.Context, in DirectoryInput) (DirectoryMembers, error) {
 	var done DirectoryMembers // what an attempt before this one did
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &done)
@@ -303,20 +323,19 @@ func (a *Activities) JoinDirectory(ctx context.Context, in DirectoryInput) (Dire
 	return done, nil
 }
 
-func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers, tell func()) error {
-	records := a.ports.Directory
-	if err := records.SaveDirectoryPhase(ctx, in.RunID, "members"); err != nil {
+func (a *Directory) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers, tell func()) error {
+	if err := a.ports.Runs.SaveDirectoryPhase(ctx, in.RunID, "members"); err != nil {
 		return err
 	}
-	settings, err := records.DirectorySettings(ctx, in.Link)
+	settings, err := a.ports.Settings.DirectorySettings(ctx, in.Link)
 	if err != nil {
 		return err
 	}
-	join, leave, err := records.DirectoryMembers(ctx, in.RunID, settings)
+	join, leave, err := a.ports.Members.DirectoryMembers(ctx, in.RunID, settings)
 	if err != nil {
 		return err
 	}
-	left, err := records.LeaveLink(ctx, in.RunID, in.Link, leave)
+	left, err := a.ports.Members.LeaveLink(ctx, in.RunID, in.Link, leave)
 	if err != nil {
 		return err
 	}
@@ -347,25 +366,25 @@ func (a *Activities) joinDirectory(ctx context.Context, in DirectoryInput, done 
 			woken++
 			// The sweep starts what could not be started here, and records what it
 			// cannot start either.
-			_, err := a.ports.Starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent)
+			_, err := a.starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent)
 			if fault.Is(err, fault.Transient) {
 				woken = wakeAtMost // Temporal is away: the others would wait in vain, too
 			}
 		}
 	}
-	return records.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left, rejected)
+	return a.ports.Members.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left, rejected)
 }
 
 // join adds mailboxes and returns those that may not join, with the reason. One of
 // them must not keep the others out.
-func (a *Activities) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]error, err error) {
-	_, err = a.ports.Directory.AddMailboxes(ctx, link, numbers)
+func (a *Directory) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]error, err error) {
+	_, err = a.ports.Members.AddMailboxes(ctx, link, numbers)
 	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Permanent) {
 		return nil, err
 	}
 	refused = map[mailbox.Number]error{}
 	for _, n := range numbers {
-		_, err := a.ports.Directory.AddMailboxes(ctx, link, []mailbox.Number{n})
+		_, err := a.ports.Members.AddMailboxes(ctx, link, []mailbox.Number{n})
 		switch {
 		case fault.Is(err, fault.Conflict), fault.Is(err, fault.Permanent):
 			refused[n] = err
@@ -394,8 +413,8 @@ const toldRefusals = 3
 
 // FinishDirectory closes the record of a run, unless it is closed already, and
 // returns how it ended.
-func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (dirsync.State, error) {
-	run, err := a.ports.Directory.DirectoryRun(ctx, in.RunID)
+func (a *Directory) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (dirsync.State, error) {
+	run, err := a.ports.Runs.DirectoryRun(ctx, in.RunID)
 	if err != nil {
 		return "", applicationError(err, 0)
 	}
@@ -406,7 +425,7 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 	if run.Held > 0 {
 		state, hint = dirsync.Held, "mailmirror guard list "+in.Link
 	}
-	refusals, err := a.ports.Directory.DirectoryRefusals(ctx, in.RunID, toldRefusals)
+	refusals, err := a.ports.Runs.DirectoryRefusals(ctx, in.RunID, toldRefusals)
 	if err != nil {
 		return "", applicationError(err, 0)
 	}
@@ -422,7 +441,7 @@ func (a *Activities) FinishDirectory(ctx context.Context, in FinishDirectoryInpu
 	if in.Failure != "" {
 		state, reasons, hint = dirsync.Failed, append(reasons, in.Failure), in.Hint
 	}
-	if err := a.ports.Directory.FinishDirectoryRun(ctx, in.RunID, state, reasons, hint); err != nil {
+	if err := a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, state, reasons, hint); err != nil {
 		return "", applicationError(err, 0)
 	}
 	return state, nil

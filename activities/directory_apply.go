@@ -48,17 +48,17 @@ const (
 // ApplyDirectory carries out a page of planned changes under the lease of the
 // link's directory. Each is looked at anew on both sides before and after it is
 // written, so that it may be repeated at any time, by whoever.
-func (a *Activities) ApplyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
+func (a *Directory) ApplyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
 	return a.changeDirectory(ctx, in, "apply", dirsync.ChangePlanned)
 }
 
 // VerifyDirectory looks once more at what a run has carried out, when all is
 // written, and mends what is not equal any more.
-func (a *Activities) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
+func (a *Directory) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput) (ApplyDirectoryResult, error) {
 	return a.changeDirectory(ctx, in, "verify", dirsync.ChangeDone)
 }
 
-func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput, phase string, state dirsync.ChangeState) (ApplyDirectoryResult, error) {
+func (a *Directory) changeDirectory(ctx context.Context, in ApplyDirectoryInput, phase string, state dirsync.ChangeState) (ApplyDirectoryResult, error) {
 	p := &directoryPage{a: a, in: in, state: state, result: ApplyDirectoryResult{Last: in.After}}
 	stop := a.beat(ctx, func() any { return p.looked.Load() })
 	defer stop()
@@ -85,12 +85,11 @@ func (a *Activities) changeDirectory(ctx context.Context, in ApplyDirectoryInput
 
 // run carries the page out under the lease.
 func (p *directoryPage) run(ctx context.Context, phase string) error {
-	records := p.a.ports.Directory
-	if err := records.SaveDirectoryPhase(ctx, p.in.RunID, phase); err != nil {
+	if err := p.a.ports.Runs.SaveDirectoryPhase(ctx, p.in.RunID, phase); err != nil {
 		return err
 	}
 	// Those of the page after it tell who takes a number that this one frees.
-	changes, err := records.DirectoryChanges(ctx, p.in.RunID, p.in.After, 2*p.in.Limit, p.state)
+	changes, err := p.a.ports.Changes.DirectoryChanges(ctx, p.in.RunID, p.in.After, 2*p.in.Limit, p.state)
 	if err != nil || len(changes) == 0 {
 		return err
 	}
@@ -104,9 +103,9 @@ func (p *directoryPage) run(ctx context.Context, phase string) error {
 	defer p.source.drop()
 	defer p.target.drop()
 	times := p.a.lease
-	keeper := lease.Keeper{Records: records, Clock: sleep.Clock{}, Log: p.a.log}
+	keeper := lease.Keeper{Records: p.a.ports.Leases, Clock: sleep.Clock{}, Log: p.a.log}
 	held, err := keeper.Await(ctx, times.TTL+times.Fence+leasePatience, func(ctx context.Context) (lease.Lease, error) {
-		return records.TakeLease(ctx, lease.OfDirectory(p.in.Link), times)
+		return p.a.ports.Leases.TakeLease(ctx, lease.OfDirectory(p.in.Link), times)
 	})
 	if err != nil {
 		return err
@@ -198,7 +197,7 @@ func (p *directoryPage) tryAside(ctx context.Context) (stop bool, err error) {
 
 func (p *directoryPage) save(ctx context.Context) error {
 	if len(p.unsaved) > 0 {
-		if err := p.a.ports.Directory.SaveDirectoryChanges(ctx, p.in.RunID, p.unsaved); err != nil {
+		if err := p.a.ports.Changes.SaveDirectoryChanges(ctx, p.in.RunID, p.unsaved); err != nil {
 			return err
 		}
 	}

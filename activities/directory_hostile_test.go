@@ -166,7 +166,8 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 		both = onServers{Runs: m.runs, target: there}
 	}
 	ports := activitytest.New().Ports(nil)
-	ports.Directories, ports.Directory = both, m.runs
+	ports.Directory = m.runs.Ports()
+	ports.Directory.Directories = both
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	m.env = suite.NewTestActivityEnvironment()

@@ -11,7 +11,7 @@ import (
 
 // directoryPage is one page of changes that is being carried out.
 type directoryPage struct {
-	a              *Activities
+	a              *Directory
 	in             ApplyDirectoryInput
 	state          dirsync.ChangeState // of the changes that are taken up
 	source, target connection

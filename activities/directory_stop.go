@@ -112,7 +112,7 @@ func (p *directoryPage) evidence(ctx context.Context, c dirsync.Change) (blame.E
 		return e, nil
 	}
 	// The pages before this one, and attempts before this one, count as well.
-	run, err := p.a.ports.Directory.DirectoryRun(ctx, p.in.RunID)
+	run, err := p.a.ports.Runs.DirectoryRun(ctx, p.in.RunID)
 	e.Before = run.Created + run.Altered + run.Renumbers + run.Removed
 	return e, err
 }
@@ -145,7 +145,7 @@ func (p *directoryPage) stopped(e blame.Evidence, c dirsync.Change, others int) 
 func (p *directoryPage) sample(ctx context.Context, e *blame.Evidence) (rejected int, err error) {
 	last := p.row[len(p.row)-1]
 	size := e.Sample()
-	others, err := p.a.ports.Directory.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, size, p.state)
+	others, err := p.a.ports.Changes.SampleDirectoryChanges(ctx, p.in.RunID, last.Seq, size, p.state)
 	if err != nil {
 		return 0, err
 	}

@@ -34,7 +34,7 @@ func newMirrorer(t *testing.T, starter activities.Starter) *mirrorer {
 	t.Helper()
 	m := &mirrorer{t: t, runs: activitytest.NewRuns()}
 	ports := activitytest.New().Ports(starter)
-	ports.Directories, ports.Directory = m.runs, m.runs
+	ports.Directory = m.runs.Ports()
 	var suite testsuite.WorkflowTestSuite
 	m.env = suite.NewTestActivityEnvironment()
 	m.env.SetTestTimeout(time.Minute)

@@ -21,7 +21,8 @@ func newMirrorerOf(t *testing.T, source, target *dirsync.Directory) *mirrorer {
 	t.Helper()
 	m := newMirrorer(t, nil)
 	ports := activitytest.New().Ports(nil)
-	ports.Directories, ports.Directory = onServers{m.runs, source, target}, m.runs
+	ports.Directory = m.runs.Ports()
+	ports.Directory.Directories = onServers{m.runs, source, target}
 	var suite testsuite.WorkflowTestSuite
 	m.env = suite.NewTestActivityEnvironment()
 	m.env.SetTestTimeout(2 * time.Minute)

@@ -54,20 +54,33 @@ type LinkStores struct {
 	Keep   copier.Keep
 }
 
-// Records is what the activities need of the database.
-type Records interface {
+// Mailboxes is the record of single mailboxes.
+type Mailboxes interface {
 	// Mailbox returns a participating mailbox; a NotFound fault where it is none.
 	Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error)
-	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
-	// those after `after`.
-	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
+	// RecordFailure notes a failed sync; it is due again after retryAfter.
+	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
+}
+
+// CompareRecords is the record of compares and rebuilds, and of their pages.
+type CompareRecords interface {
+	CountMailboxes(ctx context.Context, link string) (int, error)
 	// PageEnd returns the last mailbox of the page that begins behind `after`,
 	// "" where there is none. A page holds size mailboxes; settled ones, equal
 	// when they were last looked at, count only one in perDue.
 	PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error)
-	CountMailboxes(ctx context.Context, link string) (int, error)
-	// DueMailboxes lists mailboxes with work due now, the longest waiting first.
-	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)
+	// StartCompare records a compare; one of the same run id is left as it is.
+	StartCompare(ctx context.Context, run site.CompareRun) error
+	// AddCompareProgress replaces what is recorded of one page of a compare.
+	AddCompareProgress(ctx context.Context, runID string, page int, progress site.CompareProgress) error
+	FinishCompare(ctx context.Context, runID string) error
+}
+
+// ReviewRecords is the record of the mailboxes of a page.
+type ReviewRecords interface {
+	// NumbersPage lists mailboxes by ascending number, compared byte by byte,
+	// those after `after`.
+	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
 	// ReviewStates returns what is known of mailboxes; one that participates no
 	// longer is absent.
 	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]site.ReviewState, error)
@@ -75,16 +88,12 @@ type Records interface {
 	RecordReviewed(ctx context.Context, link string, reviewed []site.Reviewed) error
 	// MarkDirty makes work due on a mailbox, now.
 	MarkDirty(ctx context.Context, key mailbox.Key) (int64, error)
-	// RecordFailure notes a failed sync; it is due again after retryAfter.
-	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
+}
 
-	// StartCompare records a compare; one of the same run id is left as it is.
-	StartCompare(ctx context.Context, run site.CompareRun) error
-	// AddCompareProgress replaces what is recorded of one page of a compare.
-	AddCompareProgress(ctx context.Context, runID string, page int, progress site.CompareProgress) error
-	FinishCompare(ctx context.Context, runID string) error
-
-	SuspensionRecords
+// DueRecords knows what work is due.
+type DueRecords interface {
+	// DueMailboxes lists mailboxes with work due now, the longest waiting first.
+	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)
 }
 
 // Starter starts workflows of mailboxes.

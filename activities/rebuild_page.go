@@ -13,6 +13,6 @@ const TriggerRebuild = "rebuild"
 // the page everything is looked at on both stores, under its lease, and its
 // ledger is made what they say. It has a name of its own so that a worker of a
 // release that knows no rebuild does not take it for a review.
-func (a *Activities) RebuildPage(ctx context.Context, in ReviewInput) (site.CompareProgress, error) {
+func (a *Compare) RebuildPage(ctx context.Context, in ReviewInput) (site.CompareProgress, error) {
 	return a.reviewPage(ctx, in, true)
 }

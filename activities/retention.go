@@ -16,15 +16,23 @@ type Keeper interface {
 	Retain(ctx context.Context, now time.Time, keep site.Retention) (site.Retained, error)
 }
 
+// Retention is the activity that archives and drops old records.
+type Retention struct {
+	*shared
+
+	keeper Keeper
+	keep   site.Retention
+}
+
 // PurgeRecords archives and drops what is older than the settings say.
-func (a *Activities) PurgeRecords(ctx context.Context) (site.Retained, error) {
+func (a *Retention) PurgeRecords(ctx context.Context) (site.Retained, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
 	stop := a.beat(beats, func() any { return nil })
 	defer stop()
 	ended := a.looping(ctx, background.LoopRetention)
-	done, err := a.ports.Keeper.Retain(ctx, time.Now(), a.keep)
+	done, err := a.keeper.Retain(ctx, time.Now(), a.keep)
 	ended(err)
 	if err != nil {
 		return done, pageError(ctx, err)

@@ -40,11 +40,11 @@ type ReviewInput struct {
 // It may be repeated at any time. Its heartbeats say which mailboxes are done,
 // so that the next attempt takes up where this one ended. While the mirror is
 // suspended it fails, and is repeated until that is over.
-func (a *Activities) ReviewPage(ctx context.Context, in ReviewInput) (site.CompareProgress, error) {
+func (a *Compare) ReviewPage(ctx context.Context, in ReviewInput) (site.CompareProgress, error) {
 	return a.reviewPage(ctx, in, false)
 }
 
-func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) (site.CompareProgress, error) {
+func (a *Compare) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) (site.CompareProgress, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
@@ -57,7 +57,7 @@ func (a *Activities) reviewPage(ctx context.Context, in ReviewInput, rebuild boo
 	if err != nil {
 		return site.CompareProgress{}, pageError(ctx, err)
 	}
-	p := &pageReview{Activities: a, in: in, rebuild: rebuild, tally: newTally(numbers)}
+	p := &pageReview{Compare: a, in: in, rebuild: rebuild, tally: newTally(numbers)}
 	p.tally.trace = inherited(ctx)
 	if activity.HasHeartbeatDetails(ctx) {
 		var c cursor
@@ -84,7 +84,7 @@ func pageError(ctx context.Context, err error) error {
 
 // pageReview is one attempt at one page.
 type pageReview struct {
-	*Activities
+	*Compare
 	in     ReviewInput
 	stores LinkStores
 	tally  *tally
@@ -133,11 +133,11 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	// The generations are read before the first look at the source: a change
 	// that is seen later raises them, and the mailbox stays dirty.
 	// The stores come after them: a change of log-ins raises generations, too.
-	states, err := p.ports.Records.ReviewStates(ctx, p.in.Link, numbers)
+	states, err := p.reviews.ReviewStates(ctx, p.in.Link, numbers)
 	if err != nil {
 		return err
 	}
-	if p.stores, err = p.ports.Links.Stores(ctx, p.in.Link); err != nil {
+	if p.stores, err = p.links.Stores(ctx, p.in.Link); err != nil {
 		return err
 	}
 	if p.tally.trace.suspect() {
@@ -156,8 +156,8 @@ func (p *pageReview) review(ctx context.Context, fail context.CancelCauseFunc) e
 	err = p.each(ctx, numbers, states, fail, func(job copier.Job, state site.ReviewState) (differs, done bool) {
 		source, target, seen := look.folders(job.Key.Number)
 		seen = seen && !p.ownTurn(job.Key.Number)
-		if seen && p.ports.Engine.Unchanged(job, source, target, state.Folders) {
-			p.tally.unchanged(p.ports.Engine.Summary(job, source, state.Folders))
+		if seen && p.engine.Unchanged(job, source, target, state.Folders) {
+			p.tally.unchanged(p.engine.Summary(job, source, state.Folders))
 			return false, true
 		}
 		return seen, false
@@ -265,7 +265,7 @@ func (h *heldList) take() []mailbox.Number {
 func (p *pageReview) pass(ctx context.Context, numbers []mailbox.Number) error {
 	activity.GetLogger(ctx).Warn("workers died at this page, leaving its mailboxes to a sync each", "link", p.in.Link, "mailboxes", len(numbers))
 	for _, number := range numbers {
-		_, err := p.ports.Records.MarkDirty(ctx, mailbox.Key{Link: p.in.Link, Number: number})
+		_, err := p.reviews.MarkDirty(ctx, mailbox.Key{Link: p.in.Link, Number: number})
 		switch {
 		case fault.Is(err, fault.NotFound):
 			p.tally.drop(number)
@@ -349,9 +349,9 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 	report, unchanged := blankReport(job), false
 	err := fault.Guard(func() (err error) {
 		if differs {
-			report, err = p.ports.Engine.Sync(ctx, job)
+			report, err = p.engine.Sync(ctx, job)
 		} else {
-			report, unchanged, err = p.ports.Engine.Review(ctx, job, known)
+			report, unchanged, err = p.engine.Review(ctx, job, known)
 		}
 		return err
 	})
@@ -374,7 +374,7 @@ func (p *pageReview) mailbox(ctx context.Context, job copier.Job, known []copier
 }
 
 func (p *pageReview) failed(ctx context.Context, report copier.Report, err error) error {
-	box, boxErr := p.ports.Records.Mailbox(ctx, report.Key)
+	box, boxErr := p.mailboxes.Mailbox(ctx, report.Key)
 	if fault.Is(boxErr, fault.NotFound) {
 		p.tally.drop(report.Key.Number)
 		return nil
@@ -392,7 +392,7 @@ func (p *pageReview) failed(ctx context.Context, report copier.Report, err error
 // page's progress where it moved.
 func (p *pageReview) write(ctx context.Context) error {
 	if batch := p.tally.unrecorded(); len(batch) > 0 {
-		if err := p.ports.Records.RecordReviewed(ctx, p.in.Link, batch); err != nil {
+		if err := p.reviews.RecordReviewed(ctx, p.in.Link, batch); err != nil {
 			return err
 		}
 		p.tally.recorded(batch)
@@ -401,7 +401,7 @@ func (p *pageReview) write(ctx context.Context) error {
 	if !moved {
 		return nil
 	}
-	if err := p.ports.Records.AddCompareProgress(ctx, p.in.RunID, p.in.Index, progress); err != nil {
+	if err := p.compares.AddCompareProgress(ctx, p.in.RunID, p.in.Index, progress); err != nil {
 		return err
 	}
 	p.tally.written(progress)

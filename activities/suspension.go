@@ -15,14 +15,26 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// SuspensionRecords is what suspending needs of the database; see
-// control.SuspensionRecords.
+// SuspensionRecords is the row of the suspension.
 type SuspensionRecords interface {
 	Suspension(ctx context.Context) (suspension.Suspension, error)
+	// Suspend records that no write lease is given or renewed any more. A mirror that
+	// is not running, or is of another epoch than the request's, is left as it is.
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	// ConfirmSuspended records that the suspension of an epoch is complete if no lease
+	// may be written under any more, and returns how things stand.
 	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
+	// Resume ends the suspension of r.Epoch. Another one is left as it is.
 	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	Links(ctx context.Context) ([]site.Link, error)
+}
+
+// Suspension are the activities that suspend and resume the mirror.
+type Suspension struct {
+	*shared
+
+	records   SuspensionRecords
+	schedules Schedules
 }
 
 // Schedules is what suspending needs of the schedules.
@@ -152,29 +164,29 @@ func (l *lookout) stop() {
 }
 
 // ReadSuspension returns how the mirror as a whole stands.
-func (a *Activities) ReadSuspension(ctx context.Context) (suspension.Suspension, error) {
-	s, err := a.ports.Records.Suspension(ctx)
+func (a *Suspension) ReadSuspension(ctx context.Context) (suspension.Suspension, error) {
+	s, err := a.records.Suspension(ctx)
 	return s, activityError(err)
 }
 
 // RecordSuspend records a suspension, unless the mirror is not running or of
 // another epoch than the request's, so that an attempt of it that comes late
 // does nothing.
-func (a *Activities) RecordSuspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
-	s, err := a.ports.Records.Suspend(ctx, r)
+func (a *Suspension) RecordSuspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
+	s, err := a.records.Suspend(ctx, r)
 	return s, activityError(err)
 }
 
 // RecordResume ends the suspension of r.Epoch, and no other.
-func (a *Activities) RecordResume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
-	s, err := a.ports.Records.Resume(ctx, r)
+func (a *Suspension) RecordResume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
+	s, err := a.records.Resume(ctx, r)
 	return s, activityError(err)
 }
 
 // SettleSuspension pauses the schedules, waits until no write can be in flight
 // any more, and records that. It returns how things stand, at once where the
 // suspension is another one by then, or over. It may be repeated at any time.
-func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
+func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
@@ -182,7 +194,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	defer stop()
 	links, err := a.linkNames(ctx)
 	if err == nil {
-		err = a.ports.Schedules.SuspendSchedules(ctx, links, s)
+		err = a.schedules.SuspendSchedules(ctx, links, s)
 	}
 	if err != nil {
 		return s, settleError(ctx, err)
@@ -190,24 +202,24 @@ func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	ticker := time.NewTicker(stillEvery)
 	defer ticker.Stop()
 	for {
-		now, err := a.ports.Records.ConfirmSuspended(ctx, s.Epoch)
+		now, err := a.records.ConfirmSuspended(ctx, s.Epoch)
 		switch {
 		case err != nil:
 			return s, settleError(ctx, err)
 		case now.Unconfirmed:
 			// The database went back to a time before the suspension.
-			if _, err := a.ports.Records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
+			if _, err := a.records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
 				return s, settleError(ctx, err)
 			}
 		case !now.Still():
 			// This attempt was taken for dead, and the mirror was resumed without it:
 			// what it paused too late goes on.
-			err := a.ports.Schedules.ResumeSchedules(context.WithoutCancel(ctx), links, now)
+			err := a.schedules.ResumeSchedules(context.WithoutCancel(ctx), links, now)
 			return now, settleError(ctx, err)
 		case now.State == suspension.Suspended:
 			// Once more: a worker that started meanwhile may have let one go on, by
 			// what it had read before.
-			return now, settleError(ctx, a.ports.Schedules.SuspendSchedules(ctx, links, now))
+			return now, settleError(ctx, a.schedules.SuspendSchedules(ctx, links, now))
 		case now.Epoch != s.Epoch:
 			return now, nil
 		}
@@ -221,7 +233,7 @@ func (a *Activities) SettleSuspension(ctx context.Context, s suspension.Suspensi
 
 // SettleRunning lets the schedules go on after a resumption and starts what
 // became due meanwhile. It returns how things stand.
-func (a *Activities) SettleRunning(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
+func (a *Suspension) SettleRunning(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
@@ -229,15 +241,15 @@ func (a *Activities) SettleRunning(ctx context.Context, s suspension.Suspension)
 	defer stop()
 	links, err := a.linkNames(ctx)
 	if err == nil {
-		err = a.ports.Schedules.ResumeSchedules(ctx, links, s)
+		err = a.schedules.ResumeSchedules(ctx, links, s)
 	}
 	if err != nil {
 		return s, settleError(ctx, err)
 	}
-	now, err := a.ports.Records.Suspension(ctx)
+	now, err := a.records.Suspension(ctx)
 	if err == nil && now.Suspended() {
 		// As above: taken for dead, and suspended again without it.
-		err = a.ports.Schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
+		err = a.schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
 	}
 	return now, settleError(ctx, err)
 }
@@ -249,8 +261,8 @@ func settleError(ctx context.Context, err error) error {
 	return activityError(err)
 }
 
-func (a *Activities) linkNames(ctx context.Context) ([]string, error) {
-	links, err := a.ports.Records.Links(ctx)
+func (a *Suspension) linkNames(ctx context.Context) ([]string, error) {
+	links, err := a.records.Links(ctx)
 	names := make([]string, len(links))
 	for i, l := range links {
 		names[i] = l.Name
@@ -275,8 +287,8 @@ func activityError(err error) error {
 
 // mustRun is an error where the mirror is suspended: what is about to begin
 // would only be refused, mailbox by mailbox.
-func (a *Activities) mustRun(ctx context.Context) error {
-	s, err := a.ports.Records.Suspension(ctx)
+func (a *shared) mustRun(ctx context.Context) error {
+	s, err := a.lookout.suspension(ctx)
 	if err == nil && s.Still() {
 		err = fault.New(fault.Conflict, "", errSuspended, "")
 	}

@@ -147,7 +147,7 @@ func TestStartDueWhileSuspended(t *testing.T) {
 	runs := activitytest.NewRuns()
 	runs.Approved = []string{link}
 	ports := world.Ports(nil) // without a starter: a start would panic
-	ports.Directory, ports.Approved = runs, asked(func(string, string) error { t.Error("a run was asked for"); return nil })
+	ports.Directory, ports.Approved = runs.Ports(), asked(func(string, string) error { t.Error("a run was asked for"); return nil })
 	a := activities.New(ports, activities.Settings{})
 	value, err := environment(a).ExecuteActivity(a.StartDue, activities.SweepInput{Limit: 10, Window: 2})
 	if err != nil {

@@ -14,6 +14,17 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
+// Sweep is the activity that starts what is due.
+type Sweep struct {
+	*shared
+	failures
+
+	records     DueRecords
+	starter     Starter
+	directories Approvals
+	asker       DirectoryStarter
+}
+
 // SweepInput bounds one sweep.
 type SweepInput struct {
 	// Limit is how many due mailboxes are looked at, the longest waiting first.
@@ -40,12 +51,12 @@ type SweepResult struct {
 // A mailbox whose MailboxSync cannot be started holds up no other: the failure
 // is recorded against that mailbox. If nothing at all can be started, the fault
 // is Temporal's, and the sweep fails.
-func (a *Activities) StartDue(ctx context.Context, in SweepInput) (SweepResult, error) {
+func (a *Sweep) StartDue(ctx context.Context, in SweepInput) (SweepResult, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
 	ended := a.looping(ctx, background.LoopSweep)
-	d := &dueStarts{Activities: a}
+	d := &dueStarts{Sweep: a}
 	stop := a.beat(beats, func() any { return d.result() })
 	defer stop()
 	result, err := d.sweep(ctx, in)
@@ -63,7 +74,7 @@ func (d *dueStarts) sweep(ctx context.Context, in SweepInput) (SweepResult, erro
 	if err := d.mustRun(ctx); err != nil {
 		return SweepResult{}, err
 	}
-	keys, err := d.ports.Records.DueMailboxes(ctx, in.Limit)
+	keys, err := d.records.DueMailboxes(ctx, in.Limit)
 	if err != nil {
 		return SweepResult{}, err
 	}
@@ -83,7 +94,7 @@ func (d *dueStarts) sweep(ctx context.Context, in SweepInput) (SweepResult, erro
 
 // dueStarts is one sweep's starting of workflows.
 type dueStarts struct {
-	*Activities
+	*Sweep
 	mu                    sync.Mutex
 	due, started, running int
 	failed                []failedStart
@@ -114,7 +125,7 @@ func (d *dueStarts) start(ctx context.Context, keys []mailbox.Key, window int) e
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
-			fresh, err := d.ports.Starter.StartSync(ctx, key, TriggerSweep)
+			fresh, err := d.starter.StartSync(ctx, key, TriggerSweep)
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			switch {
@@ -149,7 +160,7 @@ func (d *dueStarts) isHopeless() bool {
 
 // record writes down against a mailbox that its sync could not be started.
 func (d *dueStarts) record(ctx context.Context, f failedStart) error {
-	box, err := d.ports.Records.Mailbox(ctx, f.key)
+	box, err := d.mailboxes.Mailbox(ctx, f.key)
 	if err == nil {
 		job := copier.Job{Key: f.key, Trigger: TriggerSweep, RunID: activity.GetInfo(ctx).WorkflowExecution.RunID, Generation: box.DirtyGeneration}
 		_, _, err = d.recordFailure(ctx, box, blankReport(job), f.err)
@@ -163,17 +174,17 @@ func (d *dueStarts) record(ctx context.Context, f failedStart) error {
 // startApproved asks for the runs that carry out what was approved while the
 // mirror was suspended, or Temporal away. Each begins after that, and is asked for
 // until it does.
-func (a *Activities) startApproved(ctx context.Context) (asked int, err error) {
-	if a.ports.Directory == nil || a.ports.Approved == nil {
+func (a *Sweep) startApproved(ctx context.Context) (asked int, err error) {
+	if a.directories == nil || a.asker == nil {
 		return 0, nil
 	}
-	links, err := a.ports.Directory.ApprovedDirectories(ctx)
+	links, err := a.directories.ApprovedDirectories(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for _, link := range links {
 		// What fails for one link keeps no other from its run.
-		if askErr := a.ports.Approved.AskDirectory(ctx, link, dirsync.TriggerApproval); askErr != nil {
+		if askErr := a.asker.AskDirectory(ctx, link, dirsync.TriggerApproval); askErr != nil {
 			err = errors.Join(err, askErr)
 			continue
 		}

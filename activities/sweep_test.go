@@ -24,7 +24,7 @@ func TestStartApproved(t *testing.T) {
 	ports := activitytest.New().Ports(&starter{})
 	var started []string
 	var refused error
-	ports.Directory, ports.Approved = runs, asked(func(link, trigger string) error {
+	ports.Directory, ports.Approved = runs.Ports(), asked(func(link, trigger string) error {
 		started = append(started, link+" "+trigger)
 		return refused
 	})

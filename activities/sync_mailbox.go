@@ -48,6 +48,15 @@ const (
 	SyncSuspended SyncState = "suspended" // left as due as it was: nothing may be written
 )
 
+// Sync is the activity that makes one mailbox equal.
+type Sync struct {
+	*shared
+	failures
+
+	engine Engine
+	links  Links
+}
+
 // SyncInput names the mailbox to be synced and who asked for it.
 type SyncInput struct {
 	Link    string         `json:"link"`
@@ -81,7 +90,7 @@ type SyncResult struct {
 // is suspended it ends, recording nothing: the mailbox stays due, and the sweep
 // that comes with the resumption takes it up. While nothing may be written since
 // PostgreSQL was started a moment ago, it fails, recording nothing, and is repeated.
-func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
+func (a *Sync) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error) {
 	pulse := &syncPulse{trace: inherited(ctx)}
 	defer activity.RecordHeartbeat(ctx, &syncPulse{trace: trace{Deaths: pulse.Deaths}}) // in good order
 	stop := a.beat(ctx, func() any { return pulse.now() })
@@ -97,7 +106,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	}
 	defer a.leave()
 	key := mailbox.Key{Link: in.Link, Number: in.Number}
-	box, err := a.ports.Records.Mailbox(ctx, key)
+	box, err := a.mailboxes.Mailbox(ctx, key)
 	switch {
 	case ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
@@ -108,7 +117,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 	case !due(box) && in.Trigger != TriggerOperator:
 		return SyncResult{State: SyncClean}, nil
 	}
-	stores, err := a.ports.Links.Stores(ctx, in.Link)
+	stores, err := a.links.Stores(ctx, in.Link)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
@@ -127,7 +136,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 		pulse.work()
 		activity.RecordHeartbeat(beats, pulse.now())
 		err = fault.Guard(func() (err error) {
-			report, err = a.ports.Engine.Sync(ctx, job)
+			report, err = a.engine.Sync(ctx, job)
 			return err
 		})
 	}
@@ -142,7 +151,7 @@ func (a *Activities) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult,
 		result.State, result.Held = SyncHeld, report.Held
 	case copier.Equal, copier.Failed:
 	}
-	box, err = a.ports.Records.Mailbox(ctx, key)
+	box, err = a.mailboxes.Mailbox(ctx, key)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return SyncResult{}, ended(ctx)
@@ -182,7 +191,7 @@ func (p *syncPulse) progress(now copier.Progress) {
 }
 
 // syncFailed records a failure and decides who tries again.
-func (a *Activities) syncFailed(ctx context.Context, box site.Mailbox, report copier.Report, err error) (SyncResult, error) {
+func (a *Sync) syncFailed(ctx context.Context, box site.Mailbox, report copier.Report, err error) (SyncResult, error) {
 	switch {
 	case suspended(ctx, err) && a.lookout.running(ctx):
 		return SyncResult{}, later(errStarted) // no sweep comes when it may go on
@@ -208,11 +217,17 @@ func (a *Activities) syncFailed(ctx context.Context, box site.Mailbox, report co
 	return SyncResult{}, recordedError(err, box.Link, wait)
 }
 
+// failures records failed syncs.
+type failures struct {
+	mailboxes Mailboxes
+	pace      Pace
+}
+
 // recordFailure writes one failure down against its mailbox and returns when
 // the next try is due, and whether that is a parking interval.
-func (a *Activities) recordFailure(ctx context.Context, box site.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
+func (f *failures) recordFailure(ctx context.Context, box site.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
 	kind, text, hint := describe(err)
-	wait, parked := a.pace.next(kind, box.Failures+1, rand.Float64())
+	wait, parked := f.pace.next(kind, box.Failures+1, rand.Float64())
 	report.Outcome = copier.Failed
 	report.ErrKind, report.Err, report.Hint = string(kind), text, hint
 	if report.Finished.IsZero() {
@@ -220,7 +235,7 @@ func (a *Activities) recordFailure(ctx context.Context, box site.Mailbox, report
 	}
 	activity.GetLogger(ctx).Warn("mailbox sync failed", "link", report.Key.Link, "mailbox_id", string(report.Key.Number),
 		"error_kind", string(kind), "error", text, "failures", box.Failures+1, "retry_after", wait.String())
-	return wait, parked, a.ports.Records.RecordFailure(ctx, report, wait)
+	return wait, parked, f.mailboxes.RecordFailure(ctx, report, wait)
 }
 
 // due reports whether a mailbox has work: changes seen and not mirrored, a

@@ -35,6 +35,17 @@ type Waker interface {
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 }
 
+// Watch are the activities that listen.
+type Watch struct {
+	*shared
+
+	records WatchRecords
+	links   Links
+	waker   Waker
+	meter   Meter
+	quiet   time.Duration
+}
+
 // WatchPlan is into how many shards a link is cut; none where the link does not
 // exist any more.
 type WatchPlan struct {
@@ -46,8 +57,8 @@ type WatchPlan struct {
 // records it for the shards that are listening, which give up by themselves
 // what now belongs to others. Only a database that answers that there is no such
 // link ends the listening; whatever else fails is tried again for ever.
-func (a *Activities) PlanWatch(ctx context.Context, link string) (WatchPlan, error) {
-	roster, err := a.ports.Watch.WatchRoster(ctx, link)
+func (a *Watch) PlanWatch(ctx context.Context, link string) (WatchPlan, error) {
+	roster, err := a.records.WatchRoster(ctx, link)
 	if fault.Is(err, fault.NotFound) {
 		return WatchPlan{}, nil
 	}
@@ -58,7 +69,7 @@ func (a *Activities) PlanWatch(ctx context.Context, link string) (WatchPlan, err
 	if plan.Shards == roster.Shards {
 		return plan, nil
 	}
-	err = a.ports.Watch.SetWatchShards(ctx, link, plan.Shards)
+	err = a.records.SetWatchShards(ctx, link, plan.Shards)
 	if fault.Is(err, fault.NotFound) {
 		return WatchPlan{}, nil
 	}
@@ -103,11 +114,11 @@ type ListenResult struct {
 // Its heartbeats come from the loop that looks after the connections, so that
 // none come from one that hangs; they carry how the shard does. A worker that
 // dies is missed within the heartbeat's timeout, and another takes over.
-func (a *Activities) Listen(ctx context.Context, in ListenInput) (ListenResult, error) {
+func (a *Watch) Listen(ctx context.Context, in ListenInput) (ListenResult, error) {
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	shard := &shardPorts{Activities: a, in: in, worker: a.identity}
+	shard := &shardPorts{Watch: a, in: in, worker: a.identity}
 	// The first sign of life is that of the attempt, before a store is asked.
 	activity.RecordHeartbeat(beats, site.Health{})
 	logger := slog.New(slog.DiscardHandler)
@@ -150,14 +161,14 @@ func cut(text string) string {
 
 // shardPorts are the ports of a Watcher for one shard.
 type shardPorts struct {
-	*Activities
+	*Watch
 	in     ListenInput
 	worker string
 }
 
 // Plan implements watch.Roster.
 func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
-	roster, err := s.ports.Watch.WatchRoster(ctx, s.in.Link)
+	roster, err := s.records.WatchRoster(ctx, s.in.Link)
 	if fault.Is(err, fault.NotFound) {
 		return watch.Plan{Gone: true}, nil
 	}
@@ -168,7 +179,7 @@ func (s *shardPorts) Plan(ctx context.Context) (watch.Plan, error) {
 	if s.in.Shard == 0 && roster.Shards > 0 && shardsOf(roster) != roster.Shards || s.in.Shard >= max(roster.Shards, 1) {
 		return watch.Plan{Reshard: true}, nil
 	}
-	stores, err := s.ports.Links.Stores(ctx, s.in.Link)
+	stores, err := s.links.Stores(ctx, s.in.Link)
 	if err != nil {
 		return watch.Plan{}, err
 	}
@@ -251,24 +262,24 @@ func idleLimit(r site.Roster, shards int) int {
 
 // Changes implements watch.Roster.
 func (s *shardPorts) Changes(ctx context.Context, changed func()) error {
-	return s.ports.Watch.RosterChanges(ctx, s.in.Link, changed)
+	return s.records.RosterChanges(ctx, s.in.Link, changed)
 }
 
 // Known implements watch.Journal.
 func (s *shardPorts) Known(ctx context.Context, numbers []mailbox.Number) (map[mailbox.Number]watch.Known, error) {
-	return s.ports.Watch.KnownSources(ctx, s.in.Link, numbers)
+	return s.records.KnownSources(ctx, s.in.Link, numbers)
 }
 
 // Mark implements watch.Journal.
 func (s *shardPorts) Mark(ctx context.Context, marks []watch.Mark) ([]mailbox.Number, error) {
-	return s.ports.Watch.MarkEvents(ctx, s.in.Link, marks)
+	return s.records.MarkEvents(ctx, s.in.Link, marks)
 }
 
 // Save implements watch.Journal.
 func (s *shardPorts) Save(ctx context.Context, h site.Health) error {
 	saving, cancel := context.WithTimeout(ctx, saveLimit)
 	defer cancel()
-	return s.ports.Watch.SaveWatcher(saving, s.in.Link, s.in.Shard, s.worker, h)
+	return s.records.SaveWatcher(saving, s.in.Link, s.in.Shard, s.worker, h)
 }
 
 // saveLimit bounds writing the health down, which the heartbeats wait for.
@@ -276,5 +287,5 @@ const saveLimit = 3 * time.Second
 
 // Wake implements watch.Waker.
 func (s *shardPorts) Wake(ctx context.Context, n mailbox.Number) error {
-	return s.ports.Waker.Sync(ctx, mailbox.Key{Link: s.in.Link, Number: n}, TriggerEvent)
+	return s.waker.Sync(ctx, mailbox.Key{Link: s.in.Link, Number: n}, TriggerEvent)
 }

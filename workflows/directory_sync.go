@@ -140,7 +140,7 @@ func (d *directorySync) input() activities.DirectoryInput {
 }
 
 func (d *directorySync) run(ctx workflow.Context) error {
-	var a *activities.Activities
+	var a *activities.Directory
 	if d.Plan == nil {
 		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "record the run"), a.BeginDirectory, d.input()).Get(ctx, nil)
 		if err != nil {
@@ -176,7 +176,7 @@ func (d *directorySync) extract(ctx workflow.Context) error {
 	if err := d.enter(ctx, PhaseExtracting); err != nil {
 		return err
 	}
-	var a *activities.Activities
+	var a *activities.Directory
 	reading, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	source := workflow.ExecuteActivity(extracting(reading, "source"), a.ExtractDirectory,
@@ -196,7 +196,7 @@ func (d *directorySync) compare(ctx workflow.Context, readings int) error {
 	if err := d.enter(ctx, PhaseComparing); err != nil {
 		return err
 	}
-	var a *activities.Activities
+	var a *activities.Directory
 	var plan activities.DirectoryPlan
 	input := activities.CompareDirectoryInput{DirectoryInput: d.input(), Source: d.source, Target: d.target, Readings: readings}
 	if err := workflow.ExecuteActivity(storeWork(ctx, "compare and judge"), a.CompareDirectory, input).Get(ctx, &plan); err != nil {
@@ -208,7 +208,7 @@ func (d *directorySync) compare(ctx workflow.Context, readings int) error {
 
 // carryOut applies the changes page by page, and then looks at them again.
 func (d *directorySync) carryOut(ctx workflow.Context) error {
-	var a *activities.Activities
+	var a *activities.Directory
 	if d.Phase != PhaseVerifying {
 		if err := d.pages(ctx, PhaseApplying, a.ApplyDirectory); d.Stopped != "" || err != nil {
 			return err
@@ -229,7 +229,7 @@ func (d *directorySync) pages(ctx workflow.Context, phase string, step any) erro
 			d.takeIn()
 			return workflow.NewContinueAsNewError(ctx, DirectorySync, d.DirectoryState)
 		}
-		var a *activities.Activities
+		var a *activities.Suspension
 		var page activities.ApplyDirectoryResult
 		input := activities.ApplyDirectoryInput{DirectoryInput: d.input(), After: d.After, Limit: d.PageSize}
 		if err := workflow.ExecuteActivity(applying(ctx, fmt.Sprintf("after change %d", d.After)), step, input).Get(ctx, &page); err != nil {
@@ -264,7 +264,7 @@ func (d *directorySync) end(ctx workflow.Context, failure error) error {
 		}
 		return failure
 	}
-	var a *activities.Activities
+	var a *activities.Directory
 	input := activities.FinishDirectoryInput{DirectoryInput: d.input(), Refused: d.members.Refused, Failure: d.Stopped, Hint: d.Hint}
 	if failure != nil {
 		input.Failure, input.Hint = toldOf(failure)

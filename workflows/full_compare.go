@@ -86,7 +86,7 @@ func startDue(ctx workflow.Context, due any, in CompareState, id, summary string
 // few pages at a time, and returns what it found and did. A page costs this
 // workflow three events, a mailbox none.
 func FullCompare(ctx workflow.Context, state CompareState) (site.CompareProgress, error) {
-	var a *activities.Activities
+	var a *activities.Compare
 	return (&compare{CompareState: state, self: FullCompare, page: a.ReviewPage}).whole(ctx)
 }
 
@@ -123,7 +123,7 @@ type compare struct {
 }
 
 func (c *compare) run(ctx workflow.Context) error {
-	var a *activities.Activities
+	var a *activities.Compare
 	if !c.Begun {
 		input := activities.BeginInput{RunID: c.runID, Link: c.Link, Trigger: c.Trigger, Started: workflow.Now(ctx), Kind: c.kind}
 		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "record the compare"), a.BeginCompare, input).Get(ctx, &c.Mailboxes)
@@ -173,7 +173,7 @@ func (c *compare) run(ctx workflow.Context) error {
 // nextPage returns the next page to review, planning more where none is left.
 func (c *compare) nextPage(ctx workflow.Context) (activities.Page, bool, error) {
 	if len(c.Planned) == 0 && !c.Complete {
-		var a *activities.Activities
+		var a *activities.Compare
 		input := activities.PlanInput{Link: c.Link, After: c.After, PageSize: c.PageSize, Pages: planAhead, Kind: c.kind}
 		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "plan pages"), a.PlanPages, input).Get(ctx, &c.Planned)
 		if err != nil {
@@ -226,7 +226,7 @@ func (c *compare) end(ctx workflow.Context, failure error) error {
 			input.ErrorKind = app.Type()
 		}
 	}
-	var a *activities.Activities
+	var a *activities.Compare
 	return workflow.ExecuteLocalActivity(bookkeeping(ctx, "close the record"), a.FinishCompare, input).Get(ctx, nil)
 }
 

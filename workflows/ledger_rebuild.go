@@ -12,7 +12,7 @@ import (
 // they say. It may run beside a compare: a mailbox's lease lets one at a time at
 // it.
 func LedgerRebuild(ctx workflow.Context, state CompareState) (site.CompareProgress, error) {
-	var a *activities.Activities
+	var a *activities.Compare
 	return (&compare{CompareState: state, self: LedgerRebuild, page: a.RebuildPage, kind: site.RunRebuild}).whole(ctx)
 }
 

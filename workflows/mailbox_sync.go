@@ -100,7 +100,7 @@ func (s *mailboxSync) round(ctx workflow.Context) (bool, error) {
 		s.drain()
 	}
 	s.tell(ctx, "Syncing.")
-	var a *activities.Activities
+	var a *activities.Sync
 	var result activities.SyncResult
 	input := activities.SyncInput{Link: s.in.Link, Number: s.in.Number, Trigger: s.view.Trigger}
 	if err := workflow.ExecuteActivity(storeWork(ctx, ""), a.SyncMailbox, input).Get(ctx, &result); err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // steps names activities for the mocks; it is never called.
-var steps *activities.Activities
+var steps = &activities.Activities{}
 
 // environment returns a test environment that knows the search attributes and
 // the activities, whose answers each test gives.

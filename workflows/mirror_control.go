@@ -157,7 +157,7 @@ func (c *mirrorControl) mayContinue(ctx workflow.Context) bool {
 // read asks the database how things stand and makes all else fit that, as it
 // may have changed while this workflow was not there.
 func (c *mirrorControl) read(ctx workflow.Context) error {
-	var a *activities.Activities
+	var a *activities.Suspension
 	_, err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension))
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
 // attempt which comes late, after all that followed, changes nothing; where the
 // row turns out to be of another epoch, that one is meant.
 func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
-	var a *activities.Activities
+	var a *activities.Suspension
 	ctx = bookkeeping(ctx, "read how the mirror stands and change that")
 	row, err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension))
 	for err == nil && (row.Unconfirmed || row.Still() != r.suspend) {
@@ -234,7 +234,7 @@ func (c *mirrorControl) settle(ctx workflow.Context) error {
 	if c.Suspension.Unconfirmed {
 		return nil // nothing is known yet, and nothing is written meanwhile
 	}
-	var a *activities.Activities
+	var a *activities.Suspension
 	ctx, c.stop = workflow.WithCancel(ctx)
 	if c.Suspension.Still() {
 		// Also where it is complete: that costs a look.

@@ -10,7 +10,7 @@ import (
 // Retention archives and drops what was recorded long ago. It is run daily by a
 // schedule, for all links.
 func Retention(ctx workflow.Context) (site.Retained, error) {
-	var a *activities.Activities
+	var a *activities.Retention
 	var done site.Retained
 	err := workflow.ExecuteActivity(purging(ctx), a.PurgeRecords).Get(ctx, &done)
 	return done, err

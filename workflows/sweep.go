@@ -10,7 +10,7 @@ import (
 // that got lost, and what takes parked mailboxes up again. It is run by a
 // schedule.
 func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResult, error) {
-	var a *activities.Activities
+	var a *activities.Sweep
 	var result activities.SweepResult
 	err := workflow.ExecuteActivity(sweeping(ctx), a.StartDue, in).Get(ctx, &result)
 	return result, err

@@ -120,7 +120,7 @@ func (w *watchEvents) follow(ctx, all workflow.Context, once bool) error {
 // and ends those that are too many.
 func (w *watchEvents) plan(ctx, all workflow.Context) error {
 	w.replan = false
-	var a *activities.Activities
+	var a *activities.Watch
 	var plan activities.WatchPlan
 	err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "cut the link into shards"), a.PlanWatch, w.Link).Get(ctx, &plan)
 	if err != nil {
@@ -144,7 +144,7 @@ func (w *watchEvents) plan(ctx, all workflow.Context) error {
 func (w *watchEvents) start(ctx workflow.Context, shard int) {
 	ctx, w.running[shard] = workflow.WithCancel(ctx)
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		var a *activities.Activities
+		var a *activities.Watch
 		var result activities.ListenResult
 		input := activities.ListenInput{Link: w.Link, Shard: shard}
 		err := workflow.ExecuteActivity(listening(ctx, fmt.Sprintf("shard %d", shard)), a.Listen, input).Get(ctx, &result)

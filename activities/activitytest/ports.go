@@ -13,13 +13,6 @@ import (
 	"mailmirror/internal/site"
 )
 
-var (
-	_ activities.Engine  = (*World)(nil)
-	_ activities.Links   = (*World)(nil)
-	_ activities.Records = (*World)(nil)
-	_ activities.Keeper  = (*World)(nil)
-)
-
 // Stores implements activities.Links.
 func (w *World) Stores(context.Context, string) (activities.LinkStores, error) {
 	return w.LinkStores, nil
@@ -95,7 +88,7 @@ func (w *World) clean(key mailbox.Key, generation int64) {
 	}
 }
 
-// Mailbox implements activities.Records.
+// Mailbox implements activities.Mailboxes.
 func (w *World) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, error) {
 	if err := w.called("Mailbox"); err != nil {
 		return site.Mailbox{}, err
@@ -108,7 +101,7 @@ func (w *World) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, error
 	return site.Mailbox{}, unknown(key)
 }
 
-// NumbersPage implements activities.Records.
+// NumbersPage implements activities.ReviewRecords.
 func (w *World) NumbersPage(_ context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
 	if err := w.called("NumbersPage"); err != nil {
 		return nil, err
@@ -125,7 +118,7 @@ func (w *World) NumbersPage(_ context.Context, link string, after mailbox.Number
 	return numbers[:min(limit, len(numbers))], nil
 }
 
-// PageEnd implements activities.Records.
+// PageEnd implements activities.CompareRecords.
 func (w *World) PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error) {
 	if err := w.called("PageEnd"); err != nil {
 		return "", err
@@ -153,7 +146,7 @@ func (w *World) PageEnd(ctx context.Context, link string, after mailbox.Number, 
 	return last, nil
 }
 
-// CountMailboxes implements activities.Records.
+// CountMailboxes implements activities.CompareRecords.
 func (w *World) CountMailboxes(_ context.Context, link string) (int, error) {
 	if err := w.called("CountMailboxes"); err != nil {
 		return 0, err
@@ -169,7 +162,7 @@ func (w *World) CountMailboxes(_ context.Context, link string) (int, error) {
 	return n, nil
 }
 
-// DueMailboxes implements activities.Records.
+// DueMailboxes implements activities.DueRecords.
 func (w *World) DueMailboxes(_ context.Context, limit int) ([]mailbox.Key, error) {
 	if err := w.called("DueMailboxes"); err != nil {
 		return nil, err
@@ -186,7 +179,7 @@ func (w *World) DueMailboxes(_ context.Context, limit int) ([]mailbox.Key, error
 	return due[:min(limit, len(due))], nil
 }
 
-// ReviewStates implements activities.Records.
+// ReviewStates implements activities.ReviewRecords.
 func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]site.ReviewState, error) {
 	if err := w.called("ReviewStates"); err != nil {
 		return nil, err
@@ -203,7 +196,7 @@ func (w *World) ReviewStates(_ context.Context, link string, numbers []mailbox.N
 	return states, nil
 }
 
-// RecordReviewed implements activities.Records.
+// RecordReviewed implements activities.ReviewRecords.
 func (w *World) RecordReviewed(_ context.Context, link string, reviewed []site.Reviewed) error {
 	if err := w.called("RecordReviewed"); err != nil {
 		return err
@@ -214,7 +207,7 @@ func (w *World) RecordReviewed(_ context.Context, link string, reviewed []site.R
 	return nil
 }
 
-// MarkDirty implements activities.Records.
+// MarkDirty implements activities.ReviewRecords.
 func (w *World) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 	if err := w.called("MarkDirty"); err != nil {
 		return 0, err
@@ -230,7 +223,7 @@ func (w *World) MarkDirty(_ context.Context, key mailbox.Key) (int64, error) {
 	return box.DirtyGeneration, nil
 }
 
-// RecordFailure implements activities.Records.
+// RecordFailure implements activities.Mailboxes.
 func (w *World) RecordFailure(_ context.Context, report copier.Report, retryAfter time.Duration) error {
 	if err := w.called("RecordFailure"); err != nil {
 		return err
@@ -245,7 +238,7 @@ func (w *World) RecordFailure(_ context.Context, report copier.Report, retryAfte
 	return nil
 }
 
-// StartCompare implements activities.Records.
+// StartCompare implements activities.CompareRecords.
 func (w *World) StartCompare(_ context.Context, run site.CompareRun) error {
 	if err := w.called("StartCompare"); err != nil {
 		return err
@@ -258,7 +251,7 @@ func (w *World) StartCompare(_ context.Context, run site.CompareRun) error {
 	return nil
 }
 
-// AddCompareProgress implements activities.Records.
+// AddCompareProgress implements activities.CompareRecords.
 func (w *World) AddCompareProgress(_ context.Context, runID string, page int, progress site.CompareProgress) error {
 	if err := w.called("AddCompareProgress"); err != nil {
 		return err
@@ -271,7 +264,7 @@ func (w *World) AddCompareProgress(_ context.Context, runID string, page int, pr
 	return nil
 }
 
-// FinishCompare implements activities.Records.
+// FinishCompare implements activities.CompareRecords.
 func (w *World) FinishCompare(_ context.Context, runID string) error {
 	if err := w.called("FinishCompare"); err != nil {
 		return err

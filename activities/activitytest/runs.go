@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
@@ -21,8 +20,6 @@ import (
 
 // Runs are two directories of one link, and the record of the runs over them.
 type Runs struct {
-	control.DirectoryRuns // what is not below panics
-
 	Source, Target *Directory
 	Settings       dirsync.Settings
 	// Still is whether the mirror is suspended.
@@ -59,10 +56,10 @@ func NewRuns() *Runs {
 		Joined: map[mailbox.Number]bool{}, Refuse: map[mailbox.Number]bool{}}
 }
 
-var (
-	_ dirsync.Directories         = (*Runs)(nil)
-	_ activities.DirectoryRecords = (*Runs)(nil)
-)
+// Ports returns the directories and the records as the ports of activities.
+func (r *Runs) Ports() activities.DirectoryPorts {
+	return activities.DirectoryPorts{Directories: r, Runs: r, Changes: r, Members: r, Settings: r, Approvals: r, Leases: r}
+}
 
 // Directories implements dirsync.Directories.
 func (r *Runs) Directories(context.Context, string) (dirsync.LinkDirectories, error) {
@@ -92,15 +89,15 @@ func (r *Runs) Changes() []dirsync.Change {
 	return slices.Clone(r.changes)
 }
 
-// DirectorySettings implements activities.DirectoryRecords.
+// DirectorySettings implements activities.DirectorySettings.
 func (r *Runs) DirectorySettings(context.Context, string) (dirsync.Settings, error) {
 	return r.Settings, nil
 }
 
-// ApprovedDirectories implements activities.DirectoryRecords.
+// ApprovedDirectories implements activities.Approvals.
 func (r *Runs) ApprovedDirectories(context.Context) ([]string, error) { return r.Approved, nil }
 
-// BeginDirectoryRun implements control.DirectoryRuns.
+// BeginDirectoryRun implements dirsync.RunRecords.
 func (r *Runs) BeginDirectoryRun(_ context.Context, runID, link, trigger string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,7 +108,7 @@ func (r *Runs) BeginDirectoryRun(_ context.Context, runID, link, trigger string)
 	return nil
 }
 
-// StageDirectory implements control.DirectoryRuns.
+// StageDirectory implements dirsync.RunRecords.
 func (r *Runs) StageDirectory(_ context.Context, _ string, side dirsync.Side, next func() (directory.Record, error)) error {
 	var all []directory.Record
 	for {
@@ -130,19 +127,19 @@ func (r *Runs) StageDirectory(_ context.Context, _ string, side dirsync.Side, ne
 	return nil
 }
 
-// LastExtracts implements control.DirectoryRuns.
+// LastExtracts implements dirsync.RunRecords.
 func (r *Runs) LastExtracts(context.Context, string) (source, target directory.Extracted, known bool, err error) {
 	return r.last[0], r.last[1], r.known, nil
 }
 
-// SaveExtracts implements control.DirectoryRuns.
+// SaveExtracts implements dirsync.RunRecords.
 func (r *Runs) SaveExtracts(_ context.Context, _ string, source, target directory.Extracted) error {
 	r.last, r.known = [2]directory.Extracted{source, target}, true
 	r.run.Source, r.run.Target = source.Entries, target.Entries
 	return nil
 }
 
-// CompareDirectory implements control.DirectoryRuns, by number: an entry of the
+// CompareDirectory implements dirsync.RunRecords, by number: an entry of the
 // target that was never made equal is unknown.
 func (r *Runs) CompareDirectory(_ context.Context, _ string, s dirsync.Settings) (directory.Tally, error) {
 	r.mu.Lock()
@@ -214,7 +211,7 @@ func (r *Runs) change(number string, source, target *directory.Record, s dirsync
 	return c, true
 }
 
-// HoldDirectoryChanges implements control.DirectoryRuns.
+// HoldDirectoryChanges implements dirsync.RunRecords.
 func (r *Runs) HoldDirectoryChanges(_ context.Context, _ string, kinds []directory.ChangeKind, reasons []string) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -229,7 +226,7 @@ func (r *Runs) HoldDirectoryChanges(_ context.Context, _ string, kinds []directo
 	return held, nil
 }
 
-// DirectoryChanges implements control.DirectoryRuns.
+// DirectoryChanges implements dirsync.ChangeRecords.
 func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -242,7 +239,7 @@ func (r *Runs) DirectoryChanges(_ context.Context, _ string, after int64, limit 
 	return found, nil
 }
 
-// SampleDirectoryChanges implements control.DirectoryRuns, of all sorts alike.
+// SampleDirectoryChanges implements dirsync.ChangeRecords, of all sorts alike.
 func (r *Runs) SampleDirectoryChanges(_ context.Context, _ string, after int64, limit int, state dirsync.ChangeState) ([]dirsync.Change, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,7 +248,7 @@ func (r *Runs) SampleDirectoryChanges(_ context.Context, _ string, after int64, 
 	return found[:min(limit, len(found))], nil
 }
 
-// SaveDirectoryChanges implements control.DirectoryRuns.
+// SaveDirectoryChanges implements dirsync.ChangeRecords.
 func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []dirsync.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -282,7 +279,7 @@ func (r *Runs) SaveDirectoryChanges(_ context.Context, _ string, changes []dirsy
 	return nil
 }
 
-// DirectoryRefusals implements control.DirectoryRuns, in any order.
+// DirectoryRefusals implements dirsync.RunRecords, in any order.
 func (r *Runs) DirectoryRefusals(context.Context, string, int) ([]dirsync.Refusal, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -300,7 +297,7 @@ func (r *Runs) DirectoryRefusals(context.Context, string, int) ([]dirsync.Refusa
 	return found, nil
 }
 
-// SaveDirectoryPhase implements control.DirectoryRuns.
+// SaveDirectoryPhase implements dirsync.RunRecords.
 func (r *Runs) SaveDirectoryPhase(_ context.Context, _, phase string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -308,7 +305,7 @@ func (r *Runs) SaveDirectoryPhase(_ context.Context, _, phase string) error {
 	return nil
 }
 
-// FinishDirectoryRun implements control.DirectoryRuns.
+// FinishDirectoryRun implements dirsync.RunRecords.
 func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state dirsync.State, reasons []string, hint string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -316,7 +313,7 @@ func (r *Runs) FinishDirectoryRun(_ context.Context, _ string, state dirsync.Sta
 	return nil
 }
 
-// DirectoryRun implements control.DirectoryRuns.
+// DirectoryRun implements dirsync.RunRecords.
 func (r *Runs) DirectoryRun(context.Context, string) (dirsync.Run, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -348,7 +345,7 @@ func (r *Runs) DirectoryRun(context.Context, string) (dirsync.Run, error) {
 	return run, nil
 }
 
-// DirectoryMembers implements control.DirectoryRuns.
+// DirectoryMembers implements dirsync.MemberRecords.
 func (r *Runs) DirectoryMembers(context.Context, string, dirsync.Settings) (join, leave []mailbox.Number, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -365,7 +362,7 @@ func (r *Runs) DirectoryMembers(context.Context, string, dirsync.Settings) (join
 	return join, leave, nil
 }
 
-// LeaveLink implements control.DirectoryRuns.
+// LeaveLink implements dirsync.MemberRecords.
 func (r *Runs) LeaveLink(_ context.Context, _, _ string, numbers []mailbox.Number) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -375,7 +372,7 @@ func (r *Runs) LeaveLink(_ context.Context, _, _ string, numbers []mailbox.Numbe
 	return len(numbers), nil
 }
 
-// AddMailboxes implements activities.DirectoryRecords.
+// AddMailboxes implements dirsync.MemberRecords.
 func (r *Runs) AddMailboxes(_ context.Context, _ string, numbers []mailbox.Number) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -390,7 +387,7 @@ func (r *Runs) AddMailboxes(_ context.Context, _ string, numbers []mailbox.Numbe
 	return len(numbers), nil
 }
 
-// SaveDirectoryMembers implements control.DirectoryRuns.
+// SaveDirectoryMembers implements dirsync.MemberRecords.
 func (r *Runs) SaveDirectoryMembers(_ context.Context, _ string, joined, left int, rejected []dirsync.Rejection) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

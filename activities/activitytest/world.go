@@ -72,8 +72,8 @@ func New() *World {
 // Ports returns the world as the ports of activities.
 func (w *World) Ports(starter activities.Starter) activities.Ports {
 	schedules, _ := starter.(activities.Schedules)
-	return activities.Ports{Engine: w, Links: w, Records: w, Starter: starter, Keeper: w, Watch: w, Waker: wakerOf(starter),
-		Schedules: schedules}
+	return activities.Ports{Engine: w, Links: w, Mailboxes: w, Compares: w, Reviews: w, Members: w, Due: w, Suspension: w, Starter: starter,
+		Keeper: w, Watch: w, Waker: wakerOf(starter), Schedules: schedules}
 }
 
 // wakerOf is the starter where it can wake as well.

@@ -78,9 +78,11 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	}
 	engine := copier.NewEngine(p.repo, sleep.Clock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
 	acts := activities.New(
-		activities.Ports{Engine: engine, Links: stores, Records: p.repo, Starter: p.runner, Keeper: p.repo,
-			Watch: p.repo, Waker: p.runner, Signs: p.repo, Schedules: p.runner, Meter: figures.meter(),
-			Directories: p.directories, Directory: p.repo, Approved: p.runner,
+		activities.Ports{Engine: engine, Links: stores, Mailboxes: p.repo, Compares: p.repo, Reviews: p.repo, Members: p.repo, Due: p.repo,
+			Starter: p.runner, Keeper: p.repo, Watch: p.repo, Waker: p.runner, Signs: p.repo, Suspension: p.repo, Schedules: p.runner,
+			Meter: figures.meter(), Approved: p.runner,
+			Directory: activities.DirectoryPorts{Directories: p.directories, Runs: p.repo, Changes: p.repo, Members: p.repo,
+				Settings: p.repo, Approvals: p.repo, Leases: p.repo},
 			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}}},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Lease:     lease.Times{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},

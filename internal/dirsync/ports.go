@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/mailbox"
 )
 
 // Directories finds the directories of a link.
@@ -44,4 +45,73 @@ type Session interface {
 	// that it may have been carried out, unless it is a directory.ErrBusy.
 	Write(ctx context.Context, op directory.Operation) error
 	Close() error
+}
+
+// RunRecords is the record of runs. Every method may be repeated with the same arguments
+// without another effect.
+type RunRecords interface {
+	// BeginDirectoryRun records a run. One of the link that is recorded as running
+	// still was broken off, and ends as failed: the workflow's id lets one run at
+	// a time. A run that the link may not have rejects is recorded as failed,
+	// and the refusal is returned.
+	BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error
+	// StageDirectory replaces what is staged of one side of a run by what next
+	// yields until io.EOF, by COPY in one transaction: all of it or nothing.
+	StageDirectory(ctx context.Context, runID string, side Side, next func() (directory.Record, error)) error
+	// LastExtracts returns the entry counts of the link's last run that was not
+	// failed in extracting; false where there was none.
+	LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error)
+	SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error
+	// CompareDirectory compares what is staged, replaces the run's changes and
+	// returns how many there are of each kind. Changes are Planned, Told or
+	// GivenUp; those that an operator approved or refused before are known again.
+	// ErrStagedLost is in the chain of its error where not all is staged that was
+	// read.
+	CompareDirectory(ctx context.Context, runID string, s Settings) (directory.Tally, error)
+	// HoldDirectoryChanges makes planned changes of kinds held, for reasons, but
+	// for those that were approved. Holds of the link of which nothing is held any
+	// more are over.
+	HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error)
+	// SaveDirectoryPhase records how far a run is.
+	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
+	// FinishDirectoryRun ends a run and drops what is staged of it.
+	FinishDirectoryRun(ctx context.Context, runID string, state State, reasons []string, hint string) error
+	DirectoryRun(ctx context.Context, runID string) (Run, error)
+	// DirectoryRefusals tells of a run's changes that failed what they failed of, at
+	// most limit of it, that of most changes first.
+	DirectoryRefusals(ctx context.Context, runID string, limit int) ([]Refusal, error)
+}
+
+// ChangeRecords is the record of the changes of runs. It may be repeated like RunRecords.
+type ChangeRecords interface {
+	// DirectoryChanges lists a run's changes in the order of carrying them out,
+	// those after seq, at most limit; no states means all.
+	DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...ChangeState) ([]Change, error)
+	// SampleDirectoryChanges picks changes of one state, those after seq, at most
+	// limit, by chance: first one of each kind of them, with the same columns and of
+	// the same parent, then a second, and so on. Left out is what takes or frees a
+	// number, which has to wait for its turn.
+	SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state ChangeState) ([]Change, error)
+	// SaveDirectoryChanges records what became of changes, and of their pairs:
+	// a done Create, Alter or Renumber makes the pair of Source and Target as they
+	// stand there, a done Remove or Unknown ends it. A change that failed has one
+	// failure more than CompareDirectory gave it.
+	SaveDirectoryChanges(ctx context.Context, runID string, changes []Change) error
+}
+
+// MemberRecords is the record of which mailboxes a run adds to its link and removes from
+// it. It may be repeated like RunRecords.
+type MemberRecords interface {
+	// DirectoryMembers returns the participating mailboxes that a run adds to the
+	// link, and those that leave it: of the pairs by the rule of its settings.
+	DirectoryMembers(ctx context.Context, runID string, s Settings) (join, leave []mailbox.Number, err error)
+	// LeaveLink ends the mirroring of mailboxes and records in their history, as
+	// LeftLink, what was last known of them. Those that do not take part are left
+	// out of the count.
+	LeaveLink(ctx context.Context, runID, link string, numbers []mailbox.Number) (int, error)
+	// SaveDirectoryMembers records how many mailboxes joined and left by a run, and
+	// which could not join.
+	SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []Rejection) error
+	// AddMailboxes makes mailboxes participate, all or none: see control.Mailboxes.
+	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 }

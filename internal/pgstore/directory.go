@@ -10,15 +10,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/site"
 )
-
-var _ control.DirectoryRepository = (*Store)(nil)
 
 // DirectoryStore implements control.DirectoryConfig.
 func (s *Store) DirectoryStore(ctx context.Context, store string) (site.Directory, bool, error) {

@@ -9,20 +9,20 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// DirectoryChanges implements control.DirectoryRuns; limit 0 means all.
+// DirectoryChanges implements dirsync.ChangeRecords; limit 0 means all.
 func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.ListDirectoryChanges(ctx, sqlcgen.ListDirectoryChangesParams{RunID: runID, After: after, MaxRows: int64(limit),
 		States: strs(states)})
 	return changeList(rows), classify("list changes of directory run "+runID, err)
 }
 
-// SampleDirectoryChanges implements control.DirectoryRuns.
+// SampleDirectoryChanges implements dirsync.ChangeRecords.
 func (s *Store) SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.SampleDirectoryChanges(ctx, sqlcgen.SampleDirectoryChangesParams{RunID: runID, After: after, State: string(state), MaxRows: int64(limit)})
 	return changeList(rows), classify("pick changes of directory run "+runID, err)
 }
 
-// DirectoryRefusals implements control.DirectoryRuns.
+// DirectoryRefusals implements dirsync.RunRecords.
 func (s *Store) DirectoryRefusals(ctx context.Context, runID string, limit int) ([]dirsync.Refusal, error) {
 	rows, err := s.q.DirectoryRefusals(ctx, sqlcgen.DirectoryRefusalsParams{RunID: runID, MaxRows: int64(limit)})
 	list := make([]dirsync.Refusal, len(rows))
@@ -53,7 +53,7 @@ func columnList(names []string) []directory.Column {
 	return out
 }
 
-// SaveDirectoryChanges implements control.DirectoryRuns. What needed a number
+// SaveDirectoryChanges implements dirsync.ChangeRecords. What needed a number
 // that a change of the list did not free fails with it.
 func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes []dirsync.Change) error {
 	if len(changes) == 0 {

@@ -33,7 +33,7 @@ func (s *Store) inBulkTx(ctx context.Context, op string, fn func(*sqlcgen.Querie
 	return classify(op, err)
 }
 
-// CompareDirectory implements control.DirectoryRuns. A run of which a change was
+// CompareDirectory implements dirsync.RunRecords. A run of which a change was
 // carried out already is a Conflict: its changes are the record of that.
 func (s *Store) CompareDirectory(ctx context.Context, runID string, settings dirsync.Settings) (directory.Tally, error) {
 	op := "compare directories of run " + runID

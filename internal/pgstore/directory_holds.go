@@ -11,7 +11,7 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// HoldDirectoryChanges implements control.DirectoryRuns and returns how many
+// HoldDirectoryChanges implements dirsync.RunRecords and returns how many
 // changes of the run are held. What needs a number that a held change would free
 // is held with it, approved or not. The reasons are those of the run as well.
 func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
@@ -103,7 +103,7 @@ func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit
 	return list, nil
 }
 
-// ApprovedDirectories implements activities.DirectoryRecords.
+// ApprovedDirectories implements activities.Approvals.
 func (s *Store) ApprovedDirectories(ctx context.Context) ([]string, error) {
 	links, err := s.q.ApprovedDirectories(ctx, dirsync.TriggerDryRun)
 	return links, classify("look for approved changes of directories", err)

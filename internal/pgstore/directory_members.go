@@ -8,7 +8,7 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// DirectoryMembers implements control.DirectoryRuns. Numbers that cannot name a
+// DirectoryMembers implements dirsync.MemberRecords. Numbers that cannot name a
 // mailbox never join. A mailbox leaves, by whatever rule it joined, when the
 // entry of its number was removed on both sides or has another number.
 func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings dirsync.Settings) (join, leave []mailbox.Number, err error) {
@@ -34,7 +34,7 @@ func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings dir
 	return join, numbers(rows), classify(op, err)
 }
 
-// LeaveLink implements control.DirectoryRuns. Mailboxes that a sync may still be
+// LeaveLink implements dirsync.MemberRecords. Mailboxes that a sync may still be
 // writing to are a Conflict, and none leaves then.
 func (s *Store) LeaveLink(ctx context.Context, runID, link string, list []mailbox.Number) (int, error) {
 	op := "take mailboxes out of link " + link

@@ -23,7 +23,7 @@ const (
 	keptRuns    = 500
 )
 
-// BeginDirectoryRun implements control.DirectoryRuns. It writes down which
+// BeginDirectoryRun implements dirsync.RunRecords. It writes down which
 // columns the mappings of both stores have in common.
 func (s *Store) BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error {
 	op := "begin directory run of link " + link
@@ -105,7 +105,7 @@ func ended(runID string) error {
 	return fault.New(fault.Conflict, "directory run "+runID+" has ended", nil, "")
 }
 
-// SaveDirectoryPhase implements control.DirectoryRuns.
+// SaveDirectoryPhase implements dirsync.RunRecords.
 func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) error {
 	n, err := s.q.SetDirectoryPhase(ctx, sqlcgen.SetDirectoryPhaseParams{RunID: runID, Phase: phase})
 	if err == nil && n == 0 {
@@ -114,7 +114,7 @@ func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) err
 	return classify("record phase of directory run "+runID, err)
 }
 
-// SaveDirectoryMembers implements control.DirectoryRuns.
+// SaveDirectoryMembers implements dirsync.MemberRecords.
 func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []dirsync.Rejection) error {
 	p := sqlcgen.PutDirectoryRejectedParams{RunID: runID}
 	for _, r := range rejected {
@@ -142,7 +142,7 @@ func (s *Store) DirectoryRejections(ctx context.Context, runID string) ([]dirsyn
 	return list, classify("list mailboxes that directory run "+runID+" could not let join", err)
 }
 
-// SaveExtracts implements control.DirectoryRuns.
+// SaveExtracts implements dirsync.RunRecords.
 func (s *Store) SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error {
 	p := sqlcgen.SaveExtractsParams{RunID: runID}
 	var err [2]error
@@ -151,7 +151,7 @@ func (s *Store) SaveExtracts(ctx context.Context, runID string, source, target d
 	return classify("record extracts of directory run "+runID, errors.Join(err[0], err[1], s.q.SaveExtracts(ctx, p)))
 }
 
-// LastExtracts implements control.DirectoryRuns. Dry runs, and runs that have
+// LastExtracts implements dirsync.RunRecords. Dry runs, and runs that have
 // not ended, do not count.
 func (s *Store) LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error) {
 	op := "read last extracts of link " + link
@@ -166,7 +166,7 @@ func (s *Store) LastExtracts(ctx context.Context, link string) (source, target d
 	return source, target, err == nil, err
 }
 
-// FinishDirectoryRun implements control.DirectoryRuns.
+// FinishDirectoryRun implements dirsync.RunRecords.
 func (s *Store) FinishDirectoryRun(ctx context.Context, runID string, state dirsync.State, reasons []string, hint string) error {
 	return s.inTx(ctx, "end directory run "+runID, func(q *sqlcgen.Queries) error {
 		return finish(ctx, q, runID, state, reasons, hint)
@@ -267,7 +267,7 @@ func setOut(kind directory.ChangeKind, state dirsync.ChangeState) bool {
 	return false
 }
 
-// DirectoryRun implements control.DirectoryRuns.
+// DirectoryRun implements dirsync.RunRecords.
 func (s *Store) DirectoryRun(ctx context.Context, runID string) (dirsync.Run, error) {
 	row, err := s.q.GetDirectoryRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -15,7 +15,7 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// StageDirectory implements control.DirectoryRuns. An error of next undoes all
+// StageDirectory implements dirsync.RunRecords. An error of next undoes all
 // and is returned as it is.
 func (s *Store) StageDirectory(ctx context.Context, runID string, side dirsync.Side, next func() (directory.Record, error)) error {
 	op := "stage directory of the " + string(side)

@@ -14,7 +14,6 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
@@ -42,8 +41,7 @@ type Store struct {
 }
 
 var (
-	_ control.Repository = (*Store)(nil)
-	_ copier.Ledger      = (*Store)(nil)
+	_ copier.Ledger = (*Store)(nil)
 )
 
 // Open connects to the database at dsn, a URL or a list of key=value words as

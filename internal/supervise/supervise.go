@@ -49,8 +49,8 @@ type Runner interface {
 	ReviveWatch(ctx context.Context, link string) (started bool, err error)
 	// ControlView is what MirrorControl knows of the suspension.
 	ControlView(ctx context.Context) (suspension.Suspension, error)
-	// AskSuspend and AskResume have MirrorControl read the row again; see
-	// control.SuspensionRunner.
+	// AskSuspend and AskResume have MirrorControl read the row again. Both return once
+	// the request cannot be lost, and start MirrorControl if it does not run.
 	AskSuspend(ctx context.Context, r suspension.Request) error
 	AskResume(ctx context.Context, r suspension.Request) error
 	// Schedules lists the schedules that all links and the given ones have to have.

@@ -103,7 +103,7 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
 	ports := b.checks.Into(b.world.Ports(b.Runner))
-	ports.Directories, ports.Directory = b.runs, b.runs
+	ports.Directory = b.runs.Ports()
 	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(ports, activities.Settings{
 		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), nil, func(err error) { t.Error(err) })
 	if err := w.Start(); err != nil {

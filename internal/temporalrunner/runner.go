@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/activities"
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -88,7 +87,6 @@ type Runner struct {
 }
 
 var (
-	_ control.Runner     = (*Runner)(nil)
 	_ activities.Starter = (*Runner)(nil)
 
 	_ activities.Schedules = (*Runner)(nil)

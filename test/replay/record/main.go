@@ -120,7 +120,7 @@ func (r *rig) play(ctx context.Context, s scenario, path string) error {
 	w := worker.New(r.client, r.link, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	workflows.Register(w)
 	ports := r.checks.Into(r.world.Ports(r.Runner))
-	ports.Directories, ports.Directory = r.runs, r.runs
+	ports.Directory = r.runs.Ports()
 	activities.Register(w, activities.New(ports, activities.Settings{Report: 50 * time.Millisecond,
 		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))
 	if err := w.Start(); err != nil {
