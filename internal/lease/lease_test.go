@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,9 +94,22 @@ func (clock) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // connection notes when it was to be closed.
-type connection struct{ deadline time.Time }
+type connection struct {
+	mu       sync.Mutex
+	deadline time.Time
+}
 
-func (c *connection) SetWriteDeadline(at time.Time) { c.deadline = at }
+func (c *connection) SetWriteDeadline(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = at
+}
+
+func (c *connection) end() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline
+}
 
 func TestHold(t *testing.T) {
 	t.Parallel()
@@ -126,18 +140,18 @@ func TestHold(t *testing.T) {
 				var writing lease.Deadline
 				conn := &connection{}
 				writing.Bind(conn)
-				if !conn.deadline.IsZero() {
+				if !conn.end().IsZero() {
 					t.Error("a deadline without a lease")
 				}
 				held := lease.Lease{Resource: one, Epoch: 1, Deadline: time.Now().Add(times.TTL)}
 				var ended time.Duration
 				err := keeper.Hold(t.Context(), held, times.TTL, &writing, func(ctx context.Context) (lease.End, error) {
-					if !conn.deadline.Equal(held.Deadline) {
+					if !conn.end().Equal(held.Deadline) {
 						t.Error("the connection does not know the end of the lease")
 					}
 					if clock.Sleep(clock{}, ctx, c.lasts) != nil {
 						ended = time.Since(records.begin)
-						if conn.deadline.After(time.Now()) {
+						if conn.end().After(time.Now()) {
 							t.Error("the context ended before the connection's deadline")
 						}
 						return lease.Clean, context.Cause(ctx)
