@@ -291,7 +291,7 @@ func TestCommandsAreFoundInText(t *testing.T) {
 var named = regexp.MustCompile(`(?:^|[^\w./=-])mailmirror ((?:[a-z][a-z-]*[a-z]|--[a-z-]+)(?: [a-z][a-z-]*[a-z]| --[a-z-]+)*)`)
 
 // notCommands are messages in which the program's name is a word of the sentence.
-var notCommands = []string{"is up", "derived key"}
+var notCommands = regexp.MustCompile(`^(is up|derived key|of the release)\b`)
 
 func TestCommandsInMessagesExist(t *testing.T) {
 	tree, seen := cli.Tree(), 0
@@ -313,7 +313,7 @@ func TestCommandsInMessagesExist(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, m := range named.FindAllStringSubmatch(text, -1) {
-				if slices.Contains(notCommands, m[1]) {
+				if notCommands.MatchString(m[1]) {
 					continue
 				}
 				seen++

@@ -126,12 +126,13 @@ func (d *data) query(statement string, args ...any) []string {
 // table is what a table holds: its columns, and each row as JSON.
 type table struct{ columns, rows []string }
 
-// rows returns what every table holds, without the partitions, which their table shows.
+// rows returns what every table holds, without the partitions, which their table shows. A
+// view may stand for a table of before.
 // control_events is a view of later releases, by which the one before reads its rows.
 func (d *data) rows() map[string]table {
 	d.t.Helper()
 	all := map[string]table{}
-	for _, name := range d.query(`SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND (relkind IN ('r', 'p') OR relname = 'control_events')
+	for _, name := range d.query(`SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND (relkind IN ('r', 'p', 'v') OR relname = 'control_events')
 		AND NOT relispartition AND relname NOT LIKE 'goose%'`) {
 		columns := d.query(`SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped`, name)
 		all[name] = table{columns, d.query("SELECT to_jsonb(r)::text FROM " + name + " r")}
