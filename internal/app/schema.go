@@ -43,7 +43,7 @@ func checked(ctx context.Context, repo *pgstore.Store, log *slog.Logger) error {
 		return fault.New(fault.Config, fmt.Sprintf("the database's schema (version %d) is older than this release (version %d)", found, release), nil, hint)
 	case found > release:
 		log.WarnContext(ctx, "the database's schema is newer than this release", "schema", found, "release", release,
-			"hint", "use mailmirror of the release that migrated the database")
+			"hint", "install the release of Mailmirror that migrated the database")
 	}
 	return nil
 }
