@@ -269,6 +269,9 @@ func (a *Directory) compareDirectory(ctx context.Context, in CompareDirectoryInp
 		return plan, a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, dirsync.Done, reasons, "")
 	}
 	plan.Held, err = a.ports.Runs.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
+	if plan.Held > 0 {
+		activity.GetLogger(ctx).Info("directory changes held", "link", in.Link, "run_id", in.RunID, "changes", plan.Held)
+	}
 	plan.Due = max(plan.Due-plan.Held, 0)
 	return plan, err
 }

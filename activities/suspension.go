@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/internal/audit"
@@ -179,7 +180,14 @@ func (a *Suspension) RecordSuspend(ctx context.Context, r suspension.Request) (s
 
 // RecordResume ends the suspension of r.Epoch, and no other.
 func (a *Suspension) RecordResume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
+	before, err := a.records.Suspension(ctx)
+	if err != nil {
+		return before, activityError(err)
+	}
 	s, err := a.records.Resume(ctx, r)
+	if err == nil && s.Epoch != before.Epoch {
+		sayOfMirror(ctx, "mirror resumed", s)
+	}
 	return s, activityError(err)
 }
 
@@ -192,6 +200,9 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	defer cancel()
 	stop := a.beat(beats, func() any { return s })
 	defer stop()
+	if s.State == suspension.Suspending && activity.GetInfo(beats).Attempt == 1 {
+		sayOfMirror(beats, "mirror is being suspended", s)
+	}
 	links, err := a.linkNames(ctx)
 	if err == nil {
 		err = a.schedules.SuspendSchedules(ctx, links, s)
@@ -217,6 +228,9 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 			err := a.schedules.ResumeSchedules(context.WithoutCancel(ctx), links, now)
 			return now, settleError(ctx, err)
 		case now.State == suspension.Suspended:
+			if s.State != suspension.Suspended {
+				sayOfMirror(beats, "mirror suspended", now)
+			}
 			// Once more: a worker that started meanwhile may have let one go on, by
 			// what it had read before.
 			return now, settleError(ctx, a.schedules.SuspendSchedules(ctx, links, now))
@@ -229,6 +243,11 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 			return now, ended(ctx)
 		}
 	}
+}
+
+// sayOfMirror logs what became of the mirror as a whole. The reason is the operator's.
+func sayOfMirror(ctx context.Context, what string, s suspension.Suspension) {
+	activity.GetLogger(ctx).Info(what, "run_id", activity.GetInfo(ctx).WorkflowExecution.RunID, "epoch", s.Epoch, "who", s.Who, "waiting", s.Waiting)
 }
 
 // SettleRunning lets the schedules go on after a resumption and starts what

@@ -233,9 +233,17 @@ func (f *failures) recordFailure(ctx context.Context, box site.Mailbox, report c
 	if report.Finished.IsZero() {
 		report.Finished = time.Now()
 	}
-	activity.GetLogger(ctx).Warn("mailbox sync failed", "link", report.Key.Link, "mailbox_id", string(report.Key.Number),
-		"error_kind", string(kind), "error", text, "failures", box.Failures+1, "retry_after", wait.String())
-	return wait, parked, f.mailboxes.RecordFailure(ctx, report, wait)
+	if err := f.mailboxes.RecordFailure(ctx, report, wait); err != nil {
+		return wait, parked, err
+	}
+	// The text of the error stays in the database: it may name a folder.
+	say, what := activity.GetLogger(ctx).Warn, "mailbox sync failed"
+	if parked && box.State != site.StateParked {
+		say, what = activity.GetLogger(ctx).Info, "mailbox parked"
+	}
+	say(what, "link", report.Key.Link, "run_id", report.RunID, "mailbox_id", string(report.Key.Number),
+		"error_kind", string(kind), "failures", box.Failures+1, "retry_after", wait.String())
+	return wait, parked, nil
 }
 
 // due reports whether a mailbox has work: changes seen and not mirrored, a

@@ -132,7 +132,21 @@ func (a *Watch) Listen(ctx context.Context, in ListenInput) (ListenResult, error
 		},
 		Heard: func(kind site.EventKind, unannounced bool) { a.meter.Event(in.Link, kind, unannounced) },
 	})
+	say := func(what, reason string) {
+		activity.GetLogger(beats).Info(what, "link", in.Link, "run_id", activity.GetInfo(beats).WorkflowExecution.RunID, "shard", in.Shard,
+			"worker", a.identity, "reason", reason)
+	}
+	say("shard adopted", "")
 	outcome, err := w.Run(ctx)
+	reason := string(outcome)
+	if err != nil {
+		kind, _, _ := describe(err)
+		reason = string(kind)
+	}
+	if ctx.Err() != nil {
+		reason = context.Cause(ctx).Error()
+	}
+	say("shard lost", reason)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return ListenResult{}, ended(ctx)

@@ -24,7 +24,9 @@ type CheckStoreInput struct {
 func CheckStore(ctx workflow.Context, in CheckStoreInput) error {
 	var a *activities.Checks
 	input := activities.CheckInput{RunID: workflow.GetInfo(ctx).FirstRunID, Store: in.Store, Mailbox: in.Mailbox, Started: workflow.Now(ctx)}
-	return workflow.ExecuteActivity(checking(ctx), a.CheckStore, input).Get(ctx, nil)
+	err := workflow.ExecuteActivity(checking(ctx), a.CheckStore, input).Get(ctx, nil)
+	sayEnded(ctx, "store check finished", "", input.RunID, err, "store", in.Store)
+	return err
 }
 
 // VerifyState starts a Verify and is what it carries over when it continues as new. Of a
@@ -73,6 +75,7 @@ func Verify(ctx workflow.Context, state VerifyState) error {
 	if endErr := workflow.ExecuteLocalActivity(bookkeeping(after, "close the record"), a.EndVerify, end).Get(after, nil); err == nil {
 		err = endErr
 	}
+	sayEnded(ctx, "verification finished", state.Link, runID, err, "deep", state.Deep)
 	return err
 }
 

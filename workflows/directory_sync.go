@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -274,6 +275,9 @@ func (d *directorySync) end(ctx workflow.Context, failure error) error {
 		return err
 	}
 	d.tell(ctx)
+	plan := cmp.Or(d.Plan, &activities.DirectoryPlan{})
+	sayEnded(ctx, "directory run finished", d.Link, d.RunID, failure, "state", string(d.ended), "source_entries", d.source.Entries, "target_entries", d.target.Entries,
+		"due", plan.Due, "held", plan.Held, "done", d.Done, "failed", d.Failed, "moot", d.Moot, "joined", d.members.Joined, "left", d.members.Left)
 	phase := string(d.ended)
 	if temporal.IsCanceledError(failure) {
 		phase = PhaseCancelled

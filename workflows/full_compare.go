@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"mailmirror/activities"
+	"mailmirror/internal/background"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -108,7 +109,11 @@ func (c *compare) whole(ctx workflow.Context) (site.CompareProgress, error) {
 	if endErr := c.end(after, err); err == nil {
 		err = endErr
 	}
-	return c.Progress, err
+	p := c.Progress
+	work := p.Messages.Add(p.Greetings)
+	sayEnded(ctx, string(background.LoopOf(c.kind))+" finished", c.Link, c.runID, err, "mailboxes", c.Mailboxes, "reviewed", p.Reviewed, "unchanged", p.Unchanged,
+		"synced", p.Synced, "differing", p.Differing, "failed", p.Failed, "busy", p.Busy, "copied", work.Appended, "bytes", work.Bytes, "expunged", work.Expunged)
+	return p, err
 }
 
 // compare is one run of a FullCompare.

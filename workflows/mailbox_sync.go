@@ -72,6 +72,7 @@ func MailboxSync(ctx workflow.Context, in MailboxSyncInput) error {
 	for {
 		again, err := s.round(ctx)
 		if err != nil {
+			s.say(ctx, err)
 			return err
 		}
 		if !again {
@@ -147,7 +148,23 @@ func (s *mailboxSync) carried() MailboxSyncInput {
 // that arrives before Temporal takes note of the end makes it refuse the end,
 // and the round before is decided again with that signal in sight.
 func (s *mailboxSync) end(ctx workflow.Context) error {
+	if s.view.Messages.Add(s.view.Greetings) != (copier.Work{}) {
+		s.say(ctx, nil)
+	}
 	return workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(s.view.Phase))
+}
+
+// say logs the end. Most find nothing to do, and have no line.
+func (s *mailboxSync) say(ctx workflow.Context, err error) {
+	work := s.view.Messages.Add(s.view.Greetings)
+	sayEnded(ctx, "mailbox sync finished", s.in.Link, workflow.GetInfo(ctx).WorkflowExecution.RunID, err, "mailbox_id", string(s.in.Number), "state", s.view.Phase,
+		"syncs", s.view.Syncs, "copied", work.Appended, "bytes", work.Bytes, "flagged", work.FlagsChanged, "expunged", work.Expunged, "differences", s.view.Differences)
+}
+
+// sayEnded logs the end of a workflow: what ended, how, and counts. A replay logs
+// nothing.
+func sayEnded(ctx workflow.Context, what, link, runID string, err error, counts ...any) {
+	workflow.GetLogger(ctx).Info(what, append([]any{"link", link, "run_id", runID, "outcome", phaseOf(err)}, counts...)...)
 }
 
 // tell writes what is going on for the Web UI.

@@ -26,7 +26,11 @@ var steps = &activities.Activities{}
 // the activities, whose answers each test gives.
 func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
-	var suite testsuite.WorkflowTestSuite
+	return environmentOf(t, &testsuite.WorkflowTestSuite{})
+}
+
+func environmentOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
 	env := suite.NewTestWorkflowEnvironment()
 	// A busy machine may let a workflow wait for a processor longer than the defaults.
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})

@@ -13,5 +13,9 @@ func Sweep(ctx workflow.Context, in activities.SweepInput) (activities.SweepResu
 	var a *activities.Sweep
 	var result activities.SweepResult
 	err := workflow.ExecuteActivity(sweeping(ctx), a.StartDue, in).Get(ctx, &result)
+	if err != nil || result.Started+result.Failed+result.Directories > 0 {
+		sayEnded(ctx, "sweep finished", "", workflow.GetInfo(ctx).WorkflowExecution.RunID, err, "due", result.Due, "started", result.Started,
+			"running", result.Running, "failed", result.Failed, "directories", result.Directories)
+	}
 	return result, err
 }

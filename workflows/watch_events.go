@@ -50,6 +50,7 @@ func WatchEvents(ctx workflow.Context, state WatchState) error {
 	if attrErr := workflow.UpsertTypedSearchAttributes(after, PhaseAttribute.ValueSet(phaseOf(err))); err == nil {
 		err = attrErr
 	}
+	sayEnded(ctx, "listening finished", w.Link, workflow.GetInfo(ctx).WorkflowExecution.RunID, err, "mailboxes", w.mailboxes)
 	return err
 }
 

@@ -35,6 +35,8 @@ type Worker struct {
 	supervision sync.WaitGroup
 	supervisor  *supervise.Supervisor
 	stopLooking context.CancelFunc
+	log         *slog.Logger
+	mailboxes   int // worked on at a time
 }
 
 // NewWorker connects to everything, makes Temporal fit for the workflows,
@@ -89,7 +91,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
-	w := &Worker{parts: p, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
+	w := &Worker{parts: p, log: log, mailboxes: cfg.Worker.Mailboxes, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
 		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: cfg.Lease.TTL + cfg.Lease.Fence, Log: log, Own: []supervise.Own{
 			{Loop: background.LoopShares, Failing: shares.load.Failing},
 			{Loop: background.LoopLogins, Failing: stores.failing},
@@ -145,6 +147,7 @@ func (w *Worker) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stopLooking = cancel
 	w.supervision.Go(func() { w.supervisor.Run(ctx) })
+	w.log.InfoContext(ctx, "worker started", "worker", identity(), "mailboxes", w.mailboxes)
 	return nil
 }
 
@@ -160,6 +163,7 @@ func (w *Worker) Stop() {
 			w.supervision.Wait()
 		}
 		w.worker.Stop()
+		w.log.Info("worker stopped", "worker", identity())
 		w.metrics.close()
 		w.shares.close()
 		w.parts.close()

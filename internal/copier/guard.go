@@ -32,6 +32,10 @@ func (r *run) permit(ctx context.Context, due mirror.Due, stay stays) (allowed m
 		if err != nil {
 			return nil, "", fault.Wrap(err, "ask the deletion guard")
 		}
+		if n := d.Asked.Len(); n > 0 {
+			r.log.InfoContext(ctx, "deletions held", "link", r.job.Key.Link, "run_id", r.job.RunID, "mailbox_id", string(r.job.Key.Number),
+				"messages", n, "target_messages", due.Target)
+		}
 		if approved = d.Allow; len(d.Hold)+len(d.Keep)+len(approved.Intersect(stay.unsure)) > 0 {
 			r.left[due.Folder] = d
 		}

@@ -220,7 +220,7 @@ func (s *Supervisor) restarted(ctx context.Context, sign background.Sign) error 
 	if sign.Item != "" {
 		subject += " " + sign.Item
 	}
-	s.opts.Log.WarnContext(ctx, "started what did not run", "loop", string(sign.Loop), "item", sign.Item)
+	s.opts.Log.InfoContext(ctx, "started what did not run", "link", sign.Link, "loop", string(sign.Loop), "item", sign.Item)
 	return errors.Join(s.records.NoteRestart(ctx, sign), s.records.Record(ctx,
 		&audit.Entry{Command: "restarted", Link: sign.Link, Subject: subject, Actor: s.opts.Worker, Way: audit.Itself, Detail: "it did not run"}))
 }
