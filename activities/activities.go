@@ -95,8 +95,6 @@ type shared struct {
 	gate chan struct{}
 	// lookout ends the work that is under way when the mirror is suspended.
 	lookout *lookout
-	// checks are the activities that only look at stores.
-	checks *Checks
 }
 
 // New returns the activities over their ports.

@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/internal/cli"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // Ctrl-C while waiting ends the waiting and says that the work goes on.
@@ -23,7 +24,7 @@ func TestInterruptedWaiting(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			}
-			s.runner.OnWaitCompare = func(ctx context.Context, _, _ string) error { return wait(ctx) }
+			s.runner.OnWaitRun = func(ctx context.Context, _ site.Run) error { return wait(ctx) }
 			s.runner.OnWaitSync = waitSync(wait)
 			var stdout, stderr bytes.Buffer
 			code := cli.Main(ctx, append(args, "--data", "x"), cli.Environment{

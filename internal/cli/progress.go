@@ -98,7 +98,7 @@ type display interface {
 // waiting is how a command waits for the end of a run.
 func waiting[R any](show display, progress func(R)) control.Waiting[R] {
 	return control.Waiting[R]{Every: show.every(), Progress: progress, NoWorker: func(since time.Duration) {
-		show.warn("no worker has taken up this work for " + span(since.Round(time.Second)) +
+		show.warn("no worker of this release has taken up this work for " + span(since.Round(time.Second)) +
 			"; it waits for one: start Mailmirror with mailmirror up, or start mailmirror-worker")
 	}}
 }

@@ -28,13 +28,8 @@ type CheckRecords interface {
 type CheckRunner interface {
 	StartCheck(ctx context.Context, store string, number mailbox.Number) (verdict.Start, error)
 	StartVerify(ctx context.Context, r verdict.VerifyRequest) (verdict.Start, error)
-	// WaitRun waits for the end of a run. If the run did not end well, the error says why.
-	WaitRun(ctx context.Context, r site.Run) error
 	// StopVerify ends the verification of a link; a NotFound fault if none runs.
 	StopVerify(ctx context.Context, link string) error
-	// AwaitsWorker returns since when a run waits for a worker to take it up, by
-	// Temporal's clock; zero if it does not wait, or has ended.
-	AwaitsWorker(ctx context.Context, r site.Run) (time.Time, error)
 }
 
 // Waiting is how somebody waits for the end of a run. Its functions may be nil; they are
@@ -54,6 +49,11 @@ const (
 	workerLook    = time.Second
 	noWorkerAfter = 4 * time.Second
 )
+
+// awaitRun waits for the end of any run but of a mailbox's syncs, and returns its record.
+func awaitRun[R any](ctx context.Context, c *Control, op string, run site.Run, w Waiting[R], record func(context.Context, string) (R, error)) (R, error) {
+	return await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) }, func() (R, error) { return record(ctx, run.ID) })
+}
 
 // await waits for the end of a run, by wait, and returns its record, by look.
 func await[R any](ctx context.Context, c *Control, run site.Run, w Waiting[R], wait func() error, look func() (R, error)) (R, error) {
@@ -117,8 +117,7 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 			return verdict.Store{}, fault.Wrap(err, op)
 		}
 		run := site.Run{Kind: site.RunCheck, Of: name, ID: start.RunID}
-		found, err := await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) },
-			func() (verdict.StoreRun, error) { return c.repo.StoreCheck(ctx, run.ID) })
+		found, err := awaitRun(ctx, c, op, run, w, c.repo.StoreCheck)
 		switch {
 		case !start.Same && ctx.Err() == nil:
 			continue
@@ -165,8 +164,7 @@ func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (ver
 func (c *Control) WaitVerify(ctx context.Context, r verdict.VerifyRequest, start verdict.Start, w Waiting[verdict.VerifyRun]) (verdict.Verification, error) {
 	op := "verify link " + r.Link
 	run := site.Run{Kind: site.RunVerify, Of: r.Link, ID: start.RunID}
-	found, err := await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) },
-		func() (verdict.VerifyRun, error) { return c.repo.Verification(ctx, run.ID) })
+	found, err := awaitRun(ctx, c, op, run, w, c.repo.Verification)
 	if err != nil {
 		return verdict.Verification{}, err
 	}

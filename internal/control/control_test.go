@@ -298,12 +298,12 @@ func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 		w := newWorld(t)
 		w.link(t, "dr", "prod", "site")
 		start := time.Now()
-		w.runner.OnWaitCompare = func(ctx context.Context, _, runID string) error {
+		w.runner.OnWaitRun = func(ctx context.Context, run site.Run) error {
 			// The run is recorded only after 3 s; then one mailbox a second.
 			for i := range 5 {
 				time.Sleep(time.Second)
 				if i >= 2 {
-					w.repo.PutRun(site.CompareRun{RunID: runID, Link: "dr", Mailboxes: 3, CompareProgress: site.CompareProgress{Reviewed: i - 1}})
+					w.repo.PutRun(site.CompareRun{RunID: run.ID, Link: "dr", Mailboxes: 3, CompareProgress: site.CompareProgress{Reviewed: i - 1}})
 				}
 			}
 			return nil
@@ -330,7 +330,7 @@ func TestWaitCompareShowsProgressAndSurvivesALookThatFails(t *testing.T) {
 func TestWaitCompareEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.runner.OnWaitCompare = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+		w.runner.OnWaitRun = func(ctx context.Context, _ site.Run) error { <-ctx.Done(); return ctx.Err() }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := w.WaitCompare(ctx, control.CompareStart{Link: "dr", RunID: "r"}, control.Waiting[site.CompareRun]{Every: time.Second})

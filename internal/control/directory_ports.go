@@ -13,6 +13,4 @@ type DirectoryRunner interface {
 	// AskDirectory sees to it that a run begins after now: one that is running is
 	// followed by another.
 	AskDirectory(ctx context.Context, link, trigger string) error
-	// WaitDirectory waits for the end of a run.
-	WaitDirectory(ctx context.Context, link, runID string) error
 }

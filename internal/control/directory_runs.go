@@ -89,7 +89,7 @@ func (c *Control) startDirectory(ctx context.Context, link, trigger string) (run
 		if err != nil || run.State == dirsync.Running {
 			return runID, false, nil //nolint:nilerr // it is not recorded yet, or under another id
 		}
-		if err := c.runner.WaitDirectory(ctx, link, runID); err != nil && ctx.Err() != nil {
+		if err := c.runner.WaitRun(ctx, site.Run{Kind: site.RunDirectory, Of: link, ID: runID}); err != nil && ctx.Err() != nil {
 			return "", false, err
 		}
 	}
@@ -137,10 +137,8 @@ func (c *Control) hasDirectory(ctx context.Context, l site.Link) (bool, error) {
 // WaitDirectory waits for the end of a run and returns how it ended. The end of ctx
 // ends the waiting, not the run.
 func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, w Waiting[dirsync.Run]) (dirsync.Run, error) {
-	op := "wait for the directory of link " + start.Link
-	return await(ctx, c, site.Run{Kind: site.RunDirectory, Of: start.Link, ID: start.RunID}, w,
-		func() error { return fault.Wrap(c.runner.WaitDirectory(ctx, start.Link, start.RunID), op) },
-		func() (dirsync.Run, error) { return c.records.DirectoryRun(ctx, start.RunID) })
+	run := site.Run{Kind: site.RunDirectory, Of: start.Link, ID: start.RunID}
+	return awaitRun(ctx, c, "wait for the directory of link "+start.Link, run, w, c.records.DirectoryRun)
 }
 
 // changesPage is how many changes are read at a time.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"time"
 
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
@@ -78,11 +79,14 @@ type Runner interface {
 	// StartCompare starts a full compare of a link now and returns its run id;
 	// where one is running already its run id is returned and started is false.
 	StartCompare(ctx context.Context, link string) (runID string, started bool, err error)
-	// WaitCompare waits for the end of a compare.
-	WaitCompare(ctx context.Context, link, runID string) error
-	// StartRebuild and WaitRebuild do the same for a rebuild of the ledger.
+	// StartRebuild does the same for a rebuild of the ledger.
 	StartRebuild(ctx context.Context, link string) (runID string, started bool, err error)
-	WaitRebuild(ctx context.Context, link, runID string) error
+	// WaitRun waits for the end of any run but of a mailbox's syncs. If the run did not
+	// end well, the error says why.
+	WaitRun(ctx context.Context, r site.Run) error
+	// AwaitsWorker returns since when a run waits for a worker to take it up, by
+	// Temporal's clock; zero if it does not wait, or has ended.
+	AwaitsWorker(ctx context.Context, r site.Run) (time.Time, error)
 	// Sync starts, or wakes, the MailboxSync of one mailbox.
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 	// WaitSync waits until no MailboxSync of the mailbox runs.

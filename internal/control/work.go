@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
@@ -47,12 +49,8 @@ func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err
 // WaitCompare waits for the end of a compare or a rebuild and returns how it ended. The
 // end of ctx ends the waiting, not the compare.
 func (c *Control) WaitCompare(ctx context.Context, start CompareStart, w Waiting[site.CompareRun]) (site.CompareRun, error) {
-	run, op, wait := site.Run{Kind: site.RunCompare, Of: start.Link, ID: start.RunID}, "wait for compare of link "+start.Link, c.runner.WaitCompare
-	if start.Kind == site.RunRebuild {
-		run.Kind, op, wait = site.RunRebuild, "wait for rebuild of link "+start.Link, c.runner.WaitRebuild
-	}
-	return await(ctx, c, run, w, func() error { return fault.Wrap(wait(ctx, start.Link, start.RunID), op) },
-		func() (site.CompareRun, error) { return c.repo.CompareRun(ctx, start.RunID) })
+	run := site.Run{Kind: cmp.Or(start.Kind, site.RunCompare), Of: start.Link, ID: start.RunID}
+	return awaitRun(ctx, c, fmt.Sprintf("wait for %s of link %s", run.Kind, run.Of), run, w, c.repo.CompareRun)
 }
 
 // Sync marks a mailbox as due and wakes its sync; it returns the generation

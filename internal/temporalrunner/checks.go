@@ -91,9 +91,11 @@ func idOf(run site.Run) string {
 	return workflows.SyncID(mailbox.Key{Link: run.Of, Number: run.Number})
 }
 
-// WaitRun implements control.CheckRunner.
+// WaitRun waits for the end of a run, of one over a directory for the end of those that
+// follow it at once, too. A run that ended otherwise than well is an error; mailboxes that
+// failed in it are none, they are in its record.
 func (r *Runner) WaitRun(ctx context.Context, run site.Run) error {
-	return classify("wait for "+idOf(run), r.client.GetWorkflow(ctx, idOf(run), run.ID).Get(ctx, nil))
+	return classify(string(run.Kind)+" of "+run.Of, r.client.GetWorkflow(ctx, idOf(run), run.ID).Get(ctx, nil))
 }
 
 // StopVerify implements control.CheckRunner.
@@ -121,7 +123,12 @@ func (r *Runner) AwaitsWorker(ctx context.Context, run site.Run) (time.Time, err
 	case err != nil:
 		return time.Time{}, classify("look whether a worker is at "+idOf(run), err)
 	}
-	if t := d.GetPendingWorkflowTask(); t.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED {
+	switch t := d.GetPendingWorkflowTask(); {
+	case t.GetAttempt() > 1:
+		// A worker of an earlier release, which does not know the workflow, gives it back
+		// again and again.
+		return d.GetWorkflowExecutionInfo().GetStartTime().AsTime(), nil
+	case t.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED:
 		return t.GetScheduledTime().AsTime(), nil
 	}
 	var since time.Time

@@ -34,14 +34,6 @@ func (r *Runner) AskDirectory(ctx context.Context, link, trigger string) error {
 	return classify("start "+workflows.DirectoryID(link), err)
 }
 
-// WaitDirectory waits for the end of a run, and of those that follow it at once.
-// How it ended is in its record; an error says that the workflow itself was
-// broken off, or that Temporal cannot be asked.
-func (r *Runner) WaitDirectory(ctx context.Context, link, runID string) error {
-	err := r.client.GetWorkflow(ctx, workflows.DirectoryID(link), runID).Get(ctx, nil)
-	return classify("mirror directory of link "+link, err)
-}
-
 func (r *Runner) directoryOptions(link string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                    workflows.DirectoryID(link),

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
@@ -60,7 +61,7 @@ func testDirectory(t *testing.T, b *bench) {
 	}
 	must(t, b.AskDirectory(t.Context(), b.link, dirsync.TriggerApproval))
 	close(leave)
-	must(t, b.WaitDirectory(t.Context(), b.link, runID))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunDirectory, Of: b.link, ID: runID}))
 	if run := b.runs.Run(); run.Trigger != dirsync.TriggerApproval || run.State != dirsync.Done || run.RunID == runID {
 		t.Errorf("the run that followed is %+v", run)
 	}

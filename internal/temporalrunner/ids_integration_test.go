@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/temporalrunner"
 )
 
@@ -37,7 +38,7 @@ func testOddNumbers(t *testing.T, b *bench) {
 	b.Runner = temporalrunner.New(b.client, b.opts)
 	runID, _, err := b.StartCompare(t.Context(), b.link)
 	must(t, err)
-	must(t, b.WaitCompare(t.Context(), b.link, runID))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: runID}))
 	if c, ok := b.world.Compare(runID); !ok || c.Run.Mailboxes != len(odd) {
 		t.Errorf("compared %+v", c.Run)
 	}

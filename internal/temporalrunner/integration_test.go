@@ -22,6 +22,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/stack"
 	"mailmirror/internal/stack/stacktest"
 	"mailmirror/internal/temporalrunner"
@@ -306,7 +307,7 @@ func testWorkerStops(t *testing.T, b *bench) {
 	stop()
 	begin := time.Now()
 	b.work(t)
-	must(t, b.WaitCompare(t.Context(), b.link, runID))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: runID}))
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("the next worker took over after %s", took)
 	}
@@ -350,7 +351,7 @@ func testCompare(t *testing.T, b *bench) {
 		t.Errorf("a second start gave %s, %v, %v; want %s of the first", second, started, err, first)
 	}
 	b.work(t)
-	must(t, b.WaitCompare(t.Context(), b.link, first))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: first}))
 	record, ok := b.world.Compare(first)
 	if !ok || record.Run.FinishedAt.IsZero() || record.Run.Mailboxes != 11 || record.Run.Link != b.link {
 		t.Fatalf("record %+v", record.Run)
@@ -364,7 +365,7 @@ func testCompare(t *testing.T, b *bench) {
 	if err != nil || !started || again == first {
 		t.Fatalf("start again: %s, %v, %v", again, started, err)
 	}
-	must(t, b.WaitCompare(t.Context(), b.link, again))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: again}))
 	record, _ = b.world.Compare(again)
 	if p := record.Progress(); p.Unchanged != 10 || p.Failed != 1 || len(b.world.Syncs()) != synced+1 {
 		t.Errorf("progress %+v", p)
@@ -412,7 +413,7 @@ func testRemove(t *testing.T, b *bench) {
 	must(t, err)
 	<-entered
 	must(t, b.RemoveSchedules(t.Context(), b.link))
-	if err := b.WaitCompare(t.Context(), b.link, runID); !fault.Is(err, fault.Conflict) {
+	if err := b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: runID}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("the compare ended with %v, want cancelled", err)
 	}
 	if record, _ := b.world.Compare(runID); record.Run.FinishedAt.IsZero() {
@@ -429,7 +430,7 @@ func testFailedCompare(t *testing.T, b *bench) {
 	b.work(t)
 	runID, _, err := b.StartCompare(t.Context(), b.link)
 	must(t, err)
-	err = b.WaitCompare(t.Context(), b.link, runID)
+	err = b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: runID})
 	if !fault.Is(err, fault.Config) || fault.HintOf(err) != "see `mailmirror link list`" {
 		t.Errorf("got %v (hint %q)", err, fault.HintOf(err))
 	}

@@ -140,20 +140,6 @@ func (r *Runner) compareState(link, trigger string) workflows.CompareState {
 	return workflows.CompareState{Link: link, Trigger: trigger, PageSize: r.opts.PageSize, Window: r.opts.Pages}
 }
 
-// WaitCompare waits for the end of a compare. A compare that ended otherwise
-// than well is an error; mailboxes that failed in it are none, they are in its
-// record.
-func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
-	err := r.client.GetWorkflow(ctx, workflows.CompareID(link), runID).Get(ctx, nil)
-	return classify("compare link "+link, err)
-}
-
-// WaitRebuild waits for the end of a rebuild, as WaitCompare does.
-func (r *Runner) WaitRebuild(ctx context.Context, link, runID string) error {
-	err := r.client.GetWorkflow(ctx, workflows.RebuildID(link), runID).Get(ctx, nil)
-	return classify("rebuild ledger of link "+link, err)
-}
-
 // Sync wakes the MailboxSync of a mailbox, starting it where none is running.
 // The work itself is what the database says is due, so it is marked there
 // before; only activities.TriggerOperator is a reason of its own.

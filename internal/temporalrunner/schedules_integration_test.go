@@ -45,7 +45,7 @@ func testScheduled(t *testing.T, b *bench) {
 		t.Errorf("the schedule started a second compare: %v, %v", second, err)
 	}
 	close(leave)
-	must(t, b.WaitCompare(t.Context(), b.link, runID))
+	must(t, b.WaitRun(t.Context(), site.Run{Kind: site.RunCompare, Of: b.link, ID: runID}))
 	record, ok := b.world.Compare(runID)
 	if !ok || record.Run.Trigger != activities.TriggerSchedule || record.Progress().Synced != 1 {
 		t.Errorf("record %+v", record)

@@ -50,7 +50,7 @@ func TestVerify(t *testing.T) {
 		waiting = append(waiting, r.begin("verify", r.link, "--deep", "-o", "json"))
 	}
 	for _, c := range append(waiting, check) {
-		c.says("no worker")
+		c.says("no worker of this release")
 	}
 	if code, _, errs := r.command(t.Context(), "verify", r.link); code != 1 || !strings.Contains(errs, "--stop") {
 		t.Errorf("a verification of another depth beside it: exit code %d, %s", code, errs)
@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	r.stopWorker()
 	last := []*begun{r.begin("sync", r.link, lost, "--wait"), r.begin("compare", r.link, "--wait")}
 	for _, c := range last {
-		c.says("no worker")
+		c.says("no worker of this release")
 		kill(c.cmd)
 	}
 }

@@ -214,9 +214,6 @@ func (r *Runner) AskDirectory(_ context.Context, link, trigger string) error {
 	return r.OnAskDirectory(link, trigger)
 }
 
-// WaitDirectory implements control.DirectoryRunner.
-func (*Runner) WaitDirectory(context.Context, string, string) error { return nil }
-
 // Sides are the directories of one link, in memory: entries by their DN. Reading
 // works, and nothing else.
 type Sides struct {

@@ -19,7 +19,6 @@ import (
 type Runner struct {
 	OnCompare      func(link string) (runID string, started bool, err error)
 	OnRebuild      func(link string) (runID string, started bool, err error)
-	OnWaitCompare  func(ctx context.Context, link, runID string) error
 	OnSync         func(key mailbox.Key, trigger string) error
 	OnWaitSync     func(ctx context.Context, key mailbox.Key) error
 	OnSchedule     func(ctx context.Context, link string) (site.CompareSchedule, error)
@@ -53,25 +52,12 @@ func (r *Runner) StartCompare(_ context.Context, link string) (string, bool, err
 	return r.OnCompare(link)
 }
 
-// WaitCompare implements control.Runner.
-func (r *Runner) WaitCompare(ctx context.Context, link, runID string) error {
-	if r.OnWaitCompare == nil {
-		return nil
-	}
-	return r.OnWaitCompare(ctx, link, runID)
-}
-
 // StartRebuild implements control.Runner.
 func (r *Runner) StartRebuild(_ context.Context, link string) (string, bool, error) {
 	if r.OnRebuild == nil {
 		return "rebuild-of-" + link, true, nil
 	}
 	return r.OnRebuild(link)
-}
-
-// WaitRebuild implements control.Runner.
-func (r *Runner) WaitRebuild(ctx context.Context, link, runID string) error {
-	return r.WaitCompare(ctx, link, runID)
 }
 
 // Sync implements control.Runner.

@@ -7,6 +7,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/workflows"
 )
 
@@ -86,7 +87,7 @@ var directoryScenarios = []scenario{
 			return "", err
 		}
 		close(r.leave)
-		return workflows.DirectoryID(r.link), r.WaitDirectory(ctx, r.link, first)
+		return workflows.DirectoryID(r.link), r.WaitRun(ctx, site.Run{Kind: site.RunDirectory, Of: r.link, ID: first})
 	}, completed},
 	{"directory-sync-cancelled", func(ctx context.Context, r *rig) (string, error) {
 		r.subscribers("1001")
@@ -141,7 +142,7 @@ func (r *rig) mirrored(ctx context.Context, trigger string) error {
 	if err != nil {
 		return err
 	}
-	return r.WaitDirectory(ctx, r.link, runID)
+	return r.WaitRun(ctx, site.Run{Kind: site.RunDirectory, Of: r.link, ID: runID})
 }
 
 func (r *rig) scheduledDirectory(ctx context.Context) (string, error) {

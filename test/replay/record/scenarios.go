@@ -135,7 +135,7 @@ var scenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		if err := r.WaitCompare(ctx, r.link, runID); !fault.Is(err, fault.NotFound) {
+		if err := r.WaitRun(ctx, site.Run{Kind: site.RunCompare, Of: r.link, ID: runID}); !fault.Is(err, fault.NotFound) {
 			return "", err
 		}
 		return workflows.CompareID(r.link), nil
@@ -162,7 +162,7 @@ var scenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		return workflows.RebuildID(r.link), r.WaitRebuild(ctx, r.link, runID)
+		return workflows.RebuildID(r.link), r.WaitRun(ctx, site.Run{Kind: site.RunRebuild, Of: r.link, ID: runID})
 	}, completed},
 	{"scheduled-rebuild", func(ctx context.Context, r *rig) (string, error) {
 		id := workflows.ScheduledRebuildID(r.link)
@@ -375,7 +375,7 @@ func (r *rig) compareAll(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return workflows.CompareID(r.link), r.WaitCompare(ctx, r.link, runID)
+	return workflows.CompareID(r.link), r.WaitRun(ctx, site.Run{Kind: site.RunCompare, Of: r.link, ID: runID})
 }
 
 func (r *rig) scheduled(ctx context.Context) (string, error) {
