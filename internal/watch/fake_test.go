@@ -80,6 +80,13 @@ func (s *store) deposit(n mailbox.Number) {
 	c := s.counter[n]
 	c.UIDNext, c.Messages, c.HighestModSeq = c.UIDNext+1, c.Messages+1, c.HighestModSeq+1
 	s.counter[n] = c
+	s.mu.Unlock()
+	s.announce(n)
+}
+
+// announce has the connections that listen to a mailbox report its counters.
+func (s *store) announce(n mailbox.Number) {
+	s.mu.Lock()
 	var tell []*conn
 	for k := range s.conns {
 		if k.report != nil && slices.Contains(k.numbers, n) {
@@ -89,6 +96,23 @@ func (s *store) deposit(n mailbox.Number) {
 	s.mu.Unlock()
 	for _, k := range tell {
 		k.report(s.read(n, false))
+	}
+}
+
+// silence has the open connections announce nothing more until speak is called.
+func (s *store) silence() (speak func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reports := map[*conn]func(Report){}
+	for k := range s.conns {
+		reports[k], k.report = k.report, nil
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for k, report := range reports {
+			k.report = report
+		}
 	}
 }
 

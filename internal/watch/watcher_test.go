@@ -229,12 +229,7 @@ func TestUnannouncedChangesAreNoticed(t *testing.T) {
 		numbers := []mailbox.Number{"1", "2", "3", "4"}
 		s := newStore(site.ListenNotify, site.ListenNotify, numbers...)
 		_, _ = run(t, s, func() {
-			reports := map[*conn]func(Report){}
-			s.mu.Lock()
-			for k := range s.conns {
-				reports[k], k.report = k.report, nil // it says nothing any more
-			}
-			s.mu.Unlock()
+			speak := s.silence()
 			// found returns how long it takes until a change is found.
 			found := func() time.Duration {
 				s.deposit("2")
@@ -256,11 +251,7 @@ func TestUnannouncedChangesAreNoticed(t *testing.T) {
 					t.Errorf("the next change is found after %s", after)
 				}
 			}
-			s.mu.Lock()
-			for k, report := range reports {
-				k.report = report
-			}
-			s.mu.Unlock()
+			speak()
 			time.Sleep(20 * time.Minute)
 			s.mu.Lock()
 			s.polls = nil
@@ -285,19 +276,10 @@ func TestListShowsWhatNobodyAnnounces(t *testing.T) {
 		s.hidden["3"] = true // it is read in turn, by a list of everything
 		_, _ = run(t, s, func() {
 			for range 5 {
-				s.mu.Lock()
-				reports := map[*conn]func(Report){}
-				for k := range s.conns {
-					reports[k], k.report = k.report, nil
-				}
-				s.mu.Unlock()
+				speak := s.silence()
 				s.deposit("1")
 				want(t, "woken by the list", s.takeWoken(70*time.Second), "1")
-				s.mu.Lock()
-				for k, report := range reports {
-					k.report = report
-				}
-				s.mu.Unlock()
+				speak()
 				for range 10 {
 					s.deposit("2")
 					want(t, "woken by the connection", s.takeWoken(5*time.Second), "2")
@@ -317,24 +299,13 @@ func TestAnnouncedAfterItWasRead(t *testing.T) {
 		s := newStore(site.ListenNotify, site.ListenNotify, "1", "2")
 		_, _ = run(t, s, func() {
 			for range 10 {
-				s.mu.Lock()
-				reports := map[*conn]func(Report){}
-				for k := range s.conns {
-					reports[k], k.report = k.report, nil
-				}
-				s.mu.Unlock()
+				speak := s.silence()
 				s.deposit("1")
 				for s.takeWoken(time.Second) == "" { // until the review
 				}
 				time.Sleep(20 * time.Second)
-				s.mu.Lock()
-				for k, report := range reports {
-					k.report = report
-				}
-				s.mu.Unlock()
-				for _, report := range reports {
-					report(s.read("1", false))
-				}
+				speak()
+				s.announce("1")
 				s.takeWoken(time.Minute)
 			}
 			if s.health.Unannounced != 0 || s.health.Trouble != "" {
