@@ -1,7 +1,6 @@
 package activities_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/seal"
+	"mailmirror/test/output"
 	"mailmirror/test/servers"
 )
 
@@ -34,23 +33,11 @@ const (
 )
 
 // told collects whatever is written or returned to anybody.
-type told struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (w *told) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.all.Write(p)
-}
+type told struct{ output.Buffer }
 
 // leaks lists the canaries that were told, and what a terminal would obey.
 func (w *told) leaks() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	text := w.all.String()
+	text := w.String()
 	lower := strings.ToLower(text)
 	var found []string
 	for _, canary := range []string{canaryPassword, canaryPIN, canaryName} {
@@ -208,7 +195,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 		t.Logf("the memory grew by %d MB", most>>20)
 	}
 	if leaks := said.leaks(); len(leaks) > 0 {
-		t.Errorf("it told %q:\n%.3000s", leaks, said.all.String())
+		t.Errorf("it told %q:\n%.3000s", leaks, said.String())
 	}
 	// The source lacks a mailbox that the target has, which may go; no other may.
 	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
@@ -226,7 +213,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 		want = true
 	}
 	if want != failed && mode != servers.LDAPLargeValues {
-		t.Errorf("it failed: %v, want %v:\n%.2000s", failed, want, said.all.String())
+		t.Errorf("it failed: %v, want %v:\n%.2000s", failed, want, said.String())
 	}
 	if m.runs.Held() {
 		t.Error("the lease was not given back")

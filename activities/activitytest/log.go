@@ -1,27 +1,17 @@
 package activitytest
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	"mailmirror/test/output"
 )
 
 // Log keeps what is logged, of all levels.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type Log struct{ output.Buffer }
 
 // Logger returns one that writes to the log.
 func (l *Log) Logger() *slog.Logger {
@@ -32,10 +22,9 @@ func (l *Log) Logger() *slog.Logger {
 // besides those of Temporal's SDK, and that the log holds none of the canaries.
 func (l *Log) Want(t *testing.T, message string, times int, keys string, canaries ...string) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	text := l.String()
 	found := 0
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(text) {
 		var values map[string]any
 		if err := json.Unmarshal([]byte(line), &values); err != nil {
 			t.Fatal(err)
@@ -57,11 +46,11 @@ func (l *Log) Want(t *testing.T, message string, times int, keys string, canarie
 		}
 	}
 	if found != times {
-		t.Errorf("%q is logged %d times, want %d, in:\n%s", message, found, times, l.text.String())
+		t.Errorf("%q is logged %d times, want %d, in:\n%s", message, found, times, text)
 	}
 	for _, canary := range canaries {
-		if strings.Contains(l.text.String(), canary) {
-			t.Errorf("%q is in the log:\n%s", canary, l.text.String())
+		if strings.Contains(text, canary) {
+			t.Errorf("%q is in the log:\n%s", canary, text)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,31 +16,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/fault"
+	"mailmirror/test/output"
 )
 
 func signalContext() context.Context { return context.Background() }
 
-// syncBuffer is a log that a test reads while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func newTestSupervisor(t *testing.T) (*Supervisor, *syncBuffer, string) {
+func newTestSupervisor(t *testing.T) (*Supervisor, *output.Buffer, string) {
 	t.Helper()
-	dir, log := t.TempDir(), &syncBuffer{}
+	dir, log := t.TempDir(), &output.Buffer{}
 	s, err := NewSupervisor(dir, dir, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

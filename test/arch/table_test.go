@@ -166,6 +166,7 @@ var table = map[string]row{
 	"test/demo":    {layer: helper, inside: []string{"test"}},
 	"test/arch":    {layer: helper},
 	"test/system":  {layer: helper, inside: []string{"test/servers"}},
+	"test/output":  {layer: helper},
 	"test/repeat":  {layer: helper},
 	"test/shape":   {layer: helper},
 	"test/soak":    {layer: helper, inside: []string{"test/repeat"}},

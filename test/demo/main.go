@@ -301,21 +301,7 @@ Ctrl-C stops everything; the next "make demo" goes on from here.
 }
 
 func (d *demo) stop() error {
-	var errs []error
-	if d.system != nil {
-		errs = append(errs, d.system.Stop())
-	}
-	for _, s := range []*servers.Dovecot{d.dr, d.production} {
-		if s != nil {
-			errs = append(errs, s.Stop())
-		}
-	}
-	for _, s := range []*servers.Slapd{d.drLDAP, d.productionLDAP} {
-		if s != nil {
-			errs = append(errs, s.Stop())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(servers.StopAll(d.system), servers.StopAll(d.dr, d.production), servers.StopAll(d.drLDAP, d.productionLDAP))
 }
 
 func step(format string, args ...any) { fmt.Printf("\n▸ "+format+"\n", args...) }

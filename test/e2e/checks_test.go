@@ -3,19 +3,18 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"mailmirror/internal/verdict"
+	"mailmirror/test/output"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
 	"mailmirror/test/user"
@@ -108,25 +107,7 @@ func (r *rig) verified() (n int) {
 type begun struct {
 	r         *rig
 	cmd       *exec.Cmd
-	out, errs said
-}
-
-// said is what a running command has written so far.
-type said struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *said) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-func (s *said) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
+	out, errs output.Buffer
 }
 
 // begin starts a mailmirror command.

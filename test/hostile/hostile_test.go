@@ -3,7 +3,6 @@
 package hostile
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -24,6 +23,7 @@ import (
 	"mailmirror/internal/seal"
 	"mailmirror/internal/watch"
 	"mailmirror/test/engine/enginetest"
+	"mailmirror/test/output"
 	"mailmirror/test/servers"
 )
 
@@ -49,25 +49,7 @@ type rig struct {
 	ledger         *pgstore.Store
 	dsn            string
 	engine         *copier.Engine
-	log            *safeBuffer
-}
-
-// safeBuffer keeps a log.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log            *output.Buffer
 }
 
 func newRig(t *testing.T) *rig {
@@ -78,7 +60,7 @@ func newRig(t *testing.T) *rig {
 // newRigOf is newRig with how long a silent server is waited for.
 func newRigOf(t *testing.T, patience time.Duration) *rig {
 	t.Helper()
-	r := &rig{source: servers.HostileT(t, password), target: servers.HostileT(t, password), log: &safeBuffer{}}
+	r := &rig{source: servers.HostileT(t, password), target: servers.HostileT(t, password), log: &output.Buffer{}}
 	r.ledger, r.dsn = enginetest.Ledger(t, r.source.Addr(), r.target.Addr())
 	logger := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	memory := imapstore.NewMemory()

@@ -383,6 +383,21 @@ func (s *instance) start(ctx context.Context) error {
 	return nil
 }
 
+// StopAll stops those of some servers that were started: the others are nil.
+func StopAll[S interface {
+	comparable
+	Stop() error
+}](servers ...S) error {
+	var none S
+	var errs []error
+	for _, s := range servers {
+		if s != none {
+			errs = append(errs, s.Stop())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // logTail returns the last lines of a server's log for an error text. These
 // logs are the private test servers' own; they hold names, no mail.
 func logTail(path string) string {

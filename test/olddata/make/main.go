@@ -131,21 +131,7 @@ func (m *maker) start(bin string) (err error) {
 }
 
 func (m *maker) stop() error {
-	var errs []error
-	if m.system != nil {
-		errs = append(errs, m.system.Stop())
-	}
-	for _, s := range []*servers.Dovecot{m.production, m.dr} {
-		if s != nil {
-			errs = append(errs, s.Stop())
-		}
-	}
-	for _, s := range []*servers.Slapd{m.from, m.target} {
-		if s != nil {
-			errs = append(errs, s.Stop())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(servers.StopAll(m.system), servers.StopAll(m.production, m.dr), servers.StopAll(m.from, m.target))
 }
 
 // do gives a command. Exit codes 1 and 3 may be what is wanted: some mailboxes fail,
