@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func TestOldData(t *testing.T) {
 			t.Parallel()
 			d := restored(t, filepath.Dir(dump))
 			before := d.rows()
+			d.readsWithoutMigrating(before)
 			d.migrate()
 			d.sameRows(before)
 			d.sameAnswers()
@@ -207,8 +209,23 @@ func (d *data) run(args ...string) (code int, out, errs string) {
 	d.t.Helper()
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(d.t.Context(), args, cli.Environment{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, User: "operator",
-		LookupEnv: func(name string) (string, bool) { return d.settings, name == "MAILMIRROR_CONFIG" }, Open: app.Open})
+		LookupEnv: func(name string) (string, bool) { return d.settings, name == "MAILMIRROR_CONFIG" }, Open: app.Open, Migrate: app.Migrate})
 	return code, stdout.String(), stderr.String()
+}
+
+// readsWithoutMigrating shows that commands reject a schema that is older than they are,
+// and that mailmirror migrate is what they name. They change nothing.
+func (d *data) readsWithoutMigrating(before map[string]table) {
+	d.t.Helper()
+	for _, command := range []string{"status", "errors", "audit", "link list", "suspend --reason upgrade"} {
+		code, _, errs := d.run(strings.Fields(command)...)
+		if code == 0 || !strings.Contains(errs, "is older than this release") || !strings.Contains(errs, "mailmirror migrate") {
+			d.t.Errorf("%s before the migration: exit code %d, %s", command, code, errs)
+		}
+	}
+	if after := d.rows(); !reflect.DeepEqual(after, before) {
+		d.t.Error("a command changed the database before the migration")
+	}
 }
 
 // sameAnswers compares what the commands show with what those of the release showed. They
