@@ -64,8 +64,8 @@ type Outcome string
 const (
 	// Done means that the change is made.
 	Done Outcome = "done"
-	// Asked means that the change is Temporal's, and that Mailmirror ended before it
-	// had Temporal's answer.
+	// Asked means that the change is Temporal's, and that Temporal's answer is not
+	// known: it did not come, or Mailmirror ended first.
 	Asked Outcome = "asked"
 	// Failed means that the command ended with an error after its row was written. If a
 	// command makes several changes, those before the error may stay.

@@ -19,14 +19,15 @@ func (c *cli) auditCommand() *cobra.Command {
 		Use:   "audit [LINK]",
 		Short: "Who changed what, newest first: every command that changed something",
 		Long: `Lists who changed what, when and by which way: the CLI, the page, or a request
-to Temporal. Each command that changed something has one row, written together with
-the change. Mailmirror's own rows have the way "mailmirror": an acknowledged
-suspension, a restarted workflow.
+to Temporal. Each change has one row, written together with it: a command that makes
+two changes, such as "link add --keep-deleted", has two rows. Mailmirror's own rows
+have the way "mailmirror": an acknowledged suspension, a restarted workflow.
 
 With LINK it lists what is about the link, its stores, and the mirror as a whole.
 
-OUTCOME is empty if the change is made. "failed" means that the command ended with an
-error after its change was recorded, "asked" that Temporal's answer is not known,
+OUTCOME is empty if the change is made. "failed" means that Temporal rejected the
+change, or that the command ended with an error after its change was recorded: look
+whether the change is in force. "asked" means that Temporal's answer is not known,
 "denied" that the actor's roles do not allow the command: nothing was changed.
 
   mailmirror audit site --limit 20`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 	"unicode"
 
 	"mailmirror/internal/audit"
@@ -76,21 +77,28 @@ func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, fu
 	}
 	return audit.With(ctx, &e), func(err *error) {
 		var outcome audit.Outcome
-		switch {
+		switch asked := e.Outcome == audit.Asked; {
 		case e.ID == 0: // nothing was changed
+			return
+		case asked && fault.Is(*err, fault.Transient): // Temporal may have made the change
 			return
 		case *err != nil:
 			outcome = audit.Failed
-		case e.Outcome == audit.Asked:
+		case asked:
 			outcome = audit.Done
 		default:
 			return
 		}
 		// The operator may have interrupted the command.
-		unrecorded := c.repo.SetOutcome(context.WithoutCancel(ctx), e.ID, outcome)
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomePatience)
+		defer cancel()
+		unrecorded := c.repo.SetOutcome(recording, e.ID, outcome)
 		*err = errors.Join(*err, fault.Wrap(unrecorded, "record how the command ended"))
 	}, nil
 }
+
+// outcomePatience is how long the end of a command waits for the database.
+const outcomePatience = 10 * time.Second
 
 // ask records that the command of ctx is about to ask Temporal for its change, which
 // has no transaction in the database.

@@ -1,14 +1,18 @@
 package control_test
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/control"
+	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
@@ -91,6 +95,18 @@ func TestAuditTellsHowACommandEnded(t *testing.T) {
 			w.runner.OnCompare = func(string) (string, bool, error) { return "", false, away }
 			_, err := w.Compare(t.Context(), "dr")
 			return err
+		}, audit.Asked, ""},
+		{"the operator interrupts", func() error {
+			w.runner.OnCompare = func(string) (string, bool, error) { return "", false, context.Canceled }
+			_, err := w.Compare(t.Context(), "dr")
+			return err
+		}, audit.Asked, ""},
+		{"Temporal rejects", func() error {
+			w.runner.OnCompare = func(string) (string, bool, error) {
+				return "", false, fault.New(fault.Config, "ask Temporal", nil, "")
+			}
+			_, err := w.Compare(t.Context(), "dr")
+			return err
 		}, audit.Failed, ""},
 		{"Temporal is asked", func() error {
 			w.runner.OnCompare = func(string) (string, bool, error) {
@@ -133,7 +149,7 @@ func TestAuditTellsHowACommandEnded(t *testing.T) {
 			t.Errorf("%s: %d rows more, %v", c.what, len(rows)-len(before), listed)
 			continue
 		}
-		if got := rows[0]; got.Outcome != c.outcome || (err != nil) != (c.outcome == audit.Failed) || got.Detail != c.detail || got.Actor != "alice" || got.Way != audit.CLI {
+		if got := rows[0]; got.Outcome != c.outcome || (err != nil) != (c.outcome != audit.Done) || got.Detail != c.detail || got.Actor != "alice" || got.Way != audit.CLI {
 			t.Errorf("%s: %+v, and the command's error is %v", c.what, got, err)
 		}
 	}
@@ -150,4 +166,29 @@ func TestAuditTellsHowACommandEnded(t *testing.T) {
 			t.Errorf("a secret in %+v", e)
 		}
 	}
+}
+
+// slow is a database that does not answer when it is told how a command ended.
+type slow struct{ *controltest.Memory }
+
+func (slow) SetOutcome(ctx context.Context, _ int64, _ audit.Outcome) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A command ends although the database does not answer any more.
+func TestEndIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.link(t, "dr", "prod", "spare")
+		c := control.New(control.Ports{Repository: slow{w.repo}, Runner: w.runner}, control.Options{}).As(alice)
+		begun := time.Now()
+		_, err := c.Compare(t.Context(), "dr")
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > time.Minute {
+			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+		if rows, err := w.Audit(t.Context(), "dr", 1); err != nil || rows[0].Outcome != audit.Asked {
+			t.Errorf("%+v, %v", rows, err)
+		}
+	})
 }
