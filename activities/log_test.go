@@ -27,13 +27,13 @@ func logged(a *activities.Activities) (*testsuite.TestActivityEnvironment, *acti
 	return env, said
 }
 
-// A mailbox that is parked has one line, which does not name the folder that the error
-// names.
+// A mailbox that is parked has one line. It contains nothing of the error, which may name
+// a folder, or a password that the server quotes.
 func TestParkingIsLogged(t *testing.T) {
 	world := activitytest.New()
 	world.Add(link, box.Number)
 	world.OnSync = func(_ context.Context, job copier.Job) (copier.Report, error) {
-		return copier.Report{Key: job.Key, RunID: job.RunID}, fault.New(fault.Permanent, "select folder Canary Folder", errors.New("NO canary subject"), "a canary hint")
+		return copier.Report{Key: job.Key, RunID: job.RunID}, fault.New(fault.Permanent, "select folder Canary Folder", errors.New("NO canary subject, not canary-password"), "a canary hint")
 	}
 	a := quick(world)
 	env, said := logged(a)
@@ -42,6 +42,22 @@ func TestParkingIsLogged(t *testing.T) {
 	}
 	said.Want(t, "mailbox parked", 1, "error_kind failures link mailbox_id retry_after run_id", "anary")
 	said.Want(t, "mailbox sync failed", 0, "")
+}
+
+// The lines of a sync that fails, and that of Temporal's SDK with the error of the
+// activity, contain as little of the error.
+func TestFailureIsLoggedWithoutItsText(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	world.OnSync = func(_ context.Context, job copier.Job) (copier.Report, error) {
+		return copier.Report{Key: job.Key, RunID: job.RunID}, fault.New(fault.Transient, "select folder Canary Folder", errors.New("NO not canary-password"), "a canary hint")
+	}
+	a := quick(world)
+	env, said := logged(a)
+	if _, err := env.ExecuteActivity(a.SyncMailbox, activities.SyncInput{Link: link, Number: box.Number, Trigger: activities.TriggerSweep}); err == nil {
+		t.Fatal("the sync did not fail")
+	}
+	said.Want(t, "mailbox parked", 0, "", "anary")
 }
 
 func TestSuspensionIsLogged(t *testing.T) {
