@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"time"
@@ -33,17 +32,11 @@ whether the change is in force. "asked" means that Temporal's answer is not know
   mailmirror audit site --limit 20`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.linkNames(0),
-		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return &usageError{cmd, errors.New("--limit must be 1 or more")}
-			}
-			return nil
-		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			return c.showAudit(ctx, ctl, first(args), limit)
 		}),
 	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of rows")
+	limitFlag(cmd, &limit, "rows")
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
@@ -98,4 +99,15 @@ func absolute(path string) (string, error) {
 		return "", fault.New(fault.Config, "look at CA file", err, "name a PEM file with the certificates of the CA")
 	}
 	return full, nil
+}
+
+// limitFlag lets a command that lists something, newest first, show less or more of it.
+func limitFlag(cmd *cobra.Command, limit *int, what string) {
+	cmd.Flags().IntVar(limit, "limit", 50, "at most this `number` of "+what)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if *limit < 1 {
+			return &usageError{cmd, errors.New("--limit must be 1 or more")}
+		}
+		return nil
+	}
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -22,12 +21,6 @@ that changed something or failed. Without a link, what actors changed, as audit
 shows it.`,
 		Args:              takes(0, 2),
 		ValidArgsFunction: c.linkNames(0),
-		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return &usageError{cmd, errors.New("--limit must be 1 or more")}
-			}
-			return nil
-		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if len(args) == 0 {
 				return c.showEvents(ctx, ctl, limit)
@@ -53,6 +46,6 @@ shows it.`,
 		}),
 	}
 	cmd.Flags().BoolVar(&archive, "archive", false, "show what was moved to the archive, too")
-	cmd.Flags().IntVar(&limit, "limit", 50, "at most this `number` of entries")
+	limitFlag(cmd, &limit, "entries")
 	return cmd
 }
