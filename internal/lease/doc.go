@@ -60,7 +60,8 @@
 // # The keeper
 //
 // Keeper.Hold runs work under a lease and renews the lease at each third of its
-// TTL: two renewals may fail before the work has to stop. If the lease is lost, the
+// TTL: two renewals may fail before the work has to stop. One that is not answered
+// before the next is due has failed. If the lease is lost, the
 // connection's deadline ends first, and the context of the work after that. If
 // PostgreSQL cannot be reached, the Deadline stands, and the connection closes
 // itself then.

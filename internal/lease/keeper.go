@@ -145,11 +145,17 @@ func (k Keeper) Hold(ctx context.Context, l Lease, ttl time.Duration, writing *D
 	return err
 }
 
-// renew prolongs the lease until ctx ends, or returns why it was lost. The connection
-// is closed before anything else.
+// renew prolongs the lease at each third of ttl until ctx ends, or returns why it was
+// lost. The connection is closed before anything else. A renewal without an answer is
+// given up when the next one is due: that one may find a connection that works.
 func (k Keeper) renew(ctx context.Context, l Lease, ttl time.Duration, writing *Deadline) error {
-	for k.Clock.Sleep(ctx, ttl/3) == nil {
-		renewed, err := k.Records.Renew(ctx, l, ttl)
+	third := ttl / 3
+	for wait := third; k.Clock.Sleep(ctx, wait) == nil; {
+		asked := k.Clock.Now()
+		asking, cancel := context.WithTimeout(ctx, third)
+		renewed, err := k.Records.Renew(asking, l, ttl)
+		cancel()
+		wait = max(third-k.Clock.Now().Sub(asked), 0)
 		switch {
 		case err == nil:
 			writing.set(renewed.Deadline)

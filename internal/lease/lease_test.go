@@ -58,17 +58,25 @@ func TestRow(t *testing.T) {
 
 // ledger is lease.Records with answers.
 type ledger struct {
-	answer   func(n int) error // of the nth renewal
+	answer   func(n int) error // of the nth renewal; errSilent: none
 	renewals int
 	released []bool
 	begin    time.Time
 	at       []time.Duration
 }
 
-func (l *ledger) Renew(_ context.Context, held lease.Lease, ttl time.Duration) (lease.Lease, error) {
+// errSilent stands for a database that does not answer.
+var errSilent = errors.New("no answer")
+
+func (l *ledger) Renew(ctx context.Context, held lease.Lease, ttl time.Duration) (lease.Lease, error) {
 	l.at = append(l.at, time.Since(l.begin))
 	l.renewals++
-	if err := l.answer(l.renewals); err != nil {
+	err := l.answer(l.renewals)
+	if errors.Is(err, errSilent) {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	if err != nil {
 		return lease.Lease{}, err
 	}
 	held.Deadline = time.Now().Add(ttl)
@@ -130,6 +138,8 @@ func TestHold(t *testing.T) {
 		"barred":                   {answer: func(int) error { return must }, lasts: time.Minute, want: must, ended: 5 * time.Second, clean: true},
 		"the database is away":     {answer: func(int) error { return away }, lasts: time.Minute, want: away, ended: 15 * time.Second, clean: true},
 		"it is back in time":       {answer: func(n int) error { return map[bool]error{true: away}[n < 3] }, lasts: 14 * time.Second, clean: true},
+		"no answer":                {answer: func(int) error { return errSilent }, lasts: time.Minute, want: context.DeadlineExceeded, ended: 15 * time.Second, clean: true},
+		"it answers in time":       {answer: func(n int) error { return map[bool]error{true: errSilent}[n < 2] }, lasts: 20 * time.Second, clean: true},
 		"the work fails by itself": {answer: func(int) error { return nil }, lasts: time.Minute, fails: true, want: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,6 +165,9 @@ func TestHold(t *testing.T) {
 							t.Error("the context ended before the connection's deadline")
 						}
 						return lease.Clean, context.Cause(ctx)
+					}
+					if !conn.end().After(time.Now()) {
+						t.Error("the connection was closed under the work")
 					}
 					if c.fails {
 						return lease.Unclean, broken
