@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // suspendedLedger gives a lease and renews it never.
@@ -68,19 +69,6 @@ func (s *stuckStore) SetWriteDeadline(t time.Time) {
 
 func (*stuckStore) Close() error { return nil }
 
-type testClock struct{}
-
-func (testClock) Now() time.Time { return time.Now() }
-
-func (testClock) Sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // TestSuspendedInTheMidst: a lease that is not renewed since the mirror is
 // suspended closes the connection at the next renewal, long before the lease
 // ends, and that is what the sync says, not that a connection broke.
@@ -89,7 +77,7 @@ func TestSuspendedInTheMidst(t *testing.T) {
 		store := &stuckStore{closed: make(chan struct{})}
 		source := &stuckStore{closed: store.closed}
 		ledger := &suspendedLedger{}
-		e := NewEngine(ledger, testClock{}, Options{}, slog.New(slog.DiscardHandler))
+		e := NewEngine(ledger, sleep.Clock{}, Options{}, slog.New(slog.DiscardHandler))
 		begin := time.Now()
 		report, err := e.Sync(t.Context(), Job{Key: mailbox.Key{Link: "dr", Number: "1"}, Source: source, Target: store})
 		if _, ok := errors.AsType[*lease.SuspendedError](err); !ok || !fault.Is(err, fault.Conflict) || report.Outcome != Failed {
@@ -108,7 +96,7 @@ func TestSuspendedInTheMidst(t *testing.T) {
 func TestSuspendedBefore(t *testing.T) {
 	store := &stuckStore{closed: make(chan struct{})}
 	refuse := fault.New(fault.Conflict, "take write lease", &lease.SuspendedError{}, "mailmirror resume")
-	e := NewEngine(&suspendedLedger{refuse: refuse}, testClock{}, Options{}, slog.New(slog.DiscardHandler))
+	e := NewEngine(&suspendedLedger{refuse: refuse}, sleep.Clock{}, Options{}, slog.New(slog.DiscardHandler))
 	_, err := e.Sync(t.Context(), Job{Key: mailbox.Key{Link: "dr", Number: "1"}, Source: store, Target: store})
 	if _, ok := errors.AsType[*lease.SuspendedError](err); !ok || store.opened > 0 {
 		t.Errorf("got %v, and opened %d stores", err, store.opened)

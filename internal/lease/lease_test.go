@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 var (
@@ -88,19 +89,6 @@ func (l *ledger) Release(_ context.Context, _ lease.Lease, clean bool) error {
 	return nil
 }
 
-type clock struct{}
-
-func (clock) Now() time.Time { return time.Now() }
-
-func (clock) Sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // connection notes when it was to be closed.
 type connection struct {
 	mu       sync.Mutex
@@ -146,7 +134,7 @@ func TestHold(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				records := &ledger{answer: c.answer, begin: time.Now()}
-				keeper := lease.Keeper{Records: records, Clock: clock{}}
+				keeper := lease.Keeper{Records: records, Clock: sleep.Clock{}}
 				var writing lease.Deadline
 				conn := &connection{}
 				writing.Bind(conn)
@@ -159,7 +147,7 @@ func TestHold(t *testing.T) {
 					if !conn.end().Equal(held.Deadline) {
 						t.Error("the connection does not know the end of the lease")
 					}
-					if clock.Sleep(clock{}, ctx, c.lasts) != nil {
+					if !sleep.For(ctx, c.lasts) {
 						ended = time.Since(records.begin)
 						if conn.end().After(time.Now()) {
 							t.Error("the context ended before the connection's deadline")
@@ -194,7 +182,7 @@ func TestHold(t *testing.T) {
 func TestHoldReleased(t *testing.T) {
 	t.Parallel()
 	records := &ledger{answer: func(int) error { return nil }}
-	keeper := lease.Keeper{Records: records, Clock: clock{}}
+	keeper := lease.Keeper{Records: records, Clock: sleep.Clock{}}
 	err := keeper.Hold(t.Context(), lease.Lease{Resource: one}, times.TTL, new(lease.Deadline), func(context.Context) (lease.End, error) {
 		return lease.Released, nil
 	})
@@ -207,7 +195,7 @@ func TestHoldReleased(t *testing.T) {
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		keeper := lease.Keeper{Clock: clock{}}
+		keeper := lease.Keeper{Clock: sleep.Clock{}}
 		var row lease.Row
 		row.Take(time.Now(), times)
 		asked := 0

@@ -9,6 +9,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // frail is a store that logs in slowly, rejects messages beyond a size, and loses
@@ -22,7 +23,7 @@ type frail struct {
 }
 
 func (p *frail) Open(ctx context.Context, n mailbox.Number) (copier.Session, error) {
-	if err := (realTime{}).Sleep(ctx, p.login); err != nil {
+	if err := (sleep.Clock{}).Sleep(ctx, p.login); err != nil {
 		return nil, err
 	}
 	s, err := p.Store.Open(ctx, n)

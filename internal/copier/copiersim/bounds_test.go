@@ -8,6 +8,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // TestSlowCopyKeepsItsLease: a link that may copy little holds a message back for
@@ -18,7 +19,7 @@ func TestSlowCopyKeepsItsLease(t *testing.T) {
 		waited := 0
 		s.job.Pace = func(ctx context.Context, bytes int) error {
 			waited += bytes
-			return realTime{}.Sleep(ctx, 4*leaseTTL)
+			return sleep.Clock{}.Sleep(ctx, 4*leaseTTL)
 		}
 		begin := time.Now()
 		if r := s.sync(copier.Equal); r.Messages.Appended != 3 || int64(waited) != r.Messages.Bytes {

@@ -15,6 +15,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 	"mailmirror/test/repeat"
 )
 
@@ -34,7 +35,7 @@ var named = []uint64{
 }
 
 func newEngine(l copier.Ledger) *copier.Engine {
-	return copier.NewEngine(l, realTime{}, copier.Options{LeaseTTL: leaseTTL, Fence: fence, ConfirmEvery: 5, InTurn: true}, slog.New(slog.DiscardHandler))
+	return copier.NewEngine(l, sleep.Clock{}, copier.Options{LeaseTTL: leaseTTL, Fence: fence, ConfirmEvery: 5, InTurn: true}, slog.New(slog.DiscardHandler))
 }
 
 func TestSimulation(t *testing.T) {
@@ -109,13 +110,13 @@ func (w *world) chaosPhase() {
 			for life := 0; ctx.Err() == nil; life++ {
 				k := &worker{w: w, name: fmt.Sprintf("worker %d.%d", i, life)}
 				k.run(ctx, job)
-				_ = realTime{}.Sleep(ctx, w.delay(5*time.Second))
+				sleep.For(ctx, w.delay(5*time.Second))
 			}
 		})
 	}
 	all.Go(func() {
 		time.Sleep(10 * time.Nanosecond) // after the workers
-		for (realTime{}).Sleep(ctx, w.delay(6*time.Second)) == nil {
+		for sleep.For(ctx, w.delay(6*time.Second)) {
 			w.mu.Lock()
 			switch roll := w.rng.IntN(100); {
 			case roll < 65:

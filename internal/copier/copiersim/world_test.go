@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/sleep"
 )
 
 // Fence and lateness: a write lands at most late after its connection died.
@@ -95,20 +96,6 @@ func (w *world) delay(atMost time.Duration) time.Duration {
 	return time.Duration(1 + w.rng.Int64N(int64(atMost)))
 }
 
-// realTime is the bubble's clock.
-type realTime struct{}
-
-func (realTime) Now() time.Time { return time.Now() }
-
-func (realTime) Sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // worker is one process: when it crashes nothing of it has any effect more,
 // but for what its connections already carry.
 type worker struct {
@@ -183,7 +170,7 @@ func (k *worker) run(ctx context.Context, job copier.Job) {
 		k.w.mu.Lock()
 		still := time.Until(k.w.still)
 		k.w.mu.Unlock()
-		if still > 0 && (realTime{}).Sleep(ctx, still+k.w.delay(time.Second)) != nil {
+		if still > 0 && !sleep.For(ctx, still+k.w.delay(time.Second)) {
 			return
 		}
 		job.Force = k.w.delay(10) == 1
@@ -192,6 +179,6 @@ func (k *worker) run(ctx context.Context, job copier.Job) {
 		k.w.mu.Lock()
 		k.w.tell("%s synced: %s %+v %+v %v", k.name, report.Outcome, report.Messages, report.Folders, err)
 		k.w.mu.Unlock()
-		_ = realTime{}.Sleep(ctx, k.w.delay(4*time.Second))
+		sleep.For(ctx, k.w.delay(4*time.Second))
 	}
 }

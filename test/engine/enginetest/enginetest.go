@@ -50,8 +50,5 @@ func (c Clock) Now() time.Time { return time.Now().Add(c.Ahead) }
 
 // Sleep waits for d or until ctx is done, whose error it then returns.
 func (Clock) Sleep(ctx context.Context, d time.Duration) error {
-	if !sleep.For(ctx, d) {
-		return ctx.Err()
-	}
-	return nil
+	return sleep.Clock{}.Sleep(ctx, d)
 }
