@@ -276,19 +276,6 @@ func (a *Directory) compareDirectory(ctx context.Context, in CompareDirectoryInp
 	return plan, err
 }
 
-// AwaitRunning ends when the mirror may write: while it is suspended it fails,
-// and is tried again every few seconds.
-func (a *Suspension) AwaitRunning(ctx context.Context) error {
-	s, err := a.records.Suspension(ctx)
-	switch {
-	case err != nil:
-		return activityError(err)
-	case s.Still():
-		return suspendedError()
-	}
-	return nil
-}
-
 // DirectoryMembers counts mailboxes that joined and left a link by a run.
 type DirectoryMembers struct {
 	Joined int `json:"joined"`

@@ -170,6 +170,22 @@ func (a *Suspension) ReadSuspension(ctx context.Context) (suspension.Suspension,
 	return s, activityError(err)
 }
 
+// AwaitRunning ends when the mirror may write: while it is suspended, or no lease is
+// given since PostgreSQL was started a moment ago, it fails, and is tried again every
+// few seconds.
+func (a *Suspension) AwaitRunning(ctx context.Context) error {
+	s, err := a.records.Suspension(ctx)
+	switch {
+	case err != nil:
+		return activityError(err)
+	case s.Still():
+		return suspendedError()
+	case s.Remaining > 0:
+		return later(errStarted)
+	}
+	return nil
+}
+
 // RecordSuspend records a suspension, unless the mirror is not running or of
 // another epoch than the request's, so that an attempt of it that comes late
 // does nothing.

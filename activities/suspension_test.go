@@ -285,3 +285,38 @@ func TestSettleAfterARestore(t *testing.T) {
 		t.Errorf("the row is %+v, %v, and the schedules were changed by %v", now, err, done.done)
 	}
 }
+
+// standing is a mirror that stands so, whoever asks.
+type standing struct {
+	activities.SuspensionRecords
+	now suspension.Suspension
+}
+
+func (s standing) Suspension(context.Context) (suspension.Suspension, error) { return s.now, nil }
+
+// TestAwaitRunning: it ends when leases are given again, which after a start of
+// PostgreSQL is later than the mirror is running.
+func TestAwaitRunning(t *testing.T) {
+	for name, c := range map[string]struct {
+		now  suspension.Suspension
+		ends bool
+	}{
+		"running":      {suspension.Suspension{State: suspension.Running}, true},
+		"suspending":   {suspension.Suspension{State: suspension.Suspending}, false},
+		"suspended":    {suspension.Suspension{State: suspension.Suspended}, false},
+		"unconfirmed":  {suspension.Suspension{State: suspension.Running, Unconfirmed: true}, false},
+		"just started": {suspension.Suspension{State: suspension.Running, Remaining: time.Second}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := activities.New(activities.Ports{Suspension: standing{now: c.now}}, activities.Settings{})
+			_, err := environment(a).ExecuteActivity(a.AwaitRunning)
+			if c.ends {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantSuspended(t, err)
+		})
+	}
+}
