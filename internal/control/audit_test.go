@@ -192,3 +192,30 @@ func TestEndIsNotWaitedForForEver(t *testing.T) {
 		}
 	})
 }
+
+// lossy is a database that loses the connection after it has committed.
+type lossy struct{ *controltest.Memory }
+
+func (l lossy) RemoveLink(ctx context.Context, name string) error {
+	if err := l.Memory.RemoveLink(ctx, name); err != nil {
+		return err
+	}
+	return fault.New(fault.Transient, "remove link "+name, errors.New("connection lost"), "")
+}
+
+// A link that is gone gets no schedules back, although the answer of the database was
+// lost: they would start workflows that fail for ever.
+func TestRemovedLinkGetsNoSchedulesBack(t *testing.T) {
+	w := newWorld(t)
+	w.link(t, "dr", "prod", "spare")
+	c := control.New(control.Ports{Repository: lossy{w.repo}, Runner: w.runner}, control.Options{}).As(alice)
+	if err := c.RemoveLink(t.Context(), "dr"); err != nil {
+		t.Error(err)
+	}
+	if w.runner.HasSchedules("dr") {
+		t.Error("the schedules of a link that is gone are back")
+	}
+	if rows, err := w.Audit(t.Context(), "dr", 1); err != nil || rows[0].Command != "link remove" || rows[0].Outcome != audit.Done {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}

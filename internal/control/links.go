@@ -77,13 +77,25 @@ func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 	if err := c.runner.RemoveSchedules(ctx, name); err != nil {
 		return fmt.Errorf("%s: remove schedules: %w", op, err)
 	}
-	if err := c.repo.RemoveLink(ctx, name); err != nil {
-		if undo := c.runner.EnsureSchedules(context.WithoutCancel(ctx), name); undo != nil {
-			return fmt.Errorf("%w (and its schedules are gone: %w)", err, undo)
-		}
-		return err
+	err = c.repo.RemoveLink(ctx, name)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// If only the answer of the database was lost, the link is gone.
+	undoing := context.WithoutCancel(ctx)
+	_, undo := c.repo.Link(undoing, name)
+	switch {
+	case fault.Is(undo, fault.NotFound) && fault.Is(err, fault.Transient):
+		return nil
+	case fault.Is(undo, fault.NotFound):
+		return err
+	case undo == nil:
+		undo = c.runner.EnsureSchedules(undoing, name)
+	}
+	if undo != nil {
+		return fmt.Errorf("%w (and its schedules are gone: %w)", err, undo)
+	}
+	return err
 }
 
 // SetLinkDirectory says whether a link mirrors the directories of its stores, and returns
