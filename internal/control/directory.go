@@ -32,7 +32,7 @@ type DirectoryRepository interface {
 
 // DirectoryConfig is what operators set.
 type DirectoryConfig interface {
-	// site.Directory returns a store's directory; false where it has none.
+	// DirectoryStore returns a store's directory; false where it has none.
 	DirectoryStore(ctx context.Context, store string) (site.Directory, bool, error)
 	// PutDirectoryStore rejects, as a Conflict, what would mirror a directory back to
 	// where it comes from.
@@ -41,10 +41,10 @@ type DirectoryConfig interface {
 	// Logins returns by which IMAP log-ins a store knows its mailboxes, and their
 	// version: while Store.LoginsVersion is the same, they are.
 	Logins(ctx context.Context, store string) (*directory.Logins, int64, error)
-	// dirsync.Settings returns a link's settings, the defaults where none are set.
+	// DirectorySettings returns a link's settings, the defaults where none are set.
 	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
 	SetDirectorySettings(ctx context.Context, link string, s dirsync.Settings) error
-	// dirsync.Refusal is why no run over the directory of a link may begin, a Config
+	// DirectoryRefusal is why no run over the directory of a link may begin, a Config
 	// fault; nil if one may. It does not look whether both stores have a directory.
 	DirectoryRefusal(ctx context.Context, link string) error
 }

@@ -14,7 +14,7 @@ import (
 
 // GuardRepository is what the deletion guard needs of the database.
 type GuardRepository interface {
-	// guard.Settings returns a link's settings; the defaults where nobody set any.
+	// GuardSettings returns a link's settings; the defaults where nobody set any.
 	GuardSettings(ctx context.Context, link string) (guard.Settings, error)
 	SetGuardSettings(ctx context.Context, link string, s guard.Settings) error
 	// Holds lists what the guard keeps, by link, mailbox and folder; "" means
@@ -24,7 +24,7 @@ type GuardRepository interface {
 	// work due on their mailboxes. A hold that is no more, or of which more
 	// became due since it had this id, is a Conflict.
 	DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error)
-	// guard.Counts returns what the rules over the whole link count now.
+	// GuardFigures returns what the rules over the whole link count now.
 	GuardFigures(ctx context.Context, link string) (guard.Counts, error)
 	// GuardDecisions lists what was decided, newest first.
 	GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error)

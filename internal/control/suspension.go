@@ -14,9 +14,8 @@ import (
 type SuspensionRecords interface {
 	Suspension(ctx context.Context) (suspension.Suspension, error)
 	// Suspend records that no write lease is given or renewed any more, with an audit
-	// row of its own. It
-	// returns once no transaction that could give one is under way. A mirror
-	// that is not running, or is of another epoch than the request's, is left
+	// row of its own. It returns once no transaction that could give one is under way.
+	// A mirror that is not running, or is of another epoch than the request's, is left
 	// as it is.
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	// ConfirmSuspended records that the suspension of an epoch is complete where
