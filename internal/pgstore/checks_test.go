@@ -10,8 +10,6 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 	"mailmirror/internal/verdict"
 )
@@ -123,11 +121,7 @@ func TestVerification(t *testing.T) {
 // of each store and link stays.
 func TestChecksAreDropped(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
+	s := seeded(t)
 	for _, id := range []string{"old", "last"} {
 		must(t, s.RecordStoreCheck(t.Context(), verdict.StoreRun{RunID: id, Store: "prod", StartedAt: time.Now()}))
 		must(t, s.BeginVerify(t.Context(), verdict.VerifyRun{RunID: id, StartedAt: time.Now(), Verification: verdict.Verification{Link: link}}))

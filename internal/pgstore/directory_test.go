@@ -17,7 +17,6 @@ import (
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
 )
@@ -386,11 +385,7 @@ func TestDirectoryRuns(t *testing.T) {
 // waits for it, whoever confirms.
 func TestDirectoryLease(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
+	s, dsn := seededDatabase(t)
 	ctx := t.Context()
 	held, err := s.TakeLease(ctx, lease.OfDirectory(link), lease.Times{TTL: ttl, Fence: fence})
 	must(t, err)

@@ -10,8 +10,6 @@ import (
 
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
-	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 )
 
 // TestEpochAfterRestore puts back the rows and the sequence of an old backup: an
@@ -26,14 +24,7 @@ func TestEpochAfterRestore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := pgtest.DSN(t)
-			s, err := pgstore.Open(t.Context(), dsn)
-			must(t, err)
-			t.Cleanup(s.Close)
-			addLink(t, s)
-			if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1")); err != nil {
-				t.Fatal(err)
-			}
+			s, dsn := seededDatabase(t, "1")
 			sql(t, dsn, `CREATE TABLE backup AS SELECT * FROM leases`, `CREATE TABLE backup_epochs AS SELECT last_value, is_called FROM lease_epochs`)
 			seen := map[int64]bool{}
 			var zombie lease.Lease
@@ -78,14 +69,7 @@ func epochOf(t *testing.T, dsn string) (epoch int64) {
 // TestEpochNeverGoesBack: whatever the clock says.
 func TestEpochNeverGoesBack(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1")); err != nil {
-		t.Fatal(err)
-	}
+	s, dsn := seededDatabase(t, "1")
 	// As if the clock had stood a century later.
 	sql(t, dsn, `ALTER TABLE leases DISABLE TRIGGER write_leases_rules`, `UPDATE leases SET epoch = 9000000000000000000`,
 		`ALTER TABLE leases ENABLE TRIGGER write_leases_rules`)

@@ -14,7 +14,6 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/mirror"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -254,14 +253,8 @@ func TestLinkAsAWhole(t *testing.T) {
 // is long past counts no more.
 func TestMessagesOfTheLink(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
 	all := []mailbox.Number{"1", "2", "3"}
-	_, err = s.AddMailboxes(t.Context(), link, all)
-	must(t, err)
+	s, dsn := seededDatabase(t, all...)
 	for _, n := range all {
 		synced(t, s, n, 600)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -25,14 +24,7 @@ FROM generate_series(0, 99) k ON CONFLICT DO NOTHING`
 // nor when that is taken back, and the release before goes on recording.
 func TestHistoryMigration(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1")); err != nil {
-		t.Fatal(err)
-	}
+	s, dsn := seededDatabase(t, "1")
 	must(t, pgstore.MigrateTo(t.Context(), s, 5))
 	sql(t, dsn, insertBefore)
 	must(t, s.Migrate(t.Context()))

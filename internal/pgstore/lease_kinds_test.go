@@ -17,7 +17,6 @@ import (
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -396,14 +395,7 @@ func TestLeasesOfTheReleaseBefore(t *testing.T) {
 // TestLeaseMigration: leases that are held outlive the migration, both ways.
 func TestLeaseMigration(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1", "2")); err != nil {
-		t.Fatal(err)
-	}
+	s, dsn := seededDatabase(t, "1", "2")
 	ctx := t.Context()
 	must(t, pgstore.MigrateTo(ctx, s, 18))
 	sql(t, dsn, oldTake, oldTakeDirectory)

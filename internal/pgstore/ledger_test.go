@@ -12,7 +12,6 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -280,13 +279,7 @@ func TestAlteredLedger(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := pgtest.DSN(t)
-			s, err := pgstore.Open(t.Context(), dsn)
-			must(t, err)
-			t.Cleanup(s.Close)
-			addLink(t, s)
-			_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1"})
-			must(t, err)
+			s, dsn := seededDatabase(t, "1")
 			save(t, s, keyOf("1"), initialCopy())
 			sql(t, dsn, c.statement)
 

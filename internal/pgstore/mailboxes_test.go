@@ -11,8 +11,6 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -207,11 +205,7 @@ func TestDueMailboxes(t *testing.T) {
 // or nothing is heard of the compare any more.
 func TestDueMailboxesWhileACompareRuns(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
+	s, dsn := seededDatabase(t)
 	ctx := t.Context()
 	add := func(numbers ...mailbox.Number) {
 		t.Helper()
@@ -242,7 +236,7 @@ func TestDueMailboxesWhileACompareRuns(t *testing.T) {
 	want("as a compare begins")
 	add("late")
 	want("after one was added", "late")
-	_, err = s.MarkDirty(ctx, keyOf("dirty"))
+	_, err := s.MarkDirty(ctx, keyOf("dirty"))
 	must(t, err)
 	want("after a change", "dirty", "late")
 	failed := report("failed", 1)

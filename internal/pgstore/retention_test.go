@@ -15,7 +15,6 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -51,14 +50,7 @@ func day(year int, month time.Month, day int) time.Time {
 // periods; every purge is done twice.
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	if _, err := s.AddMailboxes(t.Context(), link, numbersOf("1")); err != nil {
-		t.Fatal(err)
-	}
+	s, dsn := seededDatabase(t, "1")
 	keep := site.Retention{History: 60 * 24 * time.Hour, Archive: 365 * 24 * time.Hour}
 	var recorded []time.Time
 	for month := range 25 {
@@ -195,11 +187,7 @@ func TestRetentionBesideRecording(t *testing.T) {
 // TestRetentionOfCompares keeps the last of each kind, and what is not over.
 func TestRetentionOfCompares(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
+	s, dsn := seededDatabase(t)
 	for i, kind := range []site.RunKind{site.RunCompare, site.RunCompare, site.RunRebuild, site.RunRebuild, ""} {
 		run := site.CompareRun{RunID: fmt.Sprint("run ", i), Link: link, Kind: kind, Trigger: "schedule", Mailboxes: 1, StartedAt: day(2030, time.January, 1+i)}
 		must(t, s.StartCompare(t.Context(), run))

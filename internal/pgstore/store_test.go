@@ -94,11 +94,7 @@ func TestOpenFails(t *testing.T) {
 // and the next call connects again.
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
+	s, dsn := seededDatabase(t)
 	sql(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	failures := 0

@@ -39,13 +39,7 @@ func program(t testing.TB, name, dsn, input string, args ...string) string {
 // restorable is a store with a mailbox that was mirrored, and how to dump and restore it.
 func restorable(t *testing.T) (s *pgstore.Store, dsn string, dump func() string, restore func(string)) {
 	t.Helper()
-	dsn = pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1", "2"})
-	must(t, err)
+	s, dsn = seededDatabase(t, "1", "2")
 	lease, _ := begin(t, s, keyOf("1"))
 	must(t, s.Save(t.Context(), lease, initialCopy()))
 	must(t, s.Release(t.Context(), lease, true))

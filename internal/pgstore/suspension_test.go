@@ -125,15 +125,9 @@ func TestSuspension(t *testing.T) {
 // A row that somebody deleted stops the mirror rather than letting it run.
 func TestSuspensionRowGone(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1"})
-	must(t, err)
+	s, dsn := seededDatabase(t, "1")
 	sql(t, dsn, "DELETE FROM suspension")
-	_, _, err = s.Begin(t.Context(), keyOf("1"), ttl, fence)
+	_, _, err := s.Begin(t.Context(), keyOf("1"), ttl, fence)
 	refused(t, "begin", err)
 }
 
@@ -141,13 +135,7 @@ func TestSuspensionRowGone(t *testing.T) {
 // of its lease tells a fence.
 func TestSuspensionHoldsOldReleases(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.DSN(t)
-	s, err := pgstore.Open(t.Context(), dsn)
-	must(t, err)
-	t.Cleanup(s.Close)
-	addLink(t, s)
-	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"1"})
-	must(t, err)
+	s, dsn := seededDatabase(t, "1")
 	const old = `UPDATE leases SET epoch = nextval('lease_epochs'), expires_at = clock_timestamp() + interval '5 seconds', clean = false`
 	sql(t, dsn, old)
 	got := suspend(t, s)

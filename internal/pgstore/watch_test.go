@@ -12,7 +12,6 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
-	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
@@ -257,10 +256,7 @@ func TestRosterChanges(t *testing.T) {
 }
 
 func TestKnownSources(t *testing.T) {
-	s := pgtest.Open(t)
-	addLink(t, s)
-	_, err := s.AddMailboxes(t.Context(), link, []mailbox.Number{"1", "2"})
-	must(t, err)
+	s := seeded(t, "1", "2")
 	at := mailbox.Counters{UIDValidity: 1 << 31, UIDNext: 7, Messages: 3, HighestModSeq: 1 << 62}
 	lease, _ := begin(t, s, keyOf("1"))
 	must(t, s.Save(t.Context(), lease, copier.Update{Folders: []copier.FolderUpdate{{Name: "INBOX", SourceValidity: at.UIDValidity,
