@@ -155,14 +155,14 @@ func (w *World) Compare(runID string) (Compare, bool) {
 	return Compare{Run: c.Run, Pages: maps.Clone(c.Pages)}, true
 }
 
-// Calls returns how often a method of activities.Records was called.
+// Calls returns how often a method of the ports was called.
 func (w *World) Calls(method string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[method]
 }
 
-// FailAt makes a method of activities.Records fail from now on; nil mends it.
+// FailAt makes a method of the ports fail from now on; nil mends it.
 func (w *World) FailAt(method string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

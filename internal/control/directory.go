@@ -6,7 +6,6 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/guard"
-	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 )
 
@@ -62,8 +61,4 @@ type DirectoryRuns interface {
 	ForgetDirectoryFailures(ctx context.Context, link, number string) (int, error)
 	// DirectoryRejections lists the mailboxes that could not join by a run, by number.
 	DirectoryRejections(ctx context.Context, runID string) ([]dirsync.Rejection, error)
-
-	// Taker gives the lease of a directory: a Config fault if DirectoryRefusal rejects
-	// a run.
-	lease.Taker
 }

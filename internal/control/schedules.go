@@ -14,8 +14,6 @@ import (
 
 // ScheduleRecords is what schedules need of the database.
 type ScheduleRecords interface {
-	// ScheduleSpecs returns what operators set, by the schedule's name.
-	ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec, error)
 	SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, who string) error
 	// DropScheduleSpec makes a schedule run as it is built in.
 	DropScheduleSpec(ctx context.Context, name string) error

@@ -21,8 +21,6 @@ type SuspensionRecords interface {
 	// ConfirmSuspended records that the suspension of an epoch is complete where
 	// no lease may be written under any more, and returns how things stand.
 	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
-	// Resume ends the suspension of r.Epoch. Another one is left as it is.
-	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 }
 
 // SuspensionRunner is what suspending needs of Temporal. Both return once the

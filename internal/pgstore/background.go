@@ -32,14 +32,14 @@ func (s *Store) Background(ctx context.Context) (background.State, error) {
 	return b, nil
 }
 
-// BeginLoop implements control.BackgroundRecords.
+// BeginLoop implements activities.Signs and supervise.Records.
 func (s *Store) BeginLoop(ctx context.Context, sign background.Sign) error {
 	return classify("record that "+string(sign.Loop)+" begins", s.q.BeginBackground(ctx, sqlcgen.BeginBackgroundParams{
 		Loop: string(sign.Loop), Item: sign.Item, Link: sign.Link, Worker: plain(sign.Worker),
 	}))
 }
 
-// EndLoop implements control.BackgroundRecords.
+// EndLoop implements activities.Signs and supervise.Records.
 func (s *Store) EndLoop(ctx context.Context, sign background.Sign) error {
 	return classify("record how "+string(sign.Loop)+" ended", s.q.EndBackground(ctx, sqlcgen.EndBackgroundParams{
 		Loop: string(sign.Loop), Item: sign.Item, Link: sign.Link, Worker: plain(sign.Worker), Ok: sign.Error == "",

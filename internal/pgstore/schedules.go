@@ -8,7 +8,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// ScheduleSpecs implements control.ScheduleRecords.
+// ScheduleSpecs implements temporalrunner.Book.
 func (s *Store) ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec, error) {
 	rows, err := s.q.ListScheduleSpecs(ctx)
 	specs := make(map[string]site.ScheduleSpec, len(rows))

@@ -76,7 +76,7 @@ func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (suspension.S
 	})
 }
 
-// Resume implements control.SuspensionRecords.
+// Resume implements activities.SuspensionRecords.
 func (s *Store) Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
 		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})

@@ -99,7 +99,7 @@ type Store struct {
 	// leaves what is recorded as it is.
 	Addresses []string `json:"server_addresses,omitempty"`
 	// LoginsVersion is another one whenever log-ins of its mailboxes may be others:
-	// see DirectoryConfig.Logins.
+	// see control.DirectoryConfig.
 	LoginsVersion int64 `json:"-"`
 }
 

@@ -143,10 +143,7 @@ func (m *Memory) Background(context.Context) (background.State, error) {
 	return b, nil
 }
 
-// BeginLoop implements control.BackgroundRecords.
-func (m *Memory) BeginLoop(context.Context, background.Sign) error { return nil }
-
-// EndLoop implements control.BackgroundRecords.
+// EndLoop notes how a loop ended, as a worker does.
 func (m *Memory) EndLoop(_ context.Context, s background.Sign) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -48,7 +48,7 @@ func (m *Memory) ConfirmSuspended(_ context.Context, epoch int64) (suspension.Su
 	return m.suspension, nil
 }
 
-// Resume implements control.SuspensionRecords.
+// Resume ends the suspension of r.Epoch, as a worker does.
 func (m *Memory) Resume(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,7 +102,7 @@ func (m *Memory) Audit(_ context.Context, link string, limit int) ([]audit.Entry
 	return found, nil
 }
 
-// ScheduleSpecs implements control.ScheduleRecords.
+// ScheduleSpecs returns what operators set, as a worker reads it.
 func (m *Memory) ScheduleSpecs(context.Context) (map[string]site.ScheduleSpec, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
