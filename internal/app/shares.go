@@ -10,6 +10,7 @@ import (
 
 	"mailmirror/internal/config"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
@@ -39,13 +40,18 @@ type linkLimiter struct {
 	limiter  *throttle.Limiter
 }
 
+// leaseTimes are the configured times of every write lease.
+func leaseTimes(cfg config.Config) lease.Times {
+	return lease.Times{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}.WithDefaults()
+}
+
 func newShares(repo *pgstore.Store, cfg config.Config, log *slog.Logger) *shares {
 	// As long as a write lease may hold: by the end of it, whoever is cut off
 	// from the database has closed its connections.
-	ttl := cfg.Lease.TTL + cfg.Lease.Fence
+	times := leaseTimes(cfg)
 	ctx, stop := context.WithCancel(context.Background())
 	return &shares{repo: repo, limiters: map[string]linkLimiter{}, process: ctx, stop: stop, log: log,
-		load: throttle.NewLoad(repo, rand.Text(), throttle.Options{TTL: ttl}, log)}
+		load: throttle.NewLoad(repo, rand.Text(), throttle.Options{TTL: times.TTL + times.Fence}, log)}
 }
 
 // admit returns what waits for one of a kind of connection to each of the stores.

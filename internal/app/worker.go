@@ -14,7 +14,6 @@ import (
 	"mailmirror/internal/config"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
-	"mailmirror/internal/lease"
 	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 	"mailmirror/internal/storecheck"
@@ -78,7 +77,8 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err := p.runner.EnsureControl(ctx); err != nil {
 		return nil, err
 	}
-	engine := copier.NewEngine(p.repo, sleep.Clock{}, copier.Options{LeaseTTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence}, log)
+	times := leaseTimes(cfg)
+	engine := copier.NewEngine(p.repo, sleep.Clock{}, copier.Options{Lease: times}, log)
 	acts := activities.New(
 		activities.Ports{Engine: engine, Links: stores, Mailboxes: p.repo, Compares: p.repo, Reviews: p.repo, Members: p.repo, Due: p.repo,
 			Starter: p.runner, Keeper: p.repo, Watch: p.repo, Waker: p.runner, Signs: p.repo, Suspension: p.repo, Schedules: p.runner,
@@ -87,12 +87,12 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 				Settings: p.repo, Approvals: p.repo, Leases: p.repo},
 			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}}},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
-			Lease:     lease.Times{TTL: cfg.Lease.TTL, Fence: cfg.Lease.Fence},
+			Lease:     times,
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
 	w := &Worker{parts: p, log: log, mailboxes: cfg.Worker.Mailboxes, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
-		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: cfg.Lease.TTL + cfg.Lease.Fence, Log: log, Own: []supervise.Own{
+		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: times.TTL + times.Fence, Log: log, Own: []supervise.Own{
 			{Loop: background.LoopShares, Failing: shares.load.Failing},
 			{Loop: background.LoopLogins, Failing: stores.failing},
 			{Loop: background.LoopPasswords, Failing: sealed.failing},

@@ -15,13 +15,8 @@ import (
 
 // Options are the engine's settings; zero values take the defaults.
 type Options struct {
-	// LeaseTTL is how long a write lease lasts unless it is renewed, which
-	// happens at a third of it. Default 15 s: it bounds how long a mailbox
-	// waits after its worker was killed.
-	LeaseTTL time.Duration
-	// Fence is how long a write may land after its connection died. Default
-	// 2 s, some ten times what was measured with 39 MB.
-	Fence time.Duration
+	// Lease are the times of the write lease.
+	Lease lease.Times
 	// ConfirmEvery is after how many appended messages the ledger is told.
 	// Default 500.
 	ConfirmEvery int
@@ -37,12 +32,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.LeaseTTL == 0 {
-		o.LeaseTTL = 15 * time.Second
-	}
-	if o.Fence == 0 {
-		o.Fence = 2 * time.Second
-	}
+	o.Lease = o.Lease.WithDefaults()
 	if o.ConfirmEvery == 0 {
 		o.ConfirmEvery = 500
 	}
@@ -280,7 +270,7 @@ func (r *run) sync(ctx context.Context) (Report, error) {
 	if err := r.admit(ctx); err != nil {
 		return r.failed(err), err
 	}
-	taken, states, err := r.ledger.Begin(ctx, r.job.Key, r.opts.LeaseTTL, r.opts.Fence)
+	taken, states, err := r.ledger.Begin(ctx, r.job.Key, r.opts.Lease.TTL, r.opts.Lease.Fence)
 	if err != nil {
 		return r.failed(err), err
 	}
@@ -292,7 +282,7 @@ func (r *run) sync(ctx context.Context) (Report, error) {
 	// The lease is renewed from its first moment: what comes before the first
 	// write may take longer than the lease lasts.
 	keeper := lease.Keeper{Records: r.ledger, Clock: r.clock, Log: r.log}
-	err = keeper.Hold(ctx, taken, r.opts.LeaseTTL, &r.writing, func(context.Context) (lease.End, error) {
+	err = keeper.Hold(ctx, taken, r.opts.Lease.TTL, &r.writing, func(context.Context) (lease.End, error) {
 		// The target's connection ends with the lease, and not this context: what is
 		// known by then is saved.
 		err := r.underLease(ctx)

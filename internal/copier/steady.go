@@ -62,7 +62,7 @@ const defaultSilences = 6
 const reopenPause = 50 * time.Millisecond
 
 func newSteady(e *Engine, store Store, number mailbox.Number, opened func(Session)) *steady {
-	return &steady{store: store, number: number, clock: e.clock, opened: opened, fence: e.opts.Fence, left: e.opts.Reconnects,
+	return &steady{store: store, number: number, clock: e.clock, opened: opened, fence: e.opts.Lease.Fence, left: e.opts.Reconnects,
 		silences: defaultSilences}
 }
 

@@ -132,7 +132,7 @@ func (w *folderWork) lostAt(ctx context.Context, name mailbox.FolderName, cause 
 func (r *run) revive(ctx context.Context) error {
 	wait := time.Duration(0)
 	if r.unknown {
-		wait = r.opts.Fence
+		wait = r.opts.Lease.Fence
 	}
 	if err := r.target.revive(ctx, wait); err != nil {
 		return err

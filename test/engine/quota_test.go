@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/reader"
@@ -34,7 +35,7 @@ func TestOverQuota(t *testing.T) {
 	}
 	dr := servers.DovecotT(t, o)
 	m := newMirror(t, mailboxNumber(310), production, dr)
-	m.engine = copier.NewEngine(m.ledger, enginetest.Clock{}, copier.Options{LeaseTTL: 2 * time.Second}, slog.New(slog.DiscardHandler))
+	m.engine = copier.NewEngine(m.ledger, enginetest.Clock{}, copier.Options{Lease: lease.Times{TTL: 2 * time.Second}}, slog.New(slog.DiscardHandler))
 	m.source.use(func(u *user.User) {
 		u.Put("INBOX", user.Voice("small", 400))
 		u.Put("Work", user.Voices("work", 5)...)

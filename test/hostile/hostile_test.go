@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/imapstore"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
@@ -78,7 +79,7 @@ func newRigOf(t *testing.T, patience time.Duration) *rig {
 		}
 	}
 	// The stores are in this process: what they were sent before a cut lands soon.
-	r.engine = copier.NewEngine(r.ledger, enginetest.Clock{}, copier.Options{Fence: 500 * time.Millisecond}, logger)
+	r.engine = copier.NewEngine(r.ledger, enginetest.Clock{}, copier.Options{Lease: lease.Times{Fence: 500 * time.Millisecond}}, logger)
 	return r
 }
 

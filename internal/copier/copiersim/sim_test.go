@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/sleep"
 	"mailmirror/test/repeat"
@@ -35,7 +36,7 @@ var named = []uint64{
 }
 
 func newEngine(l copier.Ledger) *copier.Engine {
-	return copier.NewEngine(l, sleep.Clock{}, copier.Options{LeaseTTL: leaseTTL, Fence: fence, ConfirmEvery: 5, InTurn: true}, slog.New(slog.DiscardHandler))
+	return copier.NewEngine(l, sleep.Clock{}, copier.Options{Lease: lease.Times{TTL: leaseTTL, Fence: fence}, ConfirmEvery: 5, InTurn: true}, slog.New(slog.DiscardHandler))
 }
 
 func TestSimulation(t *testing.T) {
