@@ -85,7 +85,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Meter: figures.meter(), Approved: p.runner,
 			Directory: activities.DirectoryPorts{Directories: p.directories, Runs: p.repo, Changes: p.repo, Members: p.repo,
 				Settings: p.repo, Approvals: p.repo, Leases: p.repo},
-			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}}},
+			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}, Lease: times}},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
 			Lease:     times,
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},

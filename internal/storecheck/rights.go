@@ -13,9 +13,6 @@ import (
 	"mailmirror/internal/verdict"
 )
 
-// rightsTimes are those of a try of rights, which is not renewed.
-var rightsTimes = lease.Times{}.WithDefaults()
-
 // tryRights adds to a report what may be written of what links mirror. What is the
 // source of links alone receives nothing but reads. It is tried as runs write, under
 // the lease of the target's directory, and so not while the mirror is suspended.
@@ -35,12 +32,13 @@ func (c *Checker) tryRights(ctx context.Context, d site.Directory, r *verdict.Di
 	case link == "":
 		return nil
 	}
-	// The lease begins when the connection is made: a slow login does not use it up.
+	// The lease begins when the connection is made: a slow login does not use it up. It
+	// is not renewed.
 	var held lease.Lease
 	var leaseErr error
 	cancel, leased := context.CancelFunc(func() {}), false
 	found, err := c.Servers.TryRights(ctx, d, columns, func(ctx context.Context) (context.Context, error) {
-		if held, leaseErr = c.Records.TakeLease(ctx, lease.OfDirectory(link), rightsTimes); leaseErr != nil {
+		if held, leaseErr = c.Records.TakeLease(ctx, lease.OfDirectory(link), c.Lease.WithDefaults()); leaseErr != nil {
 			return nil, leaseErr
 		}
 		leased = true

@@ -83,7 +83,8 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 					return test.broken
 				},
 			}
-			c := storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: records}, Servers: servers}
+			times := lease.Times{TTL: 5 * time.Second, Fence: time.Minute}
+			c := storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: records}, Servers: servers, Lease: times}
 			whole, err := c.Check(t.Context(), test.store, "")
 			r := whole.Directory
 			if r == nil || (err != nil) != test.fails {
@@ -91,6 +92,9 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 			}
 			if under != test.under || records.Leased != "" || (len(records.EndedUnclean) > 0) != test.unclean {
 				t.Errorf("tried under the lease of %q; that of %q is held still, %q were not ended cleanly", under, records.Leased, records.EndedUnclean)
+			}
+			if test.under != "" && records.LeasedFor != times {
+				t.Errorf("leased for %+v, want %+v", records.LeasedFor, times)
 			}
 			writable, faults, on := []string(nil), test.faults, ""
 			if test.under != "" {

@@ -54,6 +54,8 @@ type Servers interface {
 type Checker struct {
 	Records Records
 	Servers Servers
+	// Lease are the times of the lease under which rights are tried.
+	Lease lease.Times
 }
 
 // Check looks at a store, acting for number if that is not empty, and at its directory

@@ -32,9 +32,11 @@ type Directory struct {
 	Holds    []guard.DirectoryHold
 	// LoginsOf are those of stores; of another one they are the numbers.
 	LoginsOf map[string]*directory.Logins
-	// LeaseRefused is why no lease is given; Leased is the link whose one is held, and
-	// EndedUnclean those whose holder did not know what may be on its way still.
+	// LeaseRefused is why no lease is given; Leased is the link whose one is held,
+	// LeasedFor the times of the last one, and EndedUnclean the links of those whose
+	// holder did not know what may be on its way still.
 	LeaseRefused error
+	LeasedFor    lease.Times
 	// RunRefused is why no run may begin.
 	RunRefused   error
 	Leased       string
@@ -62,7 +64,7 @@ func (d *Directory) TakeLease(_ context.Context, r lease.Resource, t lease.Times
 	if d.LeaseRefused != nil {
 		return lease.Lease{}, d.LeaseRefused
 	}
-	d.Leased = r.Link
+	d.Leased, d.LeasedFor = r.Link, t
 	return lease.Lease{Resource: r, Deadline: time.Now().Add(t.TTL)}, nil
 }
 
