@@ -81,7 +81,7 @@ var table = map[string]row{
 	"internal/config":    {layer: support, inside: []string{"internal/directory"}, outside: []string{"github.com/pelletier/go-toml"}},
 
 	"internal/control": {layer: orchestration,
-		inside: append([]string{"internal/seal", "internal/sleep", "internal/watch"}, purePackages...),
+		inside: append([]string{"internal/seal", "internal/sleep"}, purePackages...),
 		never:  []string{"net/http", cobra, imap, ldap, postgres, temporal}},
 	"internal/storecheck": {layer: orchestration, inside: purePackages,
 		never: []string{"net/http", cobra, imap, ldap, postgres, temporal}},
@@ -138,7 +138,7 @@ var table = map[string]row{
 		never:   []string{imap, ldap, temporal}},
 	"internal/stack/sdnotify": {layer: support},
 	"internal/cli": {layer: composition,
-		inside:  append([]string{"internal/control", "internal/config", "internal/seal", "internal/stack", "internal/telemetry", "internal/watch"}, purePackages...),
+		inside:  append([]string{"internal/control", "internal/config", "internal/seal", "internal/stack", "internal/telemetry"}, purePackages...),
 		outside: []string{cobra, "github.com/spf13/pflag", "github.com/vbauerster/mpb", "golang.org/x/term"},
 		never:   []string{imap, ldap, temporal}},
 	"internal/app": {layer: composition, anything: true},
