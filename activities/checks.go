@@ -28,11 +28,9 @@ type Checks struct {
 	verify  Verify
 }
 
-// Members lists the mailboxes of a link; see CompareRecords and
-// ReviewRecords.
+// Members counts the mailboxes of a link; see CompareRecords.
 type Members interface {
 	CountMailboxes(ctx context.Context, link string) (int, error)
-	NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error)
 }
 
 // CheckRecords is where checks and verifications are recorded. Every method may be
@@ -49,6 +47,10 @@ type CheckRecords interface {
 	RecordVerified(ctx context.Context, runID string, m verdict.Mailbox) error
 	// Verified returns which of some mailboxes have a result.
 	Verified(ctx context.Context, runID string, numbers []mailbox.Number) ([]mailbox.Number, error)
+	// Unverified returns mailboxes of the run's link that have no result: those after
+	// after, by ascending number, at most limit. There are none if the run has ended, or
+	// is not recorded.
+	Unverified(ctx context.Context, runID string, after mailbox.Number, limit int) ([]mailbox.Number, error)
 	// EndVerify records the end of a verification.
 	EndVerify(ctx context.Context, runID string, failure verdict.Failure) error
 }
@@ -147,8 +149,9 @@ type VerifyPageInput struct {
 	RunID string `json:"run_id"`
 	Link  string `json:"link"`
 	Deep  bool   `json:"deep,omitempty"`
-	// Numbers are the mailboxes; if none are named, those of the link after After, at
-	// most Limit.
+	// Numbers are the mailboxes; if none are named, those of the link after After that
+	// have no result, at most Limit. If none is left there, it begins again with the
+	// first.
 	Numbers []mailbox.Number `json:"numbers,omitempty"`
 	After   mailbox.Number   `json:"after,omitempty"`
 	Limit   int              `json:"limit,omitempty"`
@@ -189,17 +192,10 @@ func (p *verifyPage) cursor() any {
 }
 
 func (p *verifyPage) run(parent, beats context.Context) (last mailbox.Number, err error) {
-	numbers := p.in.Numbers
-	if len(numbers) == 0 {
-		if numbers, err = p.members.NumbersPage(parent, p.in.Link, p.in.After, p.in.Limit); err != nil || len(numbers) == 0 {
-			return "", err
-		}
-	}
-	done, err := p.records.Verified(parent, p.in.RunID, numbers)
-	if err != nil {
+	numbers, rest, err := p.due(parent)
+	if err != nil || len(numbers) == 0 {
 		return "", err
 	}
-	rest := slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return slices.Contains(done, n) })
 	if p.stores, err = p.links.Stores(parent, p.in.Link); err != nil {
 		return "", err
 	}
@@ -225,6 +221,21 @@ func (p *verifyPage) run(parent, beats context.Context) (last mailbox.Number, er
 	group.Wait()
 	p.working(false)
 	return numbers[len(numbers)-1], context.Cause(ctx)
+}
+
+// due returns the mailboxes of the page, and those of them that have no result.
+func (p *verifyPage) due(ctx context.Context) (numbers, rest []mailbox.Number, err error) {
+	if numbers = p.in.Numbers; len(numbers) > 0 {
+		done, err := p.records.Verified(ctx, p.in.RunID, numbers)
+		return numbers, slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return slices.Contains(done, n) }), err
+	}
+	numbers, err = p.records.Unverified(ctx, p.in.RunID, p.in.After, p.in.Limit)
+	if err == nil && len(numbers) == 0 && p.in.After != "" {
+		// Mailboxes may have joined behind After, and a database that was restored, or a
+		// standby that took over, may lack results.
+		numbers, err = p.records.Unverified(ctx, p.in.RunID, "", p.in.Limit)
+	}
+	return numbers, numbers, err
 }
 
 func (p *verifyPage) working(now bool) {

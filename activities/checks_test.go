@@ -121,6 +121,39 @@ func TestVerifyPages(t *testing.T) {
 	}
 }
 
+// What joins the link behind the page, and what the database loses, is compared before
+// the verification ends.
+func TestVerifyEndsWhenEveryMailboxHasAResult(t *testing.T) {
+	checks := &activitytest.Checks{}
+	world := activitytest.New()
+	world.Add(link, activitytest.Numbers(10)...)
+	env := environment(activities.New(checks.Into(world.Ports(nil)), activities.Settings{Mailboxes: 4}))
+	begin(t, env)
+	var ends []mailbox.Number
+	for after := mailbox.Number(""); ; {
+		value, err := env.ExecuteActivity(check.VerifyPage, activities.VerifyPageInput{RunID: "run", Link: link, After: after, Limit: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := value.Get(&after); err != nil {
+			t.Fatal(err)
+		}
+		if ends = append(ends, after); after == "" {
+			break
+		}
+		if len(ends) == 2 {
+			checks.Lose("run", "1002", "1003")
+			world.Add(link, "0999")
+		}
+	}
+	if run := checks.Verification("run"); run.Mailboxes != 11 || run.Equal != 11 {
+		t.Errorf("recorded %+v", run)
+	}
+	if diff := cmp.Diff([]mailbox.Number{"1003", "1007", "1009", "1003", ""}, ends); diff != "" {
+		t.Errorf("pages ended at (-want +got):\n%s", diff)
+	}
+}
+
 // A page whose worker died is carried on: what has a result is not compared again.
 func TestVerifyPageGoesOn(t *testing.T) {
 	var mu sync.Mutex

@@ -2,6 +2,7 @@ package activitytest
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 
@@ -19,6 +20,7 @@ type Checks struct {
 	// Fault is the error of RecordVerified.
 	Fault error
 
+	members  activities.ReviewRecords
 	mu       sync.Mutex
 	checked  []verdict.StoreRun
 	verified map[string]*verdict.VerifyRun
@@ -33,7 +35,7 @@ var (
 
 // Into makes the checks part of the ports.
 func (c *Checks) Into(p activities.Ports) activities.Ports {
-	p.Checks, p.Store, p.Verify = c, c, c.Verify
+	p.Checks, p.Store, p.Verify, c.members = c, c, c.Verify, p.Reviews
 	return p
 }
 
@@ -90,6 +92,24 @@ func (c *Checks) Verified(_ context.Context, runID string, numbers []mailbox.Num
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return !slices.Contains(c.numbers[runID], n) }), nil
+}
+
+// Unverified implements activities.CheckRecords.
+func (c *Checks) Unverified(ctx context.Context, runID string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	numbers, err := c.members.NumbersPage(ctx, c.verified[runID].Link, after, math.MaxInt)
+	numbers = slices.DeleteFunc(numbers, func(n mailbox.Number) bool { return slices.Contains(c.numbers[runID], n) })
+	return numbers[:min(limit, len(numbers))], err
+}
+
+// Lose forgets that mailboxes were compared, as a database does that is restored.
+func (c *Checks) Lose(runID string, lost ...mailbox.Number) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.numbers[runID] = slices.DeleteFunc(c.numbers[runID], func(n mailbox.Number) bool { return slices.Contains(lost, n) })
+	c.verified[runID].Mailboxes -= len(lost)
+	c.verified[runID].Equal -= len(lost)
 }
 
 // EndVerify implements activities.CheckRecords.

@@ -54,6 +54,10 @@ func TestVerifyCountsEveryMailboxOnce(t *testing.T) {
 	if _, err := verify("1", "2", "3"); err == nil {
 		t.Error("a mailbox without a result counts as equal")
 	}
+	w.verifier.Forget, w.verifier.Unended = "", true
+	if _, err := verify(); err == nil {
+		t.Error("a record without its end counts as complete")
+	}
 	if _, err := verify("9"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a mailbox that does not take part: %v", err)
 	}

@@ -90,6 +90,12 @@ func (s *Store) Verified(ctx context.Context, runID string, of []mailbox.Number)
 	return numbers(done), classify("read verification "+runID, err)
 }
 
+// Unverified implements activities.CheckRecords.
+func (s *Store) Unverified(ctx context.Context, runID string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
+	left, err := s.q.ListUnverified(ctx, sqlcgen.ListUnverifiedParams{RunID: runID, After: string(after), MaxRows: int64(limit)})
+	return numbers(left), classify("read what verification "+runID+" has left", err)
+}
+
 // EndVerify implements activities.CheckRecords; the first end counts.
 func (s *Store) EndVerify(ctx context.Context, runID string, f verdict.Failure) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

@@ -80,6 +80,18 @@ func TestVerification(t *testing.T) {
 	if len(done) != 3 {
 		t.Errorf("with a result are %v", done)
 	}
+	unverified := func(after mailbox.Number, limit int, want ...mailbox.Number) {
+		t.Helper()
+		left, err := s.Unverified(t.Context(), "run", after, limit)
+		must(t, err)
+		equal(t, "without a result", left, append([]mailbox.Number{}, want...))
+	}
+	unverified("", 10, "4")
+	unverified("4", 10)
+	_, err = s.AddMailboxes(t.Context(), link, []mailbox.Number{"0", "5"})
+	must(t, err)
+	unverified("", 2, "0", "4")
+	unverified("4", 2, "5")
 	want := run
 	want.Verification = verdict.Verification{Link: link, Deep: true}
 	for _, m := range []verdict.Mailbox{same("1"), differing("2"), broken} {
@@ -107,6 +119,7 @@ func TestVerification(t *testing.T) {
 	must(t, s.RecordVerified(t.Context(), "run", same("1")))    // by a worker that was cut off
 	must(t, s.RecordVerified(t.Context(), "run", same("4")))
 	check("has ended")
+	unverified("", 10)
 	if want.FinishedAt.IsZero() {
 		t.Error("no time of its end")
 	}

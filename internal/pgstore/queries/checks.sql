@@ -22,6 +22,14 @@ ON CONFLICT (run_id, number) DO NOTHING;
 -- name: ListVerified :many
 SELECT number FROM verify_mailboxes WHERE run_id = @run_id AND number = ANY(@numbers::text[]);
 
+-- ListUnverified lists mailboxes of a running verification's link that have no result.
+-- name: ListUnverified :many
+SELECT m.number FROM verify_runs r JOIN mailboxes m ON m.link = r.link
+WHERE r.run_id = @run_id AND r.finished_at IS NULL AND m.number > @after
+    AND NOT EXISTS (SELECT FROM verify_mailboxes v WHERE v.run_id = r.run_id AND v.number = m.number)
+ORDER BY m.number
+LIMIT @max_rows::bigint;
+
 -- LockVerifyRun waits for results that are being recorded.
 -- name: LockVerifyRun :one
 SELECT (finished_at IS NULL)::boolean AS running FROM verify_runs WHERE run_id = @run_id FOR UPDATE;

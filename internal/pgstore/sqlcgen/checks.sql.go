@@ -245,6 +245,41 @@ func (q *Queries) InsertVerifyRun(ctx context.Context, arg InsertVerifyRunParams
 	return err
 }
 
+const ListUnverified = `-- name: ListUnverified :many
+SELECT m.number FROM verify_runs r JOIN mailboxes m ON m.link = r.link
+WHERE r.run_id = $1 AND r.finished_at IS NULL AND m.number > $2
+    AND NOT EXISTS (SELECT FROM verify_mailboxes v WHERE v.run_id = r.run_id AND v.number = m.number)
+ORDER BY m.number
+LIMIT $3::bigint
+`
+
+type ListUnverifiedParams struct {
+	RunID   string
+	After   string
+	MaxRows int64
+}
+
+// ListUnverified lists mailboxes of a running verification's link that have no result.
+func (q *Queries) ListUnverified(ctx context.Context, arg ListUnverifiedParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, ListUnverified, arg.RunID, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var number string
+		if err := rows.Scan(&number); err != nil {
+			return nil, err
+		}
+		items = append(items, number)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListVerified = `-- name: ListVerified :many
 SELECT number FROM verify_mailboxes WHERE run_id = $1 AND number = ANY($2::text[])
 `
