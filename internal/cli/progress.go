@@ -95,8 +95,12 @@ type display interface {
 	close()
 }
 
-// waiting is how a command waits for the end of a run.
+// waiting is how a command waits for the end of a run. A silent display asks for no
+// progress: nobody would see it.
 func waiting[R any](show display, progress func(R)) control.Waiting[R] {
+	if _, is := show.(silent); is {
+		progress = nil
+	}
 	return control.Waiting[R]{Every: show.every(), Progress: progress, NoWorker: func(since time.Duration) {
 		show.warn("no worker of this release has taken up this work for " + span(since.Round(time.Second)) +
 			"; it waits for one: start Mailmirror with mailmirror up, or start mailmirror-worker")
