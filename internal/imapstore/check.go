@@ -111,7 +111,7 @@ func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error
 	}
 	defer func() { _ = session.Close() }()
 	if ns, ok := session.overviewNamespace(); ok {
-		r.Overview = ns.prefix
+		r.Overview = session.wire.shows([]byte(ns.prefix))
 	}
 	return session.check(ctx, r)
 }
@@ -129,7 +129,7 @@ func (s *Store) checkMailbox(ctx context.Context, r *CheckReport, number mailbox
 		return err
 	}
 	r.Mailbox = number
-	r.Prefix, r.Separator = session.ns.prefix, ""
+	r.Prefix, r.Separator = session.wire.shows([]byte(session.ns.prefix)), ""
 	if session.ns.separator != 0 {
 		r.Separator = string(session.ns.separator)
 	}

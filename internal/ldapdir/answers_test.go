@@ -231,6 +231,9 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
 		}
 	}
+	if got := s.store.shows("389 Project of Geheim-17x"); got != "" {
+		t.Errorf("the server calls itself %q", got)
+	}
 	s.wrote = true
 	if got := s.words("size limit exceeded"); got != "" {
 		t.Errorf("after a write: %q", got)

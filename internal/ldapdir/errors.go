@@ -62,7 +62,15 @@ func printable(s string) string {
 // it received: there are none once this session has sent a write, which holds values,
 // or if they hold the password that it bound with.
 func (s *Session) words(text string) string {
-	if s.wrote || holds(text, s.store.opts.Password.Reveal()) {
+	if s.wrote {
+		return ""
+	}
+	return s.store.shows(text)
+}
+
+// shows returns a server's text as it may be shown; "" if it holds the password.
+func (s *Store) shows(text string) string {
+	if holds(text, s.opts.Password.Reveal()) {
 		return ""
 	}
 	return printable(text)

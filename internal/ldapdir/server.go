@@ -109,7 +109,7 @@ func (s *Session) learn(ctx context.Context) (*server, error) {
 	}
 	subschema := ""
 	if root != nil {
-		v.name, v.release = printable(root.GetAttributeValue("vendorName")), printable(root.GetAttributeValue("vendorVersion"))
+		v.name, v.release = s.store.shows(root.GetAttributeValue("vendorName")), s.store.shows(root.GetAttributeValue("vendorVersion"))
 		if v.name == "" && slices.Contains(root.GetAttributeValues("objectClass"), "OpenLDAProotDSE") {
 			v.name = openLDAP
 		}
