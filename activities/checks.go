@@ -220,6 +220,7 @@ func (p *verifyPage) run(parent, beats context.Context) (last mailbox.Number, er
 	}
 	group.Wait()
 	p.working(false)
+	activity.RecordHeartbeat(beats, p.cursor()) // it has ended in good order, whatever the error
 	return numbers[len(numbers)-1], context.Cause(ctx)
 }
 

@@ -203,6 +203,31 @@ func TestVerifyPageGoesOn(t *testing.T) {
 	}
 }
 
+// An attempt that a database ends, or a worker that stops, is no death.
+func TestVerifyPageBlamesNoMailboxForTheDatabase(t *testing.T) {
+	checks := &activitytest.Checks{}
+	begin(t, checking(checks, 10))
+	input := activities.VerifyPageInput{RunID: "run", Link: link, Limit: 10}
+	var h heartbeats
+	checks.Fault = fault.New(fault.Transient, "record", fault.ErrDatabase, "")
+	for range 4 {
+		env := checking(checks, 10)
+		h.watch(env)
+		if _, err := env.ExecuteActivity(check.VerifyPage, input); err == nil {
+			t.Fatal("the page succeeds although nothing is recorded")
+		}
+	}
+	checks.Fault = nil
+	env := checking(checks, 10)
+	h.watch(env)
+	if _, err := env.ExecuteActivity(check.VerifyPage, input); err != nil {
+		t.Fatal(err)
+	}
+	if run := checks.Verification("run"); run.Failed != 0 || run.Equal != 10 {
+		t.Errorf("recorded %+v", run)
+	}
+}
+
 // Mailboxes at which workers die fail, and the others are compared.
 func TestVerifyPageLeavesOutWhatKillsWorkers(t *testing.T) {
 	checks := &activitytest.Checks{}
