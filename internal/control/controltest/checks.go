@@ -164,13 +164,7 @@ func (m *Memory) PutStoreCheck(r verdict.StoreRun) {
 
 // StoreCheck implements control.CheckRecords.
 func (m *Memory) StoreCheck(_ context.Context, runID string) (verdict.StoreRun, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.checks[runID]
-	if !ok {
-		return r, unknown("check", runID)
-	}
-	return r, nil
+	return recorded(m, m.checks, "check", runID)
 }
 
 // PutVerification records a verification with its results.
@@ -182,14 +176,9 @@ func (m *Memory) PutVerification(r verdict.VerifyRun) {
 
 // Verification implements control.CheckRecords.
 func (m *Memory) Verification(_ context.Context, runID string) (verdict.VerifyRun, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.verified[runID]
-	if !ok {
-		return r, unknown("verification", runID)
-	}
+	r, err := recorded(m, m.verified, "verification", runID)
 	r.Results = nil
-	return r, nil
+	return r, err
 }
 
 // VerifyResults implements control.CheckRecords.

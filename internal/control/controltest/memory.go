@@ -477,11 +477,16 @@ func (m *Memory) Errors(_ context.Context, link string) ([]site.ErrorEntry, erro
 
 // CompareRun implements control.Repository.
 func (m *Memory) CompareRun(_ context.Context, runID string) (site.CompareRun, error) {
+	return recorded(m, m.runs, "compare", runID)
+}
+
+// recorded returns the record of a run; a NotFound fault if there is none.
+func recorded[R any](m *Memory, runs map[string]R, what, runID string) (R, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.runs[runID]
+	r, ok := runs[runID]
 	if !ok {
-		return r, unknown("compare", runID)
+		return r, unknown(what, runID)
 	}
 	return r, nil
 }
