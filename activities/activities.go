@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/internal/copier"
-	"mailmirror/internal/lease"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/site"
 	"mailmirror/internal/suspension"
 )
@@ -35,10 +35,11 @@ type Ports struct {
 	Schedules Schedules
 	// Meter may be nil; nothing is counted then.
 	Meter Meter
-	// Directory is empty where no directory is mirrored.
-	Directory DirectoryPorts
-	// Approved may be nil; no run is started then over directories.
-	Approved DirectoryStarter
+	// Directory is nil where no directory is mirrored.
+	Directory *dirsync.Engine
+	// Approvals and Approved may be nil; no run is started then over directories.
+	Approvals Approvals
+	Approved  DirectoryStarter
 	// Checks and Store may be nil if nothing is checked or verified; Verify is
 	// copier.Verify if it is nil.
 	Checks CheckRecords
@@ -63,8 +64,6 @@ type Settings struct {
 	// Quiet is how long a mailbox has to be without a wake-up until an event
 	// wakes its sync at once; default 2 s.
 	Quiet time.Duration
-	// Lease are the times of the lease of a directory.
-	Lease lease.Times
 	// Identity names this process to whoever asks who listens.
 	Identity string
 	// Log takes what listening has to say; nil discards it.
@@ -121,10 +120,10 @@ func New(p Ports, settings Settings) *Activities {
 	return &Activities{
 		Sync:       Sync{s, f, engine, p.Links},
 		Compare:    Compare{s, f, engine, p.Links, p.Compares, p.Reviews},
-		Directory:  Directory{s, p.Directory, p.Starter, settings.Lease.WithDefaults()},
+		Directory:  Directory{s, p.Directory, p.Starter},
 		Suspension: Suspension{s, p.Suspension, p.Schedules},
 		Watch:      Watch{s, p.Watch, p.Links, p.Waker, p.Meter, settings.Quiet},
-		Sweep:      Sweep{s, f, p.Due, p.Starter, p.Directory.Approvals, p.Approved},
+		Sweep:      Sweep{s, f, p.Due, p.Starter, p.Approvals, p.Approved},
 		Retention:  Retention{s, p.Keeper, settings.Retention},
 		Checks:     Checks{s, p.Links, p.Members, p.Checks, p.Store, p.Verify},
 	}

@@ -1,38 +1,15 @@
 package activities
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"sync/atomic"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
-	"mailmirror/internal/fault"
-	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
-
-// DirectoryPorts are the adapters behind the runs over directories.
-type DirectoryPorts struct {
-	Directories dirsync.Directories
-	Runs        dirsync.RunRecords
-	Changes     dirsync.ChangeRecords
-	Members     dirsync.MemberRecords
-	Settings    DirectorySettings
-	Approvals   Approvals
-	Leases      lease.Taker
-}
-
-// DirectorySettings is what operators set for the directories of links.
-type DirectorySettings interface {
-	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
-}
 
 // Approvals is what operators let go.
 type Approvals interface {
@@ -48,13 +25,13 @@ type DirectoryStarter interface {
 	AskDirectory(ctx context.Context, link, trigger string) error
 }
 
-// Directory are the activities of the runs over the directories of links.
+// Directory are the activities of the runs over the directories of links: each is a step
+// of the engine.
 type Directory struct {
 	*shared
 
-	ports   DirectoryPorts
+	engine  *dirsync.Engine
 	starter Starter
-	lease   lease.Times
 }
 
 // DirectoryInput names a run over the directory of a link.
@@ -64,14 +41,24 @@ type DirectoryInput struct {
 	Trigger string `json:"trigger"`
 }
 
-func (in DirectoryInput) dry() bool { return in.Trigger == dirsync.TriggerDryRun }
+func (in DirectoryInput) job() dirsync.Job { return dirsync.Job(in) }
 
-// BeginDirectory records a run. A link without directories is refused.
-func (a *Directory) BeginDirectory(ctx context.Context, in DirectoryInput) error {
-	if _, err := a.ports.Directories.Directories(ctx, in.Link); err != nil {
-		return applicationError(err, 0)
+// step has the engine do a step of a run, with heartbeats, until the worker stops. The
+// error is Temporal's.
+func (a *Directory) step(ctx context.Context, details func() any, work func(context.Context) error) error {
+	stop := a.beat(ctx, details)
+	defer stop()
+	ctx, cancel := withWorkerStop(ctx)
+	defer cancel()
+	if err := work(ctx); err != nil {
+		return pageError(ctx, err)
 	}
-	if err := a.ports.Runs.BeginDirectoryRun(ctx, in.RunID, in.Link, in.Trigger); err != nil {
+	return nil
+}
+
+// BeginDirectory records a run. A link without directories is rejected.
+func (a *Directory) BeginDirectory(ctx context.Context, in DirectoryInput) error {
+	if err := a.engine.Begin(ctx, in.job()); err != nil {
 		return applicationError(err, 0)
 	}
 	return nil
@@ -83,105 +70,16 @@ type ExtractInput struct {
 	Side dirsync.Side `json:"side"`
 }
 
-// errExtractEnded ends the staging of an extract that failed.
-var errExtractEnded = errors.New("the extract ended early")
-
-// ExtractDirectory reads one directory completely into the database, or fails.
-// Nothing of an extract that failed is kept. It holds counts and no content.
-func (a *Directory) ExtractDirectory(ctx context.Context, in ExtractInput) (directory.Extracted, error) {
+// ExtractDirectory reads one directory completely into the database, or fails. It returns
+// counts and no content.
+func (a *Directory) ExtractDirectory(ctx context.Context, in ExtractInput) (found directory.Extracted, err error) {
 	var seen atomic.Int64
-	stop := a.beat(ctx, func() any { return seen.Load() })
-	defer stop()
-	ctx, cancel := withWorkerStop(ctx)
-	defer cancel()
-	found, err := a.extract(ctx, in, &seen)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return directory.Extracted{}, ended(ctx)
-	case err != nil:
-		return directory.Extracted{}, applicationError(fault.Wrap(err, "extract the "+string(in.Side)+"'s directory"), 0)
-	}
-	return found, nil
-}
-
-func (a *Directory) extract(ctx context.Context, in ExtractInput, seen *atomic.Int64) (directory.Extracted, error) {
-	both, err := a.ports.Directories.Directories(ctx, in.Link)
-	if err != nil {
-		return directory.Extracted{}, err
-	}
-	side := both.Source
-	if in.Side == dirsync.TargetSide {
-		side = both.Target
-	}
-	session, err := side.Open(ctx)
-	if err != nil {
-		return directory.Extracted{}, err
-	}
-	reading, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// The adapter gives up a server that is silent sooner than this. What hangs all
-	// the same must not keep the run from being tried again.
-	watchdog := time.AfterFunc(extractSilence, func() { cancel(errExtractHangs) })
-	defer watchdog.Stop()
-	// A record may be large: none waits here.
-	records, ended := make(chan directory.Record), make(chan struct{})
-	var found directory.Extracted
-	var readErr error // may be read once ended is closed
-	go func() {
-		defer func() { _ = session.Close() }()
-		defer close(ended)
-		found, readErr = session.Extract(reading, side.Digest, func(r directory.Record) error {
-			seen.Add(1)
-			watchdog.Reset(extractSilence)
-			select {
-			case records <- r:
-				return nil
-			case <-reading.Done():
-				return context.Cause(reading)
-			}
-		})
-	}()
-	next := func() (directory.Record, error) {
-		select {
-		case r := <-records:
-			return r, nil
-		case <-ended:
-		case <-reading.Done():
-			return directory.Record{}, errExtractEnded
-		}
-		// It has ended, and what it left is still to be taken.
-		select {
-		case r := <-records:
-			return r, nil
-		default:
-		}
-		watchdog.Stop()
-		if readErr != nil {
-			return directory.Record{}, errExtractEnded
-		}
-		return directory.Record{}, io.EOF
-	}
-	err = a.ports.Runs.StageDirectory(ctx, in.RunID, in.Side, next)
-	cancel(nil)
-	select {
-	case <-ended:
-	case <-time.After(extractGrace):
-		return directory.Extracted{}, errors.Join(err, errExtractHangs)
-	}
-	if err != nil && readErr != nil && (errors.Is(err, errExtractEnded) || !errors.Is(readErr, context.Canceled)) {
-		err = readErr
-	}
+	err = a.step(ctx, func() any { return seen.Load() }, func(ctx context.Context) (err error) {
+		found, err = a.engine.Extract(ctx, in.job(), in.Side, seen.Store)
+		return err
+	})
 	return found, err
 }
-
-// extractSilence is after how long without an entry an extract is given up,
-// extractGrace how long it then has to end.
-const (
-	extractSilence = 5 * time.Minute
-	extractGrace   = 10 * time.Second
-)
-
-var errExtractHangs = fault.New(fault.Transient, "the directory's server stopped in the middle", nil, "is the server overloaded?")
 
 // CompareDirectoryInput is what both extracts tell of themselves.
 type CompareDirectoryInput struct {
@@ -193,197 +91,74 @@ type CompareDirectoryInput struct {
 	Readings int `json:"readings,omitempty"`
 }
 
-// maxReadings is how often a run reads both sides at most, where the database lost
-// what was read.
-const maxReadings = 3
-
-// DirectoryPlan is what a compare came to.
-type DirectoryPlan struct {
-	// ReadAgain is true where both sides have to be read again first: the database
-	// was restarted, and has lost what was read. Nothing else is told then.
-	ReadAgain bool `json:"read_again,omitempty"`
-	// Believed is false where an extract is not plausible: the run has ended, and
-	// says why in its record.
-	Believed bool `json:"believed"`
-	// Kinds counts all changes; of those Due are to be carried out, and Held wait
-	// for the operator.
-	Kinds map[directory.ChangeKind]int `json:"kinds,omitempty"`
-	Due   int                          `json:"due,omitempty"`
-	Held  int                          `json:"held,omitempty"`
-}
-
-// CompareDirectory decides whether the extracts are to be believed, compares
-// them, and holds what looks like an accident. A dry run holds nothing, and says
-// what would be held.
-func (a *Directory) CompareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
-	stop := a.beat(ctx, func() any { return nil })
-	defer stop()
-	plan, err := a.compareDirectory(ctx, in)
-	if err != nil {
-		return DirectoryPlan{}, applicationError(fault.Wrap(err, "compare directories"), 0)
-	}
-	return plan, nil
-}
-
-func (a *Directory) compareDirectory(ctx context.Context, in CompareDirectoryInput) (DirectoryPlan, error) {
-	run, err := a.ports.Runs.DirectoryRun(ctx, in.RunID)
-	if err != nil || !run.FinishedAt.IsZero() { // by an attempt before this one
-		return DirectoryPlan{Believed: run.State == dirsync.Done}, err
-	}
-	if err := a.ports.Runs.SaveDirectoryPhase(ctx, in.RunID, "compare"); err != nil {
-		return DirectoryPlan{}, err
-	}
-	settings, err := a.ports.Settings.DirectorySettings(ctx, in.Link)
-	if err != nil {
-		return DirectoryPlan{}, err
-	}
-	lastSource, lastTarget, known, err := a.ports.Runs.LastExtracts(ctx, in.Link)
-	if err != nil {
-		return DirectoryPlan{}, err
-	}
-	if doubts := directory.Believe(settings.Limits, in.Source, in.Target, lastSource, lastTarget, known); len(doubts) > 0 {
-		return DirectoryPlan{}, a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, dirsync.Failed, doubts,
-			fmt.Sprintf("nothing was changed; is the source whole, and may the trusted server read everything? If it is meant: mailmirror guard set %s --directory-shrink-share 0, and a run", in.Link))
-	}
-	if err := a.ports.Runs.SaveExtracts(ctx, in.RunID, in.Source, in.Target); err != nil {
-		return DirectoryPlan{}, err
-	}
-	tally, err := a.ports.Runs.CompareDirectory(ctx, in.RunID, settings)
-	if errors.Is(err, dirsync.ErrStagedLost) && in.Readings > 0 && in.Readings < maxReadings {
-		activity.GetLogger(ctx).Warn("both directories are read again", "link", in.Link, "error", err)
-		return DirectoryPlan{ReadAgain: true}, nil
-	}
-	if err != nil {
-		return DirectoryPlan{}, err
-	}
-	plan := DirectoryPlan{Believed: true, Kinds: tally.Kinds}
-	for _, n := range tally.Planned {
-		plan.Due += n
-	}
-	var kinds []directory.ChangeKind
-	var reasons []string
-	for _, v := range directory.Judge(settings.Limits, tally) {
-		kinds, reasons = append(kinds, v.Kind), append(reasons, v.Reason)
-	}
-	if in.dry() {
-		return plan, a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, dirsync.Done, reasons, "")
-	}
-	plan.Held, err = a.ports.Runs.HoldDirectoryChanges(ctx, in.RunID, kinds, reasons)
-	if plan.Held > 0 {
-		activity.GetLogger(ctx).Info("directory changes held", "link", in.Link, "run_id", in.RunID, "changes", plan.Held)
-	}
-	plan.Due = max(plan.Due-plan.Held, 0)
+// CompareDirectory decides whether the extracts are to be believed, compares them, and
+// holds what looks like an accident.
+func (a *Directory) CompareDirectory(ctx context.Context, in CompareDirectoryInput) (plan dirsync.Plan, err error) {
+	err = a.step(ctx, func() any { return nil }, func(ctx context.Context) (err error) {
+		plan, err = a.engine.Compare(ctx, in.job(), in.Source, in.Target, in.Readings)
+		return err
+	})
 	return plan, err
 }
 
-// DirectoryMembers counts mailboxes that joined and left a link by a run.
-type DirectoryMembers struct {
-	Joined int `json:"joined"`
-	Left   int `json:"left"`
-	// Refused could not join, mostly since another link mirrors them.
-	Refused int `json:"refused,omitempty"`
+// ApplyDirectoryInput asks for a page of a run's changes.
+type ApplyDirectoryInput struct {
+	DirectoryInput
+	// After is the last change of the page before, Limit how many to carry out.
+	After int64 `json:"after,omitempty"`
+	Limit int   `json:"limit"`
 }
 
-const (
-	// joinChunk is how many mailboxes join at a time.
-	joinChunk = 500
-	// wakeAtMost bounds the syncs that a run starts itself; the sweep starts the
-	// others within its interval.
-	wakeAtMost = 100
-)
+// ApplyDirectory carries out a page of planned changes.
+func (a *Directory) ApplyDirectory(ctx context.Context, in ApplyDirectoryInput) (dirsync.Applied, error) {
+	return a.page(ctx, in, a.engine.Apply)
+}
+
+// VerifyDirectory looks once more at what a run has carried out, when all is written.
+func (a *Directory) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput) (dirsync.Applied, error) {
+	return a.page(ctx, in, a.engine.Verify)
+}
+
+// page has the engine carry out a page until the mirror is suspended. The run goes on
+// after the resumption.
+func (a *Directory) page(ctx context.Context, in ApplyDirectoryInput,
+	carryOut func(context.Context, dirsync.Job, dirsync.Page, func(int64)) (dirsync.Applied, error),
+) (result dirsync.Applied, err error) {
+	var at atomic.Int64
+	err = a.step(ctx, func() any { return at.Load() }, func(ctx context.Context) (err error) {
+		ctx, leave := a.lookout.under(ctx)
+		defer leave()
+		result, err = carryOut(ctx, in.job(), dirsync.Page{After: in.After, Limit: in.Limit}, at.Store)
+		if err != nil && suspended(ctx, err) {
+			result.Suspended, err = true, nil
+		}
+		return err
+	})
+	return result, err
+}
 
 // JoinDirectory makes the mailboxes of a run's pairs join and leave the link, by
-// the link's rule. Those that join are due at once.
-func (a *Directory) JoinDirectory(ctx context.Context, in DirectoryInput) (DirectoryMembers, error) {
-	var done DirectoryMembers // what an attempt before this one did
+// the link's rule.
+func (a *Directory) JoinDirectory(ctx context.Context, in DirectoryInput) (dirsync.Members, error) {
+	var done dirsync.Members // what an attempt before this one did
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &done)
-		done.Refused = 0
 	}
-	var told atomic.Pointer[DirectoryMembers]
-	tell := func() { told.Store(new(done)) }
-	tell()
-	stop := a.beat(ctx, func() any { return *told.Load() })
-	err := a.joinDirectory(ctx, in, &done, tell)
-	stop()
+	var now atomic.Pointer[dirsync.Members]
+	progress := func(m dirsync.Members) { now.Store(&m) }
+	progress(done)
+	err := a.step(ctx, func() any { return *now.Load() }, func(ctx context.Context) (err error) {
+		done, err = a.engine.Join(ctx, in.job(), done, a.wake, progress)
+		return err
+	})
 	activity.RecordHeartbeat(ctx, done)
-	if err != nil {
-		return done, applicationError(fault.Wrap(err, "let mailboxes join and leave"), 0)
-	}
-	return done, nil
+	return done, err
 }
 
-func (a *Directory) joinDirectory(ctx context.Context, in DirectoryInput, done *DirectoryMembers, tell func()) error {
-	if err := a.ports.Runs.SaveDirectoryPhase(ctx, in.RunID, "members"); err != nil {
-		return err
-	}
-	settings, err := a.ports.Settings.DirectorySettings(ctx, in.Link)
-	if err != nil {
-		return err
-	}
-	join, leave, err := a.ports.Members.DirectoryMembers(ctx, in.RunID, settings)
-	if err != nil {
-		return err
-	}
-	left, err := a.ports.Members.LeaveLink(ctx, in.RunID, in.Link, leave)
-	if err != nil {
-		return err
-	}
-	done.Left += left
-	tell()
-	woken := 0
-	var rejected []dirsync.Rejection
-	for len(join) > 0 {
-		chunk := join[:min(joinChunk, len(join))]
-		join = join[len(chunk):]
-		refused, err := a.join(ctx, in.Link, chunk)
-		if err != nil {
-			return err
-		}
-		for _, number := range chunk {
-			if why, ok := refused[number]; ok {
-				_, text, hint := describe(why)
-				rejected = append(rejected, dirsync.Rejection{Number: number, Error: text, Hint: hint})
-			}
-		}
-		done.Joined += len(chunk) - len(refused)
-		done.Refused += len(refused)
-		tell()
-		for _, number := range chunk {
-			if refused[number] != nil || woken >= wakeAtMost {
-				continue
-			}
-			woken++
-			// The sweep starts what could not be started here, and records what it
-			// cannot start either.
-			_, err := a.starter.StartSync(ctx, mailbox.Key{Link: in.Link, Number: number}, TriggerEvent)
-			if fault.Is(err, fault.Transient) {
-				woken = wakeAtMost // Temporal is away: the others would wait in vain, too
-			}
-		}
-	}
-	return a.ports.Members.SaveDirectoryMembers(ctx, in.RunID, done.Joined, done.Left, rejected)
-}
-
-// join adds mailboxes and returns those that may not join, with the reason. One of
-// them must not keep the others out.
-func (a *Directory) join(ctx context.Context, link string, numbers []mailbox.Number) (refused map[mailbox.Number]error, err error) {
-	_, err = a.ports.Members.AddMailboxes(ctx, link, numbers)
-	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Permanent) {
-		return nil, err
-	}
-	refused = map[mailbox.Number]error{}
-	for _, n := range numbers {
-		_, err := a.ports.Members.AddMailboxes(ctx, link, []mailbox.Number{n})
-		switch {
-		case fault.Is(err, fault.Conflict), fault.Is(err, fault.Permanent):
-			refused[n] = err
-			activity.GetLogger(ctx).Warn("mailbox cannot join the link", "link", link, "mailbox_id", string(n), "error", err.Error())
-		case err != nil:
-			return nil, err
-		}
-	}
-	return refused, nil
+// wake implements dirsync.Wake. The sweep records what it cannot start either.
+func (a *Directory) wake(ctx context.Context, key mailbox.Key) error {
+	_, err := a.starter.StartSync(ctx, key, TriggerEvent)
+	return err
 }
 
 // FinishDirectoryInput closes the record of a run.
@@ -397,41 +172,11 @@ type FinishDirectoryInput struct {
 	Refused int `json:"refused,omitempty"`
 }
 
-// toldRefusals is how many causes of failed changes a run's record names. A cause
-// that thousands have is one.
-const toldRefusals = 3
-
 // FinishDirectory closes the record of a run, unless it is closed already, and
 // returns how it ended.
 func (a *Directory) FinishDirectory(ctx context.Context, in FinishDirectoryInput) (dirsync.State, error) {
-	run, err := a.ports.Runs.DirectoryRun(ctx, in.RunID)
+	state, err := a.engine.Finish(ctx, in.job(), dirsync.End{Failure: in.Failure, Hint: in.Hint, Refused: in.Refused})
 	if err != nil {
-		return "", applicationError(err, 0)
-	}
-	if !run.FinishedAt.IsZero() {
-		return run.State, nil
-	}
-	state, reasons, hint := dirsync.Done, run.Reasons, run.Hint
-	if run.Held > 0 {
-		state, hint = dirsync.Held, "mailmirror guard list "+in.Link
-	}
-	refusals, err := a.ports.Runs.DirectoryRefusals(ctx, in.RunID, toldRefusals)
-	if err != nil {
-		return "", applicationError(err, 0)
-	}
-	for _, r := range refusals {
-		reasons, hint = append(reasons, fmt.Sprintf("%d of the changes failed: %s", r.Changes, r.Error)), cmp.Or(hint, r.Hint)
-	}
-	if run.Unread > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d entries cannot be read, and nothing was done to them; to see which, run: mailmirror errors %s", run.Unread, in.Link))
-	}
-	if in.Refused > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d mailboxes cannot join the link; to see why, run: mailmirror errors %s", in.Refused, in.Link))
-	}
-	if in.Failure != "" {
-		state, reasons, hint = dirsync.Failed, append(reasons, in.Failure), in.Hint
-	}
-	if err := a.ports.Runs.FinishDirectoryRun(ctx, in.RunID, state, reasons, hint); err != nil {
 		return "", applicationError(err, 0)
 	}
 	return state, nil

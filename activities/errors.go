@@ -3,8 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -17,39 +15,13 @@ import (
 // back because its worker stops. All other types are fault kinds.
 const TypeStopping = "worker_stopping"
 
-// maxErrorText bounds an error's text in histories and in the database, bytes.
-const maxErrorText = 500
-
-// describe returns what may be told of an error. The text of an error that no
-// adapter classified is left out: nobody vouches that it holds no content.
+// describe is fault.Describe. What it says of a lease that another holds is a conflict,
+// whether an adapter classified that or not.
 func describe(err error) (kind fault.Kind, text, hint string) {
-	kind, hint = fault.KindOf(err), fault.Plain(fault.HintOf(err))
-	_, classified := errors.AsType[*fault.Error](err)
-	held, busy := errors.AsType[*lease.HeldError](err)
-	switch {
-	case busy:
-		return fault.Conflict, held.Error(), hint
-	case classified:
-		text = fault.Plain(err.Error())
-	case errors.Is(err, context.DeadlineExceeded):
-		text = "timed out"
-	default:
-		text = fmt.Sprintf("unexpected error of type %T", innermost(err))
+	if held, busy := errors.AsType[*lease.HeldError](err); busy {
+		return fault.Conflict, held.Error(), fault.Plain(fault.HintOf(err))
 	}
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") // the cut may split a character
-	}
-	return kind, text, hint
-}
-
-func innermost(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
+	return fault.Describe(err)
 }
 
 // applicationError is the one place where an error becomes Temporal's. Its

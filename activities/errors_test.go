@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -64,12 +63,5 @@ func TestApplicationError(t *testing.T) {
 				t.Error("the cause goes into the history too")
 			}
 		})
-	}
-}
-
-func TestLongErrorTextsAreCut(t *testing.T) {
-	_, text, _ := describe(fault.Newf(fault.Permanent, "%s", strings.Repeat("é", 400)))
-	if len(text) > maxErrorText || strings.ContainsRune(text, '�') || strings.ToValidUTF8(text, "?") != text {
-		t.Errorf("%d bytes, valid: %v", len(text), strings.ToValidUTF8(text, "?") == text)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
@@ -144,10 +145,10 @@ func TestStartDueWhileSuspended(t *testing.T) {
 	world := activitytest.New()
 	world.Add(link, activitytest.Numbers(3)...)
 	suspend(t, world)
-	runs := activitytest.NewRuns()
+	runs := dirsynctest.NewRuns()
 	runs.Approved = []string{link}
 	ports := world.Ports(nil) // without a starter: a start would panic
-	ports.Directory, ports.Approved = runs.Ports(), asked(func(string, string) error { t.Error("a run was asked for"); return nil })
+	ports.Approvals, ports.Approved = runs, asked(func(string, string) error { t.Error("a run was asked for"); return nil })
 	a := activities.New(ports, activities.Settings{})
 	value, err := environment(a).ExecuteActivity(a.StartDue, activities.SweepInput{Limit: 10, Window: 2})
 	if err != nil {

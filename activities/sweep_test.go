@@ -8,6 +8,7 @@ import (
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -19,12 +20,12 @@ func (a asked) AskDirectory(_ context.Context, link, trigger string) error { ret
 
 // A sweep starts the runs over directories that an approval could not start.
 func TestStartApproved(t *testing.T) {
-	runs := activitytest.NewRuns()
+	runs := dirsynctest.NewRuns()
 	runs.Approved = []string{link, "other"}
 	ports := activitytest.New().Ports(&starter{})
 	var started []string
 	var refused error
-	ports.Directory, ports.Approved = runs.Ports(), asked(func(link, trigger string) error {
+	ports.Approvals, ports.Approved = runs, asked(func(link, trigger string) error {
 		started = append(started, link+" "+trigger)
 		return refused
 	})

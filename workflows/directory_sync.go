@@ -26,12 +26,12 @@ type DirectoryState struct {
 	// RunID names the run in the database once it is recorded.
 	RunID string `json:"run_id,omitempty"`
 	// Plan is what the compare came to, Phase and After how far it is carried out.
-	Plan   *activities.DirectoryPlan `json:"plan,omitempty"`
-	Phase  string                    `json:"phase,omitempty"`
-	After  int64                     `json:"after,omitempty"`
-	Done   int                       `json:"done,omitempty"`
-	Failed int                       `json:"failed,omitempty"`
-	Moot   int                       `json:"moot,omitempty"`
+	Plan   *dirsync.Plan `json:"plan,omitempty"`
+	Phase  string        `json:"phase,omitempty"`
+	After  int64         `json:"after,omitempty"`
+	Done   int           `json:"done,omitempty"`
+	Failed int           `json:"failed,omitempty"`
+	Moot   int           `json:"moot,omitempty"`
 	// Stopped and Hint are why the target lets nothing more be carried out.
 	Stopped string `json:"stopped,omitempty"`
 	Hint    string `json:"hint,omitempty"`
@@ -42,10 +42,10 @@ type DirectoryState struct {
 // DirectoryView answers QueryProgress of a DirectorySync.
 type DirectoryView struct {
 	DirectoryState
-	Source directory.Extracted         `json:"source"`
-	Target directory.Extracted         `json:"target"`
-	State  dirsync.State               `json:"state"`
-	Member activities.DirectoryMembers `json:"members"`
+	Source directory.Extracted `json:"source"`
+	Target directory.Extracted `json:"target"`
+	State  dirsync.State       `json:"state"`
+	Member dirsync.Members     `json:"members"`
 }
 
 // Phases of a DirectorySync besides the common ones; a closed one shows how it
@@ -119,7 +119,7 @@ type directorySync struct {
 	DirectoryState
 	again          workflow.ReceiveChannel
 	source, target directory.Extracted
-	members        activities.DirectoryMembers
+	members        dirsync.Members
 	ended          dirsync.State
 	begun          bool
 }
@@ -198,7 +198,7 @@ func (d *directorySync) compare(ctx workflow.Context, readings int) error {
 		return err
 	}
 	var a *activities.Directory
-	var plan activities.DirectoryPlan
+	var plan dirsync.Plan
 	input := activities.CompareDirectoryInput{DirectoryInput: d.input(), Source: d.source, Target: d.target, Readings: readings}
 	if err := workflow.ExecuteActivity(storeWork(ctx, "compare and judge"), a.CompareDirectory, input).Get(ctx, &plan); err != nil {
 		return err
@@ -231,7 +231,7 @@ func (d *directorySync) pages(ctx workflow.Context, phase string, step any) erro
 			return workflow.NewContinueAsNewError(ctx, DirectorySync, d.DirectoryState)
 		}
 		var a *activities.Suspension
-		var page activities.ApplyDirectoryResult
+		var page dirsync.Applied
 		input := activities.ApplyDirectoryInput{DirectoryInput: d.input(), After: d.After, Limit: d.PageSize}
 		if err := workflow.ExecuteActivity(applying(ctx, fmt.Sprintf("after change %d", d.After)), step, input).Get(ctx, &page); err != nil {
 			return err
@@ -275,7 +275,7 @@ func (d *directorySync) end(ctx workflow.Context, failure error) error {
 		return err
 	}
 	d.tell(ctx)
-	plan := cmp.Or(d.Plan, &activities.DirectoryPlan{})
+	plan := cmp.Or(d.Plan, &dirsync.Plan{})
 	sayEnded(ctx, "directory run finished", d.Link, d.RunID, failure, "state", string(d.ended), "source_entries", d.source.Entries, "target_entries", d.target.Entries,
 		"due", plan.Due, "held", plan.Held, "done", d.Done, "failed", d.Failed, "moot", d.Moot, "joined", d.members.Joined, "left", d.members.Left)
 	phase := string(d.ended)

@@ -19,9 +19,9 @@ import (
 
 // directoryLink answers the activities of a run.
 type directoryLink struct {
-	plan    activities.DirectoryPlan
-	lost    int                               // how often what was read is lost
-	pages   []activities.ApplyDirectoryResult // of applying, in order
+	plan    dirsync.Plan
+	lost    int               // how often what was read is lost
+	pages   []dirsync.Applied // of applying, in order
 	extract func(dirsync.Side) error
 	done    []string
 	finish  activities.FinishDirectoryInput
@@ -44,43 +44,43 @@ func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
 			return directory.Extracted{Entries: 7}, nil
 		}).Maybe()
 	env.OnActivity(steps.CompareDirectory, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.CompareDirectoryInput) (activities.DirectoryPlan, error) {
+		func(_ context.Context, in activities.CompareDirectoryInput) (dirsync.Plan, error) {
 			if in.Source.Entries != 7 || in.Target.Entries != 7 {
 				return l.plan, errors.New("the extracts were not handed on")
 			}
 			if in.Readings <= l.lost {
 				l.done = append(l.done, "lost")
-				return activities.DirectoryPlan{ReadAgain: true}, nil
+				return dirsync.Plan{ReadAgain: true}, nil
 			}
 			l.done = append(l.done, "compare")
 			return l.plan, nil
 		}).Maybe()
 	env.OnActivity(steps.ApplyDirectory, mock.Anything, mock.Anything).Return(
-		func(context.Context, activities.ApplyDirectoryInput) (activities.ApplyDirectoryResult, error) {
+		func(context.Context, activities.ApplyDirectoryInput) (dirsync.Applied, error) {
 			l.done = append(l.done, "apply")
 			if len(l.pages) == 0 {
-				return activities.ApplyDirectoryResult{}, nil
+				return dirsync.Applied{}, nil
 			}
 			page := l.pages[0]
 			l.pages = l.pages[1:]
 			return page, nil
 		}).Maybe()
 	env.OnActivity(steps.VerifyDirectory, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.ApplyDirectoryInput) (activities.ApplyDirectoryResult, error) {
+		func(_ context.Context, in activities.ApplyDirectoryInput) (dirsync.Applied, error) {
 			if in.After != 0 {
-				return activities.ApplyDirectoryResult{}, errors.New("verifying did not begin at the beginning")
+				return dirsync.Applied{}, errors.New("verifying did not begin at the beginning")
 			}
 			l.done = append(l.done, "verify")
-			return activities.ApplyDirectoryResult{}, nil
+			return dirsync.Applied{}, nil
 		}).Maybe()
 	env.OnActivity(steps.AwaitRunning, mock.Anything).Return(func(context.Context) error {
 		l.done = append(l.done, "await")
 		return nil
 	}).Maybe()
 	env.OnActivity(steps.JoinDirectory, mock.Anything, mock.Anything).Return(
-		func(context.Context, activities.DirectoryInput) (activities.DirectoryMembers, error) {
+		func(context.Context, activities.DirectoryInput) (dirsync.Members, error) {
 			l.done = append(l.done, "join")
-			return activities.DirectoryMembers{Joined: 2, Refused: 1}, nil
+			return dirsync.Members{Joined: 2, Refused: 1}, nil
 		}).Maybe()
 	env.OnActivity(steps.FinishDirectory, mock.Anything, mock.Anything).Return(
 		func(_ context.Context, in activities.FinishDirectoryInput) (dirsync.State, error) {
@@ -89,7 +89,7 @@ func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
 		}).Maybe()
 }
 
-func believed() activities.DirectoryPlan { return activities.DirectoryPlan{Believed: true, Due: 3} }
+func believed() dirsync.Plan { return dirsync.Plan{Believed: true, Due: 3} }
 
 func TestDirectorySyncTakesItsSteps(t *testing.T) {
 	refused := temporal.NewNonRetryableApplicationError("bind: wrong password", "config", nil, "store edit")
@@ -100,11 +100,11 @@ func TestDirectorySyncTakesItsSteps(t *testing.T) {
 		want    []string
 		failure string // of the record
 	}{
-		{"whole", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true}, {Last: 700}}},
+		{"whole", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []dirsync.Applied{{Last: 500, More: true}, {Last: 700}}},
 			[]string{"begin schedule", "compare", "apply", "apply", "verify", "join", "finish"}, ""},
-		{"suspended meanwhile", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Suspended: true}}},
+		{"suspended meanwhile", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []dirsync.Applied{{Last: 3, Suspended: true}}},
 			[]string{"begin schedule", "compare", "apply", "await", "apply", "verify", "join", "finish"}, ""},
-		{"the target refuses everything", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 3, Stopped: "read-only"}}},
+		{"the target refuses everything", dirsync.TriggerSchedule, directoryLink{plan: believed(), pages: []dirsync.Applied{{Last: 3, Stopped: "read-only"}}},
 			[]string{"begin schedule", "compare", "apply", "join", "finish"}, "read-only"},
 		{"what was read is lost", dirsync.TriggerSchedule, directoryLink{plan: believed(), lost: 2},
 			[]string{"begin schedule", "lost", "lost", "compare", "apply", "verify", "join", "finish"}, ""},
@@ -179,7 +179,7 @@ func TestDirectorySyncIsFollowedByAnother(t *testing.T) {
 // A long run carries over where it is.
 func TestDirectorySyncContinuesAsNew(t *testing.T) {
 	env := environment(t)
-	l := &directoryLink{plan: believed(), pages: []activities.ApplyDirectoryResult{{Last: 500, More: true, Done: 499, Failed: 1}}}
+	l := &directoryLink{plan: believed(), pages: []dirsync.Applied{{Last: 500, More: true, Done: 499, Failed: 1}}}
 	l.expect(env)
 	env.SetContinueAsNewSuggested(true)
 	env.ExecuteWorkflow(workflows.DirectorySync, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500})

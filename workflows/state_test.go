@@ -41,7 +41,7 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 	states = append(states, workflows.VerifyState{VerifyRequest: verdict.VerifyRequest{Link: "dr", Deep: true, Numbers: []mailbox.Number{"1001"}},
 		PageSize: 250, Begun: true, After: "1000"})
 	states = append(states, workflows.DirectoryState{Link: "dr", Trigger: dirsync.TriggerSchedule, PageSize: 500, RunID: "run",
-		Plan:  &activities.DirectoryPlan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},
+		Plan:  &dirsync.Plan{Believed: true, Kinds: map[directory.ChangeKind]int{directory.Alter: 3}, Due: 2, Held: 1},
 		Phase: workflows.PhaseApplying, After: 7, Done: 1, Failed: 2, Moot: 3, Stopped: "read-only", Hint: "mend it", Again: dirsync.TriggerApproval})
 	data := converter.GetDefaultDataConverter()
 	for _, state := range states {

@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/background"
 	"mailmirror/internal/config"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
@@ -83,11 +84,10 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 		activities.Ports{Engine: engine, Links: stores, Mailboxes: p.repo, Compares: p.repo, Reviews: p.repo, Members: p.repo, Due: p.repo,
 			Starter: p.runner, Keeper: p.repo, Watch: p.repo, Waker: p.runner, Signs: p.repo, Suspension: p.repo, Schedules: p.runner,
 			Meter: figures.meter(), Approved: p.runner,
-			Directory: activities.DirectoryPorts{Directories: p.directories, Runs: p.repo, Changes: p.repo, Members: p.repo,
-				Settings: p.repo, Approvals: p.repo, Leases: p.repo},
+			Approvals: p.repo, Directory: dirsync.NewEngine(dirsync.Ports{Directories: p.directories, Runs: p.repo, Changes: p.repo,
+				Members: p.repo, Settings: p.repo, Leases: p.repo}, sleep.Clock{}, times, log),
 			Checks: p.repo, Store: &storecheck.Checker{Records: p.repo, Servers: checker{stores, p.directories}, Lease: times}},
 		activities.Settings{Mailboxes: cfg.Worker.Mailboxes, Quiet: cfg.Worker.Debounce, Log: log, Identity: identity(),
-			Lease:     times,
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)

@@ -47,6 +47,12 @@ type Session interface {
 	Close() error
 }
 
+// SettingsRecords is what operators set for the directories of links.
+type SettingsRecords interface {
+	// DirectorySettings returns those of a link, or DefaultSettings if it has none.
+	DirectorySettings(ctx context.Context, link string) (Settings, error)
+}
+
 // RunRecords is the record of runs. Every method may be repeated with the same arguments
 // without another effect.
 type RunRecords interface {

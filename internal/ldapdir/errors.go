@@ -114,7 +114,7 @@ func (s *Session) lost(what string, err error) error {
 	case errors.Is(cause, errMalformed):
 		return fault.New(fault.Transient, s.op(what), cause, "the server is at fault, or something between: see the server's log")
 	case errors.Is(cause, os.ErrDeadlineExceeded):
-		return fault.New(fault.Transient, s.op(what), cause, "is the server overloaded? see its log")
+		return &fault.Error{Kind: fault.Transient, Op: s.op(what), Err: cause, Hint: "is the server overloaded? see its log", Silent: true}
 	case errors.Is(cause, errTooLate):
 		return fault.New(fault.Transient, s.op(what), cause, "")
 	case cause != nil && !errors.Is(cause, errClosed):

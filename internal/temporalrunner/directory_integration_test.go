@@ -6,9 +6,9 @@ import (
 	"slices"
 	"testing"
 
-	"mailmirror/activities/activitytest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
 	"mailmirror/workflows"
@@ -17,7 +17,7 @@ import (
 // A link has a schedule for its directory while both stores have one, runs over it
 // one at a time, and carries on with what was approved meanwhile.
 func testDirectory(t *testing.T, b *bench) {
-	b.runs = activitytest.NewRuns()
+	b.runs = dirsynctest.NewRuns()
 	kept := withBook(t, b)
 	names := func() []string {
 		t.Helper()

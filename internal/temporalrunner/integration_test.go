@@ -19,6 +19,7 @@ import (
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/copier"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
@@ -81,7 +82,7 @@ type bench struct {
 	*temporalrunner.Runner
 	client client.Client
 	world  *activitytest.World
-	runs   *activitytest.Runs // nil where no directory is mirrored
+	runs   *dirsynctest.Runs // nil where no directory is mirrored
 	checks *activitytest.Checks
 	link   string
 	opts   temporalrunner.Options
@@ -104,7 +105,9 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
 	ports := b.checks.Into(b.world.Ports(b.Runner))
-	ports.Directory = b.runs.Ports()
+	if b.runs != nil {
+		ports.Directory = b.runs.Engine(lease.Times{})
+	}
 	w := temporalrunner.NewWorker(b.client, b.opts, activities.New(ports, activities.Settings{
 		Report: 50 * time.Millisecond, Pace: activities.Pace{Quick: 10 * time.Millisecond}}), nil, func(err error) { t.Error(err) })
 	if err := w.Start(); err != nil {

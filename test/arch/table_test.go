@@ -72,7 +72,10 @@ var table = map[string]row{
 		inside: []string{"internal/mailbox", "internal/quota", "internal/copier", "internal/directory"}},
 	"internal/suspension": {layer: pure, inside: []string{"internal/audit"}},
 	"internal/guard":      {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/directory"}},
-	"internal/dirsync":    {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/copier", "internal/directory"}},
+	// log/slog: as for copier above.
+	"internal/dirsync": {layer: pure, std: []string{"log/slog"},
+		inside: []string{"internal/fault", "internal/blame", "internal/mailbox", "internal/lease", "internal/copier", "internal/directory"},
+		never:  []string{imap, ldap, postgres, temporal, "net/http", "database/sql"}},
 	"internal/background": {layer: pure, inside: []string{"internal/site", "internal/suspension"}},
 
 	"internal/seal":      {layer: support},
@@ -149,6 +152,8 @@ var table = map[string]row{
 	// What the engine is simulated over must be as free of real stores as the
 	// engine is.
 	"internal/copier/copiersim":        {layer: helper, inside: purePackages},
+	"internal/dirsync/dirsim":          {layer: helper, inside: purePackages},
+	"internal/dirsync/dirsynctest":     {layer: helper, inside: append([]string{"internal/sleep"}, purePackages...)},
 	"internal/control/controltest":     {layer: helper, anything: true, never: []string{imap, postgres, temporal}},
 	"internal/imapstore/imapstoretest": {layer: helper, anything: true, never: []string{postgres, temporal}},
 	"internal/ldapdir/ldapdirtest":     {layer: helper, anything: true, never: []string{postgres, temporal}},

@@ -29,6 +29,8 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
+	"mailmirror/internal/dirsync/dirsynctest"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/stack"
 	"mailmirror/internal/temporalrunner"
@@ -96,7 +98,7 @@ type rig struct {
 	*temporalrunner.Runner
 	client client.Client
 	world  *activitytest.World
-	runs   *activitytest.Runs // over the link's directory
+	runs   *dirsynctest.Runs // over the link's directory
 	checks *activitytest.Checks
 	link   string
 	// entered gets a value whenever an engine that waits is reached; leave lets
@@ -108,7 +110,7 @@ type rig struct {
 func newRig(c client.Client, link string) *rig {
 	return &rig{
 		Runner: temporalrunner.New(c, temporalrunner.Options{TaskQueue: link, Debounce: 200 * time.Millisecond, PageSize: 2, Pages: 2, Changes: 2}),
-		client: c, world: activitytest.New(), runs: activitytest.NewRuns(), checks: &activitytest.Checks{}, link: link,
+		client: c, world: activitytest.New(), runs: dirsynctest.NewRuns(), checks: &activitytest.Checks{}, link: link,
 		entered: make(chan struct{}, 100), leave: make(chan struct{}),
 	}
 }
@@ -120,7 +122,7 @@ func (r *rig) play(ctx context.Context, s scenario, path string) error {
 	w := worker.New(r.client, r.link, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	workflows.Register(w)
 	ports := r.checks.Into(r.world.Ports(r.Runner))
-	ports.Directory = r.runs.Ports()
+	ports.Directory = r.runs.Engine(lease.Times{})
 	activities.Register(w, activities.New(ports, activities.Settings{Report: 50 * time.Millisecond,
 		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))
 	if err := w.Start(); err != nil {

@@ -1,13 +1,13 @@
 //go:build integration
 
-package activities_test
+package dirsync_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 
-	"mailmirror/activities"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/ldapdir"
@@ -48,7 +48,7 @@ func TestApplyDirectoryPassesAnEntryThatEndsTheConnection(t *testing.T) {
 				return "dn: MailboxNumber=" + number + ",ou=mailboxes,dc=example\nobjectClass: umMailbox\nMailboxNumber: " + number + "\ncn: Box\nPassword: 1\n\n"
 			}
 			server := kind.Start(t, ldapdirtest.Wish{MaxRequest: 262144, LDIF: box("1001") + box("1002")})
-			m := newMirrorerOf(t, nil, serverDirectory(t, server))
+			m := newMirrorerOf(t, nil, serverDirectory(t, server), slog.DiscardHandler)
 			put := func(number, pin string, name int) {
 				m.runs.Source.Put(number, map[directory.Column]string{directory.CommonName: "Box", directory.Password: pin, directory.RecordedName: strings.Repeat("x", name)})
 			}
@@ -66,7 +66,7 @@ func TestApplyDirectoryPassesAnEntryThatEndsTheConnection(t *testing.T) {
 						t.Errorf("run %d: %s is %s: %s (%s)", run, c.Number, c.State, c.Error, c.Hint)
 					}
 				}
-				must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+				m.finish()
 			}
 			put("1001", "1", 200<<10)
 			m.compare(dirsync.TriggerOperator)

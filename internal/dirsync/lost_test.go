@@ -1,10 +1,10 @@
-package activities_test
+package dirsync_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
@@ -18,7 +18,7 @@ func lost() error {
 
 // quiet is a server that does not answer in time.
 func quiet() error {
-	return fault.New(fault.Transient, "write", os.ErrDeadlineExceeded, "is the server overloaded?")
+	return &fault.Error{Kind: fault.Transient, Op: "write: no answer", Hint: "is the server overloaded?", Silent: true}
 }
 
 func numbered(m *mirrorer, entries int) {
@@ -40,6 +40,10 @@ func states(m *mirrorer) map[dirsync.ChangeState]int {
 // they are written or read, costs only those: they are recorded, each run anew, and
 // all others are carried out in the same run.
 func TestApplyDirectoryIsolatesEntries(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryIsolatesEntries)
+}
+
+func testApplyDirectoryIsolatesEntries(t *testing.T) {
 	fails := func(number string) bool { return number == "1003" || number == "1004" || number == "1011" }
 	for what, test := range map[string]struct {
 		prepare func(m *mirrorer, trouble func() error, tries map[string]int)
@@ -53,7 +57,7 @@ func TestApplyDirectoryIsolatesEntries(t *testing.T) {
 		"no answer, read": {onRead(fails), quiet, 1, "overloaded"},
 		"time limit":      {onWrite(fails), func() error { return fault.New(fault.Transient, "write: time limit", nil, "raise it") }, 5, "raise it"},
 	} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		numbered(m, 20)
 		tries := map[string]int{}
 		test.prepare(m, test.err, tries)
@@ -113,12 +117,16 @@ func onRead(fails func(string) bool) func(*mirrorer, func() error, map[string]in
 // to others. If it answers to none, the run ends after few of them: each takes the whole
 // time for an answer.
 func TestApplyDirectoryAtASilentTarget(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryAtASilentTarget)
+}
+
+func testApplyDirectoryAtASilentTarget(t *testing.T) {
 	for _, test := range []struct {
 		first, last  int
 		done, failed int // of a run that goes on: how far another one comes is chance
 		most         int // entries whose writes had no answer: 20, and 4 of 5 by chance before one that had
 	}{{5, 12, 22, 8, 8}, {0, 29, 0, 0, 10}, {0, 24, 0, 0, 24}} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		numbered(m, 30)
 		tries := map[string]int{}
 		onWrite(func(number string) bool {
@@ -142,7 +150,11 @@ func TestApplyDirectoryAtASilentTarget(t *testing.T) {
 
 // The only entry of a run is to blame as well, as others were carried out before.
 func TestApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryIsolatesTheOnlyEntry)
+}
+
+func testApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
+	m := newMirrorer(t)
 	numbered(m, 1)
 	m.runs.Target.OnWrite = func(directory.Operation) error { return lost() }
 	m.compare(dirsync.TriggerOperator)
@@ -154,6 +166,10 @@ func TestApplyDirectoryIsolatesTheOnlyEntry(t *testing.T) {
 // A server that fails alike at everything stops the run, and no entry is to blame:
 // neither before anything was carried out nor half-way.
 func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryStopsAtAServerThatLosesEverything)
+}
+
+func testApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
 	for what, test := range map[string]struct {
 		err   func() error
 		after int
@@ -165,7 +181,7 @@ func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
 		"no answer":            {quiet, 0, 10, "did not answer to 5"},
 		"no answer any longer": {quiet, 30, 10, "did not answer to 5"},
 	} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		numbered(m, 100)
 		writes := 0
 		m.runs.Target.OnWrite = func(directory.Operation) error {
@@ -188,7 +204,11 @@ func TestApplyDirectoryStopsAtAServerThatLosesEverything(t *testing.T) {
 // A server that cannot be reached since is no entry's affair: the page is tried
 // again later.
 func TestApplyDirectoryWaitsForAServerThatIsAway(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryWaitsForAServerThatIsAway)
+}
+
+func testApplyDirectoryWaitsForAServerThatIsAway(t *testing.T) {
+	m := newMirrorer(t)
 	numbered(m, 20)
 	away, writes := false, 0
 	m.runs.Target.OnWrite = func(directory.Operation) error {

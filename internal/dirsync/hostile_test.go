@@ -1,4 +1,4 @@
-package activities_test
+package dirsync_test
 
 import (
 	"context"
@@ -11,15 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/testsuite"
-
-	"mailmirror/activities"
-	"mailmirror/activities/activitytest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/ldapdir"
-	"mailmirror/internal/lease"
 	"mailmirror/internal/seal"
 	"mailmirror/test/output"
 	"mailmirror/test/servers"
@@ -57,24 +52,6 @@ func (w *told) leaks() []string {
 		}
 	}
 	return found
-}
-
-// onServers are two directories, of which those that are set are real.
-type onServers struct {
-	*activitytest.Runs
-	source, target *dirsync.Directory
-}
-
-// Directories implements dirsync.Directories.
-func (d onServers) Directories(ctx context.Context, link string) (dirsync.LinkDirectories, error) {
-	both, err := d.Runs.Directories(ctx, link)
-	if d.source != nil {
-		both.Source = *d.source
-	}
-	if d.target != nil {
-		both.Target = *d.target
-	}
-	return both, err
 }
 
 // hostileDirectory is a hostile server as one side of a link. read is how long it may be silent.
@@ -141,46 +118,34 @@ func TestHostileDirectory(t *testing.T) {
 
 func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 	said := &told{}
-	m := newMirrorer(t, nil)
-	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+	there, store := hostileDirectory(t, 3*time.Second, mode, "1001", "1002")
+	source, target := there, (*dirsync.Directory)(nil)
+	if side == dirsync.TargetSide {
+		source, target = nil, there
+	}
+	m := newMirrorerOf(t, source, target, slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for _, d := range []*dirsynctest.Directory{m.runs.Source, m.runs.Target} {
 		for _, number := range []string{"1001", "1002", "1003"} {
 			d.Put(number, map[directory.Column]string{directory.CommonName: "Box " + number, directory.Password: canaryPIN, directory.RecordedName: canaryName})
 		}
 	}
-	there, store := hostileDirectory(t, 3*time.Second, mode, "1001", "1002")
-	both := onServers{Runs: m.runs, source: there}
-	if side == dirsync.TargetSide {
-		both = onServers{Runs: m.runs, target: there}
-	}
-	ports := activitytest.New().Ports(nil)
-	ports.Directory = m.runs.Ports()
-	ports.Directory.Directories = both
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))))
-	m.env = suite.NewTestActivityEnvironment()
-	m.env.SetTestTimeout(time.Minute)
-	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: lease.Times{TTL: time.Minute, Fence: time.Millisecond}}))
 
 	grown := peak()
 	report, err := store.Check(t.Context())
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, report)
 	rights, err := store.CheckRights(t.Context(), []directory.Column{directory.Password}, func(ctx context.Context) (context.Context, error) { return ctx, nil })
 	_, _ = fmt.Fprintf(said, "%v %+v\n", err, rights)
-	m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: dirsync.TriggerOperator}
-	if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
-		t.Fatal(err)
-	}
+	m.begin(dirsync.TriggerOperator)
 	failed := false
 	extract := func(side dirsync.Side) directory.Extracted {
-		found, err := do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
+		found, err := m.extract(side)
 		_, _ = fmt.Fprintf(said, "%v %+v\n", err, found)
 		failed = failed || err != nil
 		return found
 	}
-	source, target := extract(dirsync.SourceSide), extract(dirsync.TargetSide)
+	ofSource, ofTarget := extract(dirsync.SourceSide), extract(dirsync.TargetSide)
 	if !failed {
-		must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: source, Target: target})
+		must[dirsync.Plan](m)(m.engine.Compare(t.Context(), m.job, ofSource, ofTarget, 1))
 		result, err := m.apply(100)
 		failed = err != nil || result.Failed > 0 || result.Stopped != ""
 		_, _ = fmt.Fprintf(said, "%v %+v\n", err, result)
@@ -198,7 +163,7 @@ func hostile(t *testing.T, mode servers.HostileLDAPMode, side dirsync.Side) {
 		t.Errorf("it told %q:\n%.3000s", leaks, said.String())
 	}
 	// The source lacks a mailbox that the target has, which may go; no other may.
-	for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+	for _, d := range []*dirsynctest.Directory{m.runs.Source, m.runs.Target} {
 		for _, number := range []string{"1001", "1002"} {
 			if !d.Has(number) {
 				t.Errorf("%s is gone", number)

@@ -1,24 +1,28 @@
-package activities_test
+package dirsync_test
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
-	"mailmirror/activities"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
 )
 
 func TestApplyDirectoryStopsAtAServerThatRefusesEverything(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryStopsAtAServerThatRefusesEverything)
+}
+
+func testApplyDirectoryStopsAtAServerThatRefusesEverything(t *testing.T) {
 	for _, test := range []struct {
 		kind    fault.Kind
 		entries int
 		stopped bool
 	}{{fault.Config, 4, false}, {fault.Config, 20, true}, {fault.Permanent, 49, false}, {fault.Permanent, 70, true}} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		for i := range test.entries {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}
@@ -47,9 +51,13 @@ func TestApplyDirectoryStopsAtAServerThatRefusesEverything(t *testing.T) {
 // Entries side by side that the target refuses keep nobody else out, wherever they
 // lie, in this run and in those after it, and are made good when it takes them.
 func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryPassesABlockOfEntries)
+}
+
+func testApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 	const entries, block = 30, 8
 	for _, first := range []int{0, 11, entries - block} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		for i := range entries {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}
@@ -69,7 +77,7 @@ func TestApplyDirectoryPassesABlockOfEntries(t *testing.T) {
 					t.Errorf("from %d, run %d: %+v", first, run, c)
 				}
 			}
-			if state := must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in}); state != dirsync.Done {
+			if state := m.finish(); state != dirsync.Done {
 				t.Errorf("from %d, run %d: it is %s", first, run, state)
 			}
 			if told := m.runs.Run(); len(told.Reasons) != 1 || !strings.Contains(told.Reasons[0], "8 of the changes failed") || told.Hint != "mend it" {
@@ -105,7 +113,11 @@ func (m *mirrorer) refuse(kind fault.Kind, first, n int) func(directory.Operatio
 // A target that takes nothing any more, half-way, is not the fault of the entries
 // that were left.
 func TestApplyDirectoryStopsAtAServerThatIsFull(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryStopsAtAServerThatIsFull)
+}
+
+func testApplyDirectoryStopsAtAServerThatIsFull(t *testing.T) {
+	m := newMirrorer(t)
 	for i := range 100 {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
@@ -121,8 +133,13 @@ func TestApplyDirectoryStopsAtAServerThatIsFull(t *testing.T) {
 // server that takes nothing for days nobody is given up, for entries of which it
 // does not take the values each is.
 func TestApplyDirectoryGivesNobodyUpForTheServer(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryGivesNobodyUpForTheServer)
+}
+
+func testApplyDirectoryGivesNobodyUpForTheServer(t *testing.T) {
 	for kind, want := range map[fault.Kind]int{fault.Config: 1, fault.Permanent: 12} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
+		m.runs.Settings.GiveUp = 0
 		for i := range 8 {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}
@@ -147,7 +164,11 @@ func TestApplyDirectoryGivesNobodyUpForTheServer(t *testing.T) {
 
 // A server that is full says so of whatever it is given, in other words.
 func TestApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryStopsWhateverIsRefused)
+}
+
+func testApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
+	m := newMirrorer(t)
 	for i := range 100 {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
@@ -169,7 +190,11 @@ func TestApplyDirectoryStopsWhateverIsRefused(t *testing.T) {
 
 // The one entry that is not refused is found among those that are, and mirrored.
 func TestApplyDirectoryFindsWhoIsNotRefused(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryFindsWhoIsNotRefused)
+}
+
+func testApplyDirectoryFindsWhoIsNotRefused(t *testing.T) {
+	m := newMirrorer(t)
 	for i := range 40 {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
@@ -184,9 +209,13 @@ func TestApplyDirectoryFindsWhoIsNotRefused(t *testing.T) {
 // it refuses among them. The attempt after it ends in the same state, and blames
 // each entry once.
 func TestApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryAsksAgainAfterDeath)
+}
+
+func testApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
 	const entries, block = 30, 8
 	for at := range 14 {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		for i := range entries {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}
@@ -231,7 +260,11 @@ func TestApplyDirectoryAsksAgainAfterDeath(t *testing.T) {
 
 // Different refusals between others are each entry's own.
 func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
-	m := newMirrorer(t, nil)
+	synctest.Test(t, testApplyDirectoryGoesOnPastAnEntry)
+}
+
+func testApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
+	m := newMirrorer(t)
 	for i := range 30 {
 		m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 	}
@@ -252,8 +285,12 @@ func TestApplyDirectoryGoesOnPastAnEntry(t *testing.T) {
 // An entry that the server has locked is its own affair; a server that is busy
 // with everything ends the page, and no entry is to blame.
 func TestApplyDirectoryPassesALockedEntry(t *testing.T) {
+	synctest.Test(t, testApplyDirectoryPassesALockedEntry)
+}
+
+func testApplyDirectoryPassesALockedEntry(t *testing.T) {
 	for _, test := range []struct{ entries, locked, done, failed int }{{10, 1, 9, 1}, {6, 6, 0, 0}} {
-		m := newMirrorer(t, nil)
+		m := newMirrorer(t)
 		for i := range test.entries {
 			m.runs.Source.Put(fmt.Sprint(1000+i), nil)
 		}

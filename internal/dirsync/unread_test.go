@@ -1,35 +1,16 @@
-package activities_test
+package dirsync_test
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"go.temporal.io/sdk/testsuite"
-
-	"mailmirror/activities"
-	"mailmirror/activities/activitytest"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
-	"mailmirror/internal/lease"
+	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/test/servers"
 )
-
-// newMirrorerOf is a mirrorer of which some directories are real ones; nil is one in
-// memory.
-func newMirrorerOf(t *testing.T, source, target *dirsync.Directory) *mirrorer {
-	t.Helper()
-	m := newMirrorer(t, nil)
-	ports := activitytest.New().Ports(nil)
-	ports.Directory = m.runs.Ports()
-	ports.Directory.Directories = onServers{m.runs, source, target}
-	var suite testsuite.WorkflowTestSuite
-	m.env = suite.NewTestActivityEnvironment()
-	m.env.SetTestTimeout(2 * time.Minute)
-	m.env.RegisterActivity(activities.New(ports, activities.Settings{Report: time.Millisecond,
-		Lease: lease.Times{TTL: time.Minute, Fence: time.Millisecond}}))
-	return m
-}
 
 // A directory that does not hand over one of its entries, as it ends the connection in
 // it, or as the entry is larger than what Mailmirror accepts: all others are mirrored in
@@ -45,21 +26,15 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 				if side == dirsync.TargetSide {
 					source, target = nil, there
 				}
-				m := newMirrorerOf(t, source, target)
-				for _, d := range []*activitytest.Directory{m.runs.Source, m.runs.Target} {
+				m := newMirrorerOf(t, source, target, slog.DiscardHandler)
+				for _, d := range []*dirsynctest.Directory{m.runs.Source, m.runs.Target} {
 					for _, number := range []string{"1001", "1002", "1003", "1005"} {
 						d.Put(number, map[directory.Column]string{directory.CommonName: "Other"})
 					}
 				}
-				m.in = activities.DirectoryInput{RunID: "run", Link: "dr", Trigger: dirsync.TriggerOperator}
-				if _, err := m.env.ExecuteActivity("BeginDirectory", m.in); err != nil {
-					t.Fatal(err)
-				}
-				extract := func(side dirsync.Side) (directory.Extracted, error) {
-					return do[directory.Extracted](m, "ExtractDirectory", activities.ExtractInput{DirectoryInput: m.in, Side: side})
-				}
-				s, sErr := extract(dirsync.SourceSide)
-				d, dErr := extract(dirsync.TargetSide)
+				m.begin(dirsync.TriggerOperator)
+				s, sErr := m.extract(dirsync.SourceSide)
+				d, dErr := m.extract(dirsync.TargetSide)
 				if mode == servers.LDAPCutAll {
 					if sErr == nil && dErr == nil {
 						t.Errorf("no entry can be read, and it succeeds: %+v %+v", s, d)
@@ -69,7 +44,7 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 				if sErr != nil || dErr != nil {
 					t.Fatal(sErr, dErr)
 				}
-				must[activities.DirectoryPlan](m, "CompareDirectory", activities.CompareDirectoryInput{DirectoryInput: m.in, Source: s, Target: d})
+				must[dirsync.Plan](m)(m.engine.Compare(t.Context(), m.job, s, d, 1))
 				if _, err := m.apply(100); err != nil {
 					t.Fatal(err)
 				}
@@ -95,7 +70,7 @@ func TestExtractPassesAnEntryThatCannotBeRead(t *testing.T) {
 						t.Errorf("the others are not mirrored: %q", got)
 					}
 				}
-				must[dirsync.State](m, "FinishDirectory", activities.FinishDirectoryInput{DirectoryInput: m.in})
+				m.finish()
 				if reasons := strings.Join(m.runs.Run().Reasons, "\n"); !strings.Contains(reasons, "cannot be read") {
 					t.Errorf("the run says %q", reasons)
 				}
