@@ -100,11 +100,11 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 		return nil, err
 	}
 	return &backend{parts: p, control: control.New(control.Ports{
-		Repository: p.repo,
-		Runner:     p.runner,
-		Sealer:     p.keys,
-		Resolver:   resolver{},
-		Records:    p.repo, Directories: p.directories,
+		Stores: p.repo, Links: p.repo, Mailboxes: p.repo, Records: p.repo, Guard: p.repo,
+		Suspension: p.repo, Schedules: p.repo, Audit: p.repo, Checks: p.repo,
+		Runner: p.runner, Scheduler: p.runner, Suspender: p.runner, DirectoryRunner: p.runner, CheckRunner: p.runner,
+		Sealer: p.keys, Resolver: resolver{},
+		DirectoryConfig: p.repo, DirectoryRuns: p.repo, DirectoryHolds: p.repo, Directories: p.directories,
 	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
 }
 

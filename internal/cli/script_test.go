@@ -101,10 +101,9 @@ func newSystem() *system {
 func of(ts *testscript.TestScript) *system { return ts.Value(system{}).(*system) }
 
 func (s *system) Control() *control.Control {
-	return control.New(control.Ports{
-		Repository: s.repo, Runner: s.runner, Sealer: controltest.Sealer{},
-		Records: s.records, Directories: s.sides,
-	}, control.Options{Now: now})
+	p := controltest.Ports(s.repo, s.records, s.runner)
+	p.Directories = s.sides
+	return control.New(p, control.Options{Now: now})
 }
 
 // brokenOff has the last compare and rebuild of link dr fail, and a try due.

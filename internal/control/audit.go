@@ -14,9 +14,9 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// AuditLog is the record of what actors changed. A changing method of Repository and
-// DirectoryRepository writes the entry of its context (audit.From) in the transaction
-// of the change, unless an earlier one of the same command did.
+// AuditLog is the record of what actors changed. A changing method of any port to the
+// database writes the entry of its context (audit.From) in the transaction of the
+// change, unless an earlier one of the same command did.
 type AuditLog interface {
 	// Record writes an entry that belongs to no change of the database, and sets its
 	// ID. An empty Outcome means audit.Done.
@@ -52,7 +52,7 @@ func (c *Control) As(a audit.Actor) *Control {
 
 // Audit lists what actors changed: see AuditLog.
 func (c *Control) Audit(ctx context.Context, link string, limit int) ([]audit.Entry, error) {
-	return c.repo.Audit(ctx, link, limit)
+	return c.ports.Audit.Audit(ctx, link, limit)
 }
 
 // allow checks whether the actor may give the command of e. It records that the actor
@@ -65,7 +65,7 @@ func (c *Control) allow(ctx context.Context, e *audit.Entry) error {
 	}
 	e.Outcome = audit.Denied
 	denied := fault.New(fault.Config, e.Command, audit.ErrDenied, fmt.Sprintf("%s needs the role %s", e.Command, role))
-	return errors.Join(denied, fault.Wrap(c.repo.Record(ctx, e), "record that the command was denied"))
+	return errors.Join(denied, fault.Wrap(c.ports.Audit.Record(ctx, e), "record that the command was denied"))
 }
 
 // begin begins a changing command. If the actor may give it, begin returns the context
@@ -92,7 +92,7 @@ func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, fu
 		// The operator may have interrupted the command.
 		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomePatience)
 		defer cancel()
-		unrecorded := c.repo.SetOutcome(recording, e.ID, outcome)
+		unrecorded := c.ports.Audit.SetOutcome(recording, e.ID, outcome)
 		*err = errors.Join(*err, fault.Wrap(unrecorded, "record how the command ended"))
 	}, nil
 }
@@ -105,7 +105,7 @@ const outcomePatience = 10 * time.Second
 func (c *Control) ask(ctx context.Context) error {
 	e := audit.From(ctx)
 	e.Outcome = audit.Asked
-	return c.repo.Record(ctx, e)
+	return c.ports.Audit.Record(ctx, e)
 }
 
 // changes names the fields in which two structs of a type differ: "imap address,

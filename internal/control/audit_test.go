@@ -59,7 +59,7 @@ func TestEveryChangingCommandAsksForARole(t *testing.T) {
 		t.Errorf("%d rows of %d commands, %v", len(rows), commands, err)
 	}
 	// One that nobody uses is neither an actor's.
-	_, err := control.New(control.Ports{Repository: w.repo, Runner: w.runner}, control.Options{}).Compare(t.Context(), "dr")
+	_, err := control.New(controltest.Ports(w.repo, nil, w.runner), control.Options{}).Compare(t.Context(), "dr")
 	if !errors.Is(err, audit.ErrDenied) {
 		t.Errorf("a compare without an actor: %v", err)
 	}
@@ -168,7 +168,7 @@ func TestAuditTellsHowACommandEnded(t *testing.T) {
 	}
 }
 
-// slow is a database that does not answer when it is told how a command ended.
+// slow is a database that does not answer when a command records how it ended.
 type slow struct{ *controltest.Memory }
 
 func (slow) SetOutcome(ctx context.Context, _ int64, _ audit.Outcome) error {
@@ -181,7 +181,7 @@ func TestEndIsNotWaitedForForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.link(t, "dr", "prod", "spare")
-		c := control.New(control.Ports{Repository: slow{w.repo}, Runner: w.runner}, control.Options{}).As(alice)
+		c := control.New(controltest.Ports(slow{w.repo}, nil, w.runner), control.Options{}).As(alice)
 		begun := time.Now()
 		_, err := c.Compare(t.Context(), "dr")
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > time.Minute {
@@ -208,7 +208,7 @@ func (l lossy) RemoveLink(ctx context.Context, name string) error {
 func TestRemovedLinkGetsNoSchedulesBack(t *testing.T) {
 	w := newWorld(t)
 	w.link(t, "dr", "prod", "spare")
-	c := control.New(control.Ports{Repository: lossy{w.repo}, Runner: w.runner}, control.Options{}).As(alice)
+	c := control.New(controltest.Ports(lossy{w.repo}, nil, w.runner), control.Options{}).As(alice)
 	if err := c.RemoveLink(t.Context(), "dr"); err != nil {
 		t.Error(err)
 	}

@@ -28,7 +28,7 @@ func (c *Control) EditLink(ctx context.Context, name string, e LinkEdit) (_ site
 		return site.Link{}, err
 	}
 	defer end(&err)
-	l, err := c.repo.Link(ctx, name)
+	l, err := c.ports.Links.Link(ctx, name)
 	if err != nil {
 		return site.Link{}, err
 	}
@@ -38,10 +38,10 @@ func (c *Control) EditLink(ctx context.Context, name string, e LinkEdit) (_ site
 	if err := malformed(op, bandwidthFaults(l)); err != nil {
 		return site.Link{}, err
 	}
-	if err := c.repo.SetBandwidth(ctx, l); err != nil {
+	if err := c.ports.Links.SetBandwidth(ctx, l); err != nil {
 		return site.Link{}, fault.Wrap(err, op)
 	}
-	return c.repo.Link(ctx, name)
+	return c.ports.Links.Link(ctx, name)
 }
 
 // bandwidthFaults lists everything that cannot be right in a link's bandwidth.

@@ -52,7 +52,7 @@ const (
 
 // awaitRun waits for the end of any run but of a mailbox's syncs, and returns its record.
 func awaitRun[R any](ctx context.Context, c *Control, op string, run site.Run, w Waiting[R], record func(context.Context, string) (R, error)) (R, error) {
-	return await(ctx, c, run, w, func() error { return fault.Wrap(c.runner.WaitRun(ctx, run), op) }, func() (R, error) { return record(ctx, run.ID) })
+	return await(ctx, c, run, w, func() error { return fault.Wrap(c.ports.Runner.WaitRun(ctx, run), op) }, func() (R, error) { return record(ctx, run.ID) })
 }
 
 // await waits for the end of a run, by wait, and returns its record, by look.
@@ -85,7 +85,7 @@ func await[R any](ctx context.Context, c *Control, run site.Run, w Waiting[R], w
 				w.Progress(r)
 			}
 		case now := <-worker.C:
-			waits, err := c.runner.AwaitsWorker(ctx, run)
+			waits, err := c.ports.Runner.AwaitsWorker(ctx, run)
 			switch {
 			case err != nil:
 			case waits.IsZero() || !waits.Equal(since):
@@ -108,16 +108,16 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 			return verdict.Store{}, malformed(op, []error{err})
 		}
 	}
-	if _, err := c.repo.Store(ctx, name); err != nil {
+	if _, err := c.ports.Stores.Store(ctx, name); err != nil {
 		return verdict.Store{}, err
 	}
 	for {
-		start, err := c.runner.StartCheck(ctx, name, number)
+		start, err := c.ports.CheckRunner.StartCheck(ctx, name, number)
 		if err != nil {
 			return verdict.Store{}, fault.Wrap(err, op)
 		}
 		run := site.Run{Kind: site.RunCheck, Of: name, ID: start.RunID}
-		found, err := awaitRun(ctx, c, op, run, w, c.repo.StoreCheck)
+		found, err := awaitRun(ctx, c, op, run, w, c.ports.Checks.StoreCheck)
 		switch {
 		case !start.Same && ctx.Err() == nil:
 			continue
@@ -143,15 +143,15 @@ func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (ver
 	if len(r.Numbers) > maxNumbers {
 		return verdict.Start{}, malformed(op, []error{fmt.Errorf("%d mailboxes are given: give at most %d, or none for all of the link", len(r.Numbers), maxNumbers)})
 	}
-	if _, err := c.repo.Link(ctx, r.Link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, r.Link); err != nil {
 		return verdict.Start{}, err
 	}
 	for _, n := range r.Numbers {
-		if _, err := c.repo.Mailbox(ctx, mailbox.Key{Link: r.Link, Number: n}); err != nil {
+		if _, err := c.ports.Mailboxes.Mailbox(ctx, mailbox.Key{Link: r.Link, Number: n}); err != nil {
 			return verdict.Start{}, err
 		}
 	}
-	start, err := c.runner.StartVerify(ctx, r)
+	start, err := c.ports.CheckRunner.StartVerify(ctx, r)
 	if err == nil && !start.Same {
 		err = fault.New(fault.Conflict, "a verification of other mailboxes, or of another depth, is running", nil,
 			"wait for its end, or end it with: mailmirror verify "+r.Link+" --stop")
@@ -164,12 +164,12 @@ func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (ver
 func (c *Control) WaitVerify(ctx context.Context, r verdict.VerifyRequest, start verdict.Start, w Waiting[verdict.VerifyRun]) (verdict.Verification, error) {
 	op := "verify link " + r.Link
 	run := site.Run{Kind: site.RunVerify, Of: r.Link, ID: start.RunID}
-	found, err := awaitRun(ctx, c, op, run, w, c.repo.Verification)
+	found, err := awaitRun(ctx, c, op, run, w, c.ports.Checks.Verification)
 	if err != nil {
 		return verdict.Verification{}, err
 	}
 	v := found.Verification
-	if v.Results, err = c.repo.VerifyResults(ctx, run.ID); err != nil {
+	if v.Results, err = c.ports.Checks.VerifyResults(ctx, run.ID); err != nil {
 		return v, err
 	}
 	// A mailbox that was forgotten must not count as one that is equal. A database that
@@ -188,11 +188,11 @@ func (c *Control) StopVerify(ctx context.Context, link string) (err error) {
 		return err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return err
 	}
 	if err := c.ask(ctx); err != nil {
 		return err
 	}
-	return fault.Wrap(c.runner.StopVerify(ctx, link), "stop the verification of link "+link)
+	return fault.Wrap(c.ports.CheckRunner.StopVerify(ctx, link), "stop the verification of link "+link)
 }

@@ -25,14 +25,30 @@ type Resolver interface {
 
 // Ports are what a Control works over.
 type Ports struct {
-	Repository Repository
-	Runner     Runner
-	Sealer     Sealer
+	Stores     Stores
+	Links      Links
+	Mailboxes  Mailboxes
+	Records    Records
+	Guard      Guard
+	Suspension SuspensionRecords
+	Schedules  ScheduleRecords
+	Audit      AuditLog
+	Checks     CheckRecords
+
+	Runner          Runner
+	Scheduler       ScheduleRunner
+	Suspender       SuspensionRunner
+	DirectoryRunner DirectoryRunner
+	CheckRunner     CheckRunner
+
+	Sealer Sealer
 	// Resolver, where not nil, finds the addresses of stores.
 	Resolver Resolver
-	// Records and Directories are for what is mirrored of directories.
-	Records     DirectoryRepository
-	Directories dirsync.Directories
+	// What is mirrored of directories; nil where nothing is.
+	DirectoryConfig DirectoryConfig
+	DirectoryRuns   DirectoryRuns
+	DirectoryHolds  DirectoryHolds
+	Directories     dirsync.Directories
 }
 
 // Options are the settings that Control needs for telling what comes next, and
@@ -44,15 +60,9 @@ type Options struct {
 
 // Control carries out what an actor asks for: see As. It is safe for concurrent use.
 type Control struct {
-	repo     Repository
-	runner   Runner
-	sealer   Sealer
-	resolver Resolver
-	options  Options
-	actor    audit.Actor
-
-	records     DirectoryRepository
-	directories dirsync.Directories
+	ports   Ports
+	options Options
+	actor   audit.Actor
 }
 
 // New returns a Control over the given ports.
@@ -61,8 +71,5 @@ func New(p Ports, o Options) *Control {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Control{
-		repo: p.Repository, runner: p.Runner, sealer: p.Sealer, resolver: p.Resolver, options: o,
-		records: p.Records, directories: p.Directories,
-	}
+	return &Control{ports: p, options: o}
 }

@@ -39,9 +39,7 @@ func newWorld(t *testing.T) *world {
 		now: time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC),
 	}
 	w.repo = controltest.NewMemory(func() time.Time { return w.now })
-	w.Control = control.New(control.Ports{
-		Repository: w.repo, Runner: w.runner, Sealer: controltest.Sealer{},
-	}, control.Options{Now: func() time.Time { return w.now }}).As(alice)
+	w.Control = control.New(controltest.Ports(w.repo, nil, w.runner), control.Options{Now: func() time.Time { return w.now }}).As(alice)
 	controltest.Work(w.runner, w.repo, nil, w.verifier)
 	return w
 }

@@ -37,7 +37,7 @@ func (c *Control) directoryErrors(ctx context.Context, l site.Link) ([]site.Erro
 			entries = append(entries, site.ErrorEntry{Link: l.Name, Kind: ErrorDirectoryRun, Text: reason, Hint: run.Hint, Since: run.FinishedAt})
 		}
 	}
-	rejected, err := c.records.DirectoryRejections(ctx, run.RunID)
+	rejected, err := c.ports.DirectoryRuns.DirectoryRejections(ctx, run.RunID)
 	if err != nil {
 		return nil, err
 	}

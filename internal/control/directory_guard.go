@@ -12,10 +12,10 @@ import (
 
 // guardOfDirectory adds what is to be told of the link's directory.
 func (c *Control) guardOfDirectory(ctx context.Context, v *GuardView) error {
-	if c.records == nil {
+	if c.ports.DirectoryConfig == nil {
 		return nil
 	}
-	l, err := c.repo.Link(ctx, v.Link)
+	l, err := c.ports.Links.Link(ctx, v.Link)
 	if err != nil {
 		return err
 	}
@@ -23,12 +23,12 @@ func (c *Control) guardOfDirectory(ctx context.Context, v *GuardView) error {
 	if err != nil || !has {
 		return err
 	}
-	s, err := c.records.DirectorySettings(ctx, v.Link)
+	s, err := c.ports.DirectoryConfig.DirectorySettings(ctx, v.Link)
 	if err != nil {
 		return err
 	}
 	v.Directory = &s
-	v.DirectoryHolds, err = c.records.DirectoryHolds(ctx, v.Link)
+	v.DirectoryHolds, err = c.ports.DirectoryHolds.DirectoryHolds(ctx, v.Link)
 	return err
 }
 
@@ -36,20 +36,20 @@ func (c *Control) guardOfDirectory(ctx context.Context, v *GuardView) error {
 // every link.
 func (c *Control) AllHolds(ctx context.Context, link string) ([]guard.Hold, []guard.DirectoryHold, error) {
 	messages, err := c.Holds(ctx, link)
-	if err != nil || c.records == nil {
+	if err != nil || c.ports.DirectoryConfig == nil {
 		return messages, nil, err
 	}
-	entries, err := c.records.DirectoryHolds(ctx, link)
+	entries, err := c.ports.DirectoryHolds.DirectoryHolds(ctx, link)
 	return messages, entries, err
 }
 
 // DirectoryHold returns one by its id, false where no directory has it, with the
 // settings of its link.
 func (c *Control) DirectoryHold(ctx context.Context, id int64) (guard.DirectoryHold, dirsync.Settings, bool, error) {
-	if c.records == nil {
+	if c.ports.DirectoryConfig == nil {
 		return guard.DirectoryHold{}, dirsync.Settings{}, false, nil
 	}
-	holds, err := c.records.DirectoryHolds(ctx, "")
+	holds, err := c.ports.DirectoryHolds.DirectoryHolds(ctx, "")
 	if err != nil {
 		return guard.DirectoryHold{}, dirsync.Settings{}, false, err
 	}
@@ -57,7 +57,7 @@ func (c *Control) DirectoryHold(ctx context.Context, id int64) (guard.DirectoryH
 	if i < 0 {
 		return guard.DirectoryHold{}, dirsync.Settings{}, false, nil
 	}
-	s, err := c.records.DirectorySettings(ctx, holds[i].Link)
+	s, err := c.ports.DirectoryConfig.DirectorySettings(ctx, holds[i].Link)
 	return holds[i], s, err == nil, err
 }
 
@@ -126,7 +126,7 @@ func (c *Control) decide(ctx context.Context, link string, ofMessages, ofEntries
 	if len(ofEntries) == 0 {
 		return messages, nil, nil
 	}
-	if entries, err = c.records.DecideDirectoryHolds(ctx, ofEntries, decision, c.actor.Name); err != nil {
+	if entries, err = c.ports.DirectoryHolds.DecideDirectoryHolds(ctx, ofEntries, decision, c.actor.Name); err != nil {
 		return messages, nil, err
 	}
 	var links []string
@@ -135,12 +135,12 @@ func (c *Control) decide(ctx context.Context, link string, ofMessages, ofEntries
 			links = append(links, h.Link)
 		}
 	}
-	s, err := c.repo.Suspension(ctx)
+	s, err := c.ports.Suspension.Suspension(ctx)
 	if err != nil || s.Still() {
 		return messages, entries, err // the sweep after the resumption starts it
 	}
 	for _, link := range links {
-		if err := c.runner.AskDirectory(ctx, link, dirsync.TriggerApproval); err != nil {
+		if err := c.ports.DirectoryRunner.AskDirectory(ctx, link, dirsync.TriggerApproval); err != nil {
 			return messages, entries, fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
 				"the decision is recorded, and the next run carries it out")
 		}

@@ -38,14 +38,14 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 		return DirectoryStart{}, err
 	}
 	defer end(&err)
-	l, err := c.repo.Link(ctx, link)
+	l, err := c.ports.Links.Link(ctx, link)
 	if err != nil {
 		return DirectoryStart{}, err
 	}
 	if err := c.requireDirectories(ctx, op, l); err != nil {
 		return DirectoryStart{}, err
 	}
-	if err := c.records.DirectoryRefusal(ctx, link); err != nil {
+	if err := c.ports.DirectoryConfig.DirectoryRefusal(ctx, link); err != nil {
 		return DirectoryStart{}, fault.Wrap(err, op)
 	}
 	trigger := dirsync.TriggerDryRun
@@ -81,15 +81,15 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 // ended and only closes serves nobody any more: it is waited for.
 func (c *Control) startDirectory(ctx context.Context, link, trigger string) (runID string, started bool, err error) {
 	for {
-		runID, started, err = c.runner.StartDirectory(ctx, link, trigger)
+		runID, started, err = c.ports.DirectoryRunner.StartDirectory(ctx, link, trigger)
 		if err != nil || started {
 			return runID, started, err
 		}
-		run, err := c.records.DirectoryRun(ctx, runID)
+		run, err := c.ports.DirectoryRuns.DirectoryRun(ctx, runID)
 		if err != nil || run.State == dirsync.Running {
 			return runID, false, nil //nolint:nilerr // it is not recorded yet, or under another id
 		}
-		if err := c.runner.WaitRun(ctx, site.Run{Kind: site.RunDirectory, Of: link, ID: runID}); err != nil && ctx.Err() != nil {
+		if err := c.ports.Runner.WaitRun(ctx, site.Run{Kind: site.RunDirectory, Of: link, ID: runID}); err != nil && ctx.Err() != nil {
 			return "", false, err
 		}
 	}
@@ -98,7 +98,7 @@ func (c *Control) startDirectory(ctx context.Context, link, trigger string) (run
 // runningDirectory is the record of the run that is under way; zero where none is
 // recorded yet.
 func (c *Control) runningDirectory(ctx context.Context, link string) (dirsync.Run, error) {
-	runs, err := c.records.DirectoryRunsOf(ctx, link, 1)
+	runs, err := c.ports.DirectoryRuns.DirectoryRunsOf(ctx, link, 1)
 	if err != nil || len(runs) == 0 || runs[0].State != dirsync.Running {
 		return dirsync.Run{}, err
 	}
@@ -108,7 +108,7 @@ func (c *Control) runningDirectory(ctx context.Context, link string) (dirsync.Ru
 // requireDirectories refuses a link of which a store has no directory.
 func (c *Control) requireDirectories(ctx context.Context, op string, l site.Link) error {
 	for _, store := range []string{l.Source, l.Target} {
-		_, has, err := c.records.DirectoryStore(ctx, store)
+		_, has, err := c.ports.DirectoryConfig.DirectoryStore(ctx, store)
 		switch {
 		case err != nil:
 			return fault.Wrap(err, op)
@@ -127,7 +127,7 @@ func (c *Control) hasDirectory(ctx context.Context, l site.Link) (bool, error) {
 		return false, nil
 	}
 	for _, store := range []string{l.Source, l.Target} {
-		if _, has, err := c.records.DirectoryStore(ctx, store); err != nil || !has {
+		if _, has, err := c.ports.DirectoryConfig.DirectoryStore(ctx, store); err != nil || !has {
 			return false, err
 		}
 	}
@@ -138,7 +138,7 @@ func (c *Control) hasDirectory(ctx context.Context, l site.Link) (bool, error) {
 // ends the waiting, not the run.
 func (c *Control) WaitDirectory(ctx context.Context, start DirectoryStart, w Waiting[dirsync.Run]) (dirsync.Run, error) {
 	run := site.Run{Kind: site.RunDirectory, Of: start.Link, ID: start.RunID}
-	return awaitRun(ctx, c, "wait for the directory of link "+start.Link, run, w, c.records.DirectoryRun)
+	return awaitRun(ctx, c, "wait for the directory of link "+start.Link, run, w, c.ports.DirectoryRuns.DirectoryRun)
 }
 
 // changesPage is how many changes are read at a time.
@@ -148,17 +148,17 @@ const changesPage = 1000
 // out; no states means all.
 func (c *Control) DirectoryRunChanges(ctx context.Context, runID string, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	return allPages(func(after int64) ([]dirsync.Change, error) {
-		return c.records.DirectoryChanges(ctx, runID, after, changesPage, states...)
+		return c.ports.DirectoryRuns.DirectoryChanges(ctx, runID, after, changesPage, states...)
 	})
 }
 
 // DirectoryHoldChanges lists what a hold keeps, at most limit (0 means all).
 func (c *Control) DirectoryHoldChanges(ctx context.Context, id int64, limit int) ([]dirsync.Change, error) {
 	if limit > 0 {
-		return c.records.DirectoryHoldChanges(ctx, id, 0, limit)
+		return c.ports.DirectoryHolds.DirectoryHoldChanges(ctx, id, 0, limit)
 	}
 	return allPages(func(after int64) ([]dirsync.Change, error) {
-		return c.records.DirectoryHoldChanges(ctx, id, after, changesPage)
+		return c.ports.DirectoryHolds.DirectoryHoldChanges(ctx, id, after, changesPage)
 	})
 }
 
@@ -229,7 +229,7 @@ func carryName(operations []directory.Operation, renamed map[string]string) {
 
 // TargetMapping is that of the target's directory of a link.
 func (c *Control) TargetMapping(ctx context.Context, link string) (directory.Mapping, error) {
-	both, err := c.directories.Directories(ctx, link)
+	both, err := c.ports.Directories.Directories(ctx, link)
 	return both.Target.Mapping, err
 }
 
@@ -246,15 +246,15 @@ func (c *Control) RetryDirectory(ctx context.Context, link string, number mailbo
 			return 0, err
 		}
 	}
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return 0, err
 	}
-	return c.records.ForgetDirectoryFailures(ctx, link, string(number))
+	return c.ports.DirectoryRuns.ForgetDirectoryFailures(ctx, link, string(number))
 }
 
 // openDirectories connects to both directories of a link.
 func (c *Control) openDirectories(ctx context.Context, link string) (dirsync.Sides, func(), error) {
-	both, err := c.directories.Directories(ctx, link)
+	both, err := c.ports.Directories.Directories(ctx, link)
 	if err != nil {
 		return dirsync.Sides{}, nil, err
 	}
@@ -273,10 +273,10 @@ func (c *Control) openDirectories(ctx context.Context, link string) (dirsync.Sid
 
 // DirectoryHistory lists the runs over a link's directory, newest first.
 func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) ([]dirsync.Run, error) {
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return nil, err
 	}
-	return c.records.DirectoryRunsOf(ctx, link, limit)
+	return c.ports.DirectoryRuns.DirectoryRunsOf(ctx, link, limit)
 }
 
 // EditDirectorySettings changes what is set for the directory of a link. change
@@ -288,10 +288,10 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 		return dirsync.Settings{}, err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return dirsync.Settings{}, err
 	}
-	s, err := c.records.DirectorySettings(ctx, link)
+	s, err := c.ports.DirectoryConfig.DirectorySettings(ctx, link)
 	if err != nil {
 		return s, err
 	}
@@ -301,18 +301,18 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}
-	if err := c.records.SetDirectorySettings(ctx, link, s); err != nil {
+	if err := c.ports.DirectoryConfig.SetDirectorySettings(ctx, link, s); err != nil {
 		return s, fault.Wrap(err, op)
 	}
-	return c.records.DirectorySettings(ctx, link)
+	return c.ports.DirectoryConfig.DirectorySettings(ctx, link)
 }
 
 // DirectorySettings returns what is set for the directory of a link.
 func (c *Control) DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error) {
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return dirsync.Settings{}, err
 	}
-	return c.records.DirectorySettings(ctx, link)
+	return c.ports.DirectoryConfig.DirectorySettings(ctx, link)
 }
 
 // DirectoryOverview is how the directory of a link stands.
@@ -327,7 +327,7 @@ type DirectoryOverview struct {
 
 // directoryOverview is nil where the link has no directory.
 func (c *Control) directoryOverview(ctx context.Context, l site.Link) (*DirectoryOverview, error) {
-	if c.records == nil {
+	if c.ports.DirectoryConfig == nil {
 		return nil, nil
 	}
 	has, err := c.hasDirectory(ctx, l)
@@ -335,10 +335,10 @@ func (c *Control) directoryOverview(ctx context.Context, l site.Link) (*Director
 		return nil, err
 	}
 	o := &DirectoryOverview{Holds: []guard.DirectoryHold{}}
-	if o.Settings, err = c.records.DirectorySettings(ctx, l.Name); err != nil {
+	if o.Settings, err = c.ports.DirectoryConfig.DirectorySettings(ctx, l.Name); err != nil {
 		return nil, err
 	}
-	runs, err := c.records.DirectoryRunsOf(ctx, l.Name, lookBack)
+	runs, err := c.ports.DirectoryRuns.DirectoryRunsOf(ctx, l.Name, lookBack)
 	if err != nil {
 		return nil, err
 	}
@@ -354,7 +354,7 @@ func (c *Control) directoryOverview(ctx context.Context, l site.Link) (*Director
 			break
 		}
 	}
-	holds, err := c.records.DirectoryHolds(ctx, l.Name)
+	holds, err := c.ports.DirectoryHolds.DirectoryHolds(ctx, l.Name)
 	o.Holds = append(o.Holds, holds...)
 	return o, err
 }

@@ -51,7 +51,7 @@ func (c *Control) ShowDirectory(ctx context.Context, link string, number mailbox
 	if err := checkedNumber(op, number); err != nil {
 		return DirectoryEntryView{}, err
 	}
-	l, err := c.repo.Link(ctx, link)
+	l, err := c.ports.Links.Link(ctx, link)
 	if err != nil {
 		return DirectoryEntryView{}, err
 	}

@@ -34,10 +34,10 @@ func (e DirectoryEdit) Empty() bool { return e == DirectoryEdit{} }
 
 // Directory returns a store's directory; false where it has none.
 func (c *Control) Directory(ctx context.Context, store string) (site.Directory, bool, error) {
-	if _, err := c.repo.Store(ctx, store); err != nil || c.records == nil {
+	if _, err := c.ports.Stores.Store(ctx, store); err != nil || c.ports.DirectoryConfig == nil {
 		return site.Directory{}, false, err
 	}
-	return c.records.DirectoryStore(ctx, store)
+	return c.ports.DirectoryConfig.DirectoryStore(ctx, store)
 }
 
 // CheckDirectoryEdit tells, as far as that can be told without the store, what
@@ -77,17 +77,17 @@ func (c *Control) EditDirectory(ctx context.Context, store string, e DirectoryEd
 	}
 	d.Addresses = c.addresses(ctx, d.Address)
 	if e.Password != nil {
-		if d.SealedPassword, err = c.sealer.Seal(*e.Password, site.DirectoryPasswordIdentity(store)); err != nil {
+		if d.SealedPassword, err = c.ports.Sealer.Seal(*e.Password, site.DirectoryPasswordIdentity(store)); err != nil {
 			return site.Directory{}, fault.Wrap(err, op)
 		}
 	}
-	if err := c.records.PutDirectoryStore(ctx, d); err != nil {
+	if err := c.ports.DirectoryConfig.PutDirectoryStore(ctx, d); err != nil {
 		return site.Directory{}, fault.Wrap(err, op)
 	}
 	if err := c.scheduleLinksOf(ctx, store); err != nil {
 		return site.Directory{}, fault.Wrap(err, op)
 	}
-	d, _, err = c.records.DirectoryStore(ctx, store)
+	d, _, err = c.ports.DirectoryConfig.DirectoryStore(ctx, store)
 	return d, err
 }
 
@@ -108,7 +108,7 @@ func (c *Control) RemoveDirectory(ctx context.Context, store string) (err error)
 	case !has:
 		return fault.New(fault.Config, op+": it has none", nil, "")
 	}
-	links, err := c.repo.Links(ctx)
+	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *Control) RemoveDirectory(ctx context.Context, store string) (err error)
 			fmt.Sprintf("if the store knows them by their numbers, say so first: login = \"{%s}\" in the file of store edit %s --ldap-mapping",
 				d.Mapping.Names[directory.MailboxNumber], store))
 	}
-	if err := c.records.RemoveDirectoryStore(ctx, store); err != nil {
+	if err := c.ports.DirectoryConfig.RemoveDirectoryStore(ctx, store); err != nil {
 		return fault.Wrap(err, op)
 	}
 	return fault.Wrap(c.scheduleLinksOf(ctx, store), op)
@@ -126,7 +126,7 @@ func (c *Control) RemoveDirectory(ctx context.Context, store string) (err error)
 
 // scheduleLinksOf brings the schedules of a store's links to what it has.
 func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
-	links, err := c.repo.Links(ctx)
+	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
 		if l.Source != store && l.Target != store {
 			continue
 		}
-		if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
+		if err := c.ports.Scheduler.EnsureSchedules(ctx, l.Name); err != nil {
 			return fault.New(fault.KindOf(err), "it is recorded; bring the schedules of link "+l.Name+" to it", err,
 				"a worker that starts does so too")
 		}
@@ -191,7 +191,7 @@ func directoryFaults(d site.Directory) []error {
 // store's links has already: it would be mirrored onto itself.
 func (c *Control) checkDirectoryEnds(ctx context.Context, d site.Directory) error {
 	return c.eachOtherEnd(ctx, d.Store, func(link, other string) error {
-		o, has, err := c.records.DirectoryStore(ctx, other)
+		o, has, err := c.ports.DirectoryConfig.DirectoryStore(ctx, other)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ func TestSyncDirectoryThatMustNotWrite(t *testing.T) {
 		started++
 		return "run", true, nil
 	}
-	c := control.New(control.Ports{Repository: w.repo, Runner: w.runner, Records: records}, control.Options{}).As(alice)
+	c := control.New(controltest.Ports(w.repo, records, w.runner), control.Options{}).As(alice)
 	records.RunRefused = fault.Newf(fault.Config, "it would be mirrored back")
 	for _, dry := range []bool{true, false} {
 		if _, err := c.SyncDirectory(t.Context(), "dr", dry); !fault.Is(err, fault.Config) || started > 0 {

@@ -12,24 +12,6 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// GuardRepository is what the deletion guard needs of the database.
-type GuardRepository interface {
-	// GuardSettings returns a link's settings; the defaults where nobody set any.
-	GuardSettings(ctx context.Context, link string) (guard.Settings, error)
-	SetGuardSettings(ctx context.Context, link string, s guard.Settings) error
-	// Holds lists what the guard keeps, by link, mailbox and folder; "" means
-	// every link.
-	Holds(ctx context.Context, link string) ([]guard.Hold, error)
-	// DecideHolds records a decision on holds, all of them or none, and makes
-	// work due on their mailboxes. A hold that is no more, or of which more
-	// became due since it had this id, is a Conflict.
-	DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error)
-	// GuardFigures returns what the rules over the whole link count now.
-	GuardFigures(ctx context.Context, link string) (guard.Counts, error)
-	// GuardDecisions lists what was decided, newest first.
-	GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error)
-}
-
 // GuardView is all there is to tell of a link's guard.
 type GuardView struct {
 	Link      string           `json:"link"`
@@ -54,16 +36,16 @@ const signalAtMost = 50
 // Holds lists what the guard keeps; "" means every link.
 func (c *Control) Holds(ctx context.Context, link string) ([]guard.Hold, error) {
 	if link != "" {
-		if _, err := c.repo.Link(ctx, link); err != nil {
+		if _, err := c.ports.Links.Link(ctx, link); err != nil {
 			return nil, err
 		}
 	}
-	return c.repo.Holds(ctx, link)
+	return c.ports.Guard.Holds(ctx, link)
 }
 
 // Hold returns one hold by its id, with the settings of its link.
 func (c *Control) Hold(ctx context.Context, id int64) (guard.Hold, guard.Settings, error) {
-	holds, err := c.repo.Holds(ctx, "")
+	holds, err := c.ports.Guard.Holds(ctx, "")
 	if err != nil {
 		return guard.Hold{}, guard.Settings{}, err
 	}
@@ -71,7 +53,7 @@ func (c *Control) Hold(ctx context.Context, id int64) (guard.Hold, guard.Setting
 	if i < 0 {
 		return guard.Hold{}, guard.Settings{}, guard.NoHold(id)
 	}
-	settings, err := c.repo.GuardSettings(ctx, holds[i].Link)
+	settings, err := c.ports.Guard.GuardSettings(ctx, holds[i].Link)
 	return holds[i], settings, err
 }
 
@@ -79,19 +61,19 @@ func (c *Control) Hold(ctx context.Context, id int64) (guard.Hold, guard.Setting
 func (c *Control) Guard(ctx context.Context, link string) (GuardView, error) {
 	v := GuardView{Link: link}
 	var err error
-	if _, err = c.repo.Link(ctx, link); err != nil {
+	if _, err = c.ports.Links.Link(ctx, link); err != nil {
 		return v, err
 	}
-	if v.Settings, err = c.repo.GuardSettings(ctx, link); err != nil {
+	if v.Settings, err = c.ports.Guard.GuardSettings(ctx, link); err != nil {
 		return v, err
 	}
-	if v.Figures, err = c.repo.GuardFigures(ctx, link); err != nil {
+	if v.Figures, err = c.ports.Guard.GuardFigures(ctx, link); err != nil {
 		return v, err
 	}
-	if v.Holds, err = c.repo.Holds(ctx, link); err != nil {
+	if v.Holds, err = c.ports.Guard.Holds(ctx, link); err != nil {
 		return v, err
 	}
-	if v.Decisions, err = c.repo.GuardDecisions(ctx, link, 20); err != nil {
+	if v.Decisions, err = c.ports.Guard.GuardDecisions(ctx, link, 20); err != nil {
 		return v, err
 	}
 	return v, c.guardOfDirectory(ctx, &v)
@@ -100,7 +82,7 @@ func (c *Control) Guard(ctx context.Context, link string) (GuardView, error) {
 // decideHolds approves or refuses holds of messages, all of them or none, and starts
 // the syncs of their mailboxes.
 func (c *Control) decideHolds(ctx context.Context, ids []int64, decision guard.HoldState) ([]guard.Hold, error) {
-	decided, err := c.repo.DecideHolds(ctx, ids, decision, c.actor.Name)
+	decided, err := c.ports.Guard.DecideHolds(ctx, ids, decision, c.actor.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +94,7 @@ func (c *Control) decideHolds(ctx context.Context, ids []int64, decision guard.H
 			continue
 		}
 		started[key] = true
-		if err := c.runner.Sync(ctx, key, triggerApproval); err != nil {
+		if err := c.ports.Runner.Sync(ctx, key, triggerApproval); err != nil {
 			return decided, fault.New(fault.KindOf(err), "decided; start sync of mailbox "+string(h.Number), err,
 				"the decision is recorded, and the sweep starts the sync")
 		}
@@ -128,10 +110,10 @@ func (c *Control) EditGuard(ctx context.Context, link string, change func(*guard
 		return guard.Settings{}, err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return guard.Settings{}, err
 	}
-	s, err := c.repo.GuardSettings(ctx, link)
+	s, err := c.ports.Guard.GuardSettings(ctx, link)
 	if err != nil {
 		return s, err
 	}
@@ -145,8 +127,8 @@ func (c *Control) EditGuard(ctx context.Context, link string, change func(*guard
 	}
 	audit.From(ctx).Detail = changes(before, s)
 	s.SetBy = c.actor.Name
-	if err := c.repo.SetGuardSettings(ctx, link, s); err != nil {
+	if err := c.ports.Guard.SetGuardSettings(ctx, link, s); err != nil {
 		return s, err
 	}
-	return c.repo.GuardSettings(ctx, link)
+	return c.ports.Guard.GuardSettings(ctx, link)
 }

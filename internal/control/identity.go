@@ -18,12 +18,12 @@ const resolveWithin = 5 * time.Second
 // resolve, they are the host's name alone.
 func (c *Control) addresses(ctx context.Context, address string) []string {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || c.resolver == nil {
+	if err != nil || c.ports.Resolver == nil {
 		return site.ServerAddresses(address, nil)
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
 	defer cancel()
-	resolved, err := c.resolver.Resolve(ctx, host)
+	resolved, err := c.ports.Resolver.Resolve(ctx, host)
 	if err != nil {
 		resolved = nil
 	}
@@ -41,10 +41,10 @@ func checkServerID(id string) error {
 // Undetermined says what is not known of whether the two stores of a link are two
 // servers; "" where it is known.
 func (c *Control) Undetermined(ctx context.Context, l site.Link) (string, error) {
-	source, err := c.repo.Store(ctx, l.Source)
+	source, err := c.ports.Stores.Store(ctx, l.Source)
 	if err != nil {
 		return "", err
 	}
-	target, err := c.repo.Store(ctx, l.Target)
+	target, err := c.ports.Stores.Store(ctx, l.Target)
 	return site.Undetermined(source, target), err
 }

@@ -18,7 +18,7 @@ func (c *Control) Rebuild(ctx context.Context, link string) (_ CompareStart, err
 		return CompareStart{}, err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.writing(ctx, op); err != nil {
@@ -27,6 +27,6 @@ func (c *Control) Rebuild(ctx context.Context, link string) (_ CompareStart, err
 	if err := c.ask(ctx); err != nil {
 		return CompareStart{}, err
 	}
-	runID, started, err := c.runner.StartRebuild(ctx, link)
+	runID, started, err := c.ports.Runner.StartRebuild(ctx, link)
 	return CompareStart{Link: link, RunID: runID, Started: started, Kind: site.RunRebuild}, fault.Wrap(err, op)
 }

@@ -36,28 +36,28 @@ func (c *Control) AddLink(ctx context.Context, l site.Link) (_ site.Link, err er
 	if err := malformed(op, faults); err != nil {
 		return site.Link{}, err
 	}
-	if err := c.repo.AddLink(ctx, l); err != nil {
+	if err := c.ports.Links.AddLink(ctx, l); err != nil {
 		return site.Link{}, err
 	}
-	if err := c.runner.EnsureSchedules(ctx, l.Name); err != nil {
+	if err := c.ports.Scheduler.EnsureSchedules(ctx, l.Name); err != nil {
 		// The caller may have given up already; taking the link back must not
 		// fail for that reason.
-		if undo := c.repo.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
+		if undo := c.ports.Links.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
 			return site.Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %w)", op, err, undo)
 		}
 		return site.Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
 	}
-	return c.repo.Link(ctx, l.Name)
+	return c.ports.Links.Link(ctx, l.Name)
 }
 
 // Link returns one link.
 func (c *Control) Link(ctx context.Context, name string) (site.Link, error) {
-	return c.repo.Link(ctx, name)
+	return c.ports.Links.Link(ctx, name)
 }
 
 // Links lists the links by name.
 func (c *Control) Links(ctx context.Context) ([]site.Link, error) {
-	return c.repo.Links(ctx)
+	return c.ports.Links.Links(ctx)
 }
 
 // RemoveLink ends the mirroring of a link and forgets its mailboxes and
@@ -69,28 +69,28 @@ func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, name); err != nil {
+	if _, err := c.ports.Links.Link(ctx, name); err != nil {
 		return err
 	}
 	// Schedules go first: one that outlives its link would start workflows
 	// that fail for ever, while a link without schedules is quiet.
-	if err := c.runner.RemoveSchedules(ctx, name); err != nil {
+	if err := c.ports.Scheduler.RemoveSchedules(ctx, name); err != nil {
 		return fmt.Errorf("%s: remove schedules: %w", op, err)
 	}
-	err = c.repo.RemoveLink(ctx, name)
+	err = c.ports.Links.RemoveLink(ctx, name)
 	if err == nil {
 		return nil
 	}
 	// If only the answer of the database was lost, the link is gone.
 	undoing := context.WithoutCancel(ctx)
-	_, undo := c.repo.Link(undoing, name)
+	_, undo := c.ports.Links.Link(undoing, name)
 	switch {
 	case fault.Is(undo, fault.NotFound) && fault.Is(err, fault.Transient):
 		return nil
 	case fault.Is(undo, fault.NotFound):
 		return err
 	case undo == nil:
-		undo = c.runner.EnsureSchedules(undoing, name)
+		undo = c.ports.Scheduler.EnsureSchedules(undoing, name)
 	}
 	if undo != nil {
 		return fmt.Errorf("%w (and its schedules are gone: %w)", err, undo)
@@ -111,13 +111,13 @@ func (c *Control) SetLinkDirectory(ctx context.Context, name string, d site.Link
 	if err := checkLinkDirectory(d); err != nil {
 		return site.Link{}, malformed(op, []error{err})
 	}
-	if err := c.repo.SetLinkDirectory(ctx, name, d); err != nil {
+	if err := c.ports.Links.SetLinkDirectory(ctx, name, d); err != nil {
 		return site.Link{}, fault.Wrap(err, op)
 	}
-	if err := c.runner.EnsureSchedules(ctx, name); err != nil {
+	if err := c.ports.Scheduler.EnsureSchedules(ctx, name); err != nil {
 		return site.Link{}, fault.New(fault.KindOf(err), op+": it is recorded; update the schedules", err, "a worker that starts updates them too")
 	}
-	return c.repo.Link(ctx, name)
+	return c.ports.Links.Link(ctx, name)
 }
 
 func checkLinkDirectory(d site.LinkDirectory) error {

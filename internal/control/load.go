@@ -19,12 +19,12 @@ type StoreLoad struct {
 // StoreLoad returns the bounds of the load on a store, with the defaults in place
 // of what the operator did not set.
 func (c *Control) StoreLoad(ctx context.Context, s site.Store) (StoreLoad, error) {
-	links, err := c.repo.Links(ctx)
+	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return StoreLoad{}, err
 	}
 	source := slices.ContainsFunc(links, func(l site.Link) bool { return l.Source == s.Name })
-	learned, err := c.repo.StoreLoad(ctx, s.Name)
+	learned, err := c.ports.Stores.StoreLoad(ctx, s.Name)
 	return StoreLoad{Bounds: s.Bounds(source), Source: source, Learned: learned}, err
 }
 
@@ -32,7 +32,7 @@ func (c *Control) StoreLoad(ctx context.Context, s site.Store) (StoreLoad, error
 func (c *Control) loadLines(ctx context.Context, l site.Link) ([]string, error) {
 	var lines []string
 	for _, name := range []string{l.Source, l.Target} {
-		learned, err := c.repo.StoreLoad(ctx, name)
+		learned, err := c.ports.Stores.StoreLoad(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (c *Control) loadErrors(ctx context.Context, links []site.Link) ([]site.Err
 				continue
 			}
 			seen[name] = true
-			learned, err := c.repo.StoreLoad(ctx, name)
+			learned, err := c.ports.Stores.StoreLoad(ctx, name)
 			if err != nil {
 				return nil, err
 			}

@@ -14,15 +14,15 @@ import (
 // returns how many did not already. They are due at once.
 //
 // A mailbox that would get a second writer, or would be mirrored back to where it
-// comes from, is rejected: see Repository.AddMailboxes.
+// comes from, is rejected: see Mailboxes.AddMailboxes.
 func (c *Control) AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
-	return c.addMailboxes(ctx, link, numbers, "", c.repo.AddMailboxes)
+	return c.addMailboxes(ctx, link, numbers, "", c.ports.Mailboxes.AddMailboxes)
 }
 
 // ReverseMailboxes does the same for mailboxes that were mirrored in the other
 // direction before, and no longer are.
 func (c *Control) ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
-	return c.addMailboxes(ctx, link, numbers, "reverse", c.repo.ReverseMailboxes)
+	return c.addMailboxes(ctx, link, numbers, "reverse", c.ports.Mailboxes.ReverseMailboxes)
 }
 
 func (c *Control) addMailboxes(ctx context.Context, link string, numbers []mailbox.Number, detail string,
@@ -56,12 +56,12 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 	if err := checkNumbers(op, numbers); err != nil {
 		return 0, err
 	}
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return 0, err
 	}
 	var unknown []error
 	for _, n := range numbers {
-		_, err := c.repo.Mailbox(ctx, mailbox.Key{Link: link, Number: n})
+		_, err := c.ports.Mailboxes.Mailbox(ctx, mailbox.Key{Link: link, Number: n})
 		switch {
 		case fault.Is(err, fault.NotFound):
 			unknown = append(unknown, err)
@@ -72,16 +72,16 @@ func (c *Control) RemoveMailboxes(ctx context.Context, link string, numbers []ma
 	if err := errors.Join(unknown...); err != nil {
 		return 0, fault.New(fault.NotFound, op, err, "nothing was removed; list those that take part with: mailmirror mailbox list "+link)
 	}
-	return c.repo.RemoveMailboxes(ctx, link, numbers)
+	return c.ports.Mailboxes.RemoveMailboxes(ctx, link, numbers)
 }
 
 // Mailbox returns one mailbox of a link.
 func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
-	m, err := c.repo.Mailbox(ctx, key)
-	if err != nil || c.records == nil {
+	m, err := c.ports.Mailboxes.Mailbox(ctx, key)
+	if err != nil || c.ports.DirectoryConfig == nil {
 		return m, err
 	}
-	l, err := c.repo.Link(ctx, key.Link)
+	l, err := c.ports.Links.Link(ctx, key.Link)
 	if err != nil {
 		return m, err
 	}
@@ -95,7 +95,7 @@ func (c *Control) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, e
 // otherLogin is by which log-in a store knows a mailbox; "" where that is its
 // number, or where it cannot be told, which the mailbox's syncs say.
 func (c *Control) otherLogin(ctx context.Context, store string, number mailbox.Number) (string, error) {
-	logins, _, err := c.records.Logins(ctx, store)
+	logins, _, err := c.ports.DirectoryConfig.Logins(ctx, store)
 	if err != nil {
 		return "", err
 	}
@@ -108,8 +108,8 @@ func (c *Control) otherLogin(ctx context.Context, store string, number mailbox.N
 
 // Mailboxes lists the mailboxes of a link by number.
 func (c *Control) Mailboxes(ctx context.Context, link string) ([]site.Mailbox, error) {
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return nil, err
 	}
-	return c.repo.Mailboxes(ctx, link, "", 0)
+	return c.ports.Mailboxes.Mailboxes(ctx, link, "", 0)
 }

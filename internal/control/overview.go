@@ -61,30 +61,30 @@ type Next struct {
 // tell is left open: how the mailboxes stand is in the database.
 func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, error) {
 	if link != "" {
-		if _, err := c.repo.Link(ctx, link); err != nil {
+		if _, err := c.ports.Links.Link(ctx, link); err != nil {
 			return nil, err
 		}
 	}
-	statuses, err := c.repo.Status(ctx, link)
+	statuses, err := c.ports.Records.Status(ctx, link)
 	if err != nil {
 		return nil, err
 	}
-	watchers, err := c.repo.Watchers(ctx, link)
+	watchers, err := c.ports.Records.Watchers(ctx, link)
 	if err != nil {
 		return nil, err
 	}
-	suspension, err := c.repo.Suspension(ctx)
+	suspension, err := c.ports.Suspension.Suspension(ctx)
 	if err != nil {
 		return nil, err
 	}
-	background, err := c.repo.Background(ctx)
+	background, err := c.ports.Records.Background(ctx)
 	if err != nil {
 		return nil, err
 	}
 	findings := background.Judge(suspension)
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	schedules := scheduleReader{runner: c.runner}
+	schedules := scheduleReader{runner: c.ports.Scheduler}
 	missed := c.missed(asking)
 	overviews := make([]LinkOverview, 0, len(statuses))
 	for _, s := range statuses {
@@ -146,16 +146,16 @@ func (o *LinkOverview) judge(b background.State, findings []background.Finding) 
 // backgroundErrors are the findings as errors: what concerns all links first, then
 // what concerns the given ones. Where no worker runs, that is the only one.
 func (c *Control) backgroundErrors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
-	work, err := c.repo.Background(ctx)
+	work, err := c.ports.Records.Background(ctx)
 	if err != nil {
 		return nil, err
 	}
-	suspension, err := c.repo.Suspension(ctx)
+	suspension, err := c.ports.Suspension.Suspension(ctx)
 	if err != nil {
 		return nil, err
 	}
 	found := work.Judge(suspension)
-	statuses, err := c.repo.Status(ctx, link)
+	statuses, err := c.ports.Records.Status(ctx, link)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (c *Control) backgroundErrors(ctx context.Context, link string) ([]site.Err
 		return nil, nil // there is nothing to be mirrored
 	}
 	if len(found) != 1 || found[0].Loop != background.LoopSupervision {
-		watchers, err := c.repo.Watchers(ctx, link)
+		watchers, err := c.ports.Records.Watchers(ctx, link)
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +219,7 @@ const patience = 5 * time.Second
 // scheduleReader reads schedules. A Temporal that does not answer is asked
 // once, not for every link again.
 type scheduleReader struct {
-	runner Runner
+	runner ScheduleRunner
 	away   error
 }
 
@@ -235,7 +235,7 @@ func (r *scheduleReader) read(ctx context.Context, link string) (site.CompareSch
 }
 
 func (c *Control) nextRetry(ctx context.Context, link string) (time.Time, error) {
-	entries, err := c.repo.Errors(ctx, link)
+	entries, err := c.ports.Records.Errors(ctx, link)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -258,16 +258,16 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 			return nil, err
 		}
 	}
-	read := c.repo.History
+	read := c.ports.Records.History
 	if archive {
-		read = c.repo.HistoryWithArchive
+		read = c.ports.Records.HistoryWithArchive
 	}
 	entries, err := read(ctx, link, number, limit)
 	if err != nil {
 		return nil, err
 	}
 	if len(entries) == 0 {
-		if _, err := c.repo.Link(ctx, link); err != nil {
+		if _, err := c.ports.Links.Link(ctx, link); err != nil {
 			return nil, err
 		}
 	}
@@ -279,13 +279,13 @@ func (c *Control) History(ctx context.Context, link string, number mailbox.Numbe
 func (c *Control) Errors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
 	var links []site.Link
 	if link == "" {
-		all, err := c.repo.Links(ctx)
+		all, err := c.ports.Links.Links(ctx)
 		if err != nil {
 			return nil, err
 		}
 		links = all
 	} else {
-		l, err := c.repo.Link(ctx, link)
+		l, err := c.ports.Links.Link(ctx, link)
 		if err != nil {
 			return nil, err
 		}
@@ -300,7 +300,7 @@ func (c *Control) Errors(ctx context.Context, link string) ([]site.ErrorEntry, e
 		return nil, err
 	}
 	entries = append(entries, ofStores...)
-	ofMailboxes, err := c.repo.Errors(ctx, link)
+	ofMailboxes, err := c.ports.Records.Errors(ctx, link)
 	if err != nil {
 		return nil, err
 	}

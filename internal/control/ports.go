@@ -4,17 +4,20 @@ import (
 	"context"
 	"time"
 
+	"mailmirror/internal/background"
+	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
-// Repository is what control needs of the database. Unknown names are a
-// NotFound fault that says what was looked for; names already taken and things
-// still in use are a Conflict fault that says by what.
-type Repository interface {
-	GuardRepository
-
+// Stores is the record of stores. A name that is not known is a NotFound fault that
+// says what was looked for; a name that exists already and a store that is still in use
+// are a Conflict that says by what.
+type Stores interface {
 	AddStore(ctx context.Context, s site.Store) error
 	// UpdateStore rejects, as a Conflict, what would make the two stores of a link
 	// one server, or would give a mailbox a second writer.
@@ -24,7 +27,10 @@ type Repository interface {
 	RemoveStore(ctx context.Context, name string) error
 	// StoreLoad is what the processes learned of the load on a store.
 	StoreLoad(ctx context.Context, name string) (quota.Load, error)
+}
 
+// Links is the record of links, with the faults of Stores.
+type Links interface {
 	// AddLink rejects, as a Config fault, two stores that are one server. It rejects,
 	// as a Conflict, a link that would mirror a directory back to where it comes from.
 	AddLink(ctx context.Context, l site.Link) error
@@ -37,7 +43,10 @@ type Repository interface {
 	// RemoveLink forgets the link with its mailboxes, ledger and leases;
 	// history stays.
 	RemoveLink(ctx context.Context, name string) error
+}
 
+// Mailboxes is the record of the mailboxes of links, with the faults of Stores.
+type Mailboxes interface {
 	// AddMailboxes makes mailboxes participate, dirty from the start; those
 	// that do already are left as they are. It returns how many are new. An account
 	// has one writer at most and is never its own source, over any number of links
@@ -55,7 +64,10 @@ type Repository interface {
 	// MarkDirty raises the dirty generation, lets the next attempt be now, and
 	// returns the new generation.
 	MarkDirty(ctx context.Context, key mailbox.Key) (int64, error)
+}
 
+// Records is what was done, and how things stand.
+type Records interface {
 	Status(ctx context.Context, link string) ([]site.LinkStatus, error) // "" means every link
 	// History lists newest first; number "" means the whole link.
 	History(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error)
@@ -66,15 +78,98 @@ type Repository interface {
 	CompareRun(ctx context.Context, runID string) (site.CompareRun, error)
 	// Watchers tells how the listeners do, by link and shard; "" means every link.
 	Watchers(ctx context.Context, link string) ([]site.Watcher, error)
-
-	SuspensionRecords
-	AuditLog
-	ScheduleRecords
-	BackgroundRecords
-	CheckRecords
+	Background(ctx context.Context) (background.State, error)
 }
 
-// Runner is what control needs of Temporal.
+// Guard is the record of the deletion guard of messages.
+type Guard interface {
+	// GuardSettings returns a link's settings; the defaults where nobody set any.
+	GuardSettings(ctx context.Context, link string) (guard.Settings, error)
+	SetGuardSettings(ctx context.Context, link string, s guard.Settings) error
+	// Holds lists what the guard keeps, by link, mailbox and folder; "" means
+	// every link.
+	Holds(ctx context.Context, link string) ([]guard.Hold, error)
+	// DecideHolds records a decision on holds, all of them or none, and makes
+	// work due on their mailboxes. A hold that is no more, or of which more
+	// became due since it had this id, is a Conflict.
+	DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error)
+	// GuardFigures returns what the rules over the whole link count now.
+	GuardFigures(ctx context.Context, link string) (guard.Counts, error)
+	// GuardDecisions lists what was decided, newest first.
+	GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error)
+}
+
+// SuspensionRecords is the row of the suspension.
+type SuspensionRecords interface {
+	Suspension(ctx context.Context) (suspension.Suspension, error)
+	// Suspend records that no write lease is given or renewed any more, with an audit
+	// row of its own. It returns once no transaction that could give one is under way.
+	// A mirror that is not running, or is of another epoch than the request's, is left
+	// as it is.
+	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	// ConfirmSuspended records that the suspension of an epoch is complete where
+	// no lease may be written under any more, and returns how things stand.
+	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
+}
+
+// ScheduleRecords is what operators set of schedules.
+type ScheduleRecords interface {
+	SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, who string) error
+	// DropScheduleSpec makes a schedule run as it is built in.
+	DropScheduleSpec(ctx context.Context, name string) error
+	// NoteMisses returns when it was first seen that a schedule had missed so
+	// many runs.
+	NoteMisses(ctx context.Context, name string, missed int) (time.Time, error)
+}
+
+// DirectoryConfig is what operators set of directories.
+type DirectoryConfig interface {
+	// DirectoryStore returns a store's directory; false where it has none.
+	DirectoryStore(ctx context.Context, store string) (site.Directory, bool, error)
+	// PutDirectoryStore rejects, as a Conflict, what would mirror a directory back to
+	// where it comes from.
+	PutDirectoryStore(ctx context.Context, d site.Directory) error
+	RemoveDirectoryStore(ctx context.Context, store string) error
+	// Logins returns by which IMAP log-ins a store knows its mailboxes, and their
+	// version: while Store.LoginsVersion is the same, they are.
+	Logins(ctx context.Context, store string) (*directory.Logins, int64, error)
+	// DirectorySettings returns a link's settings, the defaults where none are set.
+	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
+	SetDirectorySettings(ctx context.Context, link string, s dirsync.Settings) error
+	// DirectoryRefusal is why no run over the directory of a link may begin, a Config
+	// fault; nil if one may. It does not look whether both stores have a directory.
+	DirectoryRefusal(ctx context.Context, link string) error
+}
+
+// DirectoryRuns is the record of runs over directories.
+type DirectoryRuns interface {
+	DirectoryRun(ctx context.Context, runID string) (dirsync.Run, error)
+	// DirectoryRunsOf lists newest first; "" means every link.
+	DirectoryRunsOf(ctx context.Context, link string, limit int) ([]dirsync.Run, error)
+	// DirectoryChanges lists a run's changes in the order of carrying them out,
+	// those after seq, at most limit; no states means all.
+	DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error)
+	// ForgetDirectoryFailures lets what was given up in a link be tried again: the
+	// entries of a number, "" all. It returns how many there were.
+	ForgetDirectoryFailures(ctx context.Context, link, number string) (int, error)
+	// DirectoryRejections lists the mailboxes that could not join by a run, by number.
+	DirectoryRejections(ctx context.Context, runID string) ([]dirsync.Rejection, error)
+}
+
+// DirectoryHolds is the record of what the directory's guard keeps.
+type DirectoryHolds interface {
+	// DirectoryHolds lists what waits, is approved and not carried out, or was
+	// refused, by link and kind; "" means every link.
+	DirectoryHolds(ctx context.Context, link string) ([]guard.DirectoryHold, error)
+	// DirectoryHoldChanges lists the changes of a hold, those after seq.
+	DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]dirsync.Change, error)
+	// DecideDirectoryHolds records a decision, on all of them or none, about the
+	// very changes that are shown: by entry, not by run. guard.NoHold where one is no
+	// more or is another by now.
+	DecideDirectoryHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error)
+}
+
+// Runner starts the work of links in Temporal.
 type Runner interface {
 	// StartCompare starts a full compare of a link now and returns its run id;
 	// where one is running already its run id is returned and started is false.
@@ -91,14 +186,44 @@ type Runner interface {
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 	// WaitSync waits until no MailboxSync of the mailbox runs.
 	WaitSync(ctx context.Context, key mailbox.Key) error
+}
+
+// ScheduleRunner is the schedules in Temporal. A name that is not one of a schedule is
+// a NotFound fault.
+type ScheduleRunner interface {
 	// Schedule tells what the compare schedule of a link is going to do.
 	Schedule(ctx context.Context, link string) (site.CompareSchedule, error)
 	// EnsureSchedules creates or updates the schedules of a link.
 	EnsureSchedules(ctx context.Context, link string) error
 	RemoveSchedules(ctx context.Context, link string) error
+	// Schedules lists the schedules of all links and of the given ones, those
+	// that Temporal does not have included.
+	Schedules(ctx context.Context, links []string) ([]site.ScheduleInfo, error)
+	// ApplySchedule brings a schedule to what the database says. Its error holds
+	// site.ErrSpecRejected where Temporal was asked and rejects that.
+	ApplySchedule(ctx context.Context, name string, links []string) error
+	PauseSchedule(ctx context.Context, name, note string) error
+	// UnpauseSchedule lets it go on, or, while the mirror is suspended, go on
+	// with it.
+	UnpauseSchedule(ctx context.Context, name, note string) error
+	// RunSchedule starts a run now, unless one is going on.
+	RunSchedule(ctx context.Context, name string) error
+}
 
-	SuspensionRunner
-	ScheduleRunner
-	DirectoryRunner
-	CheckRunner
+// SuspensionRunner is what suspending needs of Temporal. Both return once the
+// request cannot be lost, and start MirrorControl where it does not run.
+type SuspensionRunner interface {
+	AskSuspend(ctx context.Context, r suspension.Request) error
+	AskResume(ctx context.Context, r suspension.Request) error
+}
+
+// DirectoryRunner is what directory runs need of Temporal.
+type DirectoryRunner interface {
+	// StartDirectory starts a run over the directory of a link and returns its
+	// run id; where one is running already its run id is returned and started is
+	// false.
+	StartDirectory(ctx context.Context, link, trigger string) (runID string, started bool, err error)
+	// AskDirectory sees to it that a run begins after now: one that is running is
+	// followed by another.
+	AskDirectory(ctx context.Context, link, trigger string) error
 }

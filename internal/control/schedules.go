@@ -5,39 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
 )
-
-// ScheduleRecords is what schedules need of the database.
-type ScheduleRecords interface {
-	SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, who string) error
-	// DropScheduleSpec makes a schedule run as it is built in.
-	DropScheduleSpec(ctx context.Context, name string) error
-	// NoteMisses returns when it was first seen that a schedule had missed so
-	// many runs.
-	NoteMisses(ctx context.Context, name string, missed int) (time.Time, error)
-}
-
-// ScheduleRunner is what schedules need of Temporal. A name that is not one of
-// a schedule is a NotFound fault.
-type ScheduleRunner interface {
-	// Schedules lists the schedules of all links and of the given ones, those
-	// that Temporal does not have included.
-	Schedules(ctx context.Context, links []string) ([]site.ScheduleInfo, error)
-	// ApplySchedule brings a schedule to what the database says. Its error holds
-	// site.ErrSpecRejected where Temporal was asked and rejects that.
-	ApplySchedule(ctx context.Context, name string, links []string) error
-	PauseSchedule(ctx context.Context, name, note string) error
-	// UnpauseSchedule lets it go on, or, while the mirror is suspended, go on
-	// with it.
-	UnpauseSchedule(ctx context.Context, name, note string) error
-	// RunSchedule starts a run now, unless one is going on.
-	RunSchedule(ctx context.Context, name string) error
-}
 
 // Schedules lists every schedule: those of all links first, then link by link.
 func (c *Control) Schedules(ctx context.Context) ([]site.ScheduleInfo, error) {
@@ -46,7 +18,7 @@ func (c *Control) Schedules(ctx context.Context) ([]site.ScheduleInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.runner.Schedules(ctx, links)
+	list, err := c.ports.Scheduler.Schedules(ctx, links)
 	if err != nil {
 		return nil, fault.Wrap(err, op)
 	}
@@ -54,7 +26,7 @@ func (c *Control) Schedules(ctx context.Context) ([]site.ScheduleInfo, error) {
 		if s.Missed == 0 {
 			continue
 		}
-		if list[i].MissedSeen, err = c.repo.NoteMisses(ctx, s.Name, s.Missed); err != nil {
+		if list[i].MissedSeen, err = c.ports.Schedules.NoteMisses(ctx, s.Name, s.Missed); err != nil {
 			return nil, fault.Wrap(err, op)
 		}
 	}
@@ -62,7 +34,7 @@ func (c *Control) Schedules(ctx context.Context) ([]site.ScheduleInfo, error) {
 }
 
 func (c *Control) linkList(ctx context.Context) ([]string, error) {
-	links, err := c.repo.Links(ctx)
+	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +51,7 @@ func (c *Control) schedule(ctx context.Context, op, name string) (site.ScheduleI
 	if err != nil {
 		return site.ScheduleInfo{}, nil, err
 	}
-	list, err := c.runner.Schedules(ctx, links)
+	list, err := c.ports.Scheduler.Schedules(ctx, links)
 	if err != nil {
 		return site.ScheduleInfo{}, nil, fault.Wrap(err, op)
 	}
@@ -123,7 +95,7 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec site.Schedu
 	if err := c.recordSpec(ctx, name, spec, reset); err != nil {
 		return site.ScheduleInfo{}, fault.Wrap(err, op)
 	}
-	if err := c.runner.ApplySchedule(ctx, name, links); err != nil {
+	if err := c.ports.Scheduler.ApplySchedule(ctx, name, links); err != nil {
 		if errors.Is(err, site.ErrSpecRejected) {
 			// Temporal knows no such zone, or makes no sense of the cron line: it
 			// would refuse that at every start, too.
@@ -140,9 +112,9 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec site.Schedu
 
 func (c *Control) recordSpec(ctx context.Context, name string, spec site.ScheduleSpec, reset bool) error {
 	if reset {
-		return c.repo.DropScheduleSpec(ctx, name)
+		return c.ports.Schedules.DropScheduleSpec(ctx, name)
 	}
-	return c.repo.SetScheduleSpec(ctx, name, spec, c.actor.Name)
+	return c.ports.Schedules.SetScheduleSpec(ctx, name, spec, c.actor.Name)
 }
 
 // PauseSchedule keeps a schedule from starting runs until it is resumed. The reason,
@@ -153,7 +125,7 @@ func (c *Control) PauseSchedule(ctx context.Context, name, reason string) (site.
 		if reason != "" {
 			note += ": " + reason
 		}
-		return c.runner.PauseSchedule(ctx, name, note)
+		return c.ports.Scheduler.PauseSchedule(ctx, name, note)
 	})
 }
 
@@ -161,14 +133,14 @@ func (c *Control) PauseSchedule(ctx context.Context, name, reason string) (site.
 // suspended it waits for that to end.
 func (c *Control) ResumeSchedule(ctx context.Context, name string) (site.ScheduleInfo, error) {
 	return c.changeSchedule(ctx, "schedule resume", name, "", func(ctx context.Context) error {
-		return c.runner.UnpauseSchedule(ctx, name, "resumed by "+c.actor.Name)
+		return c.ports.Scheduler.UnpauseSchedule(ctx, name, "resumed by "+c.actor.Name)
 	})
 }
 
 // RunSchedule starts a run of a schedule now. The mirror must not be suspended.
 func (c *Control) RunSchedule(ctx context.Context, name string) (site.ScheduleInfo, error) {
 	return c.changeSchedule(ctx, "schedule run-now", name, "", func(ctx context.Context) error {
-		return c.runner.RunSchedule(ctx, name)
+		return c.ports.Scheduler.RunSchedule(ctx, name)
 	})
 }
 

@@ -60,14 +60,14 @@ func (c *Control) AddStore(ctx context.Context, s site.Store, password seal.Secr
 	if err := malformed(op, faults); err != nil {
 		return site.Store{}, err
 	}
-	if s.SealedPassword, err = c.sealer.Seal(password, site.PasswordIdentity(s.Name)); err != nil {
+	if s.SealedPassword, err = c.ports.Sealer.Seal(password, site.PasswordIdentity(s.Name)); err != nil {
 		return site.Store{}, fault.Wrap(err, op)
 	}
 	s.Addresses = c.addresses(ctx, s.IMAPAddress)
-	if err := c.repo.AddStore(ctx, s); err != nil {
+	if err := c.ports.Stores.AddStore(ctx, s); err != nil {
 		return site.Store{}, err
 	}
-	return c.repo.Store(ctx, s.Name)
+	return c.ports.Stores.Store(ctx, s.Name)
 }
 
 // EditStore changes a store and returns it as it is now. A change that would make a
@@ -79,7 +79,7 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (_ si
 		return site.Store{}, err
 	}
 	defer end(&err)
-	s, err := c.repo.Store(ctx, name)
+	s, err := c.ports.Stores.Store(ctx, name)
 	if err != nil {
 		return site.Store{}, err
 	}
@@ -93,24 +93,24 @@ func (c *Control) EditStore(ctx context.Context, name string, e StoreEdit) (_ si
 	}
 	s.Addresses = c.addresses(ctx, s.IMAPAddress)
 	if e.Password != nil {
-		if s.SealedPassword, err = c.sealer.Seal(*e.Password, site.PasswordIdentity(s.Name)); err != nil {
+		if s.SealedPassword, err = c.ports.Sealer.Seal(*e.Password, site.PasswordIdentity(s.Name)); err != nil {
 			return site.Store{}, fault.Wrap(err, op)
 		}
 	}
-	if err := c.repo.UpdateStore(ctx, s); err != nil {
+	if err := c.ports.Stores.UpdateStore(ctx, s); err != nil {
 		return site.Store{}, err
 	}
-	return c.repo.Store(ctx, name)
+	return c.ports.Stores.Store(ctx, name)
 }
 
 // Store returns one store.
 func (c *Control) Store(ctx context.Context, name string) (site.Store, error) {
-	return c.repo.Store(ctx, name)
+	return c.ports.Stores.Store(ctx, name)
 }
 
 // Stores lists the stores by name.
 func (c *Control) Stores(ctx context.Context) ([]site.Store, error) {
-	return c.repo.Stores(ctx)
+	return c.ports.Stores.Stores(ctx)
 }
 
 // RemoveStore forgets a store that no link uses.
@@ -120,7 +120,7 @@ func (c *Control) RemoveStore(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer end(&err)
-	return c.repo.RemoveStore(ctx, name)
+	return c.ports.Stores.RemoveStore(ctx, name)
 }
 
 func (e StoreEdit) apply(s site.Store) site.Store {
@@ -223,7 +223,7 @@ func storeFaults(s site.Store) []error {
 // eachOtherEnd calls check with every link that a store is an end of and with the
 // store at the other end, until it returns an error.
 func (c *Control) eachOtherEnd(ctx context.Context, store string, check func(link, other string) error) error {
-	links, err := c.repo.Links(ctx)
+	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return err
 	}

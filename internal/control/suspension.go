@@ -10,29 +10,9 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// SuspensionRecords is what suspending needs of the database.
-type SuspensionRecords interface {
-	Suspension(ctx context.Context) (suspension.Suspension, error)
-	// Suspend records that no write lease is given or renewed any more, with an audit
-	// row of its own. It returns once no transaction that could give one is under way.
-	// A mirror that is not running, or is of another epoch than the request's, is left
-	// as it is.
-	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	// ConfirmSuspended records that the suspension of an epoch is complete where
-	// no lease may be written under any more, and returns how things stand.
-	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
-}
-
-// SuspensionRunner is what suspending needs of Temporal. Both return once the
-// request cannot be lost, and start MirrorControl where it does not run.
-type SuspensionRunner interface {
-	AskSuspend(ctx context.Context, r suspension.Request) error
-	AskResume(ctx context.Context, r suspension.Request) error
-}
-
 // Suspension tells how the mirror as a whole stands.
 func (c *Control) Suspension(ctx context.Context) (suspension.Suspension, error) {
-	return c.repo.Suspension(ctx)
+	return c.ports.Suspension.Suspension(ctx)
 }
 
 // Suspend stops all writing. When it returns without an error, or with one
@@ -51,12 +31,12 @@ func (c *Control) Suspend(ctx context.Context, reason string) (suspension.Suspen
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, err
 	}
-	s, err := c.repo.Suspend(ctx, r)
+	s, err := c.ports.Suspension.Suspend(ctx, r)
 	if err != nil {
 		return suspension.Suspension{}, fault.Wrap(err, op)
 	}
 	r.Epoch = s.Epoch
-	if err := c.runner.AskSuspend(ctx, r); err != nil {
+	if err := c.ports.Suspender.AskSuspend(ctx, r); err != nil {
 		return s, fault.New(fault.KindOf(err), "nothing new is written, but the schedules are not paused", err,
 			"give the command again when Temporal answers")
 	}
@@ -83,7 +63,7 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 	const op = "wait for the mirror to be still"
 	var stillSince, told time.Time
 	for {
-		s, err := c.repo.Suspension(ctx)
+		s, err := c.ports.Suspension.Suspension(ctx)
 		switch now := c.options.Now(); {
 		case err != nil:
 			return suspension.Suspension{}, fault.Wrap(err, op)
@@ -96,7 +76,7 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 		case stillSince.IsZero():
 			stillSince = now
 		case now.Sub(stillSince) > workerPatience:
-			if s, err = c.repo.ConfirmSuspended(ctx, s.Epoch); err != nil {
+			if s, err = c.ports.Suspension.ConfirmSuspended(ctx, s.Epoch); err != nil {
 				return suspension.Suspension{}, fault.Wrap(err, op)
 			}
 			if s.State == suspension.Suspended {
@@ -124,16 +104,16 @@ func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed 
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, false, err
 	}
-	s, err = c.repo.Suspension(ctx)
+	s, err = c.ports.Suspension.Suspension(ctx)
 	if err != nil || !s.Still() {
 		return s, false, fault.Wrap(err, op)
 	}
 	r.Epoch = s.Epoch
-	if err := c.runner.AskResume(ctx, r); err != nil {
+	if err := c.ports.Suspender.AskResume(ctx, r); err != nil {
 		return s, false, fault.Wrap(err, op)
 	}
 	for begin := c.options.Now(); ; {
-		s, err := c.repo.Suspension(ctx)
+		s, err := c.ports.Suspension.Suspension(ctx)
 		switch {
 		case err != nil:
 			return s, false, fault.Wrap(err, op)
@@ -151,7 +131,7 @@ func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed 
 
 // writing refuses what would write while the mirror is suspended.
 func (c *Control) writing(ctx context.Context, op string) error {
-	s, err := c.repo.Suspension(ctx)
+	s, err := c.ports.Suspension.Suspension(ctx)
 	// What waits while the state is unconfirmed goes on by itself.
 	if err != nil || !s.Suspended() {
 		return fault.Wrap(err, op)

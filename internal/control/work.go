@@ -33,7 +33,7 @@ func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err
 		return CompareStart{}, err
 	}
 	defer end(&err)
-	if _, err := c.repo.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.writing(ctx, op); err != nil {
@@ -42,7 +42,7 @@ func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err
 	if err := c.ask(ctx); err != nil {
 		return CompareStart{}, err
 	}
-	runID, started, err := c.runner.StartCompare(ctx, link)
+	runID, started, err := c.ports.Runner.StartCompare(ctx, link)
 	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
 }
 
@@ -50,7 +50,7 @@ func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err
 // end of ctx ends the waiting, not the compare.
 func (c *Control) WaitCompare(ctx context.Context, start CompareStart, w Waiting[site.CompareRun]) (site.CompareRun, error) {
 	run := site.Run{Kind: cmp.Or(start.Kind, site.RunCompare), Of: start.Link, ID: start.RunID}
-	return awaitRun(ctx, c, fmt.Sprintf("wait for %s of link %s", run.Kind, run.Of), run, w, c.repo.CompareRun)
+	return awaitRun(ctx, c, fmt.Sprintf("wait for %s of link %s", run.Kind, run.Of), run, w, c.ports.Records.CompareRun)
 }
 
 // Sync marks a mailbox as due and wakes its sync; it returns the generation
@@ -68,17 +68,17 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (_ int64, err error
 	if err := c.writing(ctx, op); err != nil {
 		return 0, err
 	}
-	generation, err := c.repo.MarkDirty(ctx, key)
+	generation, err := c.ports.Mailboxes.MarkDirty(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	return generation, fault.Wrap(c.runner.Sync(ctx, key, triggerOperator), op)
+	return generation, fault.Wrap(c.ports.Runner.Sync(ctx, key, triggerOperator), op)
 }
 
 // WaitSync waits until no sync of the mailbox runs and returns its state.
 func (c *Control) WaitSync(ctx context.Context, key mailbox.Key, w Waiting[site.Mailbox]) (site.Mailbox, error) {
 	op := "wait for sync of mailbox " + string(key.Number)
 	return await(ctx, c, site.Run{Kind: site.RunSync, Of: key.Link, Number: key.Number}, w,
-		func() error { return fault.Wrap(c.runner.WaitSync(ctx, key), op) },
-		func() (site.Mailbox, error) { return c.repo.Mailbox(ctx, key) })
+		func() error { return fault.Wrap(c.ports.Runner.WaitSync(ctx, key), op) },
+		func() (site.Mailbox, error) { return c.ports.Mailboxes.Mailbox(ctx, key) })
 }

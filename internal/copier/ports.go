@@ -107,10 +107,16 @@ func (e *WithheldError) OrNil() error {
 
 func (e *WithheldError) Unwrap() error { return e.Err }
 
-// Session is a Reader that may also write: what a target is used with.
+// Session is a Reader that may also write: what a target is used with. It is one
+// connection.
 type Session interface {
 	Reader
+	Writer
+	Folders
+}
 
+// Writer changes the messages of one folder after another.
+type Writer interface {
 	// Select opens a folder for writing and tells what flags it keeps.
 	Select(ctx context.Context, name mailbox.FolderName) (mailbox.Counters, mailbox.Permanent, error)
 
@@ -147,6 +153,14 @@ type Session interface {
 	// one command: the set must be short enough for that.
 	Copy(ctx context.Context, uids mailbox.UIDSet, to mailbox.FolderName) error
 
+	// Connection's deadline is the end of the write lease. A write that is tried or
+	// still under way at that instant closes the connection first. It is set from
+	// another goroutine than the session's own.
+	lease.Connection
+}
+
+// Folders changes the tree of folders.
+type Folders interface {
 	// CreateFolder creates a folder; one that exists already is no error. A
 	// store that cannot give it the special use (RFC 6154) creates it without.
 	CreateFolder(ctx context.Context, name mailbox.FolderName, specialUse []string) error
@@ -159,11 +173,6 @@ type Session interface {
 	Subscribe(ctx context.Context, subscribed bool, names ...mailbox.FolderName) (refused []mailbox.FolderName, err error)
 	// Subscribed returns the folders that are subscribed. A folder may be open.
 	Subscribed(ctx context.Context) (map[mailbox.FolderName]bool, error)
-
-	// Connection's deadline is the end of the write lease. A write that is tried or
-	// still under way at that instant closes the connection first. It is set from
-	// another goroutine than the session's own.
-	lease.Connection
 }
 
 // Header is what a header section gives for recognising a message.

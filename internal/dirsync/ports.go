@@ -118,6 +118,7 @@ type MemberRecords interface {
 	// SaveDirectoryMembers records how many mailboxes joined and left by a run, and
 	// which could not join.
 	SaveDirectoryMembers(ctx context.Context, runID string, joined, left int, rejected []Rejection) error
-	// AddMailboxes makes mailboxes participate, all or none: see control.Repository.
+	// AddMailboxes makes mailboxes participate, all or none: see Mailboxes of
+	// package control.
 	AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error)
 }

@@ -39,11 +39,8 @@ func TestEveryCommandWritesOneAuditRow(t *testing.T) {
 	t.Cleanup(s.Close)
 	sql(t, dsn, `CREATE FUNCTION no_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room'; END $$`,
 		`CREATE TRIGGER no_audit BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION no_audit()`)
-	c := control.New(control.Ports{
-		Repository: s, Records: s, Sealer: controltest.Sealer{},
-		Runner: &controltest.Runner{Specs: s.ScheduleSpecs, Infos: []site.ScheduleInfo{{Name: "sweep"}, {Name: "full-compare/" + link, Link: link}},
-			OnAskResume: func(r suspension.Request) error { _, err := s.Resume(ctx, r); return err }},
-	}, control.Options{}).As(audit.Actor{Name: "anna", Roles: audit.AllRoles(), Way: audit.Page})
+	c := control.New(controltest.Ports(s, s, &controltest.Runner{Specs: s.ScheduleSpecs, Infos: []site.ScheduleInfo{{Name: "sweep"}, {Name: "full-compare/" + link, Link: link}},
+		OnAskResume: func(r suspension.Request) error { _, err := s.Resume(ctx, r); return err }}), control.Options{}).As(audit.Actor{Name: "anna", Roles: audit.AllRoles(), Way: audit.Page})
 	const canary = "canary-password"
 	addStore := func(name, address string) func() error {
 		return func() error {

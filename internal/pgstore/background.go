@@ -9,7 +9,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// Background implements control.BackgroundRecords.
+// Background implements control.Records.
 func (s *Store) Background(ctx context.Context) (background.State, error) {
 	const op = "read how the background work does"
 	rows, err := s.q.ListBackground(ctx)

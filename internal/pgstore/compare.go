@@ -54,7 +54,7 @@ func (s *Store) FinishCompare(ctx context.Context, runID string) error {
 	return classify("record end of compare "+runID, err)
 }
 
-// CompareRun implements control.Repository.
+// CompareRun implements control.Records.
 func (s *Store) CompareRun(ctx context.Context, runID string) (site.CompareRun, error) {
 	row, err := s.q.GetCompareRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -63,7 +63,7 @@ func (s *Store) CompareRun(ctx context.Context, runID string) (site.CompareRun, 
 	return compareOf(row), classify("read compare "+runID, err)
 }
 
-// Status implements control.Repository; the links come by name.
+// Status implements control.Records; the links come by name.
 func (s *Store) Status(ctx context.Context, link string) ([]site.LinkStatus, error) {
 	op := "read status"
 	rows, err := s.q.LinkStatus(ctx, link)

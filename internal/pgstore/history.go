@@ -11,7 +11,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// History implements control.Repository; limit 0 means all. The history of a
+// History implements control.Records; limit 0 means all. The history of a
 // link that was removed is still there, so an unknown name is a NotFound fault
 // only where nothing is known of it.
 func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
@@ -19,7 +19,7 @@ func (s *Store) History(ctx context.Context, link string, number mailbox.Number,
 	return s.historyOf(ctx, link, number, rows, err)
 }
 
-// HistoryWithArchive implements control.Repository.
+// HistoryWithArchive implements control.Records.
 func (s *Store) HistoryWithArchive(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	// The archive comes first: what moves there in between is seen twice and
 	// not missed.
@@ -81,7 +81,7 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 	return entries, nil
 }
 
-// Errors implements control.Repository; link "" means every one. They come by
+// Errors implements control.Records; link "" means every one. They come by
 // link and number, a mailbox's failure before its differences, and what the guard
 // holds last.
 func (s *Store) Errors(ctx context.Context, link string) ([]site.ErrorEntry, error) {

@@ -16,7 +16,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// GuardSettings implements control.GuardRepository.
+// GuardSettings implements control.Guard.
 func (s *Store) GuardSettings(ctx context.Context, link string) (guard.Settings, error) {
 	row, err := s.q.GetGuardSettings(ctx, link)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -32,7 +32,7 @@ func (s *Store) GuardSettings(ctx context.Context, link string) (guard.Settings,
 	}, classify("read guard of link "+link, err)
 }
 
-// SetGuardSettings implements control.GuardRepository.
+// SetGuardSettings implements control.Guard.
 func (s *Store) SetGuardSettings(ctx context.Context, link string, g guard.Settings) error {
 	p := sqlcgen.SetGuardSettingsParams{
 		Link: link, FolderShare: int64(g.FolderShare), FolderMinimum: int64(g.FolderMinimum), FolderCount: int64(g.FolderCount),
@@ -47,7 +47,7 @@ func (s *Store) SetGuardSettings(ctx context.Context, link string, g guard.Setti
 	return classify("set guard of link "+link, err)
 }
 
-// Holds implements control.GuardRepository.
+// Holds implements control.Guard.
 func (s *Store) Holds(ctx context.Context, link string) ([]guard.Hold, error) {
 	rows, err := s.q.ListHolds(ctx, link)
 	holds := make([]guard.Hold, len(rows))
@@ -57,7 +57,7 @@ func (s *Store) Holds(ctx context.Context, link string) ([]guard.Hold, error) {
 	return holds, classify("list holds", err)
 }
 
-// GuardFigures implements control.GuardRepository.
+// GuardFigures implements control.Guard.
 func (s *Store) GuardFigures(ctx context.Context, link string) (guard.Counts, error) {
 	op := "read guard of link " + link
 	settings, err := s.GuardSettings(ctx, link)
@@ -73,7 +73,7 @@ func (s *Store) GuardFigures(ctx context.Context, link string) (guard.Counts, er
 		Messages: int(size.Messages), Mailboxes: int(size.Mailboxes)}, classify(op, err)
 }
 
-// GuardDecisions implements control.GuardRepository.
+// GuardDecisions implements control.Guard.
 func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error) {
 	rows, err := s.q.ListGuardDecisions(ctx, sqlcgen.ListGuardDecisionsParams{Link: link, MaxRows: int64(limit)})
 	list := make([]guard.Decision, len(rows))
@@ -84,7 +84,7 @@ func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]g
 	return list, classify("read the guard's log of link "+link, err)
 }
 
-// DecideHolds implements control.GuardRepository, in one transaction. A sync that
+// DecideHolds implements control.Guard, in one transaction. A sync that
 // judges a folder at this moment ends that first: it writes what it read of the
 // folder's holds, and would undo the decision.
 func (s *Store) DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {

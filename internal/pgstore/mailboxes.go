@@ -13,13 +13,13 @@ import (
 	"mailmirror/internal/site"
 )
 
-// AddMailboxes implements control.Repository. Adding again changes nothing. A trigger
+// AddMailboxes implements control.Mailboxes. Adding again changes nothing. A trigger
 // of the schema decides who may write to whom.
 func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
 	return s.addMailboxes(ctx, link, list, false)
 }
 
-// ReverseMailboxes implements control.Repository.
+// ReverseMailboxes implements control.Mailboxes.
 func (s *Store) ReverseMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
 	return s.addMailboxes(ctx, link, list, true)
 }
@@ -54,7 +54,7 @@ func (s *Store) addMailboxes(ctx context.Context, link string, list []mailbox.Nu
 	return int(added), err
 }
 
-// RemoveMailboxes implements control.Repository and returns how many there
+// RemoveMailboxes implements control.Mailboxes and returns how many there
 // were. Mailboxes that a sync may still be writing to are a Conflict, and none
 // of the list is removed then.
 func (s *Store) RemoveMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
@@ -74,7 +74,7 @@ func (s *Store) RemoveMailboxes(ctx context.Context, link string, list []mailbox
 	return int(removed), err
 }
 
-// Mailbox implements control.Repository.
+// Mailbox implements control.Mailboxes.
 func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error) {
 	row, err := s.q.GetMailbox(ctx, sqlcgen.GetMailboxParams{Link: key.Link, Number: string(key.Number)})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -83,7 +83,7 @@ func (s *Store) Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, err
 	return mailboxOf(row), classify("read mailbox "+string(key.Number), err)
 }
 
-// Mailboxes implements control.Repository.
+// Mailboxes implements control.Mailboxes.
 func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number, limit int) ([]site.Mailbox, error) {
 	rows, err := s.q.ListMailboxes(ctx, sqlcgen.ListMailboxesParams{Link: link, After: string(after), MaxRows: int64(limit)})
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number
 	return list, nil
 }
 
-// MarkDirty implements control.Repository.
+// MarkDirty implements control.Mailboxes.
 func (s *Store) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 	var generation int64
 	err := s.audited(ctx, func(q *sqlcgen.Queries) (err error) {

@@ -15,7 +15,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// AddStore implements control.Repository. The times of s are not used: the
+// AddStore implements control.Stores. The times of s are not used: the
 // database sets them.
 func (s *Store) AddStore(ctx context.Context, store site.Store) error {
 	op := "add store " + store.Name
@@ -47,7 +47,7 @@ func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.
 	return storeValues(op, err)
 }
 
-// UpdateStore implements control.Repository; every field but the times is
+// UpdateStore implements control.Stores; every field but the times is
 // replaced.
 func (s *Store) UpdateStore(ctx context.Context, store site.Store) error {
 	op := "change store " + store.Name
@@ -90,7 +90,7 @@ func storeValues(op string, err error) error {
 	return classify(op, err)
 }
 
-// Store implements control.Repository.
+// Store implements control.Stores.
 func (s *Store) Store(ctx context.Context, name string) (site.Store, error) {
 	op := "read store " + name
 	row, err := s.q.GetStore(ctx, name)
@@ -105,7 +105,7 @@ func (s *Store) Store(ctx context.Context, name string) (site.Store, error) {
 	return store, classify(op, err)
 }
 
-// Stores implements control.Repository; they come by name.
+// Stores implements control.Stores; they come by name.
 func (s *Store) Stores(ctx context.Context) ([]site.Store, error) {
 	op := "list stores"
 	rows, err := s.q.ListStores(ctx)
@@ -128,7 +128,7 @@ func (s *Store) Stores(ctx context.Context) ([]site.Store, error) {
 	return stores, nil
 }
 
-// RemoveStore implements control.Repository. A store that a link uses is a
+// RemoveStore implements control.Stores. A store that a link uses is a
 // Conflict that names the links.
 func (s *Store) RemoveStore(ctx context.Context, name string) error {
 	op := "remove store " + name
@@ -150,7 +150,7 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 	return classify(op, err)
 }
 
-// AddLink implements control.Repository.
+// AddLink implements control.Links.
 func (s *Store) AddLink(ctx context.Context, link site.Link) error {
 	op := "add link " + link.Name
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
@@ -180,7 +180,7 @@ func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link site.Li
 	return classify(op, err)
 }
 
-// SetLinkDirectory implements control.Repository.
+// SetLinkDirectory implements control.Links.
 func (s *Store) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
 	return s.inTx(ctx, "set directory of link "+link, func(q *sqlcgen.Queries) error {
 		if err := q.LockLinks(ctx); err != nil {
@@ -194,7 +194,7 @@ func (s *Store) SetLinkDirectory(ctx context.Context, link string, d site.LinkDi
 	})
 }
 
-// SetBandwidth implements control.Repository.
+// SetBandwidth implements control.Links.
 func (s *Store) SetBandwidth(ctx context.Context, link site.Link) error {
 	return s.inTx(ctx, "change bandwidth of link "+link.Name, func(q *sqlcgen.Queries) error {
 		n, err := q.SetBandwidth(ctx, sqlcgen.SetBandwidthParams{
@@ -208,7 +208,7 @@ func (s *Store) SetBandwidth(ctx context.Context, link site.Link) error {
 	})
 }
 
-// Link implements control.Repository.
+// Link implements control.Links.
 func (s *Store) Link(ctx context.Context, name string) (site.Link, error) {
 	row, err := s.q.GetLink(ctx, name)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -217,13 +217,13 @@ func (s *Store) Link(ctx context.Context, name string) (site.Link, error) {
 	return linkOf(row), classify("read link "+name, err)
 }
 
-// Links implements control.Repository; they come by name.
+// Links implements control.Links; they come by name.
 func (s *Store) Links(ctx context.Context) ([]site.Link, error) {
 	rows, err := s.q.ListLinks(ctx)
 	return linksOf(rows), classify("list links", err)
 }
 
-// RemoveLink implements control.Repository. A link under which a sync may
+// RemoveLink implements control.Links. A link under which a sync may
 // still write is a Conflict.
 func (s *Store) RemoveLink(ctx context.Context, name string) error {
 	op := "remove link " + name

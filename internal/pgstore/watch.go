@@ -154,7 +154,7 @@ func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker 
 	}))
 }
 
-// Watchers implements control.Repository.
+// Watchers implements control.Records.
 func (s *Store) Watchers(ctx context.Context, link string) ([]site.Watcher, error) {
 	rows, err := s.q.ListWatchers(ctx, link)
 	list := make([]site.Watcher, len(rows))

@@ -79,7 +79,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Runner implements control.Runner and the activities' ports over a Temporal
+// Runner implements the ports of control, activities and supervise over a Temporal
 // client. It is safe for concurrent use; the client stays its caller's.
 type Runner struct {
 	client client.Client

@@ -92,7 +92,7 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 	})
 }
 
-// Schedule implements control.Runner. A schedule that does not exist starts
+// Schedule implements control.ScheduleRunner. A schedule that does not exist starts
 // nothing, and is no error.
 func (r *Runner) Schedule(ctx context.Context, link string) (site.CompareSchedule, error) {
 	d, err := r.describe(ctx, "ask Temporal for the schedule of link "+link, workflows.CompareID(link))

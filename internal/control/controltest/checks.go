@@ -26,7 +26,7 @@ func (r *Runner) StartVerify(_ context.Context, request verdict.VerifyRequest) (
 	return r.OnVerify(request)
 }
 
-// WaitRun implements control.CheckRunner.
+// WaitRun implements control.Runner.
 func (r *Runner) WaitRun(ctx context.Context, run site.Run) error {
 	if r.OnWaitRun == nil {
 		return nil
@@ -42,7 +42,7 @@ func (r *Runner) StopVerify(_ context.Context, link string) error {
 	return r.OnStopVerify(link)
 }
 
-// AwaitsWorker implements control.CheckRunner.
+// AwaitsWorker implements control.Runner.
 func (r *Runner) AwaitsWorker(_ context.Context, run site.Run) (time.Time, error) {
 	if r.OnAwaitsWorker == nil {
 		return time.Time{}, nil

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
@@ -15,12 +14,9 @@ import (
 	"mailmirror/internal/site"
 )
 
-// Directory is a control.DirectoryRepository as operators see it: what they set,
-// and runs, changes and holds that a test puts there. What runs need of it is not
-// there.
+// Directory are the DirectoryRecords: what operators set, and runs, changes and holds
+// that a test puts there.
 type Directory struct {
-	control.DirectoryRuns // what is not below panics
-
 	Now      func() time.Time
 	stores   map[string]site.Directory
 	settings map[string]dirsync.Settings
@@ -42,8 +38,6 @@ type Directory struct {
 	Leased       string
 	EndedUnclean []string
 }
-
-var _ control.DirectoryRepository = (*Directory)(nil)
 
 // NewDirectory returns one without anything.
 func NewDirectory(now func() time.Time) *Directory {

@@ -30,7 +30,7 @@ func (m *Memory) PutFigures(f guard.Counts) {
 	m.guard.figures = f
 }
 
-// GuardSettings implements control.GuardRepository.
+// GuardSettings implements control.Guard.
 func (m *Memory) GuardSettings(_ context.Context, link string) (guard.Settings, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,7 +40,7 @@ func (m *Memory) GuardSettings(_ context.Context, link string) (guard.Settings, 
 	return guard.DefaultSettings(), nil
 }
 
-// SetGuardSettings implements control.GuardRepository.
+// SetGuardSettings implements control.Guard.
 func (m *Memory) SetGuardSettings(ctx context.Context, link string, s guard.Settings) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +53,7 @@ func (m *Memory) SetGuardSettings(ctx context.Context, link string, s guard.Sett
 	return nil
 }
 
-// Holds implements control.GuardRepository.
+// Holds implements control.Guard.
 func (m *Memory) Holds(_ context.Context, link string) ([]guard.Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,7 +66,7 @@ func (m *Memory) Holds(_ context.Context, link string) ([]guard.Hold, error) {
 	return found, nil
 }
 
-// DecideHolds implements control.GuardRepository.
+// DecideHolds implements control.Guard.
 func (m *Memory) DecideHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.Hold, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,14 +95,14 @@ func (m *Memory) DecideHolds(ctx context.Context, ids []int64, decision guard.Ho
 	return decided, nil
 }
 
-// GuardFigures implements control.GuardRepository.
+// GuardFigures implements control.Guard.
 func (m *Memory) GuardFigures(context.Context, string) (guard.Counts, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.guard.figures, nil
 }
 
-// GuardDecisions implements control.GuardRepository.
+// GuardDecisions implements control.Guard.
 func (m *Memory) GuardDecisions(_ context.Context, link string, limit int) ([]guard.Decision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

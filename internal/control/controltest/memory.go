@@ -14,7 +14,6 @@ import (
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
-	"mailmirror/internal/control"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
@@ -23,7 +22,8 @@ import (
 	"mailmirror/internal/verdict"
 )
 
-// Memory is a control.Repository. Its maps may be filled before it is used.
+// Memory is all the records behind control.Ports but those of directories. Its maps
+// may be filled before it is used.
 type Memory struct {
 	Now func() time.Time
 
@@ -48,8 +48,6 @@ type Memory struct {
 	specs      map[string]site.ScheduleSpec
 }
 
-var _ control.Repository = (*Memory)(nil)
-
 // NewMemory returns an empty repository whose clock is now.
 func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
@@ -60,7 +58,7 @@ func NewMemory(now func() time.Time) *Memory {
 	}
 }
 
-// StoreLoad implements control.Repository: what SetLoad set.
+// StoreLoad implements control.Stores: what SetLoad set.
 func (m *Memory) StoreLoad(_ context.Context, name string) (quota.Load, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +129,7 @@ func (m *Memory) PutSigns(signs ...background.Sign) {
 	m.signs = signs
 }
 
-// Background implements control.BackgroundRecords. A worker lives unless PutSigns
+// Background implements control.Records. A worker lives unless PutSigns
 // says otherwise.
 func (m *Memory) Background(context.Context) (background.State, error) {
 	m.mu.Lock()
@@ -151,7 +149,7 @@ func (m *Memory) EndLoop(_ context.Context, s background.Sign) error {
 	return nil
 }
 
-// Watchers implements control.Repository.
+// Watchers implements control.Records.
 func (m *Memory) Watchers(_ context.Context, link string) ([]site.Watcher, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,7 +160,7 @@ func unknown(what, name string) error {
 	return fault.New(fault.NotFound, "there is no "+what+" "+name, nil, what+" list shows those that there are")
 }
 
-// AddStore implements control.Repository.
+// AddStore implements control.Stores.
 func (m *Memory) AddStore(ctx context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -175,7 +173,7 @@ func (m *Memory) AddStore(ctx context.Context, s site.Store) error {
 	return nil
 }
 
-// UpdateStore implements control.Repository.
+// UpdateStore implements control.Stores.
 func (m *Memory) UpdateStore(ctx context.Context, s site.Store) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -196,7 +194,7 @@ func (m *Memory) UpdateStore(ctx context.Context, s site.Store) error {
 	return nil
 }
 
-// Store implements control.Repository.
+// Store implements control.Stores.
 func (m *Memory) Store(_ context.Context, name string) (site.Store, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -207,14 +205,14 @@ func (m *Memory) Store(_ context.Context, name string) (site.Store, error) {
 	return s, nil
 }
 
-// Stores implements control.Repository.
+// Stores implements control.Stores.
 func (m *Memory) Stores(context.Context) ([]site.Store, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.SortedFunc(maps.Values(m.stores), func(a, b site.Store) int { return strings.Compare(a.Name, b.Name) }), nil
 }
 
-// RemoveStore implements control.Repository.
+// RemoveStore implements control.Stores.
 func (m *Memory) RemoveStore(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -231,7 +229,7 @@ func (m *Memory) RemoveStore(ctx context.Context, name string) error {
 	return nil
 }
 
-// AddLink implements control.Repository.
+// AddLink implements control.Links.
 func (m *Memory) AddLink(ctx context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -252,7 +250,7 @@ func (m *Memory) AddLink(ctx context.Context, l site.Link) error {
 	return nil
 }
 
-// Link implements control.Repository.
+// Link implements control.Links.
 func (m *Memory) Link(_ context.Context, name string) (site.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,7 +261,7 @@ func (m *Memory) Link(_ context.Context, name string) (site.Link, error) {
 	return l, nil
 }
 
-// Links implements control.Repository.
+// Links implements control.Links.
 func (m *Memory) Links(context.Context) ([]site.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,7 +272,7 @@ func (m *Memory) sortedLinks() []site.Link {
 	return slices.SortedFunc(maps.Values(m.links), func(a, b site.Link) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// SetBandwidth implements control.Repository.
+// SetBandwidth implements control.Links.
 func (m *Memory) SetBandwidth(ctx context.Context, l site.Link) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -288,7 +286,7 @@ func (m *Memory) SetBandwidth(ctx context.Context, l site.Link) error {
 	return nil
 }
 
-// RemoveLink implements control.Repository.
+// RemoveLink implements control.Links.
 func (m *Memory) RemoveLink(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -301,7 +299,7 @@ func (m *Memory) RemoveLink(ctx context.Context, name string) error {
 	return nil
 }
 
-// AddMailboxes implements control.Repository.
+// AddMailboxes implements control.Mailboxes.
 func (m *Memory) AddMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -328,12 +326,12 @@ func (m *Memory) AddMailboxes(ctx context.Context, link string, numbers []mailbo
 	return added, nil
 }
 
-// ReverseMailboxes implements control.Repository; nothing of before is remembered.
+// ReverseMailboxes implements control.Mailboxes; nothing of before is remembered.
 func (m *Memory) ReverseMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	return m.AddMailboxes(ctx, link, numbers)
 }
 
-// RemoveMailboxes implements control.Repository.
+// RemoveMailboxes implements control.Mailboxes.
 func (m *Memory) RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -345,7 +343,7 @@ func (m *Memory) RemoveMailboxes(ctx context.Context, link string, numbers []mai
 	return before - len(m.mailboxes), nil
 }
 
-// Mailbox implements control.Repository.
+// Mailbox implements control.Mailboxes.
 func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -356,7 +354,7 @@ func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, erro
 	return b, nil
 }
 
-// Mailboxes implements control.Repository.
+// Mailboxes implements control.Mailboxes.
 func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number, limit int) ([]site.Mailbox, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -373,7 +371,7 @@ func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number,
 	return all, nil
 }
 
-// MarkDirty implements control.Repository.
+// MarkDirty implements control.Mailboxes.
 func (m *Memory) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -388,7 +386,7 @@ func (m *Memory) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) 
 	return b.DirtyGeneration, nil
 }
 
-// Status implements control.Repository.
+// Status implements control.Records.
 func (m *Memory) Status(_ context.Context, link string) ([]site.LinkStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -438,14 +436,14 @@ func (m *Memory) status(l site.Link) site.LinkStatus {
 	return s
 }
 
-// History implements control.Repository.
+// History implements control.Records.
 func (m *Memory) History(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return among(m.history, link, number, limit), nil
 }
 
-// HistoryWithArchive implements control.Repository.
+// HistoryWithArchive implements control.Records.
 func (m *Memory) HistoryWithArchive(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -462,7 +460,7 @@ func among(entries []site.HistoryEntry, link string, number mailbox.Number, limi
 	return found
 }
 
-// Errors implements control.Repository.
+// Errors implements control.Records.
 func (m *Memory) Errors(_ context.Context, link string) ([]site.ErrorEntry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -475,7 +473,7 @@ func (m *Memory) Errors(_ context.Context, link string) ([]site.ErrorEntry, erro
 	return found, nil
 }
 
-// CompareRun implements control.Repository.
+// CompareRun implements control.Records.
 func (m *Memory) CompareRun(_ context.Context, runID string) (site.CompareRun, error) {
 	return recorded(m, m.runs, "compare", runID)
 }

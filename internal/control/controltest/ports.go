@@ -14,7 +14,7 @@ import (
 	"mailmirror/internal/verdict"
 )
 
-// Runner is a control.Runner that does what its function fields say; one that
+// Runner is all that control.Ports need of Temporal. It does what its function fields say; one that
 // is nil does nothing.
 type Runner struct {
 	OnCompare      func(link string) (runID string, started bool, err error)
@@ -42,7 +42,35 @@ type Runner struct {
 	schedules map[string]bool
 }
 
-var _ control.Runner = (*Runner)(nil)
+// Records are all the records behind control.Ports, in memory or in a database.
+type Records interface {
+	control.Stores
+	control.Links
+	control.Mailboxes
+	control.Records
+	control.Guard
+	control.SuspensionRecords
+	control.ScheduleRecords
+	control.AuditLog
+	control.CheckRecords
+}
+
+// DirectoryRecords are those of directories.
+type DirectoryRecords interface {
+	control.DirectoryConfig
+	control.DirectoryRuns
+	control.DirectoryHolds
+}
+
+// Ports returns ports over records; d may be nil.
+func Ports(r Records, d DirectoryRecords, runner *Runner) control.Ports {
+	p := control.Ports{Stores: r, Links: r, Mailboxes: r, Records: r, Guard: r, Suspension: r, Schedules: r, Audit: r, Checks: r,
+		Runner: runner, Scheduler: runner, Suspender: runner, DirectoryRunner: runner, CheckRunner: runner, Sealer: Sealer{}}
+	if d != nil {
+		p.DirectoryConfig, p.DirectoryRuns, p.DirectoryHolds = d, d, d
+	}
+	return p
+}
 
 // StartCompare implements control.Runner.
 func (r *Runner) StartCompare(_ context.Context, link string) (string, bool, error) {
@@ -76,7 +104,7 @@ func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
 	return r.OnWaitSync(ctx, key)
 }
 
-// Schedule implements control.Runner.
+// Schedule implements control.ScheduleRunner.
 func (r *Runner) Schedule(ctx context.Context, link string) (site.CompareSchedule, error) {
 	if r.OnSchedule == nil {
 		return site.CompareSchedule{}, nil
@@ -84,7 +112,7 @@ func (r *Runner) Schedule(ctx context.Context, link string) (site.CompareSchedul
 	return r.OnSchedule(ctx, link)
 }
 
-// EnsureSchedules implements control.Runner.
+// EnsureSchedules implements control.ScheduleRunner.
 func (r *Runner) EnsureSchedules(_ context.Context, link string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +126,7 @@ func (r *Runner) EnsureSchedules(_ context.Context, link string) error {
 	return nil
 }
 
-// RemoveSchedules implements control.Runner.
+// RemoveSchedules implements control.ScheduleRunner.
 func (r *Runner) RemoveSchedules(_ context.Context, link string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

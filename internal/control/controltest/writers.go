@@ -107,7 +107,7 @@ func sameServer(a, b site.Store) error {
 	return nil
 }
 
-// SetLinkDirectory implements control.Repository. What the database rejects is not
+// SetLinkDirectory implements control.Links. What the database rejects is not
 // rejected here.
 func (m *Memory) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
 	m.mu.Lock()
