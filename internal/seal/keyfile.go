@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // key is one line of a key file.
@@ -38,36 +37,8 @@ func CreateKeyFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("create key file %s: %w", path, err)
 	}
-	err = writeWhole(path, []byte(fileHead+formatKey(fresh)), os.Link)
-	if err != nil {
+	if err := writeWhole(path, []byte(fileHead+formatKey(fresh))); err != nil {
 		return fmt.Errorf("create key file %s: %w", path, err)
-	}
-	return nil
-}
-
-// RotateKeyFile puts a fresh key first in a key file and keeps the others, so
-// that what they sealed still opens. The file is replaced as a whole or not at
-// all.
-func RotateKeyFile(path string) error {
-	text, err := readKeyFile(path)
-	if err != nil {
-		return err
-	}
-	keys, err := parseKeys(text)
-	if err != nil {
-		return fmt.Errorf("key file %s: %w", path, err)
-	}
-	fresh, err := freshKey()
-	if err != nil {
-		return fmt.Errorf("rotate key file %s: %w", path, err)
-	}
-	var b strings.Builder
-	b.WriteString(fileHead)
-	for _, k := range append([]key{fresh}, keys...) {
-		b.WriteString(formatKey(k))
-	}
-	if err := writeWhole(path, []byte(b.String()), os.Rename); err != nil {
-		return fmt.Errorf("rotate key file %s: %w", path, err)
 	}
 	return nil
 }
@@ -177,18 +148,16 @@ func validID(id string) bool {
 	return true
 }
 
-// writeWhole writes a file beside path and gives it its name by place
-// (os.Rename replaces, os.Link refuses an existing one), so that no crash ever
-// leaves half a key file.
-func writeWhole(path string, text []byte, place func(from, to string) error) (err error) {
+// writeWhole writes a file beside path and gives it its name, which must not exist, so
+// that no crash ever leaves half a key file.
+func writeWhole(path string, text []byte) (err error) {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".key-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer func() {
-		// After a rename the name is gone already, which is no error.
-		if e := os.Remove(f.Name()); err == nil && !errors.Is(e, os.ErrNotExist) {
+		if e := os.Remove(f.Name()); err == nil {
 			err = e
 		}
 	}()
@@ -200,7 +169,7 @@ func writeWhole(path string, text []byte, place func(from, to string) error) (er
 		err = e
 	}
 	if err == nil {
-		err = place(f.Name(), path)
+		err = os.Link(f.Name(), path)
 	}
 	if err != nil {
 		return err

@@ -124,22 +124,6 @@ func (r *Ring) Open(sealed []byte, identity string) (Secret, error) {
 	return Secret{string(plain)}, nil
 }
 
-// Reseal seals a value anew with the first key of the ring. Where the first
-// key sealed it already, the value is returned as it is and changed is false.
-// It is the second step of a rotation: RotateKeyFile, Reseal every value,
-// then drop the old keys from the file.
-func (r *Ring) Reseal(sealed []byte, identity string) (resealed []byte, changed bool, err error) {
-	secret, err := r.Open(sealed, identity)
-	if err != nil {
-		return nil, false, err
-	}
-	if id, _, err := split(sealed); err == nil && id == r.ids[0] {
-		return sealed, false, nil
-	}
-	resealed, err = r.Seal(secret, identity)
-	return resealed, err == nil, err
-}
-
 // split takes a sealed value apart without trusting any of it.
 func split(sealed []byte) (id string, body []byte, err error) {
 	if len(sealed) < 2 || sealed[0] != version {

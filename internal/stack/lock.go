@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // dirLock is held by the one `up` of a data directory for as long as it lives.
@@ -52,7 +53,7 @@ func takeLock(ctx context.Context, path string) (*dirLock, error) {
 		if ending(owner) {
 			patience = dyingPatience
 		}
-		if time.Since(began) < patience && sleep(ctx, nil, probeInterval) {
+		if time.Since(began) < patience && sleep.For(ctx, probeInterval) {
 			continue
 		}
 		f.Close()

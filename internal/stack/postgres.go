@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 const (
@@ -174,7 +175,7 @@ func (c *cluster) ready(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if !sleep(ctx, nil, probeInterval) {
+		if !sleep.For(ctx, probeInterval) {
 			return err
 		}
 	}

@@ -17,13 +17,24 @@ import (
 	"mailmirror/internal/fault"
 )
 
-func TestStalePostmasterPIDOfAnotherProcess(t *testing.T) {
-	data, _ := testDirs(t)
-	p, err := StartPostgres(t.Context(), data, PostgresOptions{NoSync: true, Logger: testLogger(t)})
+// startPostgres starts a stack of nothing but a private cluster.
+func startPostgres(t *testing.T, data string) (*Stack, *cluster) {
+	t.Helper()
+	s, err := Up(t.Context(), Options{DataDir: data, NoSync: true, NoWorker: true, ExternalTemporal: "127.0.0.1:1", Logger: testLogger(t)})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, fault.HintOf(err))
+	}
+	c, err := newCluster(s.layout, s.info.Ports.Postgres, testLogger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(p.cluster.dataDir(), "postmaster.pid")
+	return s, c
+}
+
+func TestStalePostmasterPIDOfAnotherProcess(t *testing.T) {
+	data, _ := testDirs(t)
+	p, c := startPostgres(t, data)
+	path := filepath.Join(c.dataDir(), "postmaster.pid")
 	live, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +43,7 @@ func TestStalePostmasterPIDOfAnotherProcess(t *testing.T) {
 	// A container that was restarted: the number is some other process's now,
 	// here one of the same user, which PostgreSQL takes for its predecessor.
 	sleeper := exec.Command("sleep", "600")
-	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: p.cluster.user.credential()}
+	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: c.user.credential()}
 	if err := sleeper.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,15 +53,12 @@ func TestStalePostmasterPIDOfAnotherProcess(t *testing.T) {
 	if err := os.WriteFile(path, []byte(stale), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if p.cluster.user.switching {
-		if err := os.Chown(path, p.cluster.user.uid, p.cluster.user.gid); err != nil {
+	if c.user.switching {
+		if err := os.Chown(path, c.user.uid, c.user.gid); err != nil {
 			t.Fatal(err)
 		}
 	}
-	again, err := StartPostgres(t.Context(), data, PostgresOptions{NoSync: true, Logger: testLogger(t)})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, fault.HintOf(err))
-	}
+	again, _ := startPostgres(t, data)
 	again.Stop(context.Background())
 	if gone(sleeper.Process.Pid) {
 		t.Error("the other process was ended")
@@ -60,16 +68,13 @@ func TestStalePostmasterPIDOfAnotherProcess(t *testing.T) {
 func TestLongDataDirectory(t *testing.T) {
 	base, _ := testDirs(t)
 	data := filepath.Join(base, strings.Repeat("long-name-", 11))
-	p, err := StartPostgres(t.Context(), data, PostgresOptions{NoSync: true, Logger: testLogger(t)})
-	if err != nil {
-		t.Fatalf("%v\n%s", err, fault.HintOf(err))
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(p.cluster.socketDir) })
+	p, c := startPostgres(t, data)
+	t.Cleanup(func() { _ = os.RemoveAll(c.socketDir) })
 	defer p.Stop(context.Background())
-	if strings.HasPrefix(p.cluster.socketDir, data) || !socketFits(p.cluster.socketDir) {
-		t.Errorf("socket folder: %s", p.cluster.socketDir)
+	if strings.HasPrefix(c.socketDir, data) || !socketFits(c.socketDir) {
+		t.Errorf("socket folder: %s", c.socketDir)
 	}
-	conn, err := pgx.Connect(t.Context(), p.DSN())
+	conn, err := pgx.Connect(t.Context(), p.Info().DatabaseDSN)
 	if err != nil {
 		t.Fatal(err)
 	}

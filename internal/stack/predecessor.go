@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // predecessorPatience is how long the processes of a killed server may take to
@@ -80,7 +81,7 @@ func awaitDetached(ctx context.Context, segment string) bool {
 	ctx, cancel := context.WithTimeout(ctx, predecessorPatience)
 	defer cancel()
 	for segmentInUse(segment) {
-		if !sleep(ctx, nil, probeInterval) {
+		if !sleep.For(ctx, probeInterval) {
 			return false
 		}
 	}

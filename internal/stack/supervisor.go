@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 )
 
 // Restart delays of a child that died: exponential from restartBase, capped,
@@ -45,10 +46,10 @@ type Supervisor struct {
 // supervised is a child with its keeper.
 type supervised struct {
 	child Child
-	// stopping is closed to ask the keeper to stop the child; hurry, set before,
-	// is closed when it has been patient long enough.
-	stopping chan struct{}
-	hurry    <-chan struct{}
+	// stop asks the keeper to stop the child; hurry, set before, is closed when it has
+	// been patient long enough.
+	stop  context.CancelFunc
+	hurry <-chan struct{}
 	// kept is closed when the keeper has ended, and the process with it.
 	kept chan struct{}
 
@@ -111,21 +112,23 @@ func (s *Supervisor) Start(ctx context.Context, child Child) error {
 	if err := rotateLogs(s.logPath(child.Name), keptLogs); err != nil {
 		return fmt.Errorf("rotate log of %s: %w", child.Name, err)
 	}
-	k := &supervised{child: child, stopping: make(chan struct{}), kept: make(chan struct{})}
+	k := &supervised{child: child, kept: make(chan struct{})}
 	var p *process
 	var err error
 	for attempt := 1; ; attempt++ {
 		if p, err = s.run(ctx, k); err == nil {
 			break
 		}
-		if attempt >= child.StartAttempts || ctx.Err() != nil || !sleep(ctx, nil, backOff(attempt)) {
+		if attempt >= child.StartAttempts || ctx.Err() != nil || !sleep.For(ctx, backOff(attempt)) {
 			return s.startFailure(child.Name, err)
 		}
 	}
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx)) // it lives until Stop
+	k.stop = stop
 	s.mu.Lock()
 	s.children = append(s.children, k)
 	s.mu.Unlock()
-	go s.keep(context.WithoutCancel(ctx), k, p) // it lives until Stop
+	go s.keep(keeping, k, p)
 	return nil
 }
 
@@ -173,19 +176,11 @@ func (s *Supervisor) run(ctx context.Context, k *supervised) (*process, error) {
 // keep watches over a child until it is told to stop.
 func (s *Supervisor) keep(ctx context.Context, k *supervised, p *process) {
 	defer close(k.kept)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { // a start that hangs must not delay Stop
-		select {
-		case <-k.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer k.stop()
 	failures := 0
 	for {
 		select {
-		case <-k.stopping:
+		case <-ctx.Done():
 			p.stop(k.hurry)
 			s.logger.InfoContext(ctx, "child stopped", "child", k.child.Name, "pid", p.pid, "status", p.status)
 			_ = os.Remove(pidFile(s.runDir, k.child.Name)) // a stale one is recognised anyway
@@ -214,7 +209,7 @@ func (s *Supervisor) revive(ctx context.Context, k *supervised, dead *process, u
 	delay := next()
 	s.logger.WarnContext(ctx, "child died", "child", k.child.Name, "pid", dead.pid, "status", dead.status,
 		"uptime", uptime.Round(time.Millisecond), "restart_in", delay.Round(time.Millisecond))
-	for sleep(ctx, k.stopping, delay) {
+	for sleep.For(ctx, delay) {
 		p, err := s.run(ctx, k)
 		if err == nil {
 			return p, true
@@ -238,7 +233,7 @@ func (s *Supervisor) Stop(ctx context.Context) {
 	s.mu.Unlock()
 	for _, k := range slices.Backward(children) {
 		k.hurry = ctx.Done()
-		close(k.stopping)
+		k.stop()
 		<-k.kept
 	}
 	if s.spawner != nil {
@@ -277,20 +272,6 @@ func backOff(n int) time.Duration {
 		delay = min(restartCap, restartBase<<shift)
 	}
 	return delay/2 + rand.N(delay/2)
-}
-
-// sleep waits for d; false means that ctx or stop ended it. stop may be nil.
-func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	case <-stop:
-		return false
-	}
 }
 
 // logTail returns the last lines of a log, or "".

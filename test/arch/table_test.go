@@ -136,7 +136,7 @@ var table = map[string]row{
 	// The stack starts and watches child processes. It asks PostgreSQL only
 	// whether it is up, and makes the databases in it.
 	"internal/stack": {layer: composition,
-		inside:  []string{"internal/fault"},
+		inside:  []string{"internal/fault", "internal/sleep"},
 		outside: []string{postgres, "golang.org/x/sys"},
 		never:   []string{imap, ldap, temporal}},
 	"internal/stack/sdnotify": {layer: support},

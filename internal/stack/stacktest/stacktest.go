@@ -1,5 +1,4 @@
-// Package stacktest starts private PostgreSQL clusters and whole stacks for
-// tests, and stops them with the test. It must not know what is tested.
+// Package stacktest starts whole stacks for tests, and stops them with the test. It must not know what is tested.
 package stacktest
 
 import (
@@ -36,22 +35,6 @@ func DataDir(t testing.TB) string {
 		}
 	})
 	return dir
-}
-
-// Postgres starts a private cluster, without fsync, that ends with the test.
-func Postgres(t testing.TB) *stack.Postgres {
-	t.Helper()
-	dir := DataDir(t)
-	p, err := stack.StartPostgres(t.Context(), dir, stack.PostgresOptions{NoSync: true, Logger: Logger(t)})
-	if err != nil {
-		fatal(t, err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
-		defer cancel()
-		p.Stop(ctx)
-	})
-	return p
 }
 
 // Up starts a stack on free ports with the binaries of `make build`, without
