@@ -123,7 +123,6 @@ type Stack struct {
 	supervisor *Supervisor
 	info       Info
 	stopOnce   sync.Once
-	stopped    chan struct{}
 }
 
 // Up starts everything and returns when it all serves; ctx counts only until
@@ -144,7 +143,7 @@ func Up(ctx context.Context, o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{layout: l, lock: lock, stopped: make(chan struct{})}
+	s := &Stack{layout: l, lock: lock}
 	if s.supervisor, err = NewSupervisor(l.run(), l.log(), o.Logger); err != nil {
 		lock.release()
 		return nil, fmt.Errorf("end leftover processes: %w", err)
@@ -285,9 +284,6 @@ func (s *Stack) Info() Info {
 	return info
 }
 
-// Wait returns when Stop has done its work.
-func (s *Stack) Wait() { <-s.stopped }
-
 // Stop stops the children in the reverse order of their start and gives the
 // data directory free. When ctx ends, those that are left are killed at once,
 // which loses nothing. Further calls do nothing.
@@ -295,6 +291,5 @@ func (s *Stack) Stop(ctx context.Context) {
 	s.stopOnce.Do(func() {
 		s.supervisor.Stop(ctx)
 		s.lock.release()
-		close(s.stopped)
 	})
 }
