@@ -14,7 +14,7 @@ import (
 
 func (c *cli) auditCommand() *cobra.Command {
 	var limit int
-	cmd := &cobra.Command{
+	cmd := c.onLink(0, 1, &cobra.Command{
 		Use:   "audit [LINK]",
 		Short: "Who changed what, newest first: every command that changed something",
 		Long: `Lists who changed what, when and by which way: the CLI, the page, or a request
@@ -30,22 +30,12 @@ whether the change is in force. "asked" means that Temporal's answer is not know
 "denied" that the actor's roles do not allow the command: nothing was changed.
 
   mailmirror audit site --limit 20`,
-		Args:              takes(0, 1),
-		ValidArgsFunction: c.linkNames(0),
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			return c.showAudit(ctx, ctl, first(args), limit)
-		}),
-	}
+		RunE: lists(c, func(ctx context.Context, ctl *control.Control, args []string) ([]audit.Entry, error) {
+			return ctl.Audit(ctx, first(args), limit)
+		}, c.writeAudit),
+	})
 	limitFlag(cmd, &limit, "rows")
 	return cmd
-}
-
-func (c *cli) showAudit(ctx context.Context, ctl *control.Control, link string, limit int) error {
-	entries, err := ctl.Audit(ctx, link, limit)
-	if err != nil {
-		return err
-	}
-	return c.show(list(entries), func(w io.Writer) { c.writeAudit(w, entries) })
 }
 
 func (c *cli) writeAudit(w io.Writer, entries []audit.Entry) {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -69,39 +68,24 @@ func (c *cli) linkEdit() *cobra.Command {
 	var keep keepFlags
 	var participate participateFlags
 	var mirrored linkDirectoryFlag
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, 1, &cobra.Command{
 		Use:   "edit NAME [flags]",
 		Short: "Change the bandwidth of a link, how long deleted messages are kept, who joins it, or whether its directory is mirrored; what is not given stays",
 		Example: `  mailmirror link edit dr --bandwidth 5MB/s \
       --bandwidth-window "Mon-Fri 08:00-18:00 1MB/s" --timezone Europe/Berlin
   mailmirror link edit dr --keep-deleted 14d
   mailmirror link edit dr --participate filter --participate-numbers '20*'`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
-	}
+	})
 	f.register(cmd)
 	keep.add(cmd.Flags())
 	participate.add(cmd.Flags())
 	mirrored.add(cmd.Flags())
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		given := cmd.Flags().Changed
-		if !given("bandwidth") && !given("bandwidth-window") && !given("timezone") && !keep.given() && !participate.given() && !mirrored.given() {
-			return &usageError{cmd, errors.New("nothing to change is given")}
-		}
-		return nil
-	}
+	needsFlag(cmd, "nothing to change is given")
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 		var e control.LinkEdit
-		given := cmd.Flags().Changed
-		if given("bandwidth") {
-			e.Bandwidth = new(quota.Rate(f.rate))
-		}
-		if given("bandwidth-window") {
-			e.BandwidthWindows = new(f.given())
-		}
-		if given("timezone") {
-			e.BandwidthTimezone = &f.timezone
-		}
+		give(cmd, "bandwidth", &e.Bandwidth, quota.Rate(f.rate))
+		give(cmd, "bandwidth-window", &e.BandwidthWindows, f.given())
+		give(cmd, "timezone", &e.BandwidthTimezone, f.timezone)
 		l, err := ctl.EditLink(ctx, args[0], e)
 		if err != nil {
 			return err
@@ -124,19 +108,16 @@ func (c *cli) linkEdit() *cobra.Command {
 			directory = &set
 		}
 		return c.show(linkShown{l, settings, directory}, func(io.Writer) {
-			if participate.given() {
-				c.say("link %s changed: %s", l.Name, participationText(*directory))
-				return
+			what := "bandwidth " + l.BandwidthSettings()
+			switch {
+			case participate.given():
+				what = participationText(*directory)
+			case keep.given():
+				what = "deleted messages are " + keptText(settings)
+			case mirrored.given():
+				what = "its directory is " + mirrored.value
 			}
-			if keep.given() {
-				c.say("link %s changed: deleted messages are %s", l.Name, keptText(settings))
-				return
-			}
-			if mirrored.given() {
-				c.say("link %s changed: its directory is %s", l.Name, mirrored.value)
-				return
-			}
-			c.say("link %s changed: bandwidth %s", l.Name, l.BandwidthSettings())
+			c.say("link %s changed: %s", l.Name, what)
 		})
 	})
 	return cmd

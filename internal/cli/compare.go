@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,31 +16,23 @@ import (
 
 func (c *cli) compareCommand() *cobra.Command {
 	var wait bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, 1, &cobra.Command{
 		Use:   "compare LINK",
 		Short: "Compare every mailbox of a link now and make the target equal",
 		Long: `Starts a full compare of a link, as the schedule does by itself. With --wait it
 shows the progress and ends with the compare: exit code 1 where a mailbox
 failed, 3 where lasting differences remain. Ctrl-C ends only the waiting.`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			start, err := ctl.Compare(ctx, args[0])
 			if err != nil {
 				return err
 			}
 			if !wait {
-				return c.show(start, func(io.Writer) {
-					if start.Started {
-						c.say("compare of link %s started; watch it with: mailmirror compare %s --wait", start.Link, start.Link)
-					} else {
-						c.say("a compare of link %s is running already; watch it with: mailmirror compare %s --wait", start.Link, start.Link)
-					}
-				})
+				return c.showStart(start, start.Started, "compare of link "+start.Link, "compare "+start.Link)
 			}
 			return c.waitCompare(ctx, ctl, start)
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until it ends")
 	return cmd
 }
@@ -50,29 +41,14 @@ func (c *cli) waitCompare(ctx context.Context, ctl *control.Control, start contr
 	what := string(cmp.Or(start.Kind, site.RunCompare))
 	show := c.newDisplay(what+" "+start.Link, "mailboxes")
 	var t tracker
-	run, err := ctl.WaitCompare(ctx, start, waiting(show, func(run site.CompareRun) {
-		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
-	}))
-	if err == nil {
-		show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String())
-	}
-	show.close()
+	run, err := watched(show, func(w control.Waiting[site.CompareRun]) (site.CompareRun, error) {
+		return ctl.WaitCompare(ctx, start, w)
+	},
+		func(run site.CompareRun) { show.update(run.Reviewed, run.Mailboxes, t.add(run, c.env.Now()).String()) })
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &waitingEnded{what, "look at it with: mailmirror status " + start.Link}
-		}
-		return err
+		return interrupted(ctx, err, what, "look at it with: mailmirror status "+start.Link)
 	}
-	if err := c.show(run, func(w io.Writer) { c.writeCompare(w, run) }); err != nil {
-		return err
-	}
-	switch {
-	case run.Failed > 0:
-		return outcome(exitFailed)
-	case run.Differing > 0:
-		return outcome(exitDifferences)
-	}
-	return nil
+	return c.showOutcome(run, func(w io.Writer) { c.writeCompare(w, run) }, run.Failed > 0, run.Differing > 0)
 }
 
 func (c *cli) writeCompare(w io.Writer, r site.CompareRun) {

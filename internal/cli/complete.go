@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/site"
 )
 
 // patience bounds a completion: somebody waits at the keyboard.
@@ -24,31 +26,22 @@ func fixed(words ...string) completer {
 
 // storeNames completes a store as the argument at the given position.
 func (c *cli) storeNames(position int) completer {
-	return c.names(position, func(ctx context.Context, ctl *control.Control) []string {
-		stores, _ := ctl.Stores(ctx)
-		names := make([]string, 0, len(stores))
-		for _, s := range stores {
-			names = append(names, s.Name+"\t"+s.IMAPAddress)
-		}
-		return names
-	})
+	return names(c, position, (*control.Control).Stores, func(s site.Store) string { return s.Name + "\t" + s.IMAPAddress })
 }
 
 // linkNames completes a link as the argument at the given position.
 func (c *cli) linkNames(position int) completer {
-	return c.names(position, func(ctx context.Context, ctl *control.Control) []string {
-		links, _ := ctl.Links(ctx)
-		names := make([]string, 0, len(links))
-		for _, l := range links {
-			names = append(names, l.Name+"\t"+l.Source+" to "+l.Target)
-		}
-		return names
-	})
+	return names(c, position, (*control.Control).Links, func(l site.Link) string { return l.Name + "\t" + l.Source + " to " + l.Target })
+}
+
+// scheduleNames completes a schedule as the first argument.
+func (c *cli) scheduleNames() completer {
+	return names(c, 0, (*control.Control).Schedules, func(s site.ScheduleInfo) string { return fmt.Sprintf("%s\t%s, %s", s.Name, s.What, s.When) })
 }
 
 // names asks the system; where it cannot be reached there is nothing to offer,
 // and a shell prompt is no place to say why. position -1 is for flags.
-func (c *cli) names(position int, ask func(context.Context, *control.Control) []string) completer {
+func names[T any](c *cli, position int, ask func(*control.Control, context.Context) ([]T, error), spell func(T) string) completer {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const directive = cobra.ShellCompDirectiveNoFileComp
 		if position >= 0 && len(args) != position {
@@ -65,6 +58,11 @@ func (c *cli) names(position int, ask func(context.Context, *control.Control) []
 			return nil, directive
 		}
 		defer backend.Close()
-		return ask(ctx, backend.Control()), directive
+		items, _ := ask(backend.Control(), ctx)
+		words := make([]string, len(items))
+		for i, item := range items {
+			words[i] = spell(item)
+		}
+		return words, directive
 	}
 }

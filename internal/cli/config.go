@@ -9,19 +9,15 @@ import (
 )
 
 func (c *cli) configCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "config",
 		Short: "The settings: check",
-	}
-	group(cmd)
-	cmd.AddCommand(&cobra.Command{
+	}, onNothing(&cobra.Command{
 		Use:   "check",
 		Short: "Report every fault of the settings at once, and show where each comes from",
 		Long: `Reads flags, the configuration file and the environment as every command does,
 reports everything that is wrong with them, and otherwise shows each setting
 with its origin. Nothing is connected to, and no secret is shown.`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.work(func(*cobra.Command, []string) error {
 			cfg, err := c.settings()
 			if err != nil {
@@ -36,6 +32,5 @@ with its origin. Nothing is connected to, and no secret is shown.`,
 				t.write(w)
 			})
 		}),
-	})
-	return cmd
+	}))
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func (c *cli) directoryCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "directory",
 		Short: "The directory of mailboxes, mirrored by LDAP: sync, diff, show, history, retry",
 		Long: `Mailboxes that are created, changed or deleted in the directory of a link's
@@ -26,16 +26,13 @@ source follow on the target: names, numbers, passwords, recorded names. A run
 reads both directories completely, or changes nothing; what looks like an
 accident waits for you (mailmirror guard list). It runs four times a day by
 itself: mailmirror schedule list.`,
-	}
-	group(cmd)
-	cmd.AddCommand(c.directorySync(), c.directoryDiff(), c.directoryShow(), c.directoryHistory(), c.directoryRetry())
-	return cmd
+	}, c.directorySync(), c.directoryDiff(), c.directoryShow(), c.directoryHistory(), c.directoryRetry())
 }
 
 func (c *cli) directorySync() *cobra.Command {
 	var wait, dryRun, secrets bool
 	var ldif string
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, 1, &cobra.Command{
 		Use:   "sync LINK [--wait] [--dry-run [--ldif FILE]]",
 		Short: "Make the target's directory what the source's is, now",
 		Long: `Starts a run over the directory of a link, as the schedule does by itself. With
@@ -46,9 +43,7 @@ only the waiting.
 A dry run changes nothing, and ends with exit code 3 where something is to be
 changed. It writes the changes as LDIF, those that a run would send, to a file or
 with --ldif - to standard output; passwords are left out of it.`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
-	}
+	})
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case ldif != "" && !dryRun:
@@ -70,13 +65,7 @@ with --ldif - to standard output; passwords are left out of it.`,
 		case wait:
 			return c.waitDirectory(ctx, ctl, start)
 		}
-		return c.show(start, func(io.Writer) {
-			if start.Started {
-				c.say("run over the directory of link %s started; watch it with: mailmirror directory sync %s --wait", start.Link, start.Link)
-			} else {
-				c.say("a run over the directory of link %s is under way already; watch it with: mailmirror directory sync %s --wait", start.Link, start.Link)
-			}
-		})
+		return c.showStart(start, start.Started, "run over the directory of link "+start.Link, "directory sync "+start.Link)
 	})
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -91,19 +80,12 @@ with --ldif - to standard output; passwords are left out of it.`,
 // waited waits for a run, with progress.
 func (c *cli) waited(ctx context.Context, ctl *control.Control, start control.DirectoryStart) (dirsync.Run, error) {
 	show := c.newDisplay("directory "+start.Link, "changes")
-	update := func(run dirsync.Run) {
-		done := run.Created + run.Altered + run.Renumbers + run.Removed + run.Failed
-		show.update(done, max(done, run.Due), directoryProgress(run))
-	}
-	run, err := ctl.WaitDirectory(ctx, start, waiting(show, update))
-	if err == nil {
-		update(run)
-	}
-	show.close()
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return run, &waitingEnded{"run", "look at it with: mailmirror directory history " + start.Link}
-	}
-	return run, err
+	run, err := watched(show, func(w control.Waiting[dirsync.Run]) (dirsync.Run, error) { return ctl.WaitDirectory(ctx, start, w) },
+		func(run dirsync.Run) {
+			done := run.Created + run.Altered + run.Renumbers + run.Removed + run.Failed
+			show.update(done, max(done, run.Due), directoryProgress(run))
+		})
+	return run, interrupted(ctx, err, "run", "look at it with: mailmirror directory history "+start.Link)
 }
 
 func directoryProgress(r dirsync.Run) string {
@@ -123,16 +105,8 @@ func (c *cli) waitDirectory(ctx context.Context, ctl *control.Control, start con
 	if err != nil {
 		return err
 	}
-	if err := c.show(run, func(w io.Writer) { c.writeDirectoryRun(w, run) }); err != nil {
-		return err
-	}
-	switch {
-	case run.State == dirsync.Failed, run.Failed > 0:
-		return outcome(exitFailed)
-	case run.Held > 0, run.Refused > 0, run.GivenUp > 0, run.Duplicate > 0, run.Unread > 0:
-		return outcome(exitDifferences)
-	}
-	return nil
+	return c.showOutcome(run, func(w io.Writer) { c.writeDirectoryRun(w, run) }, run.State == dirsync.Failed || run.Failed > 0,
+		run.Held+run.Refused+run.GivenUp+run.Duplicate+run.Unread > 0)
 }
 
 func (c *cli) writeDirectoryRun(w io.Writer, r dirsync.Run) {
@@ -145,14 +119,18 @@ func (c *cli) writeDirectoryRun(w io.Writer, r dirsync.Run) {
 	if r.Unread > 0 {
 		fmt.Fprintf(w, "%s cannot be read, and nothing was done to them; see: mailmirror errors %s\n", counted(r.Unread, "entry"), r.Link)
 	}
+	writeReasons(w, r)
+	if r.Failed+r.GivenUp+r.Duplicate+r.Unread+r.Unknown+r.Protected > 0 {
+		fmt.Fprintf(w, "see which with: mailmirror directory history %s --run %s\n", r.Link, r.RunID)
+	}
+}
+
+func writeReasons(w io.Writer, r dirsync.Run) {
 	for _, reason := range r.Reasons {
 		fmt.Fprintln(w, clean(reason))
 	}
 	if r.Hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", clean(r.Hint))
-	}
-	if r.Failed+r.GivenUp+r.Duplicate+r.Unread+r.Unknown+r.Protected > 0 {
-		fmt.Fprintf(w, "see which with: mailmirror directory history %s --run %s\n", r.Link, r.RunID)
 	}
 }
 
@@ -180,16 +158,15 @@ func (c *cli) dryRun(ctx context.Context, ctl *control.Control, start control.Di
 			return err
 		}
 	}
-	if ldif != "-" {
-		shown := struct {
-			dirsync.Run
-			Changes []dirsync.Change `json:"changes"`
-		}{run, list(changes)}
-		if err := c.show(shown, func(w io.Writer) { c.writeFound(w, run, changes) }); err != nil {
-			return err
-		}
+	shown := struct {
+		dirsync.Run
+		Changes []dirsync.Change `json:"changes"`
+	}{run, list(changes)}
+	write := func(w io.Writer) { c.writeFound(w, run, changes) }
+	if ldif == "-" { // standard output is the LDIF's
+		write = func(io.Writer) {}
 	}
-	return foundOutcome(run, changes)
+	return c.showOutcome(shown, write, run.State == dirsync.Failed, len(changes) > 0)
 }
 
 // found is what a dry run finds.
@@ -202,16 +179,6 @@ func (c *cli) found(ctx context.Context, ctl *control.Control, start control.Dir
 	return run, changes, err
 }
 
-func foundOutcome(run dirsync.Run, changes []dirsync.Change) error {
-	switch {
-	case run.State == dirsync.Failed:
-		return outcome(exitFailed)
-	case len(changes) > 0:
-		return outcome(exitDifferences)
-	}
-	return nil
-}
-
 func (c *cli) writeFound(w io.Writer, run dirsync.Run, changes []dirsync.Change) {
 	c.writeChanges(w, changes)
 	if run.State == dirsync.Failed {
@@ -222,12 +189,7 @@ func (c *cli) writeFound(w io.Writer, run dirsync.Run, changes []dirsync.Change)
 			fmt.Fprintln(w, "a run would hold, until you approve it:")
 		}
 	}
-	for _, reason := range run.Reasons {
-		fmt.Fprintln(w, clean(reason))
-	}
-	if run.Hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", clean(run.Hint))
-	}
+	writeReasons(w, run)
 }
 
 func (c *cli) writeChanges(w io.Writer, changes []dirsync.Change) {
@@ -306,14 +268,12 @@ func (c *cli) writeLDIF(ctx context.Context, ctl *control.Control, start control
 func comment(text string) string { return strings.Join(strings.Fields(clean(text)), " ") }
 
 func (c *cli) directoryDiff() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(1, 1, &cobra.Command{
 		Use:   "diff LINK",
 		Short: "How the two directories differ, entry by entry; exit code 3 where they do",
 		Long: `Reads both directories completely and shows what differs, by mailbox and column,
 without values; mailmirror directory show tells those of one mailbox. Nothing is
 changed.`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			start, err := ctl.SyncDirectory(ctx, args[0], true)
 			if err != nil {
@@ -323,37 +283,28 @@ changed.`,
 			if err != nil {
 				return err
 			}
-			if err := c.show(list(changes), func(w io.Writer) { c.writeFound(w, run, changes) }); err != nil {
-				return err
-			}
-			if c.output == outputJSON && run.State == dirsync.Failed {
+			failed := run.State == dirsync.Failed
+			err = c.showOutcome(list(changes), func(w io.Writer) { c.writeFound(w, run, changes) }, failed, len(changes) > 0)
+			if _, shown := errors.AsType[outcome](err); shown && failed && c.output == outputJSON {
 				return fault.New(fault.Conflict, "compare directories of link "+run.Link, errors.New(strings.Join(run.Reasons, "; ")), run.Hint)
 			}
-			return foundOutcome(run, changes)
+			return err
 		}),
-	}
+	})
 }
 
 func (c *cli) directoryShow() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(2, 2, &cobra.Command{
 		Use:   "show LINK NUMBER",
 		Short: "One mailbox in both directories beside each other; exit code 3 where they differ",
-		Args:  takes(2, 2),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			v, err := ctl.ShowDirectory(ctx, args[0], mailbox.Number(args[1]))
 			if err != nil {
 				return err
 			}
-			if err := c.show(v, func(w io.Writer) { c.writeEntry(w, v) }); err != nil {
-				return err
-			}
-			if !v.Equal {
-				return outcome(exitDifferences)
-			}
-			return nil
+			return c.showOutcome(v, func(w io.Writer) { c.writeEntry(w, v) }, false, !v.Equal)
 		}),
-		ValidArgsFunction: c.linkNames(0),
-	}
+	})
 }
 
 func (c *cli) writeEntry(w io.Writer, v control.DirectoryEntryView) {
@@ -402,11 +353,9 @@ func (c *cli) writeEntry(w io.Writer, v control.DirectoryEntryView) {
 func (c *cli) directoryHistory() *cobra.Command {
 	var limit int
 	var runID string
-	cmd := &cobra.Command{
-		Use:               "history LINK [--run ID]",
-		Short:             "The runs over the directory of a link, or what one of them did, entry by entry",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
+	cmd := c.onLink(1, 1, &cobra.Command{
+		Use:   "history LINK [--run ID]",
+		Short: "The runs over the directory of a link, or what one of them did, entry by entry",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if runID != "" {
 				changes, err := ctl.DirectoryRunChanges(ctx, runID)
@@ -436,23 +385,18 @@ func (c *cli) directoryHistory() *cobra.Command {
 				t.write(w)
 			})
 		}),
-	}
+	})
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this `number` of runs")
 	cmd.Flags().StringVar(&runID, "run", "", "show the changes of the run with this `id`")
 	return cmd
 }
 
 func (c *cli) directoryRetry() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(1, 2, &cobra.Command{
 		Use:   "retry LINK [NUMBER]",
 		Short: "Let the next run try entries again that were given up",
-		Args:  takes(1, 2),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			number := ""
-			if len(args) > 1 {
-				number = args[1]
-			}
-			n, err := ctl.RetryDirectory(ctx, args[0], mailbox.Number(number))
+			n, err := ctl.RetryDirectory(ctx, args[0], mailbox.Number(first(args[1:])))
 			if err != nil {
 				return err
 			}
@@ -460,6 +404,5 @@ func (c *cli) directoryRetry() *cobra.Command {
 				c.say("%s tried again by the next run; start one with: mailmirror directory sync %s", counted(n, "mailbox"), args[0])
 			})
 		}),
-		ValidArgsFunction: c.linkNames(0),
-	}
+	})
 }

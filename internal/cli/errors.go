@@ -15,23 +15,17 @@ import (
 )
 
 func (c *cli) errorsCommand() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(0, 1, &cobra.Command{
 		Use:   "errors [LINK]",
 		Short: "What is not as it should be now, and what to do about it",
 		Long: `Lists the work in the background that fails or has ended, the stores that answer
 slowly, the mailboxes whose last sync failed, with the next attempt, the messages
 that cannot be mirrored as they are, with the reason, and what the last run over
 the directory left wrong.`,
-		Args:              takes(0, 1),
-		ValidArgsFunction: c.linkNames(0),
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			entries, err := ctl.Errors(ctx, first(args))
-			if err != nil {
-				return err
-			}
-			return c.show(list(entries), func(w io.Writer) { c.writeErrors(w, entries) })
-		}),
-	}
+		RunE: lists(c, func(ctx context.Context, ctl *control.Control, args []string) ([]site.ErrorEntry, error) {
+			return ctl.Errors(ctx, first(args))
+		}, c.writeErrors),
+	})
 }
 
 func (c *cli) writeErrors(w io.Writer, entries []site.ErrorEntry) {

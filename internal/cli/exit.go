@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,41 @@ func (o outcome) Error() string { return fmt.Sprintf("exit %d", int(o)) }
 type waitingEnded struct{ what, hint string }
 
 func (e *waitingEnded) Error() string { return "stopped waiting; the " + e.what + " goes on" }
+
+// interrupted is the error of a wait that the operator ended, if err says that;
+// otherwise it is err.
+func interrupted(ctx context.Context, err error, what, hint string) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return &waitingEnded{what, hint}
+	}
+	return err
+}
+
+// showOutcome is show for a command that then ends with exit code 1 if something failed,
+// and with 3 if something differs.
+func (c *cli) showOutcome(value any, table func(io.Writer), failed, differs bool) error {
+	switch err := c.show(value, table); {
+	case err != nil:
+		return err
+	case failed:
+		return outcome(exitFailed)
+	case differs:
+		return outcome(exitDifferences)
+	}
+	return nil
+}
+
+// showStart says whether a run of what was started, or runs already, and by which command
+// to wait for it.
+func (c *cli) showStart(value any, started bool, what, command string) error {
+	return c.show(value, func(io.Writer) {
+		if started {
+			c.say("%s started; watch it with: mailmirror %s --wait", what, command)
+		} else {
+			c.say("a %s is running already; watch it with: mailmirror %s --wait", what, command)
+		}
+	})
+}
 
 // ErrorObject is what a failed command writes to standard error with -o json.
 type ErrorObject struct {

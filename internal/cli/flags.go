@@ -40,6 +40,26 @@ func (v *choiceValue) Set(s string) error {
 	return nil
 }
 
+// give sets a field of what is to be changed if its flag was given, also if that was given
+// as empty, which clears a setting.
+func give[T any](cmd *cobra.Command, flag string, field **T, value T) {
+	if cmd.Flags().Changed(flag) {
+		*field = &value
+	}
+}
+
+// needsFlag has a command fail with a message if none of its own flags is given.
+func needsFlag(cmd *cobra.Command, message string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		given := false
+		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) { given = given || flag.Changed })
+		if !given {
+			return &usageError{cmd, errors.New(message)}
+		}
+		return nil
+	}
+}
+
 // longestPassword bounds what is read from a password file, so that a wrong
 // path such as a disk image is noticed and not swallowed.
 const longestPassword = 4096

@@ -18,7 +18,7 @@ import (
 )
 
 func (c *cli) guardCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "guard",
 		Short: "Deletions and changes that wait for you: list, show, approve, refuse, set",
 		Long: `The deletion guard holds back deletions on the target that look like an
@@ -34,33 +34,22 @@ them, refuse keeps them, and a later restore brings them to production.
 What is held waits as long as it takes. Approve it, and it is deleted; refuse
 it, and the messages stay on the target and are not asked about again. It goes
 away by itself when the messages are back on the source.`,
-	}
-	group(cmd)
-	cmd.AddCommand(c.guardList(), c.guardShow(), c.guardApprove(), c.guardRefuse(), c.guardSet())
-	return cmd
+	}, c.guardList(), c.guardShow(), c.guardApprove(), c.guardRefuse(), c.guardSet())
 }
 
 func (c *cli) guardList() *cobra.Command {
 	var state string
-	cmd := &cobra.Command{
-		Use:               "list [LINK]",
-		Short:             "What is held, and what was refused",
-		Args:              takes(0, 1),
-		ValidArgsFunction: c.linkNames(0),
+	cmd := c.onLink(0, 1, &cobra.Command{
+		Use:   "list [LINK]",
+		Short: "What is held, and what was refused",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			all, entries, err := ctl.AllHolds(ctx, first(args))
 			if err != nil {
 				return err
 			}
-			var holds []guard.Hold
-			for _, h := range all {
-				if state == "" || h.State == guard.HoldState(state) {
-					holds = append(holds, h)
-				}
-			}
-			entries = slices.DeleteFunc(entries, func(h guard.DirectoryHold) bool {
-				return state != "" && h.State != guard.HoldState(state)
-			})
+			other := func(s guard.HoldState) bool { return state != "" && s != guard.HoldState(state) }
+			holds := slices.DeleteFunc(all, func(h guard.Hold) bool { return other(h.State) })
+			entries = slices.DeleteFunc(entries, func(h guard.DirectoryHold) bool { return other(h.State) })
 			return c.show(bothKinds(holds, entries), func(w io.Writer) {
 				if len(holds) > 0 || len(entries) == 0 {
 					c.writeHolds(w, holds)
@@ -70,7 +59,7 @@ func (c *cli) guardList() *cobra.Command {
 				}
 			})
 		}),
-	}
+	})
 	states := []string{string(guard.HoldWaiting), string(guard.HoldApproved), string(guard.HoldRefused)}
 	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `waiting`, approved or refused")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
@@ -127,10 +116,9 @@ func why(h guard.Hold) string {
 }
 
 func (c *cli) guardShow() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(1, 1, &cobra.Command{
 		Use:   "show ID | LINK",
 		Short: "Show one hold, or the guard of a link, with the figures and limits",
-		Args:  takes(1, 1),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if id, err := strconv.ParseInt(args[0], 10, 64); err == nil {
 				// A link may have a number for a name; then it is meant.
@@ -145,8 +133,7 @@ func (c *cli) guardShow() *cobra.Command {
 			v.Holds, v.Decisions = list(v.Holds), list(v.Decisions)
 			return c.show(v, func(w io.Writer) { c.writeGuard(w, v) })
 		}),
-		ValidArgsFunction: c.linkNames(0),
-	}
+	})
 }
 
 func (c *cli) showHold(ctx context.Context, ctl *control.Control, id int64) error {
@@ -241,13 +228,12 @@ func (c *cli) writeLimits(w io.Writer, s guard.Settings) {
 func (c *cli) guardApprove() *cobra.Command {
 	var link string
 	var all bool
-	cmd := &cobra.Command{
+	cmd := plain(0, -1, &cobra.Command{
 		Use:   "approve ID... | --link LINK --all",
 		Short: "Let what is held be deleted from the target, now",
 		Long: `Approves what was shown under the given ids, and no more: where more became due
 since, the id is another one, and is asked about again. With --link and --all it
 approves what waits in the link at this moment, and lists it.`,
-		Args: takes(0, -1),
 		PreRunE: func(cmd *cobra.Command, args []string) error {
 			if all != (link != "") || all == (len(args) > 0) {
 				return &usageError{cmd, errors.New("give either ids, or --link and --all")}
@@ -260,15 +246,9 @@ approves what waits in the link at this moment, and lists it.`,
 				holds, entries, err := ctl.ApproveAllWaiting(ctx, link)
 				return c.decided(holds, entries, err)
 			}
-			ids, err := holdIDs(nil, args)
-			if err != nil {
-				return err
-			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldApproved)
-			return c.decided(holds, entries, err)
+			return c.decide(ctx, ctl, args, guard.HoldApproved)
 		}),
-		ValidArgsFunction: cobra.NoFileCompletions,
-	}
+	})
 	cmd.Flags().StringVar(&link, "link", "", "`link` of which all is approved")
 	cmd.Flags().BoolVar(&all, "all", false, "all that waits in the link")
 	_ = cmd.RegisterFlagCompletionFunc("link", c.linkNames(-1))
@@ -276,24 +256,26 @@ approves what waits in the link at this moment, and lists it.`,
 }
 
 func (c *cli) guardRefuse() *cobra.Command {
-	return &cobra.Command{
+	return plain(1, -1, &cobra.Command{
 		Use:   "refuse ID...",
 		Short: "Keep what is held on the target, and do not ask about it again",
-		Args:  takes(1, -1),
 		PreRunE: func(cmd *cobra.Command, args []string) error {
 			_, err := holdIDs(cmd, args)
 			return err
 		},
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			ids, err := holdIDs(nil, args)
-			if err != nil {
-				return err
-			}
-			holds, entries, err := ctl.DecideAllHolds(ctx, ids, guard.HoldRefused)
-			return c.decided(holds, entries, err)
+			return c.decide(ctx, ctl, args, guard.HoldRefused)
 		}),
-		ValidArgsFunction: cobra.NoFileCompletions,
+	})
+}
+
+func (c *cli) decide(ctx context.Context, ctl *control.Control, args []string, decision guard.HoldState) error {
+	ids, err := holdIDs(nil, args)
+	if err != nil {
+		return err
 	}
+	holds, entries, err := ctl.DecideAllHolds(ctx, ids, decision)
+	return c.decided(holds, entries, err)
 }
 
 func holdIDs(cmd *cobra.Command, args []string) ([]int64, error) {
@@ -345,15 +327,13 @@ func (c *cli) guardSet() *cobra.Command {
 	var keep keepFlags
 	var directory directoryGuardFlags
 	window := daysValue(0)
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, 1, &cobra.Command{
 		Use:   "set LINK",
 		Short: "Change the limits of a link's guard",
 		Long: `Changes the limits beyond which deletions wait; those that are not given stay as
 they are. A share or count of 0 switches its rule off.`,
-		Example:           "  mailmirror guard set dr --folder-share 30 --folder-count 200",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
-	}
+		Example: "  mailmirror guard set dr --folder-share 30 --folder-count 200",
+	})
 	f := cmd.Flags()
 	f.SortFlags = false
 	limits := map[string]func(*guard.Settings) *int{}
@@ -373,12 +353,7 @@ they are. A share or count of 0 switches its rule off.`,
 	f.BoolVar(&defaults, "defaults", false, "take the defaults for all limits that are not given")
 	keep.add(f)
 	directory.add(f)
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		if f.NFlag() == 0 {
-			return &usageError{cmd, errors.New("no limit is given")}
-		}
-		return nil
-	}
+	needsFlag(cmd, "no limit is given")
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 		s, err := ctl.EditGuard(ctx, args[0], func(s *guard.Settings) {
 			if defaults {

@@ -13,14 +13,12 @@ import (
 func (c *cli) historyCommand() *cobra.Command {
 	var limit int
 	var archive bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(0, 2, &cobra.Command{
 		Use:   "history [LINK [NUMBER]]",
 		Short: "What was done, newest first: syncs that changed something or failed",
 		Long: `Shows what was done, newest first: of a link or one of its mailboxes, the syncs
 that changed something or failed. Without a link, what actors changed, as audit
 shows it.`,
-		Args:              takes(0, 2),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if len(args) == 0 {
 				return c.showEvents(ctx, ctl, limit)
@@ -44,7 +42,7 @@ shows it.`,
 				t.write(w)
 			})
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&archive, "archive", false, "show what was moved to the archive, too")
 	limitFlag(cmd, &limit, "entries")
 	return cmd

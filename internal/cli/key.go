@@ -12,12 +12,10 @@ import (
 )
 
 func (c *cli) keyCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "key",
 		Short: "The key file that seals passwords in the database: create",
-	}
-	group(cmd)
-	cmd.AddCommand(&cobra.Command{
+	}, &cobra.Command{
 		Use:   "create FILE",
 		Short: "Make a new key file, readable by its owner alone",
 		Long: `Makes a new key file. Name it as key_file in the configuration, the same file on
@@ -37,5 +35,4 @@ makes its own below the data directory. An existing file is never replaced.`,
 			})
 		}),
 	})
-	return cmd
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,18 +10,15 @@ import (
 )
 
 func (c *cli) ledgerCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "ledger",
 		Short: "The record of which message is which: rebuild it from the stores",
-	}
-	group(cmd)
-	cmd.AddCommand(c.ledgerRebuild())
-	return cmd
+	}, c.ledgerRebuild())
 }
 
 func (c *cli) ledgerRebuild() *cobra.Command {
 	var wait bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, 2, &cobra.Command{
 		Use:   "rebuild LINK [NUMBER]",
 		Short: "Make the ledger anew from both stores, while the mirror keeps working",
 		Long: `Looks at every message of every mailbox on both stores, whatever the ledger
@@ -33,8 +29,6 @@ is equal is neither copied nor deleted.
 With NUMBER it is one mailbox, as by sync. With --wait it ends with the rebuild:
 exit code 1 where a mailbox failed, 3 where lasting differences remain. Ctrl-C
 ends only the waiting.`,
-		Args:              takes(1, 2),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if len(args) == 2 {
 				// A sync that an operator asks for looks at everything.
@@ -47,15 +41,9 @@ ends only the waiting.`,
 			if wait {
 				return c.waitCompare(ctx, ctl, start)
 			}
-			return c.show(start, func(io.Writer) {
-				if start.Started {
-					c.say("rebuild of the ledger of link %s started; watch it with: mailmirror ledger rebuild %s --wait", start.Link, start.Link)
-				} else {
-					c.say("a rebuild of the ledger of link %s is running already; watch it with: mailmirror ledger rebuild %s --wait", start.Link, start.Link)
-				}
-			})
+			return c.showStart(start, start.Started, "rebuild of the ledger of link "+start.Link, "ledger rebuild "+start.Link)
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&wait, "wait", false, "show progress until it ends")
 	return cmd
 }

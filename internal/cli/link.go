@@ -15,13 +15,10 @@ import (
 )
 
 func (c *cli) linkCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "link",
 		Short: "Links from a source store to a target store: add, edit, list, show, remove",
-	}
-	group(cmd)
-	cmd.AddCommand(c.linkAdd(), c.linkEdit(), c.linkList(), c.linkShow(), c.linkRemove())
-	return cmd
+	}, c.linkAdd(), c.linkEdit(), c.linkList(), c.linkShow(), c.linkRemove())
 }
 
 func (c *cli) linkAdd() *cobra.Command {
@@ -31,13 +28,11 @@ func (c *cli) linkAdd() *cobra.Command {
 	var keep keepFlags
 	var participate participateFlags
 	var directory linkDirectoryFlag
-	cmd := &cobra.Command{
+	cmd := plain(1, 1, &cobra.Command{
 		Use:   "add NAME --source STORE --target STORE",
 		Short: "Mirror from one store to another",
 		Example: `  mailmirror link add dr --source prod --target dr-site --exclude Trash
   mailmirror link add dr --source prod --target dr-site --participate filter --participate-numbers '20*'`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			l.Name, l.Exclude, l.Directory = args[0], exclude, directory.setting()
 			l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone = quota.Rate(bandwidth.rate), bandwidth.given(), bandwidth.timezone
@@ -73,7 +68,7 @@ func (c *cli) linkAdd() *cobra.Command {
 				c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
 			})
 		}),
-	}
+	})
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&l.Source, "source", "", "`store` to mirror from; it is only read")
@@ -91,37 +86,29 @@ func (c *cli) linkAdd() *cobra.Command {
 }
 
 func (c *cli) linkList() *cobra.Command {
-	return &cobra.Command{
-		Use:               "list",
-		Short:             "List the links",
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			links, err := ctl.Links(ctx)
-			if err != nil {
-				return err
+	return onNothing(&cobra.Command{
+		Use:   "list",
+		Short: "List the links",
+		RunE: lists(c, func(ctx context.Context, ctl *control.Control, _ []string) ([]site.Link, error) {
+			return ctl.Links(ctx)
+		}, func(w io.Writer, links []site.Link) {
+			if len(links) == 0 {
+				c.say("no links yet; add one with: mailmirror link add")
+				return
 			}
-			return c.show(list(links), func(w io.Writer) {
-				if len(links) == 0 {
-					c.say("no links yet; add one with: mailmirror link add")
-					return
-				}
-				t := c.newTable("NAME", "SOURCE", "TARGET", "EXCLUDE")
-				for _, l := range links {
-					t.row(l.Name, l.Source, l.Target, strings.Join(l.Exclude, ", "))
-				}
-				t.write(w)
-			})
+			t := c.newTable("NAME", "SOURCE", "TARGET", "EXCLUDE")
+			for _, l := range links {
+				t.row(l.Name, l.Source, l.Target, strings.Join(l.Exclude, ", "))
+			}
+			t.write(w)
 		}),
-	}
+	})
 }
 
 func (c *cli) linkShow() *cobra.Command {
-	return &cobra.Command{
-		Use:               "show NAME",
-		Short:             "Show the settings of a link",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
+	return c.onLink(1, 1, &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show the settings of a link",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			l, err := ctl.Link(ctx, args[0])
 			if err != nil {
@@ -145,20 +132,23 @@ func (c *cli) linkShow() *cobra.Command {
 					"added", c.moment(l.CreatedAt))
 			})
 		}),
-	}
+	})
 }
 
 func (c *cli) linkRemove() *cobra.Command {
-	return &cobra.Command{
-		Use:               "remove NAME",
-		Short:             "Stop mirroring and forget the link; what is on the target stays there",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			if err := ctl.RemoveLink(ctx, args[0]); err != nil {
-				return err
-			}
-			return c.show(map[string]string{"removed": args[0]}, func(io.Writer) { c.say("link %s removed", args[0]) })
-		}),
-	}
+	return c.onLink(1, 1, &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Stop mirroring and forget the link; what is on the target stays there",
+		RunE:  c.removes("link", (*control.Control).RemoveLink),
+	})
+}
+
+// removes removes what the argument names, a link or a store.
+func (c *cli) removes(what string, remove func(*control.Control, context.Context, string) error) func(*cobra.Command, []string) error {
+	return c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+		if err := remove(ctl, ctx, args[0]); err != nil {
+			return err
+		}
+		return c.show(map[string]string{"removed": args[0]}, func(io.Writer) { c.say("%s %s removed", what, args[0]) })
+	})
 }

@@ -15,13 +15,10 @@ import (
 )
 
 func (c *cli) mailboxCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "mailbox",
 		Short: "Mailboxes that take part in a link: add, list, show, remove",
-	}
-	group(cmd)
-	cmd.AddCommand(c.mailboxAdd(), c.mailboxList(), c.mailboxShow(), c.mailboxRemove())
-	return cmd
+	}, c.mailboxAdd(), c.mailboxList(), c.mailboxShow(), c.mailboxRemove())
 }
 
 // mailboxAdded is the answer to `mailbox add`.
@@ -35,7 +32,7 @@ type mailboxAdded struct {
 func (c *cli) mailboxAdd() *cobra.Command {
 	var file string
 	var reverse bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, -1, &cobra.Command{
 		Use:   "add LINK NUMBER... | --file FILE",
 		Short: "Make mailboxes take part in a link",
 		Long: `Makes mailboxes take part in a link: all that are given, or none where one of
@@ -45,8 +42,6 @@ that take part already are left as they are.
 An account has one writer: a mailbox that another link mirrors to the same server,
 also by another name of the server or another spelling of the number, is rejected.
 So is a mailbox that would be mirrored back to the store where it came from.`,
-		Args:              takes(1, -1),
-		ValidArgsFunction: c.linkNames(0),
 		PreRunE: func(cmd *cobra.Command, args []string) error {
 			if (file == "") == (len(args) == 1) {
 				return &usageError{cmd, fmt.Errorf("give either mailbox numbers or --file")}
@@ -76,7 +71,7 @@ So is a mailbox that would be mirrored back to the store where it came from.`,
 				}
 			})
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&reverse, "reverse", false, "mirror back to the store where an earlier link read these mailboxes")
 	cmd.Flags().StringVar(&file, "file", "", "`file` with one number a line; - reads standard input")
 	_ = cmd.MarkFlagFilename("file")
@@ -106,11 +101,9 @@ func (c *cli) readNumbers(path string) ([]mailbox.Number, error) {
 
 func (c *cli) mailboxList() *cobra.Command {
 	var state string
-	cmd := &cobra.Command{
-		Use:               "list LINK",
-		Short:             "List the mailboxes of a link and how they stand",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.linkNames(0),
+	cmd := c.onLink(1, 1, &cobra.Command{
+		Use:   "list LINK",
+		Short: "List the mailboxes of a link and how they stand",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			all, err := ctl.Mailboxes(ctx, args[0])
 			if err != nil {
@@ -134,7 +127,7 @@ func (c *cli) mailboxList() *cobra.Command {
 				t.write(w)
 			})
 		}),
-	}
+	})
 	states := []string{
 		string(site.StateNew), string(site.StateEqual), string(site.StateDiffering),
 		string(site.StateHeld), string(site.StateDirty), string(site.StateParked),
@@ -145,19 +138,13 @@ func (c *cli) mailboxList() *cobra.Command {
 }
 
 func (c *cli) mailboxShow() *cobra.Command {
-	return &cobra.Command{
-		Use:               "show LINK NUMBER",
-		Short:             "Show how one mailbox stands and what comes next",
-		Args:              takes(2, 2),
-		ValidArgsFunction: c.linkNames(0),
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			m, err := ctl.Mailbox(ctx, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])})
-			if err != nil {
-				return err
-			}
-			return c.show(m, func(w io.Writer) { c.writeMailbox(w, m) })
-		}),
-	}
+	return c.onLink(2, 2, &cobra.Command{
+		Use:   "show LINK NUMBER",
+		Short: "Show how one mailbox stands and what comes next",
+		RunE: answers(c, func(ctx context.Context, ctl *control.Control, args []string) (site.Mailbox, error) {
+			return ctl.Mailbox(ctx, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])})
+		}, c.writeMailbox),
+	})
 }
 
 func (c *cli) writeMailbox(w io.Writer, m site.Mailbox) {
@@ -194,11 +181,9 @@ func (c *cli) writeMailbox(w io.Writer, m site.Mailbox) {
 }
 
 func (c *cli) mailboxRemove() *cobra.Command {
-	return &cobra.Command{
-		Use:               "remove LINK NUMBER...",
-		Short:             "Stop mirroring mailboxes; what is on the target stays there",
-		Args:              takes(2, -1),
-		ValidArgsFunction: c.linkNames(0),
+	return c.onLink(2, -1, &cobra.Command{
+		Use:   "remove LINK NUMBER...",
+		Short: "Stop mirroring mailboxes; what is on the target stays there",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			removed, err := ctl.RemoveMailboxes(ctx, args[0], toNumbers(args[1:]))
 			if err != nil {
@@ -208,5 +193,5 @@ func (c *cli) mailboxRemove() *cobra.Command {
 				c.say("%s removed from link %s", counted(removed, "mailbox"), args[0])
 			})
 		}),
-	}
+	})
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func (c *cli) migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	return onNothing(&cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's schema to this release",
 		Long: `Brings the schema of the PostgreSQL database to this release. A worker does the
@@ -16,8 +16,6 @@ migrate before you start the workers of a new release. Workers of the release be
 go on meanwhile. No other command changes the schema.
 
   mailmirror migrate --database 'host=db dbname=mailmirror user=mailmirror'`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.work(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.settings()
 			if err != nil {
@@ -43,5 +41,5 @@ go on meanwhile. No other command changes the schema.
 				c.say("the schema was migrated from version %d to version %d", before, after)
 			})
 		}),
-	}
+	})
 }

@@ -107,6 +107,17 @@ func waiting[R any](show display, progress func(R)) control.Waiting[R] {
 	}}
 }
 
+// watched waits for the end of a run, and shows how far it is: update is called now and
+// then, and with how it ended.
+func watched[R any](show display, wait func(control.Waiting[R]) (R, error), update func(R)) (R, error) {
+	defer show.close()
+	run, err := wait(waiting(show, update))
+	if err == nil {
+		update(run)
+	}
+	return run, err
+}
+
 // newDisplay chooses by where standard error goes: a bar on a terminal, a line
 // now and then elsewhere, nothing where a program reads.
 func (c *cli) newDisplay(title, unit string) display {

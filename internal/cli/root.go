@@ -215,7 +215,8 @@ func inGroup(id string, commands ...*cobra.Command) []*cobra.Command {
 
 // group makes a command that only holds others: alone it shows its help, and
 // with a word that is none of them it fails.
-func group(cmd *cobra.Command) {
+func group(cmd *cobra.Command, others ...*cobra.Command) *cobra.Command {
+	cmd.AddCommand(others...)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
@@ -228,7 +229,28 @@ func group(cmd *cobra.Command) {
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	return cmd
 }
+
+// onLink makes a command that takes so many arguments, of which the first names a link;
+// no number of them is too high if high is negative. onStore, onNothing and plain are the
+// same for a store, for no arguments and for others.
+func (c *cli) onLink(low, high int, cmd *cobra.Command) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = takes(low, high), c.linkNames(0)
+	return cmd
+}
+
+func (c *cli) onStore(low, high int, cmd *cobra.Command) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = takes(low, high), c.storeNames(0)
+	return cmd
+}
+
+func plain(low, high int, cmd *cobra.Command) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = takes(low, high), cobra.NoFileCompletions
+	return cmd
+}
+
+func onNothing(cmd *cobra.Command) *cobra.Command { return plain(0, 0, cmd) }
 
 // takes checks the number of arguments and names them in its error.
 func takes(low, high int) cobra.PositionalArgs {
@@ -265,6 +287,25 @@ func (c *cli) withControl(f func(ctx context.Context, ctl *control.Control, args
 		defer backend.Close()
 		return f(cmd.Context(), backend.Control().As(c.actor()), args)
 	})
+}
+
+// answers is withControl for a command that asks for one thing and shows it.
+func answers[T any](c *cli, ask func(ctx context.Context, ctl *control.Control, args []string) (T, error), write func(io.Writer, T)) func(*cobra.Command, []string) error {
+	return c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+		answer, err := ask(ctx, ctl, args)
+		if err != nil {
+			return err
+		}
+		return c.show(answer, func(w io.Writer) { write(w, answer) })
+	})
+}
+
+// lists is answers for a list, which JSON shows as [] where it is empty.
+func lists[T any](c *cli, ask func(ctx context.Context, ctl *control.Control, args []string) ([]T, error), write func(io.Writer, []T)) func(*cobra.Command, []string) error {
+	return answers(c, func(ctx context.Context, ctl *control.Control, args []string) ([]T, error) {
+		items, err := ask(ctx, ctl, args)
+		return list(items), err
+	}, write)
 }
 
 // actor is who gives the command. The roles are all of them: who has the database's

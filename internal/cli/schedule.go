@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -15,30 +14,21 @@ import (
 )
 
 func (c *cli) scheduleCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "schedule", Short: "When compares, sweeps and housekeeping run by themselves"}
-	group(cmd)
-	cmd.AddCommand(c.scheduleListCommand(), c.scheduleSetCommand(), c.schedulePauseCommand(),
-		c.scheduleResumeCommand(), c.scheduleRunCommand())
-	return cmd
+	return group(&cobra.Command{Use: "schedule", Short: "When compares, sweeps and housekeeping run by themselves"},
+		c.scheduleListCommand(), c.scheduleSetCommand(), c.schedulePauseCommand(), c.scheduleResumeCommand(), c.scheduleRunCommand())
 }
 
 func (c *cli) scheduleListCommand() *cobra.Command {
-	return &cobra.Command{
+	return onNothing(&cobra.Command{
 		Use:   "list",
 		Short: "The schedules: when they run, ran, and what was missed",
 		Long: `Lists the schedules. MISSED counts runs that could not be started in time, as
 Temporal was down, SKIPPED those that were due while another was going on, both
 since the schedule was made. A run does the work of those that were missed.`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			schedules, err := ctl.Schedules(ctx)
-			if err != nil {
-				return err
-			}
-			return c.show(list(schedules), func(w io.Writer) { c.writeSchedules(w, schedules) })
-		}),
-	}
+		RunE: lists(c, func(ctx context.Context, ctl *control.Control, _ []string) ([]site.ScheduleInfo, error) {
+			return ctl.Schedules(ctx)
+		}, c.writeSchedules),
+	})
 }
 
 func (c *cli) writeSchedules(w io.Writer, schedules []site.ScheduleInfo) {
@@ -72,18 +62,13 @@ func scheduleState(s site.ScheduleInfo) string {
 	}
 }
 
-// showSchedule says how one schedule is now.
-func (c *cli) showSchedule(s site.ScheduleInfo) error {
-	return c.show(s, func(w io.Writer) {
-		var next []string
-		for i, at := range s.Next {
-			if i == 3 {
-				break
-			}
-			next = append(next, c.moment(at))
-		}
-		pairs(w, "schedule", s.Name, "what", s.What, "when", s.When, "next", strings.Join(next, ", "), "state", scheduleState(s))
-	})
+// writeSchedule says how one schedule is now.
+func (c *cli) writeSchedule(w io.Writer, s site.ScheduleInfo) {
+	var next []string
+	for _, at := range s.Next[:min(len(s.Next), 3)] {
+		next = append(next, c.moment(at))
+	}
+	pairs(w, "schedule", s.Name, "what", s.What, "when", s.When, "next", strings.Join(next, ", "), "state", scheduleState(s))
 }
 
 func (c *cli) scheduleSetCommand() *cobra.Command {
@@ -102,7 +87,7 @@ times of day are meant in the time zone, UTC where none is given.
   mailmirror schedule set full-compare/site --at 01:00,07:00 --timezone Europe/Berlin
   mailmirror schedule set full-compare/site --default`,
 		Args:              takes(1, 1),
-		ValidArgsFunction: c.scheduleNames,
+		ValidArgsFunction: c.scheduleNames(),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			given := 0
 			for _, name := range []string{"every", "cron", "at", "default"} {
@@ -115,17 +100,13 @@ times of day are meant in the time zone, UTC where none is given.
 			}
 			return nil
 		},
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+		RunE: answers(c, func(ctx context.Context, ctl *control.Control, args []string) (site.ScheduleInfo, error) {
 			spec.Every = every
 			if !reset && every == 0 && spec.Cron == "" && len(spec.At) == 0 {
-				return &usageError{c.last, errors.New("want when it is to run")}
+				return site.ScheduleInfo{}, &usageError{c.last, errors.New("want when it is to run")}
 			}
-			s, err := ctl.SetSchedule(ctx, args[0], spec)
-			if err != nil {
-				return err
-			}
-			return c.showSchedule(s)
-		}),
+			return ctl.SetSchedule(ctx, args[0], spec)
+		}, c.writeSchedule),
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -162,27 +143,11 @@ func (c *cli) scheduleChange(use, short string, change func(*control.Control, co
 	cmd := &cobra.Command{
 		Use: use, Short: short,
 		Args:              takes(1, 1),
-		ValidArgsFunction: c.scheduleNames,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			s, err := change(ctl, ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return c.showSchedule(s)
-		}),
+		ValidArgsFunction: c.scheduleNames(),
+		RunE: answers(c, func(ctx context.Context, ctl *control.Control, args []string) (site.ScheduleInfo, error) {
+			return change(ctl, ctx, args[0])
+		}, c.writeSchedule),
 	}
 	c.asFlag(cmd)
 	return cmd
-}
-
-// scheduleNames completes a schedule as the first argument.
-func (c *cli) scheduleNames(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	return c.names(0, func(ctx context.Context, ctl *control.Control) []string {
-		schedules, _ := ctl.Schedules(ctx)
-		names := make([]string, 0, len(schedules))
-		for _, s := range schedules {
-			names = append(names, fmt.Sprintf("%s\t%s, %s", s.Name, s.What, s.When))
-		}
-		return names
-	})(cmd, args, word)
 }

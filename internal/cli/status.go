@@ -15,15 +15,13 @@ import (
 )
 
 func (c *cli) statusCommand() *cobra.Command {
-	return &cobra.Command{
+	return c.onLink(0, 1, &cobra.Command{
 		Use:   "status [LINK]",
 		Short: "How the links stand and what will happen next",
 		Long: `Shows, per link, the mailboxes by state, what the source holds, and the lag: the
 age of the oldest change that was seen and is not mirrored yet. Where nobody listens
 for changes the lag is unknown, and "4?" equal means that 4 mailboxes were equal when
 they were last compared.`,
-		Args:              takes(0, 1),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			links, err := ctl.Status(ctx, first(args))
 			if err != nil {
@@ -44,7 +42,7 @@ they were last compared.`,
 			}
 			return nil
 		}),
-	}
+	})
 }
 
 func first(args []string) string {

@@ -26,16 +26,10 @@ func (c *cli) directoryLines(l control.LinkOverview) []string {
 		}
 	}
 	if waiting > 0 {
-		lines = append(lines, fmt.Sprintf("directory: %s for you; see: mailmirror guard list %s", waitFor(waiting), l.Link.Name))
+		lines = append(lines, fmt.Sprintf("directory: %s %s for you; see: mailmirror guard list %s",
+			counted(waiting, "change"), verb(waiting, "wait"), l.Link.Name))
 	}
 	return lines
-}
-
-func waitFor(n int) string {
-	if n == 1 {
-		return "1 change waits"
-	}
-	return fmt.Sprintf("%d changes wait", n)
 }
 
 func (c *cli) lastDirectoryRun(d *control.DirectoryOverview) string {

@@ -3,30 +3,27 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/directory"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/seal"
 	"mailmirror/internal/site"
 	"mailmirror/internal/verdict"
 )
 
 func (c *cli) storeCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "store",
 		Short: "Message stores: add, check, list, show, edit, remove",
-	}
-	group(cmd)
-	cmd.AddCommand(c.storeAdd(), c.storeCheck(), c.storeList(), c.storeShow(), c.storeEdit(), c.storeRemove())
-	return cmd
+	}, c.storeAdd(), c.storeCheck(), c.storeList(), c.storeShow(), c.storeEdit(), c.storeRemove())
 }
 
 // storeFlags are the settings of a store on the command line.
@@ -65,16 +62,14 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 
 func (c *cli) storeAdd() *cobra.Command {
 	var f storeFlags
-	cmd := &cobra.Command{
+	cmd := plain(1, 1, &cobra.Command{
 		Use:   "add NAME --imap HOST:PORT --imap-security none|starttls|tls --login authzid|separator --trusted-name NAME --trusted-password-file FILE",
 		Short: "Register a message store (does not connect to it)",
 		Long: `Records a message store. The command does not connect to the store. When a worker
 runs, let it look at the store with "store check".`,
 		Example: `  mailmirror store add prod --imap mail.example.org:993 --imap-security tls \
       --login authzid --trusted-name mirror --trusted-password-file /run/secrets/prod`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: cobra.NoFileCompletions,
-	}
+	})
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 		caFile, err := absolute(f.caFile)
 		if err != nil {
@@ -113,27 +108,14 @@ runs, let it look at the store with "store check".`,
 
 func (c *cli) storeEdit() *cobra.Command {
 	var f storeFlags
-	cmd := &cobra.Command{
+	cmd := c.onStore(1, 1, &cobra.Command{
 		Use:   "edit NAME [flags]",
 		Short: "Change settings of a store; what is not given stays",
 		Long: `Changes the settings of a store. The command does not connect to the store: let a
 worker look at it with "store check".`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.storeNames(0),
-	}
+	})
 	f.register(cmd)
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		changes := 0
-		cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
-			if flag.Changed {
-				changes++
-			}
-		})
-		if changes == 0 {
-			return &usageError{cmd, errors.New("nothing to change is given")}
-		}
-		return nil
-	}
+	needsFlag(cmd, "nothing to change is given")
 	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 		edit, err := c.storeEdits(cmd, f)
 		if err != nil {
@@ -161,60 +143,50 @@ worker look at it with "store check".`,
 	return cmd
 }
 
-// storeEdits takes over the flags that were given, among them those given as
-// empty, which clear a setting.
+// storeEdits takes over the flags that were given.
 func (c *cli) storeEdits(cmd *cobra.Command, f storeFlags) (control.StoreEdit, error) {
 	var e control.StoreEdit
-	given := cmd.Flags().Changed
-	if given("imap") {
-		e.IMAPAddress = &f.imap
-	}
-	if given("imap-security") {
-		e.Security = new(site.Security(f.security))
-	}
-	if given("ca-file") {
-		path, err := absolute(f.caFile)
+	give(cmd, "imap", &e.IMAPAddress, f.imap)
+	give(cmd, "imap-security", &e.Security, site.Security(f.security))
+	give(cmd, "login", &e.Login, site.Login(f.login))
+	give(cmd, "separator", &e.Separator, f.separator)
+	give(cmd, "trusted-name", &e.TrustedName, f.trustedName)
+	give(cmd, "greetings", &e.Greetings, mailbox.Patterns(f.greetings))
+	give(cmd, "minimum-release", &e.MinimumRelease, f.minimum)
+	give(cmd, "max-connections", &e.MaxConnections, f.maxConnections)
+	give(cmd, "max-sessions", &e.MaxSessions, f.maxSessions)
+	give(cmd, "max-listings", &e.MaxListings, f.maxListings)
+	give(cmd, "max-logins", &e.MaxLogins, f.maxLogins)
+	give(cmd, "events", &e.Events, site.ListenMode(f.events))
+	give(cmd, "max-idle", &e.IdleLimit, f.maxIdle)
+	give(cmd, "poll-every", &e.PollEvery, f.pollEvery)
+	give(cmd, "login-case", &e.LoginCase, site.LoginCase(f.loginCase))
+	give(cmd, "server-id", &e.ServerID, f.serverID)
+	return e, c.giveFiles(cmd, "ca-file", f.caFile, &e.CAFile, "trusted-password-file", f.passwordFile, &e.Password)
+}
+
+// giveFiles is give for the file of a CA and the file of a password.
+func (c *cli) giveFiles(cmd *cobra.Command, caFlag, caFile string, ca **string, passwordFlag, passwordFile string, password **seal.Secret) error {
+	if cmd.Flags().Changed(caFlag) {
+		path, err := absolute(caFile)
 		if err != nil {
-			return e, err
+			return err
 		}
-		e.CAFile = &path
+		*ca = &path
 	}
-	if given("login") {
-		e.Login = new(site.Login(f.login))
-	}
-	if given("separator") {
-		e.Separator = &f.separator
-	}
-	if given("trusted-name") {
-		e.TrustedName = &f.trustedName
-	}
-	if given("trusted-password-file") {
-		password, err := c.readPassword(f.passwordFile)
+	if cmd.Flags().Changed(passwordFlag) {
+		secret, err := c.readPassword(passwordFile)
 		if err != nil {
-			return e, err
+			return err
 		}
-		e.Password = &password
+		*password = &secret
 	}
-	if given("greetings") {
-		e.Greetings = new(mailbox.Patterns(f.greetings))
-	}
-	if given("minimum-release") {
-		e.MinimumRelease = &f.minimum
-	}
-	f.loadFlags.edits(given, &e)
-	f.eventFlags.edits(given, &e)
-	if given("login-case") {
-		e.LoginCase = new(site.LoginCase(f.loginCase))
-	}
-	if given("server-id") {
-		e.ServerID = &f.serverID
-	}
-	return e, nil
+	return nil
 }
 
 func (c *cli) storeCheck() *cobra.Command {
 	var number string
-	cmd := &cobra.Command{
+	cmd := c.onStore(1, 1, &cobra.Command{
 		Use:   "check NAME [--mailbox NUMBER]",
 		Short: "Have a worker connect, log in and say what the store can do",
 		Long: `A worker connects to the store, logs in as the trusted server and reports what it
@@ -224,24 +196,16 @@ trusted server may log in but may not act for others, only this shows it. If the
 store is a link's target and has a directory, the worker tries on a few entries which
 attributes may be written, and changes nothing. Whether entries may be created and
 deleted, the first run shows.`,
-		Example:           `  mailmirror store check prod --mailbox 1001`,
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.storeNames(0),
+		Example: `  mailmirror store check prod --mailbox 1001`,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			r, err := ctl.CheckStore(ctx, args[0], mailbox.Number(number), waiting[verdict.StoreRun](silent{c}, nil))
 			if err != nil {
 				return err
 			}
 			r.Capabilities, r.Advice = list(r.Capabilities), list(r.Advice)
-			if err := c.show(r, func(w io.Writer) { c.writeReport(w, r) }); err != nil {
-				return err
-			}
-			if r.Directory != nil && len(r.Directory.Faults) > 0 {
-				return outcome(exitFailed)
-			}
-			return nil
+			return c.showOutcome(r, func(w io.Writer) { c.writeReport(w, r) }, r.Directory != nil && len(r.Directory.Faults) > 0, false)
 		}),
-	}
+	})
 	cmd.Flags().StringVar(&number, "mailbox", "", "act for the mailbox of this `number`")
 	return cmd
 }
@@ -251,17 +215,9 @@ func (c *cli) writeReport(w io.Writer, r verdict.Store) {
 	if r.MinimumRelease != "" {
 		server += " (at least " + r.MinimumRelease + " is wanted)"
 	}
-	expires := ""
-	if !r.CertificateExpires.IsZero() {
-		expires = c.moment(r.CertificateExpires) + " (in " + span(r.CertificateExpires.Sub(c.env.Now())) + ")"
-	}
 	overview := "no: mailboxes are reviewed one log-in at a time"
 	if r.Overview != "" {
 		overview = "yes, below " + r.Overview + ": one command reviews hundreds of mailboxes"
-	}
-	encryption := r.TLS
-	if encryption == "" {
-		encryption = "none"
 	}
 	holds := ""
 	if r.Mailbox != "" {
@@ -271,8 +227,8 @@ func (c *cli) writeReport(w io.Writer, r verdict.Store) {
 	pairs(w,
 		"store", r.Store+" ("+r.Address+")",
 		"server", server,
-		"encryption", encryption,
-		"certificate until", expires,
+		"encryption", cmp.Or(r.TLS, "none"),
+		"certificate until", c.expiry(r.CertificateExpires),
 		"connect", span(r.Connect),
 		"log in", span(r.LoginTime),
 		"round trip", span(r.RoundTrip),
@@ -299,38 +255,38 @@ func (c *cli) writeReport(w io.Writer, r verdict.Store) {
 	fmt.Fprintln(w, "ok")
 }
 
-func (c *cli) storeList() *cobra.Command {
-	return &cobra.Command{
-		Use:               "list",
-		Short:             "List the stores",
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			stores, err := ctl.Stores(ctx)
-			if err != nil {
-				return err
-			}
-			return c.show(list(stores), func(w io.Writer) {
-				if len(stores) == 0 {
-					c.say("no stores yet; add one with: mailmirror store add")
-					return
-				}
-				t := c.newTable("NAME", "IMAP", "SECURITY", "LOGIN", "TRUSTED NAME", "GREETINGS")
-				for _, s := range stores {
-					t.row(s.Name, s.IMAPAddress, s.Security, s.Login, s.TrustedName, strings.Join(s.Greetings, ", "))
-				}
-				t.write(w)
-			})
-		}),
+// expiry shows when a certificate expires; "" if there is none.
+func (c *cli) expiry(t time.Time) string {
+	if t.IsZero() {
+		return ""
 	}
+	return c.moment(t) + " (in " + span(t.Sub(c.env.Now())) + ")"
+}
+
+func (c *cli) storeList() *cobra.Command {
+	return onNothing(&cobra.Command{
+		Use:   "list",
+		Short: "List the stores",
+		RunE: lists(c, func(ctx context.Context, ctl *control.Control, _ []string) ([]site.Store, error) {
+			return ctl.Stores(ctx)
+		}, func(w io.Writer, stores []site.Store) {
+			if len(stores) == 0 {
+				c.say("no stores yet; add one with: mailmirror store add")
+				return
+			}
+			t := c.newTable("NAME", "IMAP", "SECURITY", "LOGIN", "TRUSTED NAME", "GREETINGS")
+			for _, s := range stores {
+				t.row(s.Name, s.IMAPAddress, s.Security, s.Login, s.TrustedName, strings.Join(s.Greetings, ", "))
+			}
+			t.write(w)
+		}),
+	})
 }
 
 func (c *cli) storeShow() *cobra.Command {
-	return &cobra.Command{
-		Use:               "show NAME",
-		Short:             "Show the settings of a store, without its password",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.storeNames(0),
+	return c.onStore(1, 1, &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show the settings of a store, without its password",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			s, err := ctl.Store(ctx, args[0])
 			if err != nil {
@@ -355,20 +311,13 @@ func (c *cli) storeShow() *cobra.Command {
 				}
 			})
 		}),
-	}
+	})
 }
 
 func (c *cli) storeRemove() *cobra.Command {
-	return &cobra.Command{
-		Use:               "remove NAME",
-		Short:             "Forget a store that no link uses",
-		Args:              takes(1, 1),
-		ValidArgsFunction: c.storeNames(0),
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			if err := ctl.RemoveStore(ctx, args[0]); err != nil {
-				return err
-			}
-			return c.show(map[string]string{"removed": args[0]}, func(io.Writer) { c.say("store %s removed", args[0]) })
-		}),
-	}
+	return c.onStore(1, 1, &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Forget a store that no link uses",
+		RunE:  c.removes("store", (*control.Control).RemoveStore),
+	})
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,35 +51,18 @@ func (f *ldapFlags) register(cmd *cobra.Command) {
 // over the mapping in force.
 func (c *cli) directoryEdits(cmd *cobra.Command, f ldapFlags, base directory.Mapping) (control.DirectoryEdit, error) {
 	var e control.DirectoryEdit
+	give(cmd, "ldap", &e.Address, f.address)
+	give(cmd, "ldap-security", &e.Security, site.Security(f.ldapSecurity))
+	give(cmd, "ldap-bind-dn", &e.BindDN, f.bindDN)
+	give(cmd, "ldap-base", &e.BaseDN, f.base)
+	give(cmd, "ldap-object-class", &e.ObjectClass, f.objectClass)
+	give(cmd, "ldap-filter", &e.Filter, f.filter)
 	given := cmd.Flags().Changed
-	for flag, field := range map[string]struct {
-		to   **string
-		from *string
-	}{"ldap": {&e.Address, &f.address}, "ldap-bind-dn": {&e.BindDN, &f.bindDN}, "ldap-base": {&e.BaseDN, &f.base},
-		"ldap-object-class": {&e.ObjectClass, &f.objectClass}, "ldap-filter": {&e.Filter, &f.filter}} {
-		if given(flag) {
-			*field.to = field.from
-		}
+	if given("ldap-password-file") && f.ldapPasswordFile == "-" && f.passwordOnStdin(cmd) {
+		return e, fault.New(fault.Config, "read passwords", errors.New("standard input holds one of them"), "put the other into a file")
 	}
-	if given("ldap-security") {
-		e.Security = new(site.Security(f.ldapSecurity))
-	}
-	if given("ldap-ca-file") {
-		path, err := absolute(f.ldapCAFile)
-		if err != nil {
-			return e, err
-		}
-		e.CAFile = &path
-	}
-	if given("ldap-password-file") {
-		if f.ldapPasswordFile == "-" && f.passwordOnStdin(cmd) {
-			return e, fault.New(fault.Config, "read passwords", errors.New("standard input holds one of them"), "put the other into a file")
-		}
-		password, err := c.readPassword(f.ldapPasswordFile)
-		if err != nil {
-			return e, err
-		}
-		e.Password = &password
+	if err := c.giveFiles(cmd, "ldap-ca-file", f.ldapCAFile, &e.CAFile, "ldap-password-file", f.ldapPasswordFile, &e.Password); err != nil {
+		return e, err
 	}
 	if given("ldap-mapping") {
 		m, err := config.LoadMapping(f.mapping, base)
@@ -168,21 +152,13 @@ func (c *cli) writeDirectoryStore(w io.Writer, d site.Directory) {
 
 // writeDirectoryReport reports whether the directory can be mirrored.
 func (c *cli) writeDirectoryReport(w io.Writer, r verdict.Directory) bool {
-	encryption := r.TLS
-	if encryption == "" {
-		encryption = "none"
-	}
-	expires := ""
-	if !r.CertificateExpires.IsZero() {
-		expires = c.moment(r.CertificateExpires) + " (in " + span(r.CertificateExpires.Sub(c.env.Now())) + ")"
-	}
 	entries := counted(r.Entries, "mailbox")
 	if r.AtLeast {
 		entries += " at least"
 	}
 	fmt.Fprintln(w)
-	pairs(w, "directory", r.Address, "server", strings.TrimSpace(r.Server+" "+r.Release), "encryption", encryption,
-		"certificate until", expires, "holds", entries, "may write", strings.Join(r.Writable, ", "),
+	pairs(w, "directory", r.Address, "server", strings.TrimSpace(r.Server+" "+r.Release), "encryption", cmp.Or(r.TLS, "none"),
+		"certificate until", c.expiry(r.CertificateExpires), "holds", entries, "may write", strings.Join(r.Writable, ", "),
 		"tried on", r.TriedOn)
 	for _, f := range r.Faults {
 		fmt.Fprintf(w, "fault: %s\n", clean(f))

@@ -26,19 +26,6 @@ func (f *loadFlags) register(cmd *cobra.Command) {
 		"`number` of connections that all workers together hold at most, those that listen included; 0 for no such bound")
 }
 
-func (f *loadFlags) edits(given func(string) bool, e *control.StoreEdit) {
-	for name, set := range map[string]func(){
-		"max-connections": func() { e.MaxConnections = &f.maxConnections },
-		"max-sessions":    func() { e.MaxSessions = &f.maxSessions },
-		"max-listings":    func() { e.MaxListings = &f.maxListings },
-		"max-logins":      func() { e.MaxLogins = &f.maxLogins },
-	} {
-		if given(name) {
-			set()
-		}
-	}
-}
-
 // loadPairs are the names and values of the bounds of the load on a store, and of
 // what was learned of it.
 func (c *cli) loadPairs(s site.Store, load control.StoreLoad) []any {

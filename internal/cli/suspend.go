@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/user"
@@ -76,10 +75,7 @@ func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspens
 	})
 	show.close()
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &waitingEnded{"suspension", "look at it with: mailmirror status"}
-		}
-		return err
+		return interrupted(ctx, err, "suspension", "look at it with: mailmirror status")
 	}
 	return c.show(s, func(io.Writer) { c.say("%s", c.suspensionLine(s)) })
 }

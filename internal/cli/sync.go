@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -14,18 +13,16 @@ import (
 
 func (c *cli) syncCommand() *cobra.Command {
 	var wait bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(2, 2, &cobra.Command{
 		Use:   "sync LINK NUMBER",
 		Short: "Sync one mailbox now, without waiting for the next compare",
 		Long: `Marks one mailbox as due and starts its sync. With --wait it ends with the
 sync: exit code 1 where the sync failed, 3 where lasting differences remain or
 deletions are held.`,
-		Args:              takes(2, 2),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			return c.syncNow(ctx, ctl, mailbox.Key{Link: args[0], Number: mailbox.Number(args[1])}, wait)
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until it ends and show how the mailbox stands")
 	return cmd
 }
@@ -46,21 +43,9 @@ func (c *cli) syncNow(ctx context.Context, ctl *control.Control, key mailbox.Key
 func (c *cli) waitSync(ctx context.Context, ctl *control.Control, key mailbox.Key, generation int64) error {
 	m, err := ctl.WaitSync(ctx, key, waiting[site.Mailbox](silent{c}, nil))
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &waitingEnded{"sync", "look at it with: mailmirror mailbox show " + key.Link + " " + string(key.Number)}
-		}
-		return err
+		return interrupted(ctx, err, "sync", "look at it with: mailmirror mailbox show "+key.Link+" "+string(key.Number))
 	}
-	if err := c.show(m, func(w io.Writer) { c.writeMailbox(w, m) }); err != nil {
-		return err
-	}
-	switch {
 	// A mailbox may be due again already: what counts is whether the change
 	// that was asked for is mirrored.
-	case m.CleanGeneration < generation:
-		return outcome(exitFailed)
-	case m.Differences+m.Held > 0:
-		return outcome(exitDifferences)
-	}
-	return nil
+	return c.showOutcome(m, func(w io.Writer) { c.writeMailbox(w, m) }, m.CleanGeneration < generation, m.Differences+m.Held > 0)
 }

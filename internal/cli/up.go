@@ -13,7 +13,7 @@ import (
 
 func (c *cli) upCommand() *cobra.Command {
 	ports := stack.DefaultPorts()
-	cmd := &cobra.Command{
+	cmd := onNothing(&cobra.Command{
 		Use:   "up --data DIR",
 		Short: "Run the whole system on this machine until interrupted",
 		Long: `Runs the whole system on this machine: a private PostgreSQL, Temporal with its
@@ -24,8 +24,6 @@ on where it was, after a crash, too.
 With --database or --temporal (or the same in the configuration file) an
 existing PostgreSQL or Temporal is used instead of a private one. Every other
 command finds the system by the same --data DIR.`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: c.work(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.settings()
 			if err != nil {
@@ -42,7 +40,7 @@ command finds the system by the same --data DIR.`,
 				_ = c.show(upReady(info), func(w io.Writer) { c.writeReady(w, info) })
 			})
 		}),
-	}
+	})
 	cmd.Flags().SortFlags = false
 	for _, f := range ports.Flags() {
 		cmd.Flags().IntVar(f.Port, f.Flag, *f.Port, f.Usage+"; 0 picks a free one")

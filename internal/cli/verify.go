@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +14,7 @@ import (
 
 func (c *cli) verifyCommand() *cobra.Command {
 	var deep, stop bool
-	cmd := &cobra.Command{
+	cmd := c.onLink(1, -1, &cobra.Command{
 		Use:   "verify LINK [NUMBER...]",
 		Short: "Compare the two stores themselves, never what Mailmirror remembers",
 		Long: `Workers read both stores and compare them, folder by folder: which messages are
@@ -28,8 +27,6 @@ Ctrl-C ends only the waiting. The same command waits again if the verification i
 still running. With --stop it ends.`,
 		Example: `  mailmirror verify dr --deep
   mailmirror verify dr 1001 1002`,
-		Args:              takes(1, -1),
-		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			if stop {
 				if err := ctl.StopVerify(ctx, args[0]); err != nil {
@@ -39,7 +36,7 @@ still running. With --stop it ends.`,
 			}
 			return c.verify(ctx, ctl, verdict.VerifyRequest{Link: args[0], Numbers: toNumbers(args[1:]), Deep: deep})
 		}),
-	}
+	})
 	cmd.Flags().BoolVar(&deep, "deep", false, "read and compare every body")
 	cmd.Flags().BoolVar(&stop, "stop", false, "end the verification of the link that is running")
 	cmd.MarkFlagsMutuallyExclusive("deep", "stop")
@@ -63,22 +60,10 @@ func (c *cli) verify(ctx context.Context, ctl *control.Control, request verdict.
 	}
 	show.close()
 	if err != nil {
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return &waitingEnded{"verification", "wait for it again with the same command, or end it with: mailmirror verify " + request.Link + " --stop"}
-		}
-		return err
+		return interrupted(ctx, err, "verification", "wait for it again with the same command, or end it with: mailmirror verify "+request.Link+" --stop")
 	}
 	v.Results = list(v.Results)
-	if err := c.show(v, func(w io.Writer) { c.writeVerification(w, v) }); err != nil {
-		return err
-	}
-	switch {
-	case v.Failed > 0:
-		return outcome(exitFailed)
-	case v.Differing > 0:
-		return outcome(exitDifferences)
-	}
-	return nil
+	return c.showOutcome(v, func(w io.Writer) { c.writeVerification(w, v) }, v.Failed > 0, v.Differing > 0)
 }
 
 func verifyText(v verdict.Verification) string {

@@ -17,11 +17,9 @@ type versionInfo struct {
 }
 
 func (c *cli) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "version",
-		Short:             "Show the version",
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
+	return onNothing(&cobra.Command{
+		Use:   "version",
+		Short: "Show the version",
 		RunE: c.work(func(*cobra.Command, []string) error {
 			v := versionInfo{Version: c.env.Version, Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 			if build, ok := debug.ReadBuildInfo(); ok {
@@ -39,5 +37,5 @@ func (c *cli) versionCommand() *cobra.Command {
 			}
 			return c.show(v, func(io.Writer) { c.say("mailmirror %s (%s, %s)", v.Version, v.Go, v.System) })
 		}),
-	}
+	})
 }

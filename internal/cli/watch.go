@@ -26,18 +26,6 @@ func (f *eventFlags) register(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("events", fixed("auto", "notify", "idle", "poll"))
 }
 
-func (f *eventFlags) edits(given func(string) bool, e *control.StoreEdit) {
-	if given("events") {
-		e.Events = new(site.ListenMode(f.events))
-	}
-	if given("max-idle") {
-		e.IdleLimit = &f.maxIdle
-	}
-	if given("poll-every") {
-		e.PollEvery = &f.pollEvery
-	}
-}
-
 func eventsLine(mode site.ListenMode, why string) string {
 	if mode == "" {
 		return ""
