@@ -56,10 +56,8 @@ func (s *Store) SetOutcome(ctx context.Context, id int64, o audit.Outcome) error
 // Audit implements control.AuditLog.
 func (s *Store) Audit(ctx context.Context, link string, limit int) ([]audit.Entry, error) {
 	rows, err := s.q.ListAudit(ctx, sqlcgen.ListAuditParams{ForLink: link, MaxRows: int64(limit)})
-	entries := make([]audit.Entry, len(rows))
-	for i, row := range rows {
-		entries[i] = audit.Entry{ID: row.ID, At: row.At, Actor: row.Actor, Way: audit.Way(row.Way), Command: row.Command, Link: row.Link,
+	return listOf(rows, func(row sqlcgen.Audit) audit.Entry {
+		return audit.Entry{ID: row.ID, At: row.At, Actor: row.Actor, Way: audit.Way(row.Way), Command: row.Command, Link: row.Link,
 			Store: row.Store, Subject: row.Subject, Detail: row.Detail, Outcome: audit.Outcome(row.Outcome)}
-	}
-	return entries, classify("list what actors changed", err)
+	}, "list what actors changed", err)
 }

@@ -44,11 +44,8 @@ func (s *Store) RecordStoreCheck(ctx context.Context, run verdict.StoreRun) erro
 // StoreCheck implements control.CheckRecords.
 func (s *Store) StoreCheck(ctx context.Context, runID string) (verdict.StoreRun, error) {
 	row, err := s.q.GetStoreCheck(ctx, runID)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return verdict.StoreRun{}, fault.New(fault.NotFound, "there is no check "+runID, nil, "")
-	case err != nil:
-		return verdict.StoreRun{}, classify("read check "+runID, err)
+	if err != nil {
+		return verdict.StoreRun{}, unlessMissing("read check "+runID, err, fault.New(fault.NotFound, "there is no check "+runID, nil, ""))
 	}
 	run := verdict.StoreRun{RunID: row.RunID, Store: row.Store, Mailbox: mailbox.Number(row.Mailbox), StartedAt: row.StartedAt,
 		FinishedAt: row.FinishedAt, Failure: verdict.Failure{ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint}}
@@ -106,20 +103,14 @@ func (s *Store) EndVerify(ctx context.Context, runID string, f verdict.Failure) 
 		}
 		return q.FinishVerifyRun(ctx, sqlcgen.FinishVerifyRunParams{RunID: runID, ErrorKind: f.ErrorKind, Error: plain(f.Error), Hint: plain(f.Hint)})
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return unknownVerification(runID)
-	}
-	return classify("record end of verification "+runID, err)
+	return unlessMissing("record end of verification "+runID, err, unknownVerification(runID))
 }
 
 // Verification implements control.CheckRecords.
 func (s *Store) Verification(ctx context.Context, runID string) (verdict.VerifyRun, error) {
 	row, err := s.q.GetVerifyRun(ctx, runID)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return verdict.VerifyRun{}, unknownVerification(runID)
-	case err != nil:
-		return verdict.VerifyRun{}, classify("read verification "+runID, err)
+	if err != nil {
+		return verdict.VerifyRun{}, unlessMissing("read verification "+runID, err, unknownVerification(runID))
 	}
 	return verdict.VerifyRun{
 		RunID: row.RunID, Planned: int(row.Planned), StartedAt: row.StartedAt, FinishedAt: orZero(row.FinishedAt),

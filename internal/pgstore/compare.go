@@ -3,11 +3,7 @@ package pgstore
 import (
 	"cmp"
 	"context"
-	"errors"
 
-	"github.com/jackc/pgx/v5"
-
-	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/site"
@@ -48,19 +44,13 @@ func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, 
 // FinishCompare records the end of a compare; the first end counts.
 func (s *Store) FinishCompare(ctx context.Context, runID string) error {
 	n, err := s.q.FinishCompareRun(ctx, runID)
-	if err == nil && n == 0 {
-		return unknownCompare(runID)
-	}
-	return classify("record end of compare "+runID, err)
+	return classify("record end of compare "+runID, hits(n, err, unknownCompare(runID)))
 }
 
 // CompareRun implements control.Records.
 func (s *Store) CompareRun(ctx context.Context, runID string) (site.CompareRun, error) {
 	row, err := s.q.GetCompareRun(ctx, runID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return site.CompareRun{}, unknownCompare(runID)
-	}
-	return compareOf(row), classify("read compare "+runID, err)
+	return compareOf(row), unlessMissing("read compare "+runID, err, unknownCompare(runID))
 }
 
 // Status implements control.Records; the links come by name.
@@ -90,7 +80,7 @@ func (s *Store) Status(ctx context.Context, link string) ([]site.LinkStatus, err
 	for i, row := range rows {
 		status[i] = site.LinkStatus{
 			Link: site.Link{
-				Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude),
+				Name: row.Name, Source: row.Source, Target: row.Target, Exclude: orNil(row.Exclude),
 				CreatedAt: row.CreatedAt,
 			},
 			Mailboxes: int(row.Mailboxes),
@@ -112,14 +102,8 @@ func compareOf(row sqlcgen.CompareTotal) site.CompareRun {
 		CompareProgress: site.CompareProgress{
 			Reviewed: int(row.Reviewed), Unchanged: int(row.Unchanged), Synced: int(row.Synced),
 			Differing: int(row.Differing), Failed: int(row.Failed), Busy: int(row.Busy),
-			Messages: copier.Work{
-				Appended: int(row.MessagesAppended), Bytes: row.MessagesBytes,
-				FlagsChanged: int(row.MessagesFlagsChanged), Expunged: int(row.MessagesExpunged),
-			},
-			Greetings: copier.Work{
-				Appended: int(row.GreetingsAppended), Bytes: row.GreetingsBytes,
-				FlagsChanged: int(row.GreetingsFlagsChanged), Expunged: int(row.GreetingsExpunged),
-			},
+			Messages:    workOf(row.MessagesAppended, row.MessagesBytes, row.MessagesFlagsChanged, row.MessagesExpunged),
+			Greetings:   workOf(row.GreetingsAppended, row.GreetingsBytes, row.GreetingsFlagsChanged, row.GreetingsExpunged),
 			DueMessages: int(row.DueMessages), DueBytes: row.DueBytes,
 		},
 	}

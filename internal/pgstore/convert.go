@@ -1,9 +1,13 @@
 package pgstore
 
 import (
+	"errors"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 )
 
@@ -37,6 +41,36 @@ func numbers(in []string) []mailbox.Number {
 		out[i] = mailbox.Number(s)
 	}
 	return out
+}
+
+// listOf turns rows into a list, and classifies the error that came with them.
+func listOf[R, T any](rows []R, of func(R) T, op string, err error) ([]T, error) {
+	list := make([]T, len(rows))
+	for i, row := range rows {
+		list[i] = of(row)
+	}
+	return list, classify(op, err)
+}
+
+// unlessMissing is the error of a read of one row: missing if there is no such row.
+func unlessMissing(op string, err, missing error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return missing
+	}
+	return classify(op, err)
+}
+
+// hits is the error of a change of one row: missing if it changed none.
+func hits(n int64, err, missing error) error {
+	if err == nil && n == 0 {
+		return missing
+	}
+	return err
+}
+
+// workOf puts stored columns together.
+func workOf(appended, bytes, flagsChanged, expunged int64) copier.Work {
+	return copier.Work{Appended: int(appended), Bytes: bytes, FlagsChanged: int(flagsChanged), Expunged: int(expunged)}
 }
 
 // counters puts stored columns together. A mod-sequence is stored by its bits,

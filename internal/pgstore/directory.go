@@ -46,10 +46,7 @@ func (s *Store) PutDirectoryStore(ctx context.Context, d site.Directory) error {
 	if addresses == nil {
 		addresses = listOrEmpty(site.ServerAddresses(d.Address, nil))
 	}
-	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := q.PutDirectoryStore(ctx, p); err != nil {
 			return directoryValues(op, d.Store, err)
 		}
@@ -86,10 +83,7 @@ func (s *Store) DirectoryFound(ctx context.Context, store string, addresses []st
 	if !slices.ContainsFunc(addresses, func(a string) bool { return !slices.Contains(known, a) }) {
 		return false, nil
 	}
-	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	err = s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
 		before, err := q.DirectoryConflicts(ctx)
 		if err != nil {
 			return err

@@ -74,11 +74,9 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 	if len(rows) == 0 {
 		return nil, s.requireLink(ctx, link)
 	}
-	entries := make([]site.HistoryEntry, len(rows))
-	for i, row := range rows {
-		entries[i] = site.HistoryEntry{ID: row.ID, Report: reportOf(row)}
-	}
-	return entries, nil
+	return listOf(rows, func(row sqlcgen.History) site.HistoryEntry {
+		return site.HistoryEntry{ID: row.ID, Report: reportOf(row)}
+	}, "", nil)
 }
 
 // Errors implements control.Records; link "" means every one. They come by
@@ -99,14 +97,9 @@ func (s *Store) Errors(ctx context.Context, link string) ([]site.ErrorEntry, err
 	if err != nil {
 		return nil, classify(op, err)
 	}
-	// Both lists are in order; they are merged like two runs of a sort.
-	entries := make([]site.ErrorEntry, 0, len(failures)+len(differences))
-	i := 0
+	entries, _ := listOf(failures, failureOf, op, nil)
 	var lost lostMessages
 	for _, d := range differences {
-		for ; i < len(failures) && notAfter(failures[i], d); i++ {
-			entries = append(entries, failureOf(failures[i]))
-		}
 		e := site.ErrorEntry{
 			Link: d.Link, Number: mailbox.Number(d.Number), Folder: mailbox.FolderName(d.Folder),
 			SourceUID: mailbox.UID(d.SourceUid), Kind: d.Kind, Text: d.Detail, Hint: undoneHint(copier.DifferenceKind(d.Kind)), Since: d.Since,
@@ -119,22 +112,12 @@ func (s *Store) Errors(ctx context.Context, link string) ([]site.ErrorEntry, err
 			lost.tell(entries)
 		}
 	}
-	for ; i < len(failures); i++ {
-		entries = append(entries, failureOf(failures[i]))
-	}
 	holds, err := s.Holds(ctx, link)
-	if err != nil || len(holds) == 0 {
-		return entries, err
-	}
 	entries = append(entries, heldEntries(holds)...)
 	slices.SortStableFunc(entries, func(a, b site.ErrorEntry) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Number, b.Number))
 	})
-	return entries, nil
-}
-
-func notAfter(f sqlcgen.ListFailuresRow, d sqlcgen.ListDifferencesRow) bool {
-	return f.Link < d.Link || (f.Link == d.Link && f.Number <= d.Number)
+	return entries, err
 }
 
 func failureOf(f sqlcgen.ListFailuresRow) site.ErrorEntry {
@@ -165,14 +148,8 @@ func reportOf(h sqlcgen.History) copier.Report {
 	return copier.Report{
 		Key:     mailbox.Key{Link: h.Link, Number: mailbox.Number(h.Number)},
 		Trigger: h.Trigger, RunID: h.RunID, Started: h.StartedAt, Finished: h.FinishedAt, Outcome: copier.Outcome(h.Outcome),
-		Messages: copier.Work{
-			Appended: int(h.MessagesAppended), Bytes: h.MessagesBytes,
-			FlagsChanged: int(h.MessagesFlagsChanged), Expunged: int(h.MessagesExpunged),
-		},
-		Greetings: copier.Work{
-			Appended: int(h.GreetingsAppended), Bytes: h.GreetingsBytes,
-			FlagsChanged: int(h.GreetingsFlagsChanged), Expunged: int(h.GreetingsExpunged),
-		},
+		Messages:  workOf(h.MessagesAppended, h.MessagesBytes, h.MessagesFlagsChanged, h.MessagesExpunged),
+		Greetings: workOf(h.GreetingsAppended, h.GreetingsBytes, h.GreetingsFlagsChanged, h.GreetingsExpunged),
 		Folders: copier.FolderWork{
 			Created: int(h.FoldersCreated), Deleted: int(h.FoldersDeleted),
 			Renamed: int(h.FoldersRenamed), Subscribed: int(h.FoldersSubscribed),

@@ -50,11 +50,7 @@ func (s *Store) SetGuardSettings(ctx context.Context, link string, g guard.Setti
 // Holds implements control.Guard.
 func (s *Store) Holds(ctx context.Context, link string) ([]guard.Hold, error) {
 	rows, err := s.q.ListHolds(ctx, link)
-	holds := make([]guard.Hold, len(rows))
-	for i, row := range rows {
-		holds[i] = holdOf(row)
-	}
-	return holds, classify("list holds", err)
+	return listOf(rows, holdOf, "list holds", err)
 }
 
 // GuardFigures implements control.Guard.
@@ -76,12 +72,10 @@ func (s *Store) GuardFigures(ctx context.Context, link string) (guard.Counts, er
 // GuardDecisions implements control.Guard.
 func (s *Store) GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error) {
 	rows, err := s.q.ListGuardDecisions(ctx, sqlcgen.ListGuardDecisionsParams{Link: link, MaxRows: int64(limit)})
-	list := make([]guard.Decision, len(rows))
-	for i, row := range rows {
-		list[i] = guard.Decision{At: row.At, Who: row.Who, Decision: guard.HoldState(row.Decision), Link: row.Link,
+	return listOf(rows, func(row sqlcgen.GuardDecision) guard.Decision {
+		return guard.Decision{At: row.At, Who: row.Who, Decision: guard.HoldState(row.Decision), Link: row.Link,
 			Number: mailbox.Number(row.Number), Folder: mailbox.FolderName(row.Folder), HoldID: row.HoldID, Messages: int(row.Messages)}
-	}
-	return list, classify("read the guard's log of link "+link, err)
+	}, "read the guard's log of link "+link, err)
 }
 
 // DecideHolds implements control.Guard, in one transaction. A sync that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mailmirror/internal/fault"
@@ -31,10 +32,7 @@ func setAddresses(ctx context.Context, q *sqlcgen.Queries, store site.Store) err
 // must no longer be written to gets no lease.
 func (s *Store) ServerFound(ctx context.Context, store string, addresses []string, reported string) (changed bool, err error) {
 	op := "record the server of store " + store
-	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	err = s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
 		before, err := q.ServersOfStores(ctx)
 		if err != nil {
 			return err
@@ -50,22 +48,10 @@ func (s *Store) ServerFound(ctx context.Context, store string, addresses []strin
 			return err
 		}
 		after, err := q.ServersOfStores(ctx)
-		changed = !sameServers(before, after)
+		changed = !slices.Equal(before, after)
 		return err
 	})
 	return changed, err
-}
-
-func sameServers(a, b []sqlcgen.ServersOfStoresRow) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // withoutNewConflicts carries out a change of a store and fails if a link or a mailbox
@@ -80,7 +66,7 @@ func (s *Store) withoutNewConflicts(ctx context.Context, q *sqlcgen.Queries, op 
 		return err
 	}
 	changed, err := q.ServersOfStores(ctx)
-	if err != nil || sameServers(servers, changed) {
+	if err != nil || slices.Equal(servers, changed) {
 		return err
 	}
 	return s.rejectNewConflicts(ctx, q, op)
@@ -101,7 +87,7 @@ func (s *Store) rejectNewConflicts(ctx context.Context, q *sqlcgen.Queries, op s
 	var list []string
 	hint := circleHint
 	for _, c := range after {
-		if !before.has(c) {
+		if !slices.ContainsFunc(before, func(b conflict) bool { return b.key == c.key && b.directory == c.directory }) {
 			list = append(list, c.text)
 			if !c.directory {
 				hint = "nothing was changed; " + serverHint
@@ -124,23 +110,12 @@ type conflict struct {
 	text      string
 }
 
-type conflictList []conflict
-
-func (l conflictList) has(o conflict) bool {
-	for _, c := range l {
-		if c.key == o.key && c.directory == o.directory {
-			return true
-		}
-	}
-	return false
-}
-
-func conflicts(ctx context.Context, q *sqlcgen.Queries) (conflictList, error) {
+func conflicts(ctx context.Context, q *sqlcgen.Queries) ([]conflict, error) {
 	links, err := q.LinkConflicts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var list conflictList
+	var list []conflict
 	for _, l := range links {
 		list = append(list, conflict{mailbox.Key{Link: l.Name}, false, "link " + l.Name + ": " + l.Conflict})
 	}

@@ -28,18 +28,8 @@ type ledgerReader struct {
 // storedRun is a run as it stands in the table, where it may be anything.
 type storedRun struct{ source, target, length int64 }
 
-func (r *ledgerReader) folderRows(rows pgx.Rows) error {
-	var f sqlcgen.LedgerFoldersRow
-	_, err := pgx.ForEachRow(rows, []any{
-		&f.ID, &f.Folder, &f.SourceValidity, &f.TargetValidity,
-		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
-		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
-		&f.IntentUidnext, &f.IntentSources,
-		&f.Recreated, &f.MoveFolder, &f.MoveValidity, &f.MoveUidnext, &f.MoveUids, &f.MoveCopied, &f.Former,
-	}, func() error {
-		r.folders = append(r.folders, f)
-		return nil
-	})
+func (r *ledgerReader) folderRows(rows pgx.Rows) (err error) {
+	r.folders, err = pgx.CollectRows(rows, pgx.RowToStructByPos[sqlcgen.LedgerFoldersRow])
 	return err
 }
 

@@ -3,10 +3,7 @@ package pgstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
-
-	"github.com/jackc/pgx/v5"
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
@@ -19,11 +16,8 @@ func (s *Store) Logins(ctx context.Context, store string) (*directory.Logins, in
 	op := "read log-ins of store " + store
 	// The rule first: log-ins that are newer than the version are read once more.
 	row, err := s.q.GetLoginRule(ctx, store)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, 0, unknownStore(store)
-	}
 	if err != nil {
-		return nil, 0, classify(op, err)
+		return nil, 0, unlessMissing(op, err, unknownStore(store))
 	}
 	var m directory.Mapping
 	if row.Mapping != nil {

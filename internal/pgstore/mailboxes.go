@@ -31,16 +31,9 @@ func (s *Store) addMailboxes(ctx context.Context, link string, list []mailbox.Nu
 		accounts[i] = mailbox.FoldLogin(string(n))
 	}
 	var added int64
-	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		// From here on nobody else adds mailboxes, and what others added before
-		// is seen.
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
-		if _, err := q.GetLink(ctx, link); errors.Is(err, pgx.ErrNoRows) {
-			return unknownLink(link)
-		} else if err != nil {
-			return err
+	err := s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if _, err := q.GetLink(ctx, link); err != nil {
+			return unlessMissing(op, err, unknownLink(link))
 		}
 		if reverse {
 			if err := q.ForgetFormer(ctx, accounts); err != nil {
@@ -92,11 +85,7 @@ func (s *Store) Mailboxes(ctx context.Context, link string, after mailbox.Number
 	if len(rows) == 0 {
 		return nil, s.requireLink(ctx, link)
 	}
-	list := make([]site.Mailbox, len(rows))
-	for i, row := range rows {
-		list[i] = mailboxOf(row)
-	}
-	return list, nil
+	return listOf(rows, mailboxOf, "", nil)
 }
 
 // MarkDirty implements control.Mailboxes.
@@ -145,11 +134,9 @@ const compareSilence = 10 * time.Minute
 // its settings are changed.
 func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
 	rows, err := s.q.DueMailboxes(ctx, sqlcgen.DueMailboxesParams{MaxSilence: compareSilence, MaxRows: int64(limit)})
-	keys := make([]mailbox.Key, len(rows))
-	for i, row := range rows {
-		keys[i] = mailbox.Key{Link: row.Link, Number: mailbox.Number(row.Number)}
-	}
-	return keys, classify("list due mailboxes", err)
+	return listOf(rows, func(row sqlcgen.DueMailboxesRow) mailbox.Key {
+		return mailbox.Key{Link: row.Link, Number: mailbox.Number(row.Number)}
+	}, "list due mailboxes", err)
 }
 
 func mailboxOf(row sqlcgen.Mailbox) site.Mailbox {

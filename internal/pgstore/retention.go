@@ -63,25 +63,10 @@ func (s *Store) makeMonths(ctx context.Context, now time.Time, _ site.Retention,
 // archiveMonths moves the months to the archive of which all is older than what
 // stays live.
 func (s *Store) archiveMonths(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
-	const op = "move history to the archive"
-	months, err := s.months(ctx, "history")
-	if err != nil {
-		return classify(op, err)
-	}
-	var failed []error
-	for _, month := range months {
-		if !over(month, now, keep.History) {
-			continue
-		}
-		archive := partition{"history_archive", month}
-		live := partition{"history", month}
-		err := s.changeHistory(ctx, op, func(_ *sqlcgen.Queries, tx pgx.Tx) error {
-			done.Archived++
-			return archiveMonth(ctx, tx, live, archive)
-		})
-		failed = append(failed, err)
-	}
-	return errors.Join(failed...)
+	return s.eachOldMonth(ctx, "move history to the archive", "history", now.Add(-keep.History), func(tx pgx.Tx, live partition) error {
+		done.Archived++
+		return archiveMonth(ctx, tx, live, partition{"history_archive", live.month})
+	})
 }
 
 // archiveMonth moves the partition itself, unless the archive has one of that
@@ -114,22 +99,25 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, live, archive partition) error
 // dropMonths drops the months of the archive of which all is older than what is
 // kept there.
 func (s *Store) dropMonths(ctx context.Context, now time.Time, keep site.Retention, done *site.Retained) error {
-	const op = "drop old history"
-	months, err := s.months(ctx, "history_archive")
+	return s.eachOldMonth(ctx, "drop old history", "history_archive", now.Add(-keep.Archive), func(tx pgx.Tx, old partition) error {
+		_, err := tx.Exec(ctx, "DROP TABLE "+old.name())
+		done.Dropped++
+		return err
+	})
+}
+
+// eachOldMonth does something to each partition of a table that ends before a time. One
+// for which that fails keeps no other from its turn.
+func (s *Store) eachOldMonth(ctx context.Context, op, parent string, before time.Time, do func(pgx.Tx, partition) error) error {
+	months, err := s.months(ctx, parent)
 	if err != nil {
 		return classify(op, err)
 	}
 	var failed []error
 	for _, month := range months {
-		if !over(month, now, keep.Archive) {
-			continue
+		if !month.AddDate(0, 1, 0).After(before) {
+			failed = append(failed, s.changeHistory(ctx, op, func(_ *sqlcgen.Queries, tx pgx.Tx) error { return do(tx, partition{parent, month}) }))
 		}
-		err := s.changeHistory(ctx, op, func(_ *sqlcgen.Queries, tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, "DROP TABLE "+partition{"history_archive", month}.name())
-			done.Dropped++
-			return err
-		})
-		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
 }
@@ -197,11 +185,6 @@ func (s *Store) months(ctx context.Context, parent string) ([]time.Time, error) 
 	}
 	slices.SortFunc(months, time.Time.Compare)
 	return months, err
-}
-
-// over reports whether all of a month is older than keep.
-func over(month, now time.Time, keep time.Duration) bool {
-	return !month.AddDate(0, 1, 0).After(now.Add(-keep))
 }
 
 // monthOf is the first moment of the month, in UTC, that t lies in.

@@ -33,13 +33,8 @@ func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Nu
 }
 
 func reviewFolders(rows pgx.Rows, states map[mailbox.Number]site.ReviewState) error {
-	var f sqlcgen.ReviewFoldersRow
-	_, err := pgx.ForEachRow(rows, []any{
-		&f.Number, &f.DirtyGeneration, &f.Folder, &f.SourceValidity, &f.TargetValidity,
-		&f.SourceAtValidity, &f.SourceAtUidnext, &f.SourceAtMessages, &f.SourceAtModseq,
-		&f.TargetAtValidity, &f.TargetAtUidnext, &f.TargetAtMessages, &f.TargetAtModseq,
-		&f.IntentUidnext, &f.IntentSources,
-	}, func() error {
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sqlcgen.ReviewFoldersRow])
+	for _, f := range found {
 		state := states[mailbox.Number(f.Number)]
 		state.Generation = f.DirtyGeneration
 		if f.Folder != "" {
@@ -56,8 +51,7 @@ func reviewFolders(rows pgx.Rows, states map[mailbox.Number]site.ReviewState) er
 			})
 		}
 		states[mailbox.Number(f.Number)] = state
-		return nil
-	})
+	}
 	return err
 }
 

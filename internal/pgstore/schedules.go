@@ -13,22 +13,14 @@ func (s *Store) ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec
 	rows, err := s.q.ListScheduleSpecs(ctx)
 	specs := make(map[string]site.ScheduleSpec, len(rows))
 	for _, row := range rows {
-		spec := site.ScheduleSpec{Every: row.Every, Cron: row.Cron, Timezone: row.Timezone}
-		if len(row.AtTimes) > 0 {
-			spec.At = row.AtTimes
-		}
-		specs[row.Name] = spec
+		specs[row.Name] = site.ScheduleSpec{Every: row.Every, Cron: row.Cron, At: orNil(row.AtTimes), Timezone: row.Timezone}
 	}
 	return specs, classify("read schedules", err)
 }
 
 // SetScheduleSpec implements control.ScheduleRecords; the last one counts.
 func (s *Store) SetScheduleSpec(ctx context.Context, name string, spec site.ScheduleSpec, who string) error {
-	at := spec.At
-	if at == nil {
-		at = []string{}
-	}
-	p := sqlcgen.SetScheduleSpecParams{Name: name, Every: spec.Every, Cron: spec.Cron, AtTimes: at, Timezone: spec.Timezone, Who: plain(who)}
+	p := sqlcgen.SetScheduleSpecParams{Name: name, Every: spec.Every, Cron: spec.Cron, AtTimes: listOrEmpty(spec.At), Timezone: spec.Timezone, Who: plain(who)}
 	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error { return q.SetScheduleSpec(ctx, p) })
 	return classify("record schedule "+name, err)
 }

@@ -169,3 +169,14 @@ func (s *Store) withProvider(fn func(*goose.Provider) error) error {
 func (s *Store) inTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
 	return classify(op, s.inAuditedTx(ctx, fn))
 }
+
+// inLinksTx is inTx for what decides who may write to whom: it waits for the others that
+// do so, and sees what they wrote.
+func (s *Store) inLinksTx(ctx context.Context, op string, fn func(*sqlcgen.Queries) error) error {
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		if err := q.LockLinks(ctx); err != nil {
+			return err
+		}
+		return fn(q)
+	})
+}

@@ -3,13 +3,9 @@ package pgstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"mailmirror/internal/fault"
-	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
@@ -19,10 +15,7 @@ import (
 // database sets them.
 func (s *Store) AddStore(ctx context.Context, store site.Store) error {
 	op := "add store " + store.Name
-	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := insertStore(ctx, q, op, store); err != nil {
 			return err
 		}
@@ -51,10 +44,7 @@ func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.
 // replaced.
 func (s *Store) UpdateStore(ctx context.Context, store site.Store) error {
 	op := "change store " + store.Name
-	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
 		return s.withoutNewConflicts(ctx, q, op, func() error {
 			if err := updateStore(ctx, q, op, store); err != nil {
 				return err
@@ -74,10 +64,7 @@ func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.
 		Events: string(cmp.Or(store.Events, site.ListenAuto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, site.LoginFold)),
 	})
-	if err == nil && n == 0 {
-		return unknownStore(store.Name)
-	}
-	return storeValues(op, err)
+	return storeValues(op, hits(n, err, unknownStore(store.Name)))
 }
 
 // storeValues classifies a value that the schema does not know as the
@@ -94,11 +81,8 @@ func storeValues(op string, err error) error {
 func (s *Store) Store(ctx context.Context, name string) (site.Store, error) {
 	op := "read store " + name
 	row, err := s.q.GetStore(ctx, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return site.Store{}, unknownStore(name)
-	}
 	if err != nil {
-		return site.Store{}, classify(op, err)
+		return site.Store{}, unlessMissing(op, err, unknownStore(name))
 	}
 	store := storeOf(row)
 	store.Addresses, err = s.q.StoreAddresses(ctx, name)
@@ -134,13 +118,9 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 	op := "remove store " + name
 	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error {
 		n, err := q.DeleteStore(ctx, name)
-		if err == nil && n == 0 {
-			return unknownStore(name)
-		}
-		return err
+		return hits(n, err, unknownStore(name))
 	})
-	switch {
-	case violates(err, foreignKeyViolation, ""):
+	if violates(err, foreignKeyViolation, "") {
 		links, err := s.q.LinksOfStore(ctx, name)
 		if err != nil {
 			return classify(op, err)
@@ -153,12 +133,7 @@ func (s *Store) RemoveStore(ctx context.Context, name string) error {
 // AddLink implements control.Links.
 func (s *Store) AddLink(ctx context.Context, link site.Link) error {
 	op := "add link " + link.Name
-	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
-		return insertLink(ctx, q, op, link)
-	})
+	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error { return insertLink(ctx, q, op, link) })
 }
 
 func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link site.Link) error {
@@ -182,15 +157,9 @@ func insertLink(ctx context.Context, q *sqlcgen.Queries, op string, link site.Li
 
 // SetLinkDirectory implements control.Links.
 func (s *Store) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
-	return s.inTx(ctx, "set directory of link "+link, func(q *sqlcgen.Queries) error {
-		if err := q.LockLinks(ctx); err != nil {
-			return err
-		}
+	return s.inLinksTx(ctx, "set directory of link "+link, func(q *sqlcgen.Queries) error {
 		n, err := q.SetLinkDirectory(ctx, sqlcgen.SetLinkDirectoryParams{Name: link, Directory: string(d)})
-		if err == nil && n == 0 {
-			return unknownLink(link)
-		}
-		return err
+		return hits(n, err, unknownLink(link))
 	})
 }
 
@@ -201,26 +170,20 @@ func (s *Store) SetBandwidth(ctx context.Context, link site.Link) error {
 			Name: link.Name, Bandwidth: int64(link.Bandwidth), BandwidthWindows: listOrEmpty(link.BandwidthWindows),
 			BandwidthTimezone: link.BandwidthTimezone,
 		})
-		if err == nil && n == 0 {
-			return unknownLink(link.Name)
-		}
-		return err
+		return hits(n, err, unknownLink(link.Name))
 	})
 }
 
 // Link implements control.Links.
 func (s *Store) Link(ctx context.Context, name string) (site.Link, error) {
 	row, err := s.q.GetLink(ctx, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return site.Link{}, unknownLink(name)
-	}
-	return linkOf(row), classify("read link "+name, err)
+	return linkOf(row), unlessMissing("read link "+name, err, unknownLink(name))
 }
 
 // Links implements control.Links; they come by name.
 func (s *Store) Links(ctx context.Context) ([]site.Link, error) {
 	rows, err := s.q.ListLinks(ctx)
-	return linksOf(rows), classify("list links", err)
+	return listOf(rows, linkOf, "list links", err)
 }
 
 // RemoveLink implements control.Links. A link under which a sync may
@@ -232,10 +195,7 @@ func (s *Store) RemoveLink(ctx context.Context, name string) error {
 			return err
 		}
 		n, err := q.DeleteLink(ctx, name)
-		if err == nil && n == 0 {
-			return unknownLink(name)
-		}
-		return err
+		return hits(n, err, unknownLink(name))
 	})
 }
 
@@ -243,7 +203,7 @@ func storeOf(row sqlcgen.Store) site.Store {
 	return site.Store{
 		Name: row.Name, IMAPAddress: row.ImapAddress, Security: site.Security(row.ImapSecurity), CAFile: row.CaFile,
 		Login: site.Login(row.Login), Separator: row.Separator, TrustedName: row.TrustedName,
-		SealedPassword: row.SealedPassword, Greetings: patterns(row.Greetings), MinimumRelease: row.MinimumRelease,
+		SealedPassword: row.SealedPassword, Greetings: orNil(row.Greetings), MinimumRelease: row.MinimumRelease,
 		MaxConnections: int(row.MaxConnections), MaxSessions: int(row.MaxSessions), MaxListings: int(row.MaxListings), MaxLogins: int(row.MaxLogins),
 		Events: site.ListenMode(row.Events), IdleLimit: int(row.IdleLimit), PollEvery: row.PollEvery,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt, LoginsVersion: row.LoginsVersion,
@@ -253,26 +213,10 @@ func storeOf(row sqlcgen.Store) site.Store {
 
 func linkOf(row sqlcgen.Link) site.Link {
 	return site.Link{
-		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: patterns(row.Exclude), CreatedAt: row.CreatedAt,
+		Name: row.Name, Source: row.Source, Target: row.Target, Exclude: orNil(row.Exclude), CreatedAt: row.CreatedAt,
 		Bandwidth: quota.Rate(row.Bandwidth), BandwidthWindows: orNil(row.BandwidthWindows), BandwidthTimezone: row.BandwidthTimezone,
 		Directory: site.LinkDirectory(row.Directory),
 	}
-}
-
-func linksOf(rows []sqlcgen.Link) []site.Link {
-	links := make([]site.Link, len(rows))
-	for i, row := range rows {
-		links[i] = linkOf(row)
-	}
-	return links
-}
-
-// patterns gives back nil for a list that was stored empty.
-func patterns(list []string) mailbox.Patterns {
-	if len(list) == 0 {
-		return nil
-	}
-	return list
 }
 
 // orNil gives back nil for a list that was stored empty.

@@ -157,9 +157,8 @@ func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker 
 // Watchers implements control.Records.
 func (s *Store) Watchers(ctx context.Context, link string) ([]site.Watcher, error) {
 	rows, err := s.q.ListWatchers(ctx, link)
-	list := make([]site.Watcher, len(rows))
-	for i, row := range rows {
-		list[i] = site.Watcher{
+	return listOf(rows, func(row sqlcgen.ListWatchersRow) site.Watcher {
+		return site.Watcher{
 			Link: row.Link, Shard: int(row.Shard), Worker: row.Worker, UpdatedAt: row.UpdatedAt, Shards: int(row.Shards),
 			Health: site.Health{
 				Mode: site.ListenMode(row.Mode), Why: row.Why, Connections: int(row.Connections), Wanted: int(row.Wanted),
@@ -168,8 +167,7 @@ func (s *Store) Watchers(ctx context.Context, link string) ([]site.Watcher, erro
 				LastKind: site.EventKind(row.LastKind), Unannounced: row.Unannounced, Trouble: row.Trouble, Hint: row.Hint, PollEvery: row.PollEvery,
 			},
 		}
-	}
-	return list, classify("read how the listeners do", err)
+	}, "read how the listeners do", err)
 }
 
 // orNull is NULL for the zero time.
