@@ -3,6 +3,7 @@ package directory
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -48,22 +49,67 @@ func FormatRDN(parts []AVA) string {
 	return strings.Join(out, "+")
 }
 
+// DN is a distinguished name (RFC 4514), the entry's own part first. A part has several
+// attributes where they are joined by "+".
+type DN [][]AVA
+
+// ParseDN parses a name. An empty one is the root, without any part.
+func ParseDN(text string) (DN, error) {
+	var parsed DN
+	if strings.Trim(text, " ") == "" {
+		return nil, nil
+	}
+	for rest := text; ; {
+		parts, end, after, err := parseRDN(rest)
+		if err != nil {
+			return nil, err
+		}
+		if parsed = append(parsed, parts); end == 0 {
+			return parsed, nil
+		}
+		rest = after
+	}
+}
+
+// Below reports whether d is somewhere below base, which is not below itself. The names
+// of the attributes are not compared, as one attribute has several: ou,
+// organizationalUnitName, 2.5.4.11.
+func (d DN) Below(base DN) bool {
+	folded := func(part []AVA) []string {
+		var values []string
+		for _, a := range part {
+			values = append(values, Fold(string(a.Value)))
+		}
+		slices.Sort(values)
+		return values
+	}
+	return len(d) > len(base) && slices.EqualFunc(d[len(d)-len(base):], base, func(a, b []AVA) bool {
+		return slices.Equal(folded(a), folded(b))
+	})
+}
+
 // ParseRDN takes the first relative name off a DN. rest is the parent's DN as it
 // stands there, "" where there is none.
 func ParseRDN(dn string) (parts []AVA, rest string, err error) {
+	parts, _, rest, err = parseRDN(dn)
+	return parts, rest, err
+}
+
+// parseRDN is ParseRDN, and returns what ends the relative name: 0 is the end of the DN.
+func parseRDN(dn string) (parts []AVA, end byte, rest string, err error) {
 	for {
 		name, after, ok := strings.Cut(dn, "=")
 		name = strings.TrimSpace(name)
-		if !ok || !attributeName(name) {
-			return nil, "", errName
+		if !ok || !IsAttributeName(name) {
+			return nil, 0, "", errName
 		}
 		value, end, after, err := parseValue(after)
 		if err != nil {
-			return nil, "", err
+			return nil, 0, "", err
 		}
 		parts = append(parts, AVA{name, value})
 		if dn = after; end != '+' {
-			return parts, dn, nil
+			return parts, end, dn, nil
 		}
 	}
 }
@@ -104,6 +150,8 @@ func parseValue(text string) (value []byte, end byte, rest string, err error) {
 			return value, at(rest, 0), after(rest, 0), nil
 		case !quoted && strings.IndexByte("+,;", c) >= 0:
 			return value[:solid], c, after(text, i), nil
+		case !quoted && strings.IndexByte("\"<>\x00", c) >= 0:
+			return nil, 0, "", errName
 		}
 		if value = append(value, c); c != ' ' {
 			solid = len(value)
@@ -163,9 +211,9 @@ func berValue(text string) ([]byte, error) {
 	return body, nil
 }
 
-// attributeName reports whether a text may name an attribute: a descriptor or an
-// OID, with options (RFC 4512, 2.5).
-func attributeName(name string) bool {
+// IsAttributeName reports whether a text may name an attribute or a class: a descriptor,
+// with underscores as some servers allow, or an OID, with options (RFC 4512, 2.5).
+func IsAttributeName(name string) bool {
 	base, options, _ := strings.Cut(name, ";")
 	if base == "" {
 		return false
@@ -178,7 +226,7 @@ func attributeName(name string) bool {
 	}
 	for i := range len(base) {
 		c := base[i]
-		if oid && !digit(c) && c != '.' || !oid && !letter(c) && !digit(c) && c != '-' {
+		if oid && !digit(c) && c != '.' || !oid && !letter(c) && !digit(c) && c != '-' && c != '_' {
 			return false
 		}
 	}

@@ -15,16 +15,10 @@ func (m Mapping) Validate() error {
 	wrong := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if m.BaseDN == "" {
 		wrong("base_dn: is missing")
-	} else {
-		for rest := m.BaseDN; rest != ""; {
-			var err error
-			if _, rest, err = ParseRDN(rest); err != nil {
-				wrong("base_dn %q: %w", m.BaseDN, err)
-				break
-			}
-		}
+	} else if _, err := ParseDN(m.BaseDN); err != nil {
+		wrong("base_dn %q: %w", m.BaseDN, err)
 	}
-	if !attributeName(m.ObjectClass) {
+	if !IsAttributeName(m.ObjectClass) {
 		wrong("object_class %q: want the name of an object class", m.ObjectClass)
 	}
 	if m.Filter != "" && !filter(m.Filter) {
@@ -35,7 +29,7 @@ func (m Mapping) Validate() error {
 	}
 	faults = append(faults, m.nameFaults()...)
 	for _, class := range m.NewClasses {
-		if !attributeName(class) {
+		if !IsAttributeName(class) {
 			wrong("new_classes %q: want the name of an object class", class)
 		}
 	}
@@ -61,7 +55,7 @@ func (m Mapping) nameFaults() []error {
 		if !mapped {
 			continue
 		}
-		if !attributeName(name) {
+		if !IsAttributeName(name) {
 			wrong("names %s: %q is no name of an attribute", a.Column, name)
 			continue
 		}
@@ -90,7 +84,7 @@ func (m Mapping) nameFaults() []error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Needs)) {
 		switch column, mirrored := used[strings.ToLower(name)]; {
-		case !attributeName(name):
+		case !IsAttributeName(name):
 			wrong("needs: %q is no name of an attribute", name)
 		case strings.EqualFold(name, "objectClass"):
 			wrong("needs: object classes belong to new_classes")
@@ -136,7 +130,7 @@ func loginRule(rule string) error {
 		if rest[i] == '}' || end < 0 || rest[i+1+end] != '}' {
 			return errors.New("braces do not belong together")
 		}
-		if name := rest[i+1 : i+1+end]; !attributeName(name) {
+		if name := rest[i+1 : i+1+end]; !IsAttributeName(name) {
 			return fmt.Errorf("%q is no name of an attribute", name)
 		}
 		names++

@@ -112,15 +112,15 @@ func (s *Store) number(v *server, name string, values [][]byte) string {
 	if len(values) == 1 && len(values[0]) <= maxShort {
 		return string(values[0])
 	}
-	parsed, err := parseDN(name)
+	parsed, err := directory.ParseDN(name)
 	if err != nil || len(parsed) == 0 {
 		return ""
 	}
 	for _, a := range parsed[0] {
-		if v.schema.same(a.name, s.opts.Mapping.Names[directory.MailboxNumber]) {
+		if v.schema.same(a.Type, s.opts.Mapping.Names[directory.MailboxNumber]) {
 			// As the entry has it, where only the case is another.
 			for _, value := range values {
-				if directory.Fold(string(value)) == directory.Fold(a.value) {
+				if directory.Fold(string(value)) == directory.Fold(string(a.Value)) {
 					return string(value)
 				}
 			}

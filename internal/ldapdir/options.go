@@ -57,7 +57,7 @@ type Options struct {
 type Store struct {
 	opts Options
 	tls  *tls.Config
-	base dn
+	base directory.DN
 	// protected are the numbers, and shield the filter, of the entries that are
 	// never changed or deleted; "" for none.
 	protected directory.NumberSet
@@ -85,14 +85,14 @@ func New(opts Options) (*Store, error) {
 	default:
 		bad("security "+strconv.Quote(string(opts.Security))+" is unknown", "use none, starttls or tls")
 	}
-	if bind, err := parseDN(opts.BindDN); err != nil || len(bind) == 0 {
+	if bind, err := directory.ParseDN(opts.BindDN); err != nil || len(bind) == 0 {
 		bad("bind DN "+strconv.Quote(opts.BindDN)+" is not a distinguished name", "for instance cn=trusted,dc=example,dc=org")
 	}
 	if opts.Password.Empty() {
 		// RFC 4513, 5.1.2: a bind without a password succeeds as nobody.
 		bad("no bind password", "give the file that holds the trusted server's password")
 	}
-	if s.base, err = parseDN(opts.Mapping.BaseDN); err != nil || len(s.base) == 0 {
+	if s.base, err = directory.ParseDN(opts.Mapping.BaseDN); err != nil || len(s.base) == 0 {
 		bad("base DN "+strconv.Quote(opts.Mapping.BaseDN)+" is not a distinguished name", "for instance ou=mailboxes,dc=example,dc=org")
 	}
 	s.protect(bad)
@@ -132,7 +132,7 @@ func (s *Store) protect(bad func(what, hint string)) {
 // checkMapping refuses what no search could be made of.
 func (s *Store) checkMapping(bad func(what, hint string)) {
 	m := s.opts.Mapping
-	if !isDescriptor(m.ObjectClass) {
+	if !directory.IsAttributeName(m.ObjectClass) {
 		bad("object class "+strconv.Quote(m.ObjectClass)+" is not the name of one", "for instance umMailbox")
 	}
 	if m.Filter != "" && checkFilter(m.Filter) != nil {
@@ -142,7 +142,7 @@ func (s *Store) checkMapping(bad func(what, hint string)) {
 		bad("no attribute holds the mailbox number", "the mapping has to name one")
 	}
 	for column, name := range m.Names {
-		if !isDescriptor(name) {
+		if !directory.IsAttributeName(name) {
 			bad("attribute "+strconv.Quote(name)+" of "+string(column)+" is not the name of one", "")
 		}
 	}

@@ -12,107 +12,6 @@ import (
 	"mailmirror/internal/directory"
 )
 
-func TestParseDN(t *testing.T) {
-	for text, want := range map[string]dn{
-		"":                               nil,
-		"MailboxNumber=4001,dc=example":  {{{"MailboxNumber", "4001"}}, {{"dc", "example"}}},
-		` cn = Berg\, Anna , dc=example`: {{{"cn", "Berg, Anna"}}, {{"dc", "example"}}},
-		`cn=Berg\2C Anna;dc=example`:     {{{"cn", "Berg, Anna"}}, {{"dc", "example"}}},
-		`cn=A\+B+sn=C,dc=example`:        {{{"cn", "A+B"}, {"sn", "C"}}, {{"dc", "example"}}},
-		`cn=\ A\ ,dc=example`:            {{{"cn", " A "}}, {{"dc", "example"}}},
-		`cn=\"quoted\"`:                  {{{"cn", `"quoted"`}}},
-		`cn=a=b`:                         {{{"cn", "a=b"}}},
-		`cn=B\C3\A4r`:                    {{{"cn", "Bär"}}},
-		"cn=B\xe4r":                      {{{"cn", "B\xe4r"}}},
-		`cn=B\e4r`:                       {{{"cn", "B\xe4r"}}},
-		`2.5.4.3=#040541204220 43`[:20]:  nil,
-		`2.5.4.3=#0403412042,dc=example`: {{{"2.5.4.3", "A B"}}, {{"dc", "example"}}},
-		`cn=\#5`:                         {{{"cn", "#5"}}},
-		`cn=`:                            {{{"cn", ""}}},
-	} {
-		got, err := parseDN(text)
-		if strings.HasPrefix(text, "2.5.4.3=#0405") {
-			if err == nil {
-				t.Errorf("%q: no error", text)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
-		if d := cmp.Diff(want, got, cmp.AllowUnexported(ava{})); d != "" {
-			t.Errorf("%q: %s", text, d)
-		}
-	}
-	for _, text := range []string{"cn", "=x", "cn=a,", "cn=a,,dc=b", `cn="a"`, `cn=a\`, `cn=a\4`, `cn=a\zz`, "cn=<a>", "cn=a\x00", "c n=a", "cn=#0", "cn=#zz", "cn=#040541"} {
-		if got, err := parseDN(text); err == nil {
-			t.Errorf("%q is %q", text, got)
-		}
-	}
-}
-
-func TestBelow(t *testing.T) {
-	base, err := parseDN("ou=Mail Boxes,dc=example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for text, want := range map[string]bool{
-		"cn=a,ou=Mail Boxes,dc=example":                     true,
-		"cn=a,OU=mail  boxes, DC=Example":                   true,
-		"cn=a,organizationalUnitName=mail boxes,dc=example": true,
-		`cn=a,ou=Mail\20Boxes,dc=example`:                   true,
-		"cn=a,cn=b,ou=Mail Boxes,dc=example":                true,
-		"ou=Mail Boxes,dc=example":                          false,
-		"dc=example":                                        false,
-		"":                                                  false,
-		`cn=a\,ou=Mail Boxes,dc=example`:                    false,
-		"cn=a,ou=Mail Boxes,dc=example,dc=org":              false,
-		"cn=a,ou=Mail Boxes+cn=b,dc=example":                false,
-	} {
-		name, err := parseDN(text)
-		if err != nil {
-			t.Fatalf("%q: %v", text, err)
-		}
-		if got := name.below(base); got != want {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-}
-
-func FuzzParseDN(f *testing.F) {
-	for _, s := range []string{"cn=a,dc=b", `cn=\ a\,b\2c\e4+sn=c , dc=d`, "2.5.4.3=#0403412042", "cn=B\xe4r;dc=x"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		name, err := parseDN(s)
-		if err != nil {
-			return
-		}
-		// Every byte escaped, it is the same name again.
-		var b strings.Builder
-		for i, part := range name {
-			for j, a := range part {
-				if j > 0 {
-					b.WriteByte('+')
-				} else if i > 0 {
-					b.WriteByte(',')
-				}
-				b.WriteString(a.name + "=")
-				for _, c := range []byte(a.value) {
-					b.WriteString(`\` + string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15]))
-				}
-			}
-		}
-		again, err := parseDN(b.String())
-		if err != nil || !cmp.Equal(name, again, cmp.AllowUnexported(ava{})) {
-			t.Errorf("%q is %q, %q is %q (%v)", s, name, b.String(), again, err)
-		}
-		if name.below(name) {
-			t.Errorf("%q is below itself", s)
-		}
-	})
-}
-
 func FuzzEscapeFilter(f *testing.F) {
 	f.Add("4001")
 	f.Add("a*)(uid=*\x00\xe4")
@@ -173,7 +72,7 @@ func FuzzFilterNames(f *testing.F) {
 		got := filterNames(filter)
 		for _, name := range want {
 			name, _, _ := strings.Cut(strings.TrimSpace(name), ";")
-			if isDescriptor(name) && !slices.Contains(got, name) {
+			if directory.IsAttributeName(name) && !slices.Contains(got, name) {
 				t.Errorf("%q asks for %q, not only %q", filter, name, got)
 			}
 		}

@@ -42,8 +42,8 @@ func (s *Session) Read(ctx context.Context, ref directory.Ref) (directory.Entry,
 func (s *Session) readByName(ctx context.Context, v *server, name string) (directory.Entry, error) {
 	const what = "read an entry by its name"
 	none := fault.New(fault.Permanent, s.op(what), directory.ErrNoEntry, "")
-	parsed, err := parseDN(name)
-	if err != nil || !parsed.below(s.store.base) {
+	parsed, err := directory.ParseDN(name)
+	if err != nil || !parsed.Below(s.store.base) {
 		return directory.Entry{}, none
 	}
 	if s.store.opts.Mapping.Scope == directory.ScopeOne && len(parsed) != len(s.store.base)+1 {

@@ -86,7 +86,7 @@ func (w *write) modify(ctx context.Context, m directory.Modify) error {
 
 func (w *write) rename(ctx context.Context, r directory.Rename) error {
 	w.what = "rename an entry"
-	if parsed, err := parseDN(r.NewRDN); err != nil || len(parsed) != 1 {
+	if parsed, err := directory.ParseDN(r.NewRDN); err != nil || len(parsed) != 1 {
 		return fault.New(fault.Permanent, w.session.op(w.what), errors.New("the new name is no relative distinguished name"), "")
 	}
 	controls, err := w.guard(ctx, r.Ref)
@@ -110,8 +110,8 @@ func (w *write) remove(ctx context.Context, ref directory.Ref) error {
 // inside refuses what lies outside of the base: nothing there is ours, whatever
 // was planned.
 func (w *write) inside(name string) error {
-	parsed, err := parseDN(name)
-	if err == nil && parsed.below(w.session.store.base) {
+	parsed, err := directory.ParseDN(name)
+	if err == nil && parsed.Below(w.session.store.base) {
 		return nil
 	}
 	return fault.New(fault.Permanent, w.session.op(w.what), errors.New("the entry is not below the base of the mapping"), "check the base DN")
