@@ -67,7 +67,7 @@ func (d *directories) ldap(c site.Directory) (*ldapdir.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ldapdir.New(ldapdir.Options{Name: c.Store, Address: c.Address, Security: ldapdir.Security(c.Security), CAFile: c.CAFile,
+	return ldapdir.New(ldapdir.Options{Name: c.Store, Address: c.Address, Security: c.Security, CAFile: c.CAFile,
 		BindDN: c.BindDN, Password: password, Mapping: c.Mapping,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return d.dial(ctx, c.Store, network, address)

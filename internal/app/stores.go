@@ -100,8 +100,8 @@ func (s *stores) imap(ctx context.Context, c site.Store) (*imapstore.Store, erro
 	server := newServer(s.repo, c, s.log)
 	store, err := imapstore.New(imapstore.Options{
 		Name: c.Name, Address: c.IMAPAddress,
-		Security: imapstore.Security(c.Security), CAFile: c.CAFile,
-		Login: imapstore.Login(c.Login), Separator: c.Separator,
+		Security: c.Security, CAFile: c.CAFile,
+		Login: c.Login, Separator: c.Separator,
 		TrustedName: c.TrustedName, Password: password, Logins: logins, Logger: s.log, Gate: newGate(s.shares, c, source), Memory: s.memory,
 		Dial: server.dial, Reported: server.reported,
 	})

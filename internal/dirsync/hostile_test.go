@@ -16,6 +16,7 @@ import (
 	"mailmirror/internal/dirsync/dirsynctest"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/output"
 	"mailmirror/test/servers"
 )
@@ -64,7 +65,7 @@ func hostileDirectory(t *testing.T, read time.Duration, mode servers.HostileLDAP
 	t.Cleanup(h.Stop)
 	m := directory.DefaultMapping()
 	m.BaseDN = h.Base()
-	store, err := ldapdir.New(ldapdir.Options{Name: "hostile", Address: h.Addr(), Security: ldapdir.SecurityNone, BindDN: "cn=trusted,dc=example",
+	store, err := ldapdir.New(ldapdir.Options{Name: "hostile", Address: h.Addr(), Security: site.SecurityNone, BindDN: "cn=trusted,dc=example",
 		Password: seal.NewSecret(canaryPassword), Mapping: m, Timeouts: ldapdir.Timeouts{Read: read}})
 	if err != nil {
 		t.Fatal(err)

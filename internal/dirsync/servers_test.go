@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/ldapdir/ldapdirtest"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/servers"
 )
 
@@ -21,7 +22,7 @@ func serverDirectory(t *testing.T, d servers.Directory) *dirsync.Directory {
 	t.Helper()
 	m := directory.DefaultMapping()
 	m.BaseDN = d.Base()
-	store, err := ldapdir.New(ldapdir.Options{Name: "test", Address: d.Addr(), Security: ldapdir.SecurityNone,
+	store, err := ldapdir.New(ldapdir.Options{Name: "test", Address: d.Addr(), Security: site.SecurityNone,
 		BindDN: d.TrustedDN(), Password: seal.NewSecret(d.TrustedPassword()), Mapping: m})
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,10 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 // CheckReport is what a look at a store found.
@@ -203,13 +205,13 @@ func scanID(s *scanner, r *CheckReport) {
 		}
 		switch key {
 		case "name":
-			r.ServerName = printable(text)
+			r.ServerName = endpoint.Printable(text)
 		case "version":
-			r.Release = printable(text)
+			r.Release = endpoint.Printable(text)
 		case "server-id", "x-server-id", "server-guid", "guid", "uuid":
 			// RFC 2971 has no field for it. Administrators who set one (in Dovecot by
 			// imap_id_send) use these names.
-			r.ServerID = printable(text)
+			r.ServerID = endpoint.Printable(text)
 		}
 		key = ""
 		return !s.bad
@@ -227,7 +229,7 @@ func nameFromGreeting(greeting string) (name, release string) {
 			for _, next := range words[i:] {
 				next = strings.Trim(next, "(),v")
 				if len(next) > 0 && next[0] >= '0' && next[0] <= '9' {
-					return known, printable(next)
+					return known, endpoint.Printable(next)
 				}
 			}
 			return known, ""
@@ -243,9 +245,9 @@ func tlsReport(state *tls.ConnectionState) *TLSReport {
 	r := &TLSReport{Version: tls.VersionName(state.Version), CipherSuite: tls.CipherSuiteName(state.CipherSuite)}
 	if len(state.PeerCertificates) > 0 {
 		cert := state.PeerCertificates[0]
-		r.Issuer, r.Expires = printable(cert.Issuer.String()), cert.NotAfter
+		r.Issuer, r.Expires = endpoint.Printable(cert.Issuer.String()), cert.NotAfter
 		for _, name := range cert.DNSNames {
-			r.Names = append(r.Names, printable(name))
+			r.Names = append(r.Names, endpoint.Printable(name))
 		}
 		for _, ip := range cert.IPAddresses {
 			r.Names = append(r.Names, ip.String())
@@ -258,8 +260,8 @@ func tlsReport(state *tls.ConnectionState) *TLSReport {
 // and looks closer at a port that stays silent.
 func (s *Store) explainCheck(ctx context.Context, err error) error {
 	silent := errors.Is(err, errNoGreeting)
-	if silent && s.opts.Security != SecurityTLS && s.answersTLS(ctx) {
-		return fault.New(fault.Config, "connect to store "+s.opts.Name, &plainError{s.opts.Address + " begins with TLS, not with plain IMAP", err},
+	if silent && s.opts.Security != site.SecurityTLS && s.answersTLS(ctx) {
+		return fault.New(fault.Config, "connect to store "+s.opts.Name, endpoint.Sentence(s.opts.Address+" begins with TLS, not with plain IMAP", err),
 			"use tls in place of "+string(s.opts.Security))
 	}
 	e, ok := errors.AsType[*fault.Error](err)

@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/servers"
 )
 
@@ -96,7 +97,7 @@ func TestCheckFailures(t *testing.T) {
 	})
 	preauth := listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "* PREAUTH welcome\r\n") })
 
-	secure := func(mode imapstore.Security, caFile string) func(*imapstore.Options) {
+	secure := func(mode site.Security, caFile string) func(*imapstore.Options) {
 		return func(o *imapstore.Options) { o.Security, o.CAFile = mode, caFile }
 	}
 	at := func(addr string) func(*imapstore.Options) { return func(o *imapstore.Options) { o.Address = addr } }
@@ -113,23 +114,23 @@ func TestCheckFailures(t *testing.T) {
 		{"wrong password on cyrus", cyrus, func(o *imapstore.Options) { o.Password = seal.NewSecret("no") }, "4001", "refuses the trusted name or password"},
 		{"no right to act for others", powerless, nil, "4001", "may not act for other mailboxes"},
 		{"unknown mailbox", plain, nil, "404", "no such mailbox"},
-		{"unknown mailbox by separator", plain, func(o *imapstore.Options) { o.Login = imapstore.LoginSeparator }, "404", "no such mailbox"},
+		{"unknown mailbox by separator", plain, func(o *imapstore.Options) { o.Login = site.LoginSeparator }, "404", "no such mailbox"},
 		{"nothing listens", plain, at(nobody), "", "nothing listens on"},
 		{"ssh", plain, at(ssh), "", "does not speak IMAP"},
 		{"smtp", plain, at(smtp), "", "does not speak IMAP"},
-		{"smtp, with tls", plain, func(o *imapstore.Options) { o.Address, o.Security = smtp, imapstore.SecurityTLS }, "", "does not speak TLS"},
+		{"smtp, with tls", plain, func(o *imapstore.Options) { o.Address, o.Security = smtp, site.SecurityTLS }, "", "does not speak TLS"},
 		{"silent port", plain, func(o *imapstore.Options) { o.Address, o.Timeouts.Connect = mute, 300*time.Millisecond }, "", "says nothing"},
 		{"turned away", plain, at(busy), "", "turns the connection away"},
 		{"preauth", plain, at(preauth), "", "without asking who"},
-		{"tls to a plain port", plain, secure(imapstore.SecurityTLS, ""), "", "speaks IMAP without TLS"},
+		{"tls to a plain port", plain, secure(site.SecurityTLS, ""), "", "speaks IMAP without TLS"},
 		{"plain to a tls port", implicit, func(o *imapstore.Options) { o.Timeouts.Connect = time.Second }, "", "begins with TLS"},
-		{"starttls to a tls port", implicit, func(o *imapstore.Options) { o.Security, o.Timeouts.Connect = imapstore.SecurityStartTLS, time.Second }, "", "begins with TLS"},
-		{"starttls not offered", plain, secure(imapstore.SecurityStartTLS, certs.caFile), "", "does not offer STARTTLS"},
+		{"starttls to a tls port", implicit, func(o *imapstore.Options) { o.Security, o.Timeouts.Connect = site.SecurityStartTLS, time.Second }, "", "begins with TLS"},
+		{"starttls not offered", plain, secure(site.SecurityStartTLS, certs.caFile), "", "does not offer STARTTLS"},
 		{"plain where starttls is wanted", plain, at(noPlain), "", "no way to log in"},
-		{"unknown ca", implicit, secure(imapstore.SecurityTLS, ""), "", "authority that this machine does not know"},
-		{"expired certificate", expired, secure(imapstore.SecurityTLS, certs.caFile), "", "certificate has expired"},
-		{"expired certificate, starttls", expiredStart, secure(imapstore.SecurityStartTLS, certs.caFile), "", "certificate has expired"},
-		{"wrong host name", wrongHost, secure(imapstore.SecurityTLS, certs.caFile), "", "certificate is not for"},
+		{"unknown ca", implicit, secure(site.SecurityTLS, ""), "", "authority that this machine does not know"},
+		{"expired certificate", expired, secure(site.SecurityTLS, certs.caFile), "", "certificate has expired"},
+		{"expired certificate, starttls", expiredStart, secure(site.SecurityStartTLS, certs.caFile), "", "certificate has expired"},
+		{"wrong host name", wrongHost, secure(site.SecurityTLS, certs.caFile), "", "certificate is not for"},
 		{"unknown host name", plain, at("no-such-host.invalid:143"), "", "no-such-host.invalid"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,7 +172,7 @@ func TestCheckReport(t *testing.T) {
 			TLS: &servers.TLSOptions{Mode: mode, CertFile: certs.good, KeyFile: certs.goodKey},
 		})
 		r, err := newStore(t, d, func(o *imapstore.Options) {
-			o.Security, o.CAFile = imapstore.Security(mode), certs.caFile
+			o.Security, o.CAFile = site.Security(mode), certs.caFile
 		}).Check(t.Context(), "4001")
 		if err != nil {
 			t.Fatal(err)

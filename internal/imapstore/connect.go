@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mailmirror/internal/endpoint"
+	"mailmirror/internal/site"
 )
 
 // Ways in which connecting goes wrong, told apart for explain (dialerror.go).
@@ -68,24 +71,19 @@ func (s *Store) reach(ctx context.Context) (*connection, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeouts.Connect)
 	defer cancel()
-	raw, err := s.opts.Dial(ctx, "tcp", s.opts.Address)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	c, err := s.greet(ctx, raw)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		_ = raw.Close()
-		s.noteFailure("", err, nil)
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errNoGreeting) {
-			err = errors.Join(err, cause)
+	c, err := endpoint.Reach(ctx, s.opts.Dial, s.opts.Address, func(raw net.Conn) (*connection, error) {
+		c, err := s.greet(ctx, raw)
+		if err != nil {
+			s.noteFailure("", err, nil)
 		}
+		return c, err
+	})
+	if errors.Is(err, errNoGreeting) {
+		return nil, errNoGreeting
+	}
+	if err != nil {
 		return nil, err
 	}
-	_ = raw.SetDeadline(time.Time{})
 	c.took = time.Since(start)
 	return c, nil
 }
@@ -93,7 +91,7 @@ func (s *Store) reach(ctx context.Context) (*connection, error) {
 func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 	nc := raw
 	c := &connection{}
-	if s.opts.Security == SecurityTLS {
+	if s.opts.Security == site.SecurityTLS {
 		secure := tls.Client(raw, s.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return nil, err
@@ -105,7 +103,7 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 		_ = raw.SetDeadline(deadline)
 	}
 	read := readAhead
-	if s.opts.Security == SecurityStartTLS {
+	if s.opts.Security == site.SecurityStartTLS {
 		read = func(r io.Reader) (line, ahead []byte, err error) {
 			line, err = readRawLine(r)
 			return line, nil, err
@@ -129,7 +127,7 @@ func (s *Store) greet(ctx context.Context, raw net.Conn) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.opts.Security == SecurityStartTLS {
+	if s.opts.Security == site.SecurityStartTLS {
 		secure, err := s.startTLS(ctx, nc)
 		if err != nil {
 			return nil, err

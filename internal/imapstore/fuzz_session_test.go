@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 )
 
@@ -37,7 +39,7 @@ func fuzzed(nc net.Conn, text []byte) {
 		_ = nc.SetReadDeadline(time.Now().Add(3 * time.Millisecond))
 		line, err := r.ReadString('\n')
 		tag, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if err != nil && (line != "" || !isTimeout(err)) {
+		if err != nil && (line != "" || !endpoint.IsTimeout(err)) {
 			return
 		}
 		switch name, _, _ := strings.Cut(rest, " "); name {
@@ -161,7 +163,7 @@ func FuzzEar(f *testing.F) {
 func pipeStore(t *testing.T, text []byte) *Store {
 	t.Helper()
 	store, err := New(Options{
-		Name: "fuzzed", Address: "pipe:143", Security: SecurityNone, Login: LoginAuthzid, TrustedName: "trusted",
+		Name: "fuzzed", Address: "pipe:143", Security: site.SecurityNone, Login: site.LoginAuthzid, TrustedName: "trusted",
 		Password: seal.NewSecret("pw"), Logger: slog.New(slog.DiscardHandler),
 		Timeouts: Timeouts{Connect: 2 * time.Second, Read: 500 * time.Millisecond, Write: 500 * time.Millisecond, Quiet: 5 * time.Millisecond, Answer: 100 * time.Millisecond},
 		Dial: func(context.Context, string, string) (net.Conn, error) {

@@ -14,8 +14,10 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 )
 
 var (
@@ -156,7 +158,7 @@ func (s *Store) identities(login string) (identity, name string) {
 	switch {
 	case login == "":
 		return "", s.opts.TrustedName
-	case s.opts.Login == LoginSeparator:
+	case s.opts.Login == site.LoginSeparator:
 		return "", login + s.opts.Separator + s.opts.TrustedName
 	default:
 		return login, s.opts.TrustedName
@@ -187,12 +189,12 @@ func (s *Store) loginOf(number mailbox.Number) (string, error) {
 		unfit = "it is empty"
 	case !isPlainText(login) || !utf8.ValidString(login):
 		unfit = "it holds a control character, or is not UTF-8"
-	case s.opts.Login == LoginSeparator && strings.Contains(login, s.opts.Separator):
+	case s.opts.Login == site.LoginSeparator && strings.Contains(login, s.opts.Separator):
 		unfit = "it holds the separator " + s.opts.Separator
 	default:
 		return login, nil
 	}
-	return "", fault.New(fault.Permanent, op, errors.New("its log-in "+printable(strconv.QuoteToGraphic(login))+" cannot be used: "+unfit),
+	return "", fault.New(fault.Permanent, op, errors.New("its log-in "+endpoint.Printable(strconv.QuoteToGraphic(login))+" cannot be used: "+unfit),
 		"correct its entry in the store's directory, then: mailmirror directory sync LINK")
 }
 
@@ -209,7 +211,7 @@ func named(number mailbox.Number, login string) string {
 	if login == string(number) {
 		return string(number)
 	}
-	return string(number) + " (log-in " + printable(login) + ")"
+	return string(number) + " (log-in " + endpoint.Printable(login) + ")"
 }
 
 // loginOp is what a login is called in errors; number "" is the trusted account by itself.
@@ -235,7 +237,7 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 	switch no := refusal(err); {
 	case errors.Is(err, errNoPlain):
 		hint := "the server wants TLS first: use starttls or tls"
-		if s.opts.Security != SecurityNone {
+		if s.opts.Security != site.SecurityNone {
 			hint = "enable AUTH=PLAIN on the server"
 		}
 		return fault.New(fault.Config, op, err, hint)
@@ -252,7 +254,7 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		if no.Code != "" {
 			text += ": [" + string(no.Code) + "]"
 		}
-		return fault.New(fault.Transient, op, &plainError{text, errTurnedAway}, fewConnections)
+		return fault.New(fault.Transient, op, endpoint.Sentence(text, errTurnedAway), fewConnections)
 	case number == "":
 		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
 	case no.Code == imap.ResponseCodeAuthorizationFailed || s.actedLately():

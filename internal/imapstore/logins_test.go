@@ -18,6 +18,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/imapstore"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
@@ -58,7 +59,7 @@ func TestLogins(t *testing.T) {
 	boxes, accounts, b := addressed(12)
 	accounts = append(accounts, "renamed@example.com")
 	d := servers.DovecotT(t, servers.DovecotOptions{SharedNamespace: true, Mailboxes: slices.Concat(accounts, boxes)})
-	for _, login := range []imapstore.Login{imapstore.LoginAuthzid, imapstore.LoginSeparator} {
+	for _, login := range []site.Login{site.LoginAuthzid, site.LoginSeparator} {
 		t.Run(string(login), func(t *testing.T) {
 			var dials atomic.Int64
 			store := newStore(t, d, func(o *imapstore.Options) {
@@ -68,7 +69,7 @@ func TestLogins(t *testing.T) {
 					return (&net.Dialer{}).DialContext(ctx, network, address)
 				}
 			})
-			if login == imapstore.LoginAuthzid {
+			if login == site.LoginAuthzid {
 				testOverview(t, store, boxes)
 			}
 			if r, err := store.Check(t.Context(), "7001"); err != nil || r.Mailbox != "7001" {
@@ -87,7 +88,7 @@ func TestLogins(t *testing.T) {
 			before := dials.Load()
 			refused := map[mailbox.Number]string{"7002": "gives no log-in", "7003": "several mailboxes", "7004": "several mailboxes",
 				"7007": "control character", "99": "not known"}
-			if login == imapstore.LoginSeparator {
+			if login == site.LoginSeparator {
 				refused["7006"] = "separator"
 			}
 			for n, because := range refused {

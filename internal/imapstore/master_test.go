@@ -24,8 +24,8 @@ import (
 func TestMasterUser(t *testing.T) {
 	t.Parallel()
 	d := servers.DovecotT(t, servers.DovecotOptions{Mailboxes: []string{"1000", "1001"}, TrustedMaster: true})
-	store, err := imapstore.New(imapstore.Options{Name: "prod", Address: d.Addr(), Security: imapstore.SecurityNone,
-		Login: imapstore.LoginAuthzid, TrustedName: d.TrustedName(), Password: seal.NewSecret(d.TrustedPassword())})
+	store, err := imapstore.New(imapstore.Options{Name: "prod", Address: d.Addr(), Security: site.SecurityNone,
+		Login: site.LoginAuthzid, TrustedName: d.TrustedName(), Password: seal.NewSecret(d.TrustedPassword())})
 	if err != nil {
 		t.Fatal(err)
 	}

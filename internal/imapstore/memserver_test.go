@@ -19,6 +19,7 @@ import (
 	"mailmirror/internal/imapstore/imapstoretest"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/corpus"
 )
 
@@ -110,8 +111,8 @@ func (c counted) Write(p []byte) (int, error) {
 func memoryStore(t *testing.T, address string, over func(net.Conn) net.Conn) *imapstore.Store {
 	t.Helper()
 	store, err := imapstore.New(imapstore.Options{
-		Name: "memory", Address: address, Security: imapstore.SecurityNone,
-		Login: imapstore.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
+		Name: "memory", Address: address, Security: site.SecurityNone,
+		Login: site.LoginSeparator, TrustedName: "trusted", Password: seal.NewSecret("pw"),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -136,9 +137,9 @@ func (n *notifier) seesNone() error {
 func notifyRefused(code imap.ResponseCode, text string) string {
 	why := "the store refuses NOTIFY over its mailboxes"
 	if code != "" {
-		why += " [" + printable(string(code)) + "]"
+		why += " [" + endpoint.Printable(string(code)) + "]"
 	}
-	if text = strings.TrimSpace(printable(text)); text != "" {
+	if text = strings.TrimSpace(endpoint.Printable(text)); text != "" {
 		why += ": " + text
 	}
 	return why

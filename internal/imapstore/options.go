@@ -3,39 +3,19 @@ package imapstore
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
-)
-
-// Security says how the connection is protected (RFC 8314).
-type Security string
-
-// The three ways to connect.
-const (
-	SecurityNone     Security = "none"
-	SecurityStartTLS Security = "starttls"
-	SecurityTLS      Security = "tls"
-)
-
-// Login says how the trusted server names the mailbox that it acts for.
-type Login string
-
-const (
-	// LoginAuthzid is SASL PLAIN with an authorization identity (RFC 4616).
-	LoginAuthzid Login = "authzid"
-	// LoginSeparator joins both names into one: "mailbox*trusted".
-	LoginSeparator Login = "separator"
+	"mailmirror/internal/site"
 )
 
 // Logins tells by which log-in the store knows a mailbox. It answers at once, and
@@ -70,10 +50,10 @@ type Timeouts struct {
 type Options struct {
 	Name        string // as the operator calls it, for errors and logs
 	Address     string // host:port
-	Security    Security
+	Security    site.Security
 	CAFile      string // PEM; the system's authorities where empty
-	Login       Login
-	Separator   string // for LoginSeparator; default "*"
+	Login       site.Login
+	Separator   string // for site.LoginSeparator; default "*"
 	TrustedName string
 	Password    seal.Secret
 	// Logins tells the log-ins of mailboxes; nil where they are their numbers.
@@ -90,7 +70,7 @@ type Options struct {
 	// itself, before an account's id is asked for. An error ends the session.
 	Reported func(ctx context.Context, serverID string) error
 	// Dial replaces net.Dialer.DialContext.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial endpoint.Dial
 }
 
 // Store opens sessions on one IMAP message store. It is safe for concurrent
@@ -148,12 +128,9 @@ func New(opts Options) (*Store, error) {
 	if s.gate == nil {
 		s.gate = openGate{}
 	}
-	if opts.Security != SecurityNone {
-		conf, err := tlsConfig(opts)
-		if err != nil {
-			return nil, err
-		}
-		s.tls = conf
+	var err error
+	if s.tls, err = endpoint.TLS(opts.Address, opts.Security, opts.CAFile); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -185,17 +162,9 @@ func (o Options) validate() error {
 	bad := func(what, hint string) {
 		errs = append(errs, fault.New(fault.Config, "store "+o.Name+": "+what, nil, hint))
 	}
-	host, port, err := net.SplitHostPort(o.Address)
-	if n, perr := strconv.Atoi(port); err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
-		bad("address "+strconv.Quote(o.Address)+" is not host:port", "for instance imap.example.org:993")
-	}
-	switch o.Security {
-	case SecurityNone, SecurityStartTLS, SecurityTLS:
-	default:
-		bad("security "+strconv.Quote(string(o.Security))+" is unknown", "use none, starttls or tls")
-	}
+	endpoint.Validate(o.Address, "imap.example.org:993", o.Security, bad)
 	switch o.Login {
-	case LoginAuthzid, LoginSeparator:
+	case site.LoginAuthzid, site.LoginSeparator:
 	default:
 		bad("login "+strconv.Quote(string(o.Login))+" is unknown", "use authzid or separator")
 	}
@@ -220,30 +189,4 @@ func isPlainText(s string) bool {
 		}
 	}
 	return true
-}
-
-func tlsConfig(opts Options) (*tls.Config, error) {
-	host, _, err := net.SplitHostPort(opts.Address)
-	if err != nil {
-		return nil, fault.New(fault.Config, "parse address", err, "")
-	}
-	conf := &tls.Config{
-		ServerName: host,
-		MinVersion: tls.VersionTLS12,
-		// Thousands of short sessions with one server: resumption saves the
-		// better part of each handshake.
-		ClientSessionCache: tls.NewLRUClientSessionCache(64),
-	}
-	if opts.CAFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(opts.CAFile)
-	if err != nil {
-		return nil, fault.New(fault.Config, "read CA file", err, "the file must be readable by the worker and hold PEM certificates")
-	}
-	conf.RootCAs = x509.NewCertPool()
-	if !conf.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fault.New(fault.Config, "read CA file "+opts.CAFile+": no certificate in it", nil, "it must hold PEM certificates")
-	}
-	return conf, nil
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
-	"mailmirror/internal/fault"
+	"mailmirror/internal/endpoint"
 )
 
 // What a server says in its own words is shown only where the command held nothing
@@ -78,18 +78,6 @@ func (s status) refusedFor() imap.ResponseCode {
 	return ""
 }
 
-// shownMax is how many bytes of a server's text are shown.
-const shownMax = 160
-
-// printable makes a text of others fit for a line of a log or terminal: it cuts
-// it, and leaves only what is printed.
-func printable(s string) string {
-	if len(s) <= shownMax {
-		return fault.Plain(s)
-	}
-	return fault.Plain(strings.ToValidUTF8(s[:shownMax], "")) + "…"
-}
-
 // secrets are texts that nobody may be shown, in pieces of which one is enough to
 // give them away.
 type secrets []string
@@ -115,5 +103,5 @@ func (s secrets) show(text string) string {
 			return "(the server's text holds a password and is not shown)"
 		}
 	}
-	return strings.TrimSpace(printable(text))
+	return strings.TrimSpace(endpoint.Printable(text))
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 )
 
 // TestMain lets more tests run at a time than there are processors: those on servers
@@ -79,7 +80,7 @@ func serve(t *testing.T, play func(*script)) *Store {
 func scripted(t *testing.T, address string) *Store {
 	t.Helper()
 	store, err := New(Options{
-		Name: "scripted", Address: address, Security: SecurityNone, Login: LoginAuthzid, TrustedName: "trusted",
+		Name: "scripted", Address: address, Security: site.SecurityNone, Login: site.LoginAuthzid, TrustedName: "trusted",
 		Password: seal.NewSecret("pw"), Timeouts: Timeouts{Connect: 5 * time.Second, Read: 5 * time.Second, Write: 5 * time.Second},
 	})
 	if err != nil {

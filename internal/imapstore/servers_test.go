@@ -16,6 +16,7 @@ import (
 	"mailmirror/internal/imapstore/imapstoretest"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/corpus"
 	"mailmirror/test/reader"
 	"mailmirror/test/servers"
@@ -32,7 +33,7 @@ type server interface {
 func newStore(t *testing.T, s server, change func(*imapstore.Options)) *imapstore.Store {
 	t.Helper()
 	o := imapstore.Options{
-		Name: "store", Address: s.Addr(), Security: imapstore.SecurityNone, Login: imapstore.LoginAuthzid,
+		Name: "store", Address: s.Addr(), Security: site.SecurityNone, Login: site.LoginAuthzid,
 		TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword()),
 	}
 	if change != nil {
@@ -100,7 +101,7 @@ func TestDovecotMixed(t *testing.T) {
 		Mailboxes: known, HideCapabilities: []string{"LITERAL+", "LIST-STATUS", "NAMESPACE"},
 	})
 	imapstoretest.Run(t, imapstoretest.Backend{
-		Store:     newStore(t, d, func(o *imapstore.Options) { o.Login = imapstore.LoginSeparator }),
+		Store:     newStore(t, d, func(o *imapstore.Options) { o.Login = site.LoginSeparator }),
 		Mailbox:   numbers(),
 		CondStore: true, UIDPlus: true, Small: true, UnknownMailbox: "404",
 		Independent: &reader.Store{Addr: d.Addr(), Trusted: d.TrustedName(), Password: d.TrustedPassword(), Separator: "*"},
@@ -179,7 +180,7 @@ func TestDovecotTLS(t *testing.T) {
 			d := servers.DovecotT(t, servers.DovecotOptions{TLS: &servers.TLSOptions{Mode: mode, CertFile: certs.good, KeyFile: certs.goodKey}})
 			b := imapstoretest.Backend{
 				Store: newStore(t, d, func(o *imapstore.Options) {
-					o.Security, o.CAFile = imapstore.Security(mode), certs.caFile
+					o.Security, o.CAFile = site.Security(mode), certs.caFile
 				}),
 				Mailbox:   numbers(),
 				CondStore: true, UIDPlus: true,

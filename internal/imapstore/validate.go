@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -76,7 +77,7 @@ func validateName(name mailbox.FolderName, wire string) error {
 	default:
 		return nil
 	}
-	return fault.New(fault.Permanent, "folder "+printable(string(name))+": the name cannot be used here: "+bad, nil, "rename the folder on the source")
+	return fault.New(fault.Permanent, "folder "+endpoint.Printable(string(name))+": the name cannot be used here: "+bad, nil, "rename the folder on the source")
 }
 
 // The dates that both Dovecot and Cyrus understand: before the first, Cyrus

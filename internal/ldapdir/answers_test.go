@@ -225,7 +225,7 @@ func TestWords(t *testing.T) {
 		"you sent R2VoZWltLTE3eA==":                       "",
 		"dXNlcjpHZWhlaW0tMTd4Og== was user:password:":     "",
 		"eHhHZWhlaW0tMTd4 has something in front of it":   "",
-		"a " + strings.Repeat("long word, and more ", 20): "a " + strings.Repeat("long word, and more ", 20)[:159] + "…",
+		"a " + strings.Repeat("long word, and more ", 20): "a " + strings.Repeat("long word, and more ", 20)[:158] + "…",
 	} {
 		if got := s.words(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

@@ -128,26 +128,18 @@ func entryOf(body []byte) string {
 // startTLSRequest is the extended request 1.3.6.1.4.1.1466.20037 (RFC 4511,
 // 4.14.1) as the first message of a connection.
 func startTLSRequest() []byte {
-	const oid = "1.3.6.1.4.1.1466.20037"
-	name := append([]byte{0x80, byte(len(oid))}, oid...)
-	request := append([]byte{0x77, byte(len(name))}, name...)
-	message := append([]byte{0x02, 0x01, 0x01}, request...)
-	return append([]byte{0x30, byte(len(message))}, message...)
+	return encode(0x30, encode(0x02, []byte{1}), encode(0x77, encode(0x80, []byte("1.3.6.1.4.1.1466.20037"))))
 }
 
 // extendedResult reads the body of the answer to it: the result code.
 func extendedResult(body []byte) (code int, err error) {
-	tag, id, rest, err := element(body)
-	if err != nil || tag != 0x02 || len(id) != 1 || id[0] != 1 {
-		return 0, fmt.Errorf("%w: another message than the answer", errMalformed)
+	m, err := parseMessage(body)
+	if err == nil && (m.id != 1 || m.tag != tagExtended) {
+		err = fmt.Errorf("%w: another message than the answer", errMalformed)
 	}
-	tag, response, _, err := element(rest)
-	if err != nil || tag != 0x78 {
-		return 0, fmt.Errorf("%w: no answer to an extended request", errMalformed)
+	if err != nil {
+		return 0, err
 	}
-	tag, result, _, err := element(response)
-	if err != nil || tag != 0x0a || len(result) != 1 || result[0] > 0x7f {
-		return 0, fmt.Errorf("%w: no result code", errMalformed)
-	}
-	return int(result[0]), nil
+	r, err := parseResult(m.content)
+	return r.code, err
 }

@@ -13,6 +13,7 @@ import (
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 )
 
 // CheckReport is what a look at a directory found.
@@ -128,7 +129,7 @@ func (s *Store) adviseServer(v *server, r *CheckReport) {
 	if v.controls != nil && !r.Assertion {
 		advise("the server has no assertion control (RFC 4528): as a target, a change by another hand within a millisecond may be written over")
 	}
-	if s.opts.Security == SecurityNone {
+	if s.opts.Security == site.SecurityNone {
 		advise("passwords cross the network as they are: use starttls or tls")
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"mailmirror/internal/endpoint"
+	"mailmirror/internal/site"
 )
 
 // Ways in which connecting goes wrong, told apart in dialerror.go.
@@ -57,37 +60,29 @@ func (s *Store) Open(ctx context.Context) (*Session, error) {
 // is done here and not by go-ldap, which hides why a handshake fails and whose
 // TLS would lie above the link instead of below it.
 func (s *Store) reach(ctx context.Context) (*Session, error) {
-	raw, err := s.opts.Dial(ctx, "tcp", s.opts.Address)
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	nc, state, err := s.secure(ctx, raw)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		_ = raw.Close()
-		if cause := context.Cause(ctx); cause != nil {
-			err = errors.Join(err, cause)
+	session, err := endpoint.Reach(ctx, s.opts.Dial, s.opts.Address, func(raw net.Conn) (*Session, error) {
+		nc, state, err := s.secure(ctx, raw)
+		if err != nil {
+			return nil, err
 		}
+		return &Session{store: s, link: newLink(raw, nc, s.opts.Timeouts), tls: state}, nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	_ = raw.SetDeadline(time.Time{})
-	session := &Session{store: s, link: newLink(raw, nc, s.opts.Timeouts), tls: state}
-	session.conn = ldap.NewConn(session.link, state != nil)
+	session.conn = ldap.NewConn(session.link, session.tls != nil)
 	session.conn.Start()
 	return session, nil
 }
 
 func (s *Store) secure(ctx context.Context, raw net.Conn) (net.Conn, *tls.ConnectionState, error) {
-	if s.opts.Security == SecurityNone {
+	if s.opts.Security == site.SecurityNone {
 		return raw, nil, nil
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = raw.SetDeadline(deadline)
 	}
-	if s.opts.Security == SecurityStartTLS {
+	if s.opts.Security == site.SecurityStartTLS {
 		if _, err := raw.Write(startTLSRequest()); err != nil {
 			return nil, nil, err
 		}

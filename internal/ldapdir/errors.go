@@ -9,11 +9,10 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 )
 
@@ -44,18 +43,7 @@ func codeName(code uint16) string {
 // printable makes a server's text fit for a line of a log: it is cut, and holds
 // nothing that a terminal obeys or that changes the direction of what follows.
 func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len() > 160 {
-			b.WriteString("…")
-			break
-		}
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
+	return strings.TrimSpace(endpoint.Printable(strings.ToValidUTF8(s, " ")))
 }
 
 // words are what may be shown of the server's own words. A server may quote what
@@ -154,5 +142,5 @@ func (s *Session) readFailed(what string, err error) error {
 			text += ": " + said
 		}
 	}
-	return fault.New(kind, s.op(what), &plainError{text, err}, hint)
+	return fault.New(kind, s.op(what), endpoint.Sentence(text, err), hint)
 }

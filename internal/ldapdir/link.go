@@ -8,17 +8,19 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"mailmirror/internal/endpoint"
 )
 
 // Why a link died, where it was not the network's own error.
 var (
 	errServerClosed = errors.New("the server closed the connection")
-	errReadTimeout  = &plainError{"the server owes an answer and is silent", os.ErrDeadlineExceeded}
-	errWriteTimeout = &plainError{"the server takes no more data", os.ErrDeadlineExceeded}
+	errReadTimeout  = endpoint.Sentence("the server owes an answer and is silent", os.ErrDeadlineExceeded)
+	errWriteTimeout = endpoint.Sentence("the server takes no more data", os.ErrDeadlineExceeded)
 	errTooLate      = errors.New("the time for writing is over")
 	errClosed       = errors.New("the session is closed")
 	errUnasked      = fmt.Errorf("%w: it answers what was not asked", errMalformed)
-	errSlow         = &plainError{"the server sends its answer too slowly", os.ErrDeadlineExceeded}
+	errSlow         = endpoint.Sentence("the server sends its answer too slowly", os.ErrDeadlineExceeded)
 )
 
 // slowest is how many bytes of a message a server has to send in a second, beside

@@ -1,29 +1,18 @@
 package ldapdir
 
 import (
-	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
-)
-
-// Security says how the connection is protected (RFC 4513, 3; ldaps).
-type Security string
-
-// The three ways to connect.
-const (
-	SecurityNone     Security = "none"
-	SecurityStartTLS Security = "starttls"
-	SecurityTLS      Security = "tls"
+	"mailmirror/internal/site"
 )
 
 // Timeouts bound every wait on the network. Zero fields take the defaults.
@@ -41,7 +30,7 @@ type Timeouts struct {
 type Options struct {
 	Name     string // the store's, as the operator calls it
 	Address  string // host:port
-	Security Security
+	Security site.Security
 	CAFile   string // PEM; the system's authorities where empty
 	BindDN   string // the trusted server's name in the directory
 	Password seal.Secret
@@ -49,7 +38,7 @@ type Options struct {
 	Timeouts Timeouts
 
 	// Dial replaces net.Dialer.DialContext, for tests.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial endpoint.Dial
 }
 
 // Store opens sessions on one directory. It is safe for concurrent use and
@@ -76,15 +65,7 @@ func New(opts Options) (*Store, error) {
 	bad := func(what, hint string) {
 		errs = append(errs, fault.New(fault.Config, "directory of store "+opts.Name+": "+what, nil, hint))
 	}
-	host, port, err := net.SplitHostPort(opts.Address)
-	if n, perr := strconv.Atoi(port); err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
-		bad("address "+strconv.Quote(opts.Address)+" is not host:port", "for instance ldap.example.org:389")
-	}
-	switch opts.Security {
-	case SecurityNone, SecurityStartTLS, SecurityTLS:
-	default:
-		bad("security "+strconv.Quote(string(opts.Security))+" is unknown", "use none, starttls or tls")
-	}
+	endpoint.Validate(opts.Address, "ldap.example.org:389", opts.Security, bad)
 	if bind, err := directory.ParseDN(opts.BindDN); err != nil || len(bind) == 0 {
 		bad("bind DN "+strconv.Quote(opts.BindDN)+" is not a distinguished name", "for instance cn=trusted,dc=example,dc=org")
 	}
@@ -92,15 +73,14 @@ func New(opts Options) (*Store, error) {
 		// RFC 4513, 5.1.2: a bind without a password succeeds as nobody.
 		bad("no bind password", "give the file that holds the trusted server's password")
 	}
+	var err error
 	if s.base, err = directory.ParseDN(opts.Mapping.BaseDN); err != nil || len(s.base) == 0 {
 		bad("base DN "+strconv.Quote(opts.Mapping.BaseDN)+" is not a distinguished name", "for instance ou=mailboxes,dc=example,dc=org")
 	}
 	s.protect(bad)
 	s.checkMapping(bad)
-	if opts.Security == SecurityStartTLS || opts.Security == SecurityTLS {
-		if s.tls, err = tlsConfig(host, opts.CAFile); err != nil {
-			errs = append(errs, err)
-		}
+	if s.tls, err = endpoint.TLS(opts.Address, opts.Security, opts.CAFile); err != nil {
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -164,20 +144,4 @@ func (t Timeouts) withDefaults() Timeouts {
 		t.Write = 30 * time.Second
 	}
 	return t
-}
-
-func tlsConfig(host, caFile string) (*tls.Config, error) {
-	conf := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	if caFile == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fault.New(fault.Config, "read CA file", err, "the file must be readable by the worker and hold PEM certificates")
-	}
-	conf.RootCAs = x509.NewCertPool()
-	if !conf.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fault.New(fault.Config, "read CA file "+caFile+": no certificate in it", nil, "it must hold PEM certificates")
-	}
-	return conf, nil
 }

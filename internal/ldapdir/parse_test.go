@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/go-ldap/ldap/v3"
-	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/directory"
 )

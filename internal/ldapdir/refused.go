@@ -1,6 +1,7 @@
 package ldapdir
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 )
 
@@ -30,11 +32,11 @@ func (w *write) failed(err error) error {
 		}
 	}
 	// The server's own cause is left out, as its text is the server's.
-	refused := &plainError{text: text}
+	refused := errors.New(text)
 	if answer.ResultCode == ldap.LDAPResultBusy {
 		// A proxy that lost its own server says unavailable, and knows no more than
 		// we do whether that one has carried the operation out.
-		refused.cause = directory.ErrBusy
+		refused = endpoint.Sentence(text, directory.ErrBusy)
 	}
 	return fault.New(kind, w.session.op(w.what), refused, hint)
 }

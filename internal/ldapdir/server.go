@@ -9,6 +9,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 )
 
@@ -120,8 +121,8 @@ func (s *Session) learn(ctx context.Context) (*server, error) {
 		"entryUUID", "nsUniqueId", "entryCSN", "modifyTimestamp", "subschemaSubentry")
 	switch {
 	case isCode(err, ldap.LDAPResultNoSuchObject), err == nil && base == nil:
-		return nil, fault.New(fault.Config, s.op("read the base"), &plainError{
-			"there is no entry " + s.store.opts.Mapping.BaseDN + ", or the bind DN may not see it", err}, "check the base DN and the rights of the bind DN")
+		return nil, fault.New(fault.Config, s.op("read the base"), endpoint.Sentence(
+			"there is no entry "+s.store.opts.Mapping.BaseDN+", or the bind DN may not see it", err), "check the base DN and the rights of the bind DN")
 	case err != nil:
 		return nil, s.readFailed("read the base", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/servers"
 )
 
@@ -24,7 +25,7 @@ func TestSlowServer(t *testing.T) {
 	defer h.Stop()
 	m := directory.DefaultMapping()
 	m.BaseDN = h.Base()
-	store, err := ldapdir.New(ldapdir.Options{Name: "slow", Address: h.Addr(), Security: ldapdir.SecurityNone, BindDN: "cn=trusted,dc=example",
+	store, err := ldapdir.New(ldapdir.Options{Name: "slow", Address: h.Addr(), Security: site.SecurityNone, BindDN: "cn=trusted,dc=example",
 		Password: seal.NewSecret("secret"), Mapping: m, Timeouts: ldapdir.Timeouts{Connect: 500 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/faults"
 	"mailmirror/test/reader"
@@ -64,8 +65,8 @@ func newMirror(t *testing.T, number string, source, target user.Server) *mirror 
 func newSide(t *testing.T, number, name string, s user.Server) *side {
 	t.Helper()
 	p := faults.ProxyT(t, s.Addr())
-	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: imapstore.SecurityNone,
-		Login: imapstore.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
+	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: site.SecurityNone,
+		Login: site.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
 	if err != nil {
 		t.Fatal(err)
 	}

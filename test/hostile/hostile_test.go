@@ -22,6 +22,7 @@ import (
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/internal/watch"
 	"mailmirror/test/engine/enginetest"
 	"mailmirror/test/output"
@@ -71,8 +72,8 @@ func newRigOf(t *testing.T, patience time.Duration) *rig {
 		store **imapstore.Store
 	}{{"production", r.source, &r.from}, {"dr", r.target, &r.to}} {
 		var err error
-		*side.store, err = imapstore.New(imapstore.Options{Name: side.name, Address: side.h.Addr(), Security: imapstore.SecurityNone,
-			Login: imapstore.LoginAuthzid, TrustedName: side.h.TrustedName(), Password: seal.NewSecret(password), Logger: logger, Memory: memory,
+		*side.store, err = imapstore.New(imapstore.Options{Name: side.name, Address: side.h.Addr(), Security: site.SecurityNone,
+			Login: site.LoginAuthzid, TrustedName: side.h.TrustedName(), Password: seal.NewSecret(password), Logger: logger, Memory: memory,
 			Timeouts: imapstore.Timeouts{Connect: 20 * time.Second, Read: patience, Write: 20 * time.Second, Quiet: time.Second, Answer: patience}})
 		if err != nil {
 			t.Fatal(err)

@@ -308,8 +308,8 @@ func (d *data) side(name string, mailboxes []string, quota int64) side {
 	servers.RunT(t, "tar", "--extract", "--gzip", "--file", filepath.Join(d.folder, name+".tar.gz"), "--directory", s.Dir())
 	servers.RunT(t, "chown", "--recursive", "--reference", s.Dir(), filepath.Join(s.Dir(), "mail"))
 	p := faults.ProxyT(t, s.Addr())
-	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: imapstore.SecurityNone,
-		Login: imapstore.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
+	store, err := imapstore.New(imapstore.Options{Name: name, Address: p.Addr(), Security: site.SecurityNone,
+		Login: site.LoginAuthzid, TrustedName: s.TrustedName(), Password: seal.NewSecret(s.TrustedPassword())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/servers"
 )
 
@@ -77,32 +78,32 @@ func security(t *testing.T, k Kind) {
 		}
 		return options(k.Start(t, Wish{TLS: &servers.TLSOptions{Mode: mode, CertFile: cert, KeyFile: key}}))
 	}
-	by := func(s ldapdir.Security, ca string) func(*ldapdir.Options) {
+	by := func(s site.Security, ca string) func(*ldapdir.Options) {
 		return func(o *ldapdir.Options) { o.Security, o.CAFile = s, ca }
 	}
 	start := serve(servers.TLSStartTLS, servers.CertOptions{})
 	try(t, start, map[string]tried{
-		"StartTLS":                  {change: by(ldapdir.SecurityStartTLS, caFile)},
-		"plain":                     {change: by(ldapdir.SecurityNone, "")},
-		"TLS to a plain port":       {by(ldapdir.SecurityTLS, caFile), fault.Config, "use starttls"},
-		"StartTLS, unknown CA":      {by(ldapdir.SecurityStartTLS, otherFile), fault.Config, "--ldap-ca-file"},
-		"StartTLS, the system's CA": {by(ldapdir.SecurityStartTLS, ""), fault.Config, "--ldap-ca-file"},
-		"no CA file":                {by(ldapdir.SecurityStartTLS, "/nowhere.pem"), fault.Config, "CA file"},
+		"StartTLS":                  {change: by(site.SecurityStartTLS, caFile)},
+		"plain":                     {change: by(site.SecurityNone, "")},
+		"TLS to a plain port":       {by(site.SecurityTLS, caFile), fault.Config, "use starttls"},
+		"StartTLS, unknown CA":      {by(site.SecurityStartTLS, otherFile), fault.Config, "--ldap-ca-file"},
+		"StartTLS, the system's CA": {by(site.SecurityStartTLS, ""), fault.Config, "--ldap-ca-file"},
+		"no CA file":                {by(site.SecurityStartTLS, "/nowhere.pem"), fault.Config, "CA file"},
 	})
 	try(t, serve(servers.TLSImplicit, servers.CertOptions{}), map[string]tried{
-		"TLS":                    {change: by(ldapdir.SecurityTLS, caFile)},
-		"TLS, unknown CA":        {by(ldapdir.SecurityTLS, otherFile), fault.Config, "--ldap-ca-file"},
-		"plain to a TLS port":    {by(ldapdir.SecurityNone, ""), fault.Transient, "use tls"},
-		"StartTLS to a TLS port": {by(ldapdir.SecurityStartTLS, caFile), fault.Transient, "use tls"},
+		"TLS":                    {change: by(site.SecurityTLS, caFile)},
+		"TLS, unknown CA":        {by(site.SecurityTLS, otherFile), fault.Config, "--ldap-ca-file"},
+		"plain to a TLS port":    {by(site.SecurityNone, ""), fault.Transient, "use tls"},
+		"StartTLS to a TLS port": {by(site.SecurityStartTLS, caFile), fault.Transient, "use tls"},
 	})
 	try(t, serve(servers.TLSStartTLS, servers.CertOptions{NotAfter: time.Now().Add(-time.Hour)}), map[string]tried{
-		"expired": {by(ldapdir.SecurityStartTLS, caFile), fault.Config, "expired"},
+		"expired": {by(site.SecurityStartTLS, caFile), fault.Config, "expired"},
 	})
 	try(t, serve(servers.TLSImplicit, servers.CertOptions{Hosts: []string{"ldap.example.org"}}), map[string]tried{
-		"another host": {by(ldapdir.SecurityTLS, caFile), fault.Config, "ldap.example.org"},
+		"another host": {by(site.SecurityTLS, caFile), fault.Config, "ldap.example.org"},
 	})
 	try(t, options(k.Start(t, Wish{})), map[string]tried{
-		"StartTLS without": {by(ldapdir.SecurityStartTLS, caFile), fault.Config, "does not offer StartTLS"},
+		"StartTLS without": {by(site.SecurityStartTLS, caFile), fault.Config, "does not offer StartTLS"},
 	})
 }
 
@@ -152,24 +153,24 @@ func otherProtocols(t *testing.T, k Kind) {
 		}()
 		return l.Addr().String()
 	}
-	to := func(addr string, s ldapdir.Security) func(*ldapdir.Options) {
+	to := func(addr string, s site.Security) func(*ldapdir.Options) {
 		return func(o *ldapdir.Options) { o.Address, o.Security = addr, s }
 	}
 	imap, mute, dead := serve("* OK ready\r\n", true), serve("", true), serve("", false)
 	huge := serve("\x30\x84\x7f\xff\xff\xff", true)
 	gone := serve("", false)
 	try(t, o, map[string]tried{
-		"IMAP":                {to(imap, ldapdir.SecurityNone), fault.Config, "does not speak LDAP"},
-		"IMAP, by StartTLS":   {to(imap, ldapdir.SecurityStartTLS), fault.Config, "does not speak LDAP"},
-		"IMAP, by TLS":        {to(imap, ldapdir.SecurityTLS), fault.Config, "does not speak TLS"},
-		"silence":             {to(mute, ldapdir.SecurityNone), fault.Transient, "says nothing"},
-		"silence, StartTLS":   {to(mute, ldapdir.SecurityStartTLS), fault.Transient, "says nothing"},
-		"hung up":             {to(dead, ldapdir.SecurityNone), fault.Transient, "closes the connection"},
-		"hung up, StartTLS":   {to(dead, ldapdir.SecurityStartTLS), fault.Transient, "closes the connection"},
-		"an absurd length":    {to(huge, ldapdir.SecurityNone), fault.Config, "does not speak LDAP"},
-		"nobody":              {to(closedPort(t), ldapdir.SecurityNone), fault.Transient, "nothing listens"},
-		"an unknown name":     {to("nowhere.invalid:389", ldapdir.SecurityNone), "", "nowhere.invalid"},
-		"no address":          {to("nowhere", ldapdir.SecurityNone), fault.Config, "host:port"},
+		"IMAP":                {to(imap, site.SecurityNone), fault.Config, "does not speak LDAP"},
+		"IMAP, by StartTLS":   {to(imap, site.SecurityStartTLS), fault.Config, "does not speak LDAP"},
+		"IMAP, by TLS":        {to(imap, site.SecurityTLS), fault.Config, "does not speak TLS"},
+		"silence":             {to(mute, site.SecurityNone), fault.Transient, "says nothing"},
+		"silence, StartTLS":   {to(mute, site.SecurityStartTLS), fault.Transient, "says nothing"},
+		"hung up":             {to(dead, site.SecurityNone), fault.Transient, "closes the connection"},
+		"hung up, StartTLS":   {to(dead, site.SecurityStartTLS), fault.Transient, "closes the connection"},
+		"an absurd length":    {to(huge, site.SecurityNone), fault.Config, "does not speak LDAP"},
+		"nobody":              {to(closedPort(t), site.SecurityNone), fault.Transient, "nothing listens"},
+		"an unknown name":     {to("nowhere.invalid:389", site.SecurityNone), "", "nowhere.invalid"},
+		"no address":          {to("nowhere", site.SecurityNone), fault.Config, "host:port"},
 		"an unknown security": {to(gone, "perhaps"), fault.Config, "use none, starttls or tls"},
 	})
 }

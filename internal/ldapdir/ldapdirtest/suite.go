@@ -11,6 +11,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/ldapdir"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/site"
 	"mailmirror/test/faults"
 	"mailmirror/test/servers"
 )
@@ -145,7 +146,7 @@ func options(d servers.Directory) ldapdir.Options {
 	m := directory.DefaultMapping()
 	m.BaseDN = d.Base()
 	return ldapdir.Options{
-		Name: "test", Address: d.Addr(), Security: ldapdir.SecurityNone,
+		Name: "test", Address: d.Addr(), Security: site.SecurityNone,
 		BindDN: d.TrustedDN(), Password: seal.NewSecret(d.TrustedPassword()), Mapping: m,
 	}
 }
