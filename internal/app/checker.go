@@ -41,24 +41,14 @@ func (c checker) Look(ctx context.Context, s site.Store, number mailbox.Number) 
 }
 
 func storeReport(s site.Store, found imapstore.CheckReport) verdict.Store {
-	r := verdict.Store{
-		Server: found.ServerName, Release: found.Release, Capabilities: found.Capabilities,
-		Connect: found.Connect, LoginTime: found.LoginTime, RoundTrip: found.RoundTrip,
-		Prefix: found.Prefix, Separator: found.Separator, Overview: found.Overview,
-		Mailbox: found.Mailbox, Folders: len(found.Folders),
-	}
-	if found.TLS != nil {
-		r.TLS, r.CertificateExpires = found.TLS.Version+", "+found.TLS.CipherSuite, found.TLS.Expires
-	}
-	for _, f := range found.Folders {
+	r := found.Store
+	r.Folders = len(found.Held)
+	for _, f := range found.Held {
 		if s.Greetings.Role(f.Name) == mailbox.RoleGreetings {
 			r.Greetings += int64(f.Counters.Messages)
 		} else {
 			r.Messages += int64(f.Counters.Messages)
 		}
-	}
-	for _, a := range found.Advice {
-		r.Advice = append(r.Advice, verdict.Advice{Missing: a.Missing, Effect: a.Effect})
 	}
 	return r
 }

@@ -100,8 +100,7 @@ func (d *directories) TryRights(ctx context.Context, c site.Directory, columns [
 	if err != nil {
 		return verdict.Rights{}, err
 	}
-	found, err := adapter.CheckRights(ctx, columns, lease)
-	return verdict.Rights(found), err
+	return adapter.CheckRights(ctx, columns, lease)
 }
 
 // LookAtDirectory implements storecheck.Servers.
@@ -111,8 +110,7 @@ func (d *directories) LookAtDirectory(ctx context.Context, c site.Directory) (ve
 		return verdict.Directory{}, err
 	}
 	found, err := adapter.Check(ctx)
-	r := verdict.Directory{Server: found.Server, Release: found.Release, TLS: found.TLS, CertificateExpires: found.CertificateExpires,
-		Connect: found.Connect, Entries: found.Entries, AtLeast: found.AtLeast, Faults: found.Faults, Advice: found.Advice}
+	r := found.Directory
 	if r.Faults == nil {
 		r.Faults = []string{}
 	}

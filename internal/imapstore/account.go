@@ -69,7 +69,7 @@ func (s *Session) accountItem(ctx context.Context) (accountItem, error) {
 	switch {
 	case s.wire.has("OBJECTID"):
 		item = itemMailboxID
-	case r.ServerName == "Dovecot" || strings.HasPrefix(s.conn.greeting, "Dovecot"):
+	case r.Server == "Dovecot" || strings.HasPrefix(s.conn.greeting, "Dovecot"):
 		item = itemGUID
 	default:
 		item = itemNone

@@ -15,56 +15,25 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // CheckReport is what a look at a store found.
 type CheckReport struct {
-	Address  string
-	Greeting string // the human part
-	// ServerName and Release are as the server names itself (ID, RFC 2971, or
-	// its greeting); "" where it does not tell.
-	ServerName, Release string
+	verdict.Store
 	// ServerID tells the server from every other, as it reports it; "" for none.
 	ServerID string
-	// TLS is nil on a plain connection.
-	TLS          *TLSReport
-	Capabilities []string // after the log-in, sorted
-	// Connect is from dialling to the greeting, TLS included; LoginTime that of
-	// the log-in; RoundTrip the median of several NOOPs.
-	Connect, LoginTime, RoundTrip time.Duration
-	// Prefix and Separator are those of the personal namespace of mailboxes;
-	// known only where a mailbox was acted for.
-	Prefix, Separator string
-	// Overview is the prefix below which the trusted account sees other
-	// mailboxes; "" where it sees none.
-	Overview string
-	// Mailbox is the mailbox that was acted for, "" for none, and Folders what
-	// it holds.
-	Mailbox mailbox.Number
-	Folders []mailbox.Folder
-	// Advice is what is missing and what it costs, worst first.
-	Advice []Advice
+	// Held is what the mailbox that was acted for holds.
+	Held []mailbox.Folder
 	// aloneRejected is true if the server rejected the login of the account as itself.
 	aloneRejected bool
 }
-
-// TLSReport is what protects a connection.
-type TLSReport struct {
-	Version, CipherSuite string
-	Issuer               string
-	Names                []string
-	Expires              time.Time
-}
-
-// Advice names an extension that a store lacks and what is slower, or less
-// sure, without it. If Missing is "", Effect says something else about the store.
-type Advice struct{ Missing, Effect string }
 
 // Check connects, logs in as the trusted account, and for the mailbox where
 // one is given. What an operator must mend is a Config error in one plain
 // sentence, with a hint; the report then holds what was found before it.
 func (s *Store) Check(ctx context.Context, number mailbox.Number) (CheckReport, error) {
-	r := CheckReport{Address: s.opts.Address}
+	var r CheckReport
 	if number != "" {
 		if err := number.Validate(); err != nil {
 			return r, err
@@ -99,8 +68,14 @@ func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error
 	if err != nil {
 		return s.explainConnect(err)
 	}
-	r.Greeting, r.Connect, r.TLS = c.greeting, c.took, tlsReport(c.tls)
-	r.ServerName, r.Release = nameFromGreeting(c.greeting)
+	r.Connect = c.took
+	r.Server, r.Release = nameFromGreeting(c.greeting)
+	if c.tls != nil {
+		r.TLS = tls.VersionName(c.tls.Version) + ", " + tls.CipherSuiteName(c.tls.CipherSuite)
+		if len(c.tls.PeerCertificates) > 0 {
+			r.CertificateExpires = c.tls.PeerCertificates[0].NotAfter
+		}
+	}
 	_ = c.wire.fail(errClosed)
 	session, err := s.open(ctx, "")
 	switch {
@@ -127,7 +102,7 @@ func (s *Store) checkMailbox(ctx context.Context, r *CheckReport, number mailbox
 	if err := session.check(ctx, r); err != nil {
 		return err
 	}
-	if r.Folders, err = session.List(ctx); err != nil {
+	if r.Held, err = session.List(ctx); err != nil {
 		return err
 	}
 	r.Mailbox = number
@@ -180,7 +155,7 @@ func (s *Session) askID(r *CheckReport) error {
 	for _, a := range seen.responses {
 		scanID(&scanner{rest: a}, r)
 	}
-	r.ServerName, r.Release, r.ServerID = s.wire.shows([]byte(r.ServerName)), s.wire.shows([]byte(r.Release)), s.wire.shows([]byte(r.ServerID))
+	r.Server, r.Release, r.ServerID = s.wire.shows([]byte(r.Server)), s.wire.shows([]byte(r.Release)), s.wire.shows([]byte(r.ServerID))
 	return nil
 }
 
@@ -205,7 +180,7 @@ func scanID(s *scanner, r *CheckReport) {
 		}
 		switch key {
 		case "name":
-			r.ServerName = endpoint.Printable(text)
+			r.Server = endpoint.Printable(text)
 		case "version":
 			r.Release = endpoint.Printable(text)
 		case "server-id", "x-server-id", "server-guid", "guid", "uuid":
@@ -238,24 +213,6 @@ func nameFromGreeting(greeting string) (name, release string) {
 	return "", ""
 }
 
-func tlsReport(state *tls.ConnectionState) *TLSReport {
-	if state == nil {
-		return nil
-	}
-	r := &TLSReport{Version: tls.VersionName(state.Version), CipherSuite: tls.CipherSuiteName(state.CipherSuite)}
-	if len(state.PeerCertificates) > 0 {
-		cert := state.PeerCertificates[0]
-		r.Issuer, r.Expires = endpoint.Printable(cert.Issuer.String()), cert.NotAfter
-		for _, name := range cert.DNSNames {
-			r.Names = append(r.Names, endpoint.Printable(name))
-		}
-		for _, ip := range cert.IPAddresses {
-			r.Names = append(r.Names, ip.String())
-		}
-	}
-	return r
-}
-
 // explainCheck makes every error of a check one that the operator is to mend,
 // and looks closer at a port that stays silent.
 func (s *Store) explainCheck(ctx context.Context, err error) error {
@@ -280,7 +237,7 @@ const (
 
 // slowness says in which ways the store is slow, with the measured time. A login right
 // after a rejected one says nothing: servers delay it.
-func slowness(r CheckReport) (list []Advice) {
+func slowness(r CheckReport) (list []verdict.Advice) {
 	login := r.LoginTime
 	if r.aloneRejected {
 		login = 0
@@ -294,7 +251,7 @@ func slowness(r CheckReport) (list []Advice) {
 		{r.RoundTrip, slowRoundTrip, "the store is slow: it takes %s to answer the simplest command"},
 	} {
 		if part.took >= part.bound {
-			list = append(list, Advice{"", fmt.Sprintf(part.what, part.took.Round(10*time.Millisecond)) +
+			list = append(list, verdict.Advice{Effect: fmt.Sprintf(part.what, part.took.Round(10*time.Millisecond)) +
 				", and every look at a mailbox takes that much longer; look at the server's load, its name lookups and its password backend"})
 		}
 	}
@@ -302,29 +259,29 @@ func slowness(r CheckReport) (list []Advice) {
 }
 
 // advice lists what the store lacks, worst first.
-func advice(r CheckReport) []Advice {
+func advice(r CheckReport) []verdict.Advice {
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Capabilities, n) })
 	}
 	list := slowness(r)
 	if r.aloneRejected {
-		list = append(list, Advice{"", "the account may not log in as itself: notify and a look at all mailboxes at once are not possible, and a server " +
+		list = append(list, verdict.Advice{Effect: "the account may not log in as itself: notify and a look at all mailboxes at once are not possible, and a server " +
 			"may delay the logins that follow such a try; let it log in (Dovecot: a passdb without master = yes, and a userdb)"})
 	}
 	lacking := func(missing, effect string, oneOf ...string) {
 		if !has(oneOf...) {
-			list = append(list, Advice{missing, effect})
+			list = append(list, verdict.Advice{Missing: missing, Effect: effect})
 		}
 	}
 	lacking("CONDSTORE", "no counter tells of changed flags, so every compare reads the flags of all messages", "CONDSTORE", "QRESYNC")
 	lacking("UIDPLUS", "copied messages must be found again on this store, and removing single ones takes several commands", "UIDPLUS")
 	lacking("LITERAL+", "every message copied to this store waits for a round trip first", "LITERAL+", "LITERAL-")
 	if has("LITERAL-") && !has("LITERAL+") {
-		list = append(list, Advice{"LITERAL+", "every message above 4 kB copied to this store waits for a round trip first"})
+		list = append(list, verdict.Advice{Missing: "LITERAL+", Effect: "every message above 4 kB copied to this store waits for a round trip first"})
 	}
 	lacking("LIST-STATUS", "a review asks for each folder by a command of its own", "LIST-STATUS")
 	if r.Overview == "" {
-		list = append(list, Advice{"a namespace of all mailboxes", "each mailbox is reviewed by a log-in of its own, which is some twenty times slower than one command for hundreds"})
+		list = append(list, verdict.Advice{Missing: "a namespace of all mailboxes", Effect: "each mailbox is reviewed by a log-in of its own, which is some twenty times slower than one command for hundreds"})
 	}
 	lacking("NAMESPACE", "a folder prefix such as INBOX. cannot be found out", "NAMESPACE")
 	lacking("ESEARCH", "lists of UIDs are longer", "ESEARCH")
@@ -333,8 +290,8 @@ func advice(r CheckReport) []Advice {
 	lacking("SPECIAL-USE", "the special use of folders (Sent, Trash) is not known", "SPECIAL-USE")
 	lacking("CREATE-SPECIAL-USE", "folders are created on this store without their special use", "CREATE-SPECIAL-USE")
 	lacking("UNSELECT", "closing a folder takes two commands", "UNSELECT")
-	if r.TLS == nil {
-		list = append(list, Advice{"TLS", "passwords and messages cross the network readable for everyone on it"})
+	if r.TLS == "" {
+		list = append(list, verdict.Advice{Missing: "TLS", Effect: "passwords and messages cross the network readable for everyone on it"})
 	}
 	return list
 }

@@ -14,29 +14,18 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // CheckReport is what a look at a directory found.
 type CheckReport struct {
-	Address string
-	// Server and Release are as the server names itself; "" where it does not.
-	Server, Release string
-	// TLS is the version and cipher suite of the connection; "" without.
-	TLS                string
-	CertificateExpires time.Time
-	Connect            time.Duration // from dialling to the bind's answer
-	// Entries is how many mailboxes were found, at least, where AtLeast is true.
-	Entries int
-	AtLeast bool
+	verdict.Directory
 	// Paged and Assertion say whether the server has the controls (RFC 2696, RFC
 	// 4528); ID and Version are the attributes that name an entry for its life
 	// and that change with it.
 	Paged, Assertion bool
 	ID, Version      string
 	Columns          []CheckColumn
-	// Faults are what keeps the directory from being mirrored, Advice is what is
-	// worse than it could be: sentences for the operator.
-	Faults, Advice []string
 }
 
 // CheckColumn is what was found about one column's attribute.
@@ -63,7 +52,7 @@ var errEnough = errors.New("enough was seen")
 // mapping. An error is what kept it from looking further; the report then holds
 // what was found before.
 func (s *Store) Check(ctx context.Context) (CheckReport, error) {
-	r := CheckReport{Address: s.opts.Address}
+	var r CheckReport
 	session, err := s.Open(ctx)
 	if err != nil {
 		return r, err

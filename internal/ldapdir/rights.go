@@ -12,6 +12,7 @@ import (
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/verdict"
 )
 
 const (
@@ -19,17 +20,6 @@ const (
 	specimens  = 20
 	specimenOf = 4
 )
-
-// Rights is what was found out about writing, where nothing was written.
-type Rights struct {
-	// Writable are the attributes that may be written, as the mapping names them.
-	Writable []string
-	// TriedOn is the name of the entry that was tried first; "" where none was.
-	TriedOn string
-	// Faults are what may not, Advice what could not be found out: sentences for the
-	// operator.
-	Faults, Advice []string
-}
 
 // CheckRights finds out which attributes of the columns the trusted server may
 // write, by requests that cannot be carried out. It connects and looks first, and then
@@ -39,25 +29,25 @@ type Rights struct {
 // OpenLDAP and 389 Directory Server look at the rights first; others are not tried.
 // What one entry refuses is tried on some others: rights may be another's there. With
 // its error it returns what was found before.
-func (s *Store) CheckRights(ctx context.Context, columns []directory.Column, lease func(context.Context) (context.Context, error)) (Rights, error) {
+func (s *Store) CheckRights(ctx context.Context, columns []directory.Column, lease func(context.Context) (context.Context, error)) (verdict.Rights, error) {
 	session, err := s.Open(ctx)
 	if err != nil {
-		return Rights{}, err
+		return verdict.Rights{}, err
 	}
 	defer func() { _ = session.Close() }()
 	v, err := session.preflight(ctx)
 	if err != nil {
-		return Rights{}, err
+		return verdict.Rights{}, err
 	}
 	if v.name != openLDAP && !strings.HasPrefix(v.name, ds389) {
-		return Rights{Advice: []string{"of this kind of server it is not known whether the right to write can be tried without a change: the first run tells"}}, nil
+		return verdict.Rights{Advice: []string{"of this kind of server it is not known whether the right to write can be tried without a change: the first run tells"}}, nil
 	}
 	entries, err := session.specimens(ctx, v)
 	switch {
 	case err != nil:
-		return Rights{}, err
+		return verdict.Rights{}, err
 	case len(entries) == 0:
-		return Rights{Advice: []string{"no entry was found that is not protected, on which the right to write could be tried: the first run tells"}}, nil
+		return verdict.Rights{Advice: []string{"no entry was found that is not protected, on which the right to write could be tried: the first run tells"}}, nil
 	}
 	t := trial{session: session, value: strconv.FormatInt(time.Now().UnixNano(), 10)}
 	for _, c := range mapped(s.opts.Mapping) {
@@ -67,7 +57,7 @@ func (s *Store) CheckRights(ctx context.Context, columns []directory.Column, lea
 	}
 	writing, err := lease(ctx)
 	if err != nil {
-		return Rights{}, err
+		return verdict.Rights{}, err
 	}
 	err = t.run(writing, entries)
 	return t.found(), err
@@ -181,8 +171,8 @@ func (t *trial) change(ctx context.Context, dn, attribute, value string) (uint16
 }
 
 // found says what the answers mean, all of one cause in one sentence.
-func (t *trial) found() Rights {
-	r := Rights{TriedOn: t.first}
+func (t *trial) found() verdict.Rights {
+	r := verdict.Rights{TriedOn: t.first}
 	var partly []string
 	var codes []uint16
 	of := map[uint16][]string{}

@@ -84,8 +84,12 @@ type Directory struct {
 
 // Rights are what was found out about writing to a directory: see Directory.
 type Rights struct {
-	Writable       []string
-	TriedOn        string
+	// Writable are the attributes that may be written, as the mapping names them.
+	Writable []string
+	// TriedOn is the name of the entry that was tried first; "" where none was.
+	TriedOn string
+	// Faults are what may not, Advice what could not be found out: sentences for the
+	// operator.
 	Faults, Advice []string
 }
 
