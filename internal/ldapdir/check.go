@@ -174,11 +174,8 @@ func (s *Store) adviseNewEntries(v *server, r *CheckReport) {
 // of the server; it ends before an operator loses patience.
 func (s *Session) count(ctx context.Context, r *CheckReport) error {
 	end := time.Now().Add(checkTime)
-	request := &ldap.SearchRequest{BaseDN: s.store.opts.Mapping.BaseDN, Filter: mailboxes(s.store.opts.Mapping), Attributes: []string{"1.1"}}
-	request.Scope = ldap.ScopeWholeSubtree
-	if s.store.opts.Mapping.Scope == directory.ScopeOne {
-		request.Scope = ldap.ScopeSingleLevel
-	}
+	request := s.search(s.known, mailboxes(s.store.opts.Mapping))
+	request.Attributes = []string{"1.1"}
 	err := s.pages(ctx, "count the entries", request, func(*ldap.Entry) error {
 		r.Entries++
 		if r.Entries%pageSize == 0 && time.Now().After(end) {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -50,22 +49,15 @@ func (r *Runner) startCheck(ctx context.Context, workflow string, options client
 	}
 	sum := sha256.Sum256(text)
 	digest := hex.EncodeToString(sum[:])
-	options.TaskQueue, options.Memo = r.opts.TaskQueue, map[string]any{memoRequest: digest}
-	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
-	options.WorkflowExecutionErrorWhenAlreadyStarted = true
-	run, err := r.client.ExecuteWorkflow(ctx, options, workflow, input)
-	if err == nil {
-		return verdict.Start{RunID: run.GetRunID(), Started: true, Same: true}, nil
+	options.Memo = map[string]any{memoRequest: digest}
+	runID, started, err := r.start(ctx, options, workflow, input)
+	if err != nil || started {
+		return verdict.Start{RunID: runID, Started: started, Same: started}, classify("start "+options.ID, err)
 	}
-	running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
-	if !exists {
-		return verdict.Start{}, classify("start "+options.ID, err)
-	}
-	described, err := r.client.DescribeWorkflowExecution(ctx, options.ID, running.RunId)
+	info, err := r.running(ctx, options.ID, runID)
 	if err != nil {
-		return verdict.Start{}, classify("find the running "+options.ID, err)
+		return verdict.Start{}, err
 	}
-	info := described.GetWorkflowExecutionInfo()
 	var of string
 	if p := info.GetMemo().GetFields()[memoRequest]; p != nil {
 		_ = converter.GetDefaultDataConverter().FromPayload(p, &of) // unreadable, it is another's

@@ -2,10 +2,7 @@ package temporalrunner
 
 import (
 	"context"
-	"errors"
 
-	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/workflows"
@@ -13,17 +10,8 @@ import (
 
 // StartDirectory implements control.DirectoryRunner.
 func (r *Runner) StartDirectory(ctx context.Context, link, trigger string) (runID string, started bool, err error) {
-	options := r.directoryOptions(link)
-	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
-	options.WorkflowExecutionErrorWhenAlreadyStarted = true
-	run, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeDirectorySync, r.directoryState(link, trigger))
-	if err == nil {
-		return run.GetRunID(), true, nil
-	}
-	if running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); exists {
-		return running.RunId, false, nil
-	}
-	return "", false, classify("start "+options.ID, err)
+	runID, started, err = r.start(ctx, r.directoryOptions(link), workflows.TypeDirectorySync, r.directoryState(link, trigger))
+	return runID, started, classify("start "+workflows.DirectoryID(link), err)
 }
 
 // AskDirectory implements control.DirectoryRunner: a run that is under way has

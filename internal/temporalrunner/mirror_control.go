@@ -34,7 +34,7 @@ func (r *Runner) ReviveControl(ctx context.Context) (started bool, err error) {
 	default:
 		state.Suspension = lastKnown(described.GetWorkflowExecutionInfo())
 	}
-	started, err = r.startUnlessRunning(ctx, r.controlOptions(), workflows.TypeMirrorControl, state)
+	_, started, err = r.start(ctx, r.controlOptions(), workflows.TypeMirrorControl, state)
 	return started, classify(op, err)
 }
 

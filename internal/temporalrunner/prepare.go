@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"mailmirror/internal/fault"
+	"mailmirror/internal/sleep"
 	"mailmirror/workflows"
 )
 
@@ -61,19 +62,15 @@ func (r *Runner) missingAttributes(ctx context.Context) (map[string]enums.Indexe
 // of Temporal learn of new ones one after the other. A query for workflows of
 // no link goes through the same checks as a start and does nothing.
 func (r *Runner) awaitAttributes(ctx context.Context) error {
-	const tryEvery = 100 * time.Millisecond
-	tick := time.NewTicker(tryEvery)
-	defer tick.Stop()
 	for {
 		err := r.probe(ctx)
-		if err == nil || !is[*serviceerror.InvalidArgument](err) {
-			return classify("await search attributes of Temporal", err)
+		if is[*serviceerror.InvalidArgument](err) {
+			if sleep.For(ctx, 100*time.Millisecond) {
+				continue
+			}
+			err = ctx.Err()
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return classify("await search attributes of Temporal", ctx.Err())
-		}
+		return classify("await search attributes of Temporal", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 
 	"mailmirror/activities"
@@ -113,27 +114,36 @@ func (r *Runner) StartRebuild(ctx context.Context, link string) (runID string, s
 
 // startOver starts a workflow over all mailboxes of a link, of which one runs at
 // a time under one id.
-func (r *Runner) startOver(ctx context.Context, workflow, id, summary string, state workflows.CompareState) (runID string, started bool, err error) {
-	run, err := r.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                                       id,
-		TaskQueue:                                r.opts.TaskQueue,
-		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    workflows.CompareAttributes(state.Link),
-		StaticSummary:                            summary,
-	}, workflow, state)
+func (r *Runner) startOver(ctx context.Context, kind, id, summary string, state workflows.CompareState) (runID string, started bool, err error) {
+	runID, started, err = r.start(ctx, client.StartWorkflowOptions{ID: id, TypedSearchAttributes: workflows.CompareAttributes(state.Link), StaticSummary: summary},
+		kind, state)
+	if err != nil || started {
+		return runID, started, classify("start "+id, err)
+	}
+	info, err := r.running(ctx, id, runID)
+	return info.GetFirstRunId(), false, err
+}
+
+// start starts a workflow of which one runs at a time under its id, or returns the run
+// id of the one that runs. Its error is Temporal's.
+func (r *Runner) start(ctx context.Context, options client.StartWorkflowOptions, kind string, input any) (runID string, started bool, err error) {
+	options.TaskQueue = r.opts.TaskQueue
+	options.WorkflowIDConflictPolicy = enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL
+	options.WorkflowExecutionErrorWhenAlreadyStarted = true
+	run, err := r.client.ExecuteWorkflow(ctx, options, kind, input)
 	if err == nil {
 		return run.GetRunID(), true, nil
 	}
-	running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
-	if !exists {
-		return "", false, classify("start "+id, err)
+	if running, exists := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); exists {
+		return running.RunId, false, nil
 	}
-	described, err := r.client.DescribeWorkflowExecution(ctx, id, running.RunId)
-	if err != nil {
-		return "", false, classify("find the running "+id, err)
-	}
-	return described.GetWorkflowExecutionInfo().GetFirstRunId(), false, nil
+	return "", false, err
+}
+
+// running tells of a workflow that start found running.
+func (r *Runner) running(ctx context.Context, id, runID string) (*workflow.WorkflowExecutionInfo, error) {
+	described, err := r.client.DescribeWorkflowExecution(ctx, id, runID)
+	return described.GetWorkflowExecutionInfo(), classify("find the running "+id, err)
 }
 
 func (r *Runner) compareState(link, trigger string) workflows.CompareState {
@@ -164,13 +174,8 @@ func classifyStart(key mailbox.Key, err error) error {
 // is not signalled: it finds by itself whether more is due, and a signal in
 // every sweep would fill its history.
 func (r *Runner) StartSync(ctx context.Context, key mailbox.Key, trigger string) (bool, error) {
-	options := r.syncOptions(key)
-	options.WorkflowExecutionErrorWhenAlreadyStarted = true
-	_, err := r.client.ExecuteWorkflow(ctx, options, workflows.TypeMailboxSync, r.syncInput(key, trigger))
-	if _, running := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); running {
-		return false, nil
-	}
-	return err == nil, classifyStart(key, err)
+	_, started, err := r.start(ctx, r.syncOptions(key), workflows.TypeMailboxSync, r.syncInput(key, trigger))
+	return started, classifyStart(key, err)
 }
 
 func (r *Runner) syncOptions(key mailbox.Key) client.StartWorkflowOptions {
@@ -193,7 +198,7 @@ func (r *Runner) WaitSync(ctx context.Context, key mailbox.Key) error {
 	op := "await sync of mailbox " + string(key.Number)
 	for {
 		described, err := r.client.DescribeWorkflowExecution(ctx, workflows.SyncID(key), "")
-		if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		if is[*serviceerror.NotFound](err) {
 			return nil
 		}
 		if err != nil {

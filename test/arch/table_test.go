@@ -126,7 +126,7 @@ var table = map[string]row{
 		outside: []string{temporal, "go.opentelemetry.io/otel/metric"},
 		never:   []string{imap, ldap, postgres, cobra}},
 	"internal/temporalrunner": {layer: adapter,
-		inside:  append([]string{"workflows", "activities"}, purePackages...),
+		inside:  append([]string{"workflows", "activities", "internal/sleep"}, purePackages...),
 		outside: []string{temporal},
 		never:   []string{imap, ldap, postgres, cobra}},
 	"internal/web": {layer: adapter,
