@@ -269,7 +269,7 @@ func (f *folderRun) look(ctx context.Context) error {
 	var sourceBase, targetBase *base
 	if !f.job.Force && f.attested() {
 		sourceBase = newBase(f.state.SourceAt, f.knownSources())
-		targetBase = newBase(f.state.TargetAt, f.knownTargets())
+		targetBase = newBase(f.state.TargetAt, f.pairs.Targets())
 	}
 	var sourceWithheld, targetWithheld *WithheldError
 	err = f.both(
@@ -336,7 +336,7 @@ func (f *folderRun) takeOver(source, target mailbox.Counters) {
 	f.remember(s.Intent)
 	f.known = len(s.Pairs)+len(s.Differences) > 0
 	f.pairs = mailbox.NewUIDMap(s.Pairs)
-	f.formerly = f.knownTargets()
+	f.formerly = f.pairs.Targets()
 	f.confirmed = f.pairs.Len()
 	f.differences = make(map[Difference]bool, len(s.Differences))
 	f.flagsSeen, f.flagsUnkept = map[unkept]int{}, map[mailbox.UID]string{}
@@ -394,19 +394,7 @@ func backwards(then, now mailbox.Counters) bool {
 }
 
 func (f *folderRun) knownSources() mailbox.UIDSet {
-	var uids []mailbox.UID
-	for s := range f.pairs.All() {
-		uids = append(uids, s)
-	}
-	return mailbox.NewUIDSet(append(uids, f.notThere...)...)
-}
-
-func (f *folderRun) knownTargets() mailbox.UIDSet {
-	var uids []mailbox.UID
-	for _, t := range f.pairs.All() {
-		uids = append(uids, t)
-	}
-	return mailbox.NewUIDSet(uids...)
+	return f.pairs.Sources().Union(mailbox.NewUIDSet(f.notThere...))
 }
 
 // lookAgain views the target after it was written to.
@@ -436,15 +424,8 @@ func (f *folderRun) lookAgain(ctx context.Context) error {
 // can be compared, and the metadata of what is to be appended.
 func (f *folderRun) complete(ctx context.Context) error {
 	needSource, needTarget := mirror.HalfKnown(f.source, f.target, f.pairs)
-	var unpaired []mailbox.UID
-	for uid := range f.source.UIDs.All() {
-		if _, paired := f.pairs.Target(uid); !paired {
-			if _, known := f.source.Messages[uid]; !known {
-				unpaired = append(unpaired, uid)
-			}
-		}
-	}
-	needSource = needSource.Union(mailbox.NewUIDSet(unpaired...)).Minus(f.unread)
+	unknown := f.singles().Minus(knownUIDs(f.source))
+	needSource = needSource.Union(unknown).Minus(f.unread)
 	if err := f.fetchSource(ctx, needSource); err != nil {
 		return err
 	}

@@ -178,22 +178,7 @@ func (r *run) vacate(ctx context.Context, name mailbox.FolderName) (goes bool, e
 }
 
 // targets are the target's messages of the pairs that the ledger knows.
-func (s *FolderState) targets() mailbox.UIDSet {
-	var uids []mailbox.UID
-	for _, t := range mailbox.NewUIDMap(s.Pairs).All() {
-		uids = append(uids, t)
-	}
-	return mailbox.NewUIDSet(uids...)
-}
-
-// sources are the source's messages of these pairs.
-func (s *FolderState) sources() mailbox.UIDSet {
-	var uids []mailbox.UID
-	for uid := range mailbox.NewUIDMap(s.Pairs).All() {
-		uids = append(uids, uid)
-	}
-	return mailbox.NewUIDSet(uids...)
-}
+func (s *FolderState) targets() mailbox.UIDSet { return mailbox.NewUIDMap(s.Pairs).Targets() }
 
 // forgetTarget forgets whose the messages of a target's folder are, since their UIDs
 // may be those of other messages now.
@@ -245,11 +230,5 @@ func (f *folderRun) lapse() {
 
 // former returns what is in no pair now of what was in one.
 func (f *folderRun) former() mailbox.UIDSet {
-	var out mailbox.UIDSet
-	for t := range f.state.Former.All() {
-		if _, paired := f.pairs.Source(t); !paired {
-			out.Add(t)
-		}
-	}
-	return out
+	return f.state.Former.Minus(f.pairs.Targets())
 }

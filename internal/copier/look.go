@@ -3,6 +3,7 @@ package copier
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -297,18 +298,14 @@ func (f *folderRun) recogniseRedated(ctx context.Context) error {
 // where its bytes are odd, and certain, whatever was made of it, once the target
 // has accepted it twice.
 func (f *folderRun) pairInOrder() {
-	var waiting, arrived []mailbox.UID
+	var waiting []mailbox.UID
 	for _, s := range f.unconfirmed {
 		if _, paired := f.pairs.Target(s); !paired && (f.fresh[s].odd || f.accepted[s] > 1) {
 			waiting = append(waiting, s)
 		}
 	}
 	f.unconfirmed = nil
-	for t := range f.target.UIDs.From(f.unconfirmedFrom).All() {
-		if _, paired := f.pairs.Source(t); !paired {
-			arrived = append(arrived, t)
-		}
-	}
+	arrived := f.strays().From(f.unconfirmedFrom).UIDs()
 	if len(waiting) != len(arrived) {
 		return
 	}
@@ -325,32 +322,20 @@ func (f *folderRun) pairInOrder() {
 	}
 }
 
-// unpairedSource are the readable messages of the source without a partner.
-func (f *folderRun) unpairedSource() mailbox.UIDSet {
-	return unpaired(f.source, func(u mailbox.UID) bool { _, ok := f.pairs.Target(u); return ok }).Minus(f.unread)
-}
+// singles are the messages of the source without a partner.
+func (f *folderRun) singles() mailbox.UIDSet { return f.source.UIDs.Minus(f.pairs.Sources()) }
 
-// unpairedTarget are the readable messages of the target without a partner.
-func (f *folderRun) unpairedTarget() mailbox.UIDSet {
-	return unpaired(f.target, func(u mailbox.UID) bool { _, ok := f.pairs.Source(u); return ok }).Minus(f.damaged)
-}
+// strays are the messages of the target without a partner.
+func (f *folderRun) strays() mailbox.UIDSet { return f.target.UIDs.Minus(f.pairs.Targets()) }
 
-func unpaired(v mirror.View, paired func(mailbox.UID) bool) mailbox.UIDSet {
-	var out mailbox.UIDSet
-	for uid := range v.UIDs.All() {
-		if !paired(uid) {
-			out.Add(uid)
-		}
-	}
-	return out
-}
+// unpairedSource are the singles that can be read.
+func (f *folderRun) unpairedSource() mailbox.UIDSet { return f.singles().Minus(f.unread) }
+
+// unpairedTarget are the strays that can be read.
+func (f *folderRun) unpairedTarget() mailbox.UIDSet { return f.strays().Minus(f.damaged) }
 
 func knownUIDs(v mirror.View) mailbox.UIDSet {
-	uids := make([]mailbox.UID, 0, len(v.Messages))
-	for uid := range v.Messages {
-		uids = append(uids, uid)
-	}
-	return mailbox.NewUIDSet(uids...)
+	return mailbox.NewUIDSet(slices.Collect(maps.Keys(v.Messages))...)
 }
 
 func candidates(v mirror.View, uids mailbox.UIDSet) []mirror.Candidate {

@@ -167,7 +167,7 @@ func (r *run) lacking(ctx context.Context, s *FolderState, known mailbox.UIDSet,
 			return nil, err
 		}
 		if now.UIDValidity == s.SourceValidity {
-			uids = uids.Minus(s.sources())
+			uids = uids.Minus(mailbox.NewUIDMap(s.Pairs).Sources())
 		}
 	} else if now.UIDValidity != s.SourceValidity {
 		return nil, fault.Newf(fault.Conflict, "the source folder was re-created in mid-sync")
@@ -343,7 +343,7 @@ func (f *folderRun) stays(ctx context.Context, due, same mailbox.UIDSet) (stays,
 // unreadHere reports whether a message of the source's folder cannot be read and has no
 // partner.
 func (f *folderRun) unreadHere() bool {
-	return len(unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok }).Intersect(f.unread)) > 0
+	return len(f.singles().Intersect(f.unread)) > 0
 }
 
 // forgetOnlyCopies forgets what stayed when the folder was looked at last.

@@ -49,7 +49,7 @@ func (f *folderRun) targetWithheld(err error) error {
 func (f *folderRun) uncertain() (keep mailbox.UIDSet) {
 	f.damaged = f.damaged.Intersect(f.target.UIDs)
 	f.unread = f.unread.Intersect(f.source.UIDs)
-	stray := unpaired(f.target, func(t mailbox.UID) bool { _, ok := f.pairs.Source(t); return ok })
+	stray := f.strays()
 	unknown := f.damaged.Intersect(stray).Minus(f.formerly)
 	keep = f.stuck
 	if len(unknown) > 0 {
@@ -73,7 +73,7 @@ type gap struct{ after, before mailbox.UID }
 // the same date are in doubt. If there are more of them than of the target's, some are
 // certainly not there: Mailmirror copies all of them, so that none is missing.
 func (f *folderRun) doubt(damaged mailbox.UIDSet) {
-	single := unpaired(f.source, func(s mailbox.UID) bool { _, ok := f.pairs.Target(s); return ok })
+	single := f.singles()
 	for g, targets := range f.gaps(damaged) {
 		var sources []mailbox.UID
 		for s := range single.All() {

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -78,11 +79,7 @@ func (m *UIDMap) Len() int { return len(m.toTarget) }
 
 // All yields the pairs by ascending source UID.
 func (m *UIDMap) All() iter.Seq2[UID, UID] {
-	keys := make([]UID, 0, len(m.toTarget))
-	for s := range m.toTarget {
-		keys = append(keys, s)
-	}
-	slices.Sort(keys)
+	keys := slices.Sorted(maps.Keys(m.toTarget))
 	return func(yield func(UID, UID) bool) {
 		for _, s := range keys {
 			if !yield(s, m.toTarget[s]) {
@@ -91,6 +88,12 @@ func (m *UIDMap) All() iter.Seq2[UID, UID] {
 		}
 	}
 }
+
+// Sources returns the source UIDs that have a partner.
+func (m *UIDMap) Sources() UIDSet { return NewUIDSet(slices.Collect(maps.Keys(m.toTarget))...) }
+
+// Targets returns the target UIDs that have a partner.
+func (m *UIDMap) Targets() UIDSet { return NewUIDSet(slices.Collect(maps.Keys(m.toSource))...) }
 
 // Clone returns an independent copy.
 func (m *UIDMap) Clone() *UIDMap {

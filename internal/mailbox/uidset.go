@@ -116,15 +116,7 @@ func (s UIDSet) UIDs() []UID {
 // Union returns the members of either set.
 func (s UIDSet) Union(t UIDSet) UIDSet {
 	all := slices.Concat(s, t)
-	slices.SortFunc(all, func(a, b Range) int {
-		if a.First < b.First {
-			return -1
-		}
-		if a.First > b.First {
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
 	var out UIDSet
 	for _, r := range all {
 		if n := len(out); n > 0 && uint64(r.First) <= uint64(out[n-1].Last)+1 {
