@@ -24,15 +24,7 @@ func (s *Store) AddStore(ctx context.Context, store site.Store) error {
 }
 
 func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.Store) error {
-	err := q.InsertStore(ctx, sqlcgen.InsertStoreParams{
-		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
-		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
-		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
-		MinimumRelease: store.MinimumRelease, MaxConnections: int64(store.MaxConnections),
-		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
-		Events: string(cmp.Or(store.Events, site.ListenAuto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
-		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, site.LoginFold)),
-	})
+	err := q.InsertStore(ctx, sqlcgen.InsertStoreParams(storeParams(store)))
 	if violates(err, uniqueViolation, "") {
 		return fault.New(fault.Conflict, op+": a store of this name exists", nil,
 			"choose another name, or change the store with store edit")
@@ -55,7 +47,12 @@ func (s *Store) UpdateStore(ctx context.Context, store site.Store) error {
 }
 
 func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.Store) error {
-	n, err := q.UpdateStore(ctx, sqlcgen.UpdateStoreParams{
+	n, err := q.UpdateStore(ctx, storeParams(store))
+	return storeValues(op, hits(n, err, unknownStore(store.Name)))
+}
+
+func storeParams(store site.Store) sqlcgen.UpdateStoreParams {
+	return sqlcgen.UpdateStoreParams{
 		Name: store.Name, ImapAddress: store.IMAPAddress, ImapSecurity: string(store.Security), CaFile: store.CAFile,
 		Login: string(store.Login), Separator: store.Separator, TrustedName: store.TrustedName,
 		SealedPassword: bytesOrEmpty(store.SealedPassword), Greetings: listOrEmpty(store.Greetings),
@@ -63,8 +60,7 @@ func updateStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.
 		MaxSessions: int64(store.MaxSessions), MaxListings: int64(store.MaxListings), MaxLogins: int64(store.MaxLogins),
 		Events: string(cmp.Or(store.Events, site.ListenAuto)), IdleLimit: int64(store.IdleLimit), PollEvery: store.PollEvery,
 		ServerID: store.ServerID, LoginCase: string(cmp.Or(store.LoginCase, site.LoginFold)),
-	})
-	return storeValues(op, hits(n, err, unknownStore(store.Name)))
+	}
 }
 
 // storeValues classifies a value that the schema does not know as the

@@ -1,10 +1,10 @@
 -- name: InsertStore :exec
-INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
+INSERT INTO stores (imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
     greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every,
-    server_id, login_case)
-VALUES (@name, @imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
+    server_id, login_case, name)
+VALUES (@imap_address, @imap_security, @ca_file, @login, @separator, @trusted_name, @sealed_password,
     @greetings, @minimum_release, @max_connections, @max_sessions, @max_listings, @max_logins, @events, @idle_limit, @poll_every,
-    @server_id, @login_case);
+    @server_id, @login_case, @name);
 
 -- name: UpdateStore :execrows
 UPDATE stores

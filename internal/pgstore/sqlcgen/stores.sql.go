@@ -217,16 +217,15 @@ func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
 }
 
 const InsertStore = `-- name: InsertStore :exec
-INSERT INTO stores (name, imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
+INSERT INTO stores (imap_address, imap_security, ca_file, login, separator, trusted_name, sealed_password,
     greetings, minimum_release, max_connections, max_sessions, max_listings, max_logins, events, idle_limit, poll_every,
-    server_id, login_case)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13, $14, $15, $16, $17,
-    $18, $19)
+    server_id, login_case, name)
+VALUES ($1, $2, $3, $4, $5, $6, $7,
+    $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    $17, $18, $19)
 `
 
 type InsertStoreParams struct {
-	Name           string
 	ImapAddress    string
 	ImapSecurity   string
 	CaFile         string
@@ -245,11 +244,11 @@ type InsertStoreParams struct {
 	PollEvery      time.Duration
 	ServerID       string
 	LoginCase      string
+	Name           string
 }
 
 func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error {
 	_, err := q.db.Exec(ctx, InsertStore,
-		arg.Name,
 		arg.ImapAddress,
 		arg.ImapSecurity,
 		arg.CaFile,
@@ -268,6 +267,7 @@ func (q *Queries) InsertStore(ctx context.Context, arg InsertStoreParams) error 
 		arg.PollEvery,
 		arg.ServerID,
 		arg.LoginCase,
+		arg.Name,
 	)
 	return err
 }
