@@ -19,13 +19,12 @@ type Owner string
 // The owners. Undecided means that the run needs more evidence: Verdict.Next says
 // how to get it.
 const (
-	Undecided  Owner = ""
-	Message    Owner = "message"
-	Entry      Owner = "entry"
-	Folder     Owner = "folder"
-	Mailbox    Owner = "mailbox"
-	Connection Owner = "connection"
-	Store      Owner = "store"
+	Undecided Owner = ""
+	Message   Owner = "message"
+	Entry     Owner = "entry"
+	Folder    Owner = "folder"
+	Mailbox   Owner = "mailbox"
+	Store     Owner = "store"
 )
 
 // Step is what the run does next.
@@ -197,13 +196,4 @@ func container(e Evidence) Owner {
 		return Mailbox
 	}
 	return Folder
-}
-
-// Lost decides about a connection that ended while the run was not at any item, or
-// at one that the server accepted afterwards.
-func Lost(reached bool) Verdict {
-	if reached {
-		return Verdict{Connection, GoOn}
-	}
-	return Verdict{Store, Stop}
 }

@@ -89,15 +89,6 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestLost(t *testing.T) {
-	if v := blame.Lost(true); v.Owner != blame.Connection {
-		t.Errorf("reached again: %+v", v)
-	}
-	if v := blame.Lost(false); v.Owner != blame.Store {
-		t.Errorf("not reached: %+v", v)
-	}
-}
-
 var evidence = rapid.Custom(func(t *rapid.T) blame.Evidence {
 	e := blame.Evidence{
 		Item:     rapid.SampledFrom([]blame.Owner{blame.Message, blame.Entry, blame.Folder, blame.Mailbox}).Draw(t, "item"),

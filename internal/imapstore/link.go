@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -49,8 +48,6 @@ type link struct {
 	ending  *time.Timer // kills the link at the end of the lease
 	dead    chan struct{}
 	closed  func() // called once when the link ends; nil before the login
-
-	in, out atomic.Int64 // bytes, as the network carried them above TLS
 }
 
 // shortRead is up to how many bytes a read is the end of an answer rather than
@@ -72,7 +69,6 @@ func (l *link) Read(p []byte) (int, error) {
 			return 0, dead
 		}
 		n, err := l.nc.Read(p)
-		l.in.Add(int64(n))
 		if n < shortRead {
 			quickAck(l.raw)
 		}
@@ -134,7 +130,6 @@ func (l *link) Write(p []byte) (int, error) {
 	l.mu.Unlock()
 
 	n, err := l.nc.Write(p)
-	l.out.Add(int64(n))
 
 	l.mu.Lock()
 	l.writing = time.Time{}

@@ -17,7 +17,7 @@ import (
 var _ copier.Session = (*Session)(nil)
 
 // Session is one logged-in connection. It serves one goroutine at a time; only
-// SetWriteDeadline and Traffic may be called by others meanwhile.
+// SetWriteDeadline may be called by others meanwhile.
 type Session struct {
 	store  *Store
 	number mailbox.Number
@@ -83,9 +83,6 @@ func (s *Session) run(ctx context.Context, op string, f func() error) error {
 // SetWriteDeadline sets the end of the write lease; see copier.Session. The
 // zero time takes the limit away.
 func (s *Session) SetWriteDeadline(t time.Time) { s.wire.setLease(t) }
-
-// Traffic is how many bytes came in and went out, without TLS's own.
-func (s *Session) Traffic() (in, out int64) { return s.wire.in.Load(), s.wire.out.Load() }
 
 // Close says goodbye where that takes no waiting, and closes the connection.
 func (s *Session) Close() error {

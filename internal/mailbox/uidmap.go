@@ -95,15 +95,6 @@ func (m *UIDMap) Sources() UIDSet { return NewUIDSet(slices.Collect(maps.Keys(m.
 // Targets returns the target UIDs that have a partner.
 func (m *UIDMap) Targets() UIDSet { return NewUIDSet(slices.Collect(maps.Keys(m.toSource))...) }
 
-// Clone returns an independent copy.
-func (m *UIDMap) Clone() *UIDMap {
-	c := NewUIDMap(nil)
-	for s, t := range m.toTarget {
-		c.toTarget[s], c.toSource[t] = t, s
-	}
-	return c
-}
-
 // Runs returns the pairs as the fewest runs, by ascending source UID.
 func (m *UIDMap) Runs() []Run {
 	var runs []Run

@@ -80,11 +80,6 @@ func TestUIDMapBehavesAsTwoMapsDo(t *testing.T) {
 				m.DeleteSource(s)
 				delete(model, s)
 			},
-			"clone": func(t *rapid.T) {
-				old := m
-				m = m.Clone()
-				old.Put(1000, 1000) // must not show in the copy
-			},
 		})
 	})
 }
