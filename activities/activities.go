@@ -113,8 +113,8 @@ func New(p Ports, settings Settings) *Activities {
 	engine := metered{p.Engine, p.Meter}
 	s := &shared{report: settings.Report, identity: settings.Identity, log: settings.Log, signs: p.Signs,
 		gate: make(chan struct{}, settings.Mailboxes),
-		lookout: &lookout{every: lookoutEvery, suspension: func(ctx context.Context) (suspension.Suspension, error) {
-			return p.Suspension.Suspension(ctx)
+		lookout: &lookout{every: lookoutEvery, suspensions: func(ctx context.Context) (suspension.Scopes, error) {
+			return p.Suspension.Suspensions(ctx)
 		}}}
 	f := failures{p.Mailboxes, settings.Pace.withDefaults()}
 	return &Activities{

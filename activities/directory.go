@@ -119,14 +119,14 @@ func (a *Directory) VerifyDirectory(ctx context.Context, in ApplyDirectoryInput)
 	return a.page(ctx, in, a.engine.Verify)
 }
 
-// page has the engine carry out a page until the mirror is suspended. The run goes on
+// page has the engine carry out a page until the link is suspended. The run goes on
 // after the resumption.
 func (a *Directory) page(ctx context.Context, in ApplyDirectoryInput,
 	carryOut func(context.Context, dirsync.Job, dirsync.Page, func(int64)) (dirsync.Applied, error),
 ) (result dirsync.Applied, err error) {
 	var at atomic.Int64
 	err = a.step(ctx, func() any { return at.Load() }, func(ctx context.Context) (err error) {
-		ctx, leave := a.lookout.under(ctx)
+		ctx, leave := a.lookout.under(ctx, in.Link)
 		defer leave()
 		result, err = carryOut(ctx, in.job(), dirsync.Page{After: in.After, Limit: in.Limit}, at.Store)
 		if err != nil && suspended(ctx, err) {

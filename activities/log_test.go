@@ -61,29 +61,31 @@ func TestFailureIsLoggedWithoutItsText(t *testing.T) {
 }
 
 func TestSuspensionIsLogged(t *testing.T) {
-	world := activitytest.New()
-	a := activities.New(world.Ports(&schedules{}), activities.Settings{Report: 5 * time.Millisecond})
-	s, err := world.Suspend(t.Context(), suspension.Request{Reason: "canary", Who: "alice"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	env, said := logged(a)
-	for range 2 { // an attempt that comes late finds it suspended
-		value, err := env.ExecuteActivity(a.SettleSuspension, s)
+	for of, keys := range map[string]string{"": "epoch run_id waiting who", link: "epoch link run_id waiting who"} {
+		world := activitytest.New()
+		world.Add(link, box.Number)
+		a := activities.New(world.Ports(&schedules{}), activities.Settings{Report: 5 * time.Millisecond})
+		s, err := world.Suspend(t.Context(), suspension.Request{Link: of, Reason: "canary", Who: "alice"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := value.Get(&s); err != nil {
-			t.Fatal(err)
+		env, said := logged(a)
+		for range 2 { // an attempt that comes late finds it suspended
+			value, err := env.ExecuteActivity(a.SettleSuspension, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := value.Get(&s); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	for range 2 { // the second changes nothing
-		if _, err := env.ExecuteActivity(a.RecordResume, suspension.Request{Who: "bob", Epoch: s.Epoch}); err != nil {
-			t.Fatal(err)
+		for range 2 { // the second changes nothing
+			if _, err := env.ExecuteActivity(a.RecordResume, suspension.Request{Link: of, Who: "bob", Epoch: s.Epoch}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		said.Want(t, "mirror is being suspended", 1, keys, "canary")
+		said.Want(t, "mirror suspended", 1, keys)
+		said.Want(t, "mirror resumed", 1, keys)
 	}
-	const keys = "epoch run_id waiting who"
-	said.Want(t, "mirror is being suspended", 1, keys, "canary")
-	said.Want(t, "mirror suspended", 1, keys)
-	said.Want(t, "mirror resumed", 1, keys)
 }

@@ -48,9 +48,9 @@ func (a *Compare) reviewPage(ctx context.Context, in ReviewInput, rebuild bool) 
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	ctx, leave := a.lookout.under(ctx)
+	ctx, leave := a.lookout.under(ctx, in.Link)
 	defer leave()
-	if err := a.mustRun(ctx); err != nil {
+	if err := a.mustRun(ctx, in.Link); err != nil {
 		return site.CompareProgress{}, pageError(ctx, err)
 	}
 	numbers, err := a.numbers(ctx, in.Link, in.Page)

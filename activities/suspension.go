@@ -18,13 +18,13 @@ import (
 
 // SuspensionRecords is the row of the suspension.
 type SuspensionRecords interface {
-	Suspension(ctx context.Context) (suspension.Suspension, error)
+	Suspensions(ctx context.Context) (suspension.Scopes, error)
 	// Suspend records that no write lease is given or renewed any more. A mirror that
 	// is not running, or is of another epoch than the request's, is left as it is.
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	// ConfirmSuspended records that the suspension of an epoch is complete if no lease
-	// may be written under any more, and returns how things stand.
-	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
+	// of its scope may be written under any more, and returns how things stand.
+	ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error)
 	// Resume ends the suspension of r.Epoch. Another one is left as it is.
 	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	Links(ctx context.Context) ([]site.Link, error)
@@ -40,12 +40,16 @@ type Suspension struct {
 
 // Schedules is what suspending needs of the schedules.
 type Schedules interface {
-	// SuspendSchedules pauses those of all links and of the given ones; what is
-	// paused already is left as it is.
+	// SuspendSchedules pauses those of all links and of the given ones, or, if the
+	// suspension is that of a link, those of the link; what is paused already is left
+	// as it is.
 	SuspendSchedules(ctx context.Context, links []string, s suspension.Suspension) error
 	// ResumeSchedules lets those go on that SuspendSchedules paused, and starts
 	// what became due meanwhile.
 	ResumeSchedules(ctx context.Context, links []string, s suspension.Suspension) error
+	// AskSuspend and AskResume return once the request cannot be lost.
+	AskSuspend(ctx context.Context, r suspension.Request) error
+	AskResume(ctx context.Context, r suspension.Request) error
 }
 
 const (
@@ -61,9 +65,9 @@ const (
 	lookoutEvery = 500 * time.Millisecond
 )
 
-// errSuspended is the cause of a context that ended because the mirror is
+// errSuspended is the cause of a context that ended because everything, or the link, is
 // being suspended.
-var errSuspended = errors.New("the mirror is suspended")
+var errSuspended = errors.New("the mirror or the link is suspended")
 
 // errStarted says why no lease is given although the mirror is not suspended.
 var errStarted = errors.New("PostgreSQL was started a moment ago: until leases end of which it may not know, nothing is written")
@@ -89,39 +93,45 @@ func suspended(ctx context.Context, err error) bool {
 	return refused
 }
 
-// running reports whether the mirror is known not to be suspended. If no lease is given
-// nevertheless, PostgreSQL was started a moment ago.
-func (l *lookout) running(ctx context.Context) bool {
+// running reports whether the mirror of a link is known not to be suspended. If no lease
+// is given nevertheless, PostgreSQL was started a moment ago.
+func (l *lookout) running(ctx context.Context, link string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), suspendedRetry)
 	defer cancel()
-	s, err := l.suspension(ctx)
-	return err == nil && !s.Suspended()
+	all, err := l.suspensions(ctx)
+	return err == nil && !all.Of(link).Suspended()
+}
+
+// watched is work on a link.
+type watched struct {
+	link   string
+	cancel context.CancelCauseFunc
 }
 
 // lookout ends the contexts of running work when the mirror is suspended. All
 // work of a process shares one look at the database, while there is any.
 type lookout struct {
-	suspension func(context.Context) (suspension.Suspension, error)
-	every      time.Duration
+	suspensions func(context.Context) (suspension.Scopes, error)
+	every       time.Duration
 
 	mu    sync.Mutex
-	work  map[int]context.CancelCauseFunc
+	work  map[int]watched
 	next  int
 	sleep context.CancelFunc // ends the looking; nil while nobody works
 }
 
-// under returns a context that ends too when the mirror is suspended, and what
+// under returns a context that ends too when the mirror of a link is suspended, and what
 // must be called when the work is over.
-func (l *lookout) under(ctx context.Context) (context.Context, func()) {
+func (l *lookout) under(ctx context.Context, link string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.work == nil {
-		l.work = map[int]context.CancelCauseFunc{}
+		l.work = map[int]watched{}
 	}
 	id := l.next
 	l.next++
-	l.work[id] = cancel
+	l.work[id] = watched{link, cancel}
 	if l.sleep == nil {
 		looking, sleep := context.WithCancel(context.WithoutCancel(ctx))
 		l.sleep = sleep
@@ -150,32 +160,34 @@ func (l *lookout) look(ctx context.Context) {
 		}
 		// One that cannot be asked is asked again; the leases are not renewed
 		// meanwhile either.
-		if s, err := l.suspension(ctx); err == nil && s.Still() {
-			l.stop()
+		if all, err := l.suspensions(ctx); err == nil {
+			l.stop(all)
 		}
 	}
 }
 
-func (l *lookout) stop() {
+func (l *lookout) stop(all suspension.Scopes) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, cancel := range l.work {
-		cancel(errSuspended)
+	for _, w := range l.work {
+		if all.Of(w.link).Still() {
+			w.cancel(errSuspended)
+		}
 	}
 }
 
-// ReadSuspension returns how the mirror as a whole stands.
-func (a *Suspension) ReadSuspension(ctx context.Context) (suspension.Suspension, error) {
-	s, err := a.records.Suspension(ctx)
-	return s, activityError(err)
+// ReadSuspension returns how the mirror as a whole stands, or a link by itself.
+func (a *Suspension) ReadSuspension(ctx context.Context, link string) (suspension.Suspension, error) {
+	all, err := a.records.Suspensions(ctx)
+	return all.Own(link), activityError(err)
 }
 
-// AwaitRunning ends when the mirror may write: while it is suspended, or no lease is
-// given since PostgreSQL was started a moment ago, it fails, and is tried again every
-// few seconds.
-func (a *Suspension) AwaitRunning(ctx context.Context) error {
-	s, err := a.records.Suspension(ctx)
-	switch {
+// AwaitRunning ends when the mirror of a link may write: while it is suspended, or no
+// lease is given since PostgreSQL was started a moment ago, it fails, and is tried again
+// every few seconds.
+func (a *Suspension) AwaitRunning(ctx context.Context, link string) error {
+	all, err := a.records.Suspensions(ctx)
+	switch s := all.Of(link); {
 	case err != nil:
 		return activityError(err)
 	case s.Still():
@@ -196,13 +208,39 @@ func (a *Suspension) RecordSuspend(ctx context.Context, r suspension.Request) (s
 
 // RecordResume ends the suspension of r.Epoch, and no other.
 func (a *Suspension) RecordResume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
-	before, err := a.records.Suspension(ctx)
+	all, err := a.records.Suspensions(ctx)
+	before := all.Own(r.Link)
 	if err != nil {
 		return before, activityError(err)
 	}
 	s, err := a.records.Resume(ctx, r)
 	if err == nil && s.Epoch != before.Epoch {
 		sayOfMirror(ctx, "mirror resumed", s)
+	}
+	return s, activityError(err)
+}
+
+// LinkRequest asks for a link by itself.
+type LinkRequest struct {
+	suspension.Request
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// AskLink hands a request on to the LinkControl of its link, and returns how the link
+// stands. If there is no such link, that is running at the epoch 0.
+func (a *Suspension) AskLink(ctx context.Context, r LinkRequest) (suspension.Suspension, error) {
+	all, err := a.records.Suspensions(ctx)
+	s := all.Own(r.Link)
+	switch {
+	case err != nil || s.Epoch == 0:
+	case !r.Suspend:
+		err = a.schedules.AskResume(ctx, r.Request)
+	default:
+		// Nothing new is written from here on, whenever LinkControl gets to it.
+		if s, err = a.records.Suspend(ctx, r.Request); err == nil {
+			r.Epoch = s.Epoch
+			err = a.schedules.AskSuspend(ctx, r.Request)
+		}
 	}
 	return s, activityError(err)
 }
@@ -219,7 +257,7 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	if s.State == suspension.Suspending && activity.GetInfo(beats).Attempt == 1 {
 		sayOfMirror(beats, "mirror is being suspended", s)
 	}
-	links, err := a.linkNames(ctx)
+	links, err := a.linksOf(ctx, s)
 	if err == nil {
 		err = a.schedules.SuspendSchedules(ctx, links, s)
 	}
@@ -229,13 +267,13 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	ticker := time.NewTicker(stillEvery)
 	defer ticker.Stop()
 	for {
-		now, err := a.records.ConfirmSuspended(ctx, s.Epoch)
+		now, err := a.records.ConfirmSuspended(ctx, s.Link, s.Epoch)
 		switch {
 		case err != nil:
 			return s, settleError(ctx, err)
 		case now.Unconfirmed:
 			// The database went back to a time before the suspension.
-			if _, err := a.records.Suspend(ctx, suspension.Request{Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
+			if _, err := a.records.Suspend(ctx, suspension.Request{Link: s.Link, Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
 				return s, settleError(ctx, err)
 			}
 		case !now.Still():
@@ -263,7 +301,11 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 
 // sayOfMirror logs what became of the mirror as a whole. The reason is the operator's.
 func sayOfMirror(ctx context.Context, what string, s suspension.Suspension) {
-	activity.GetLogger(ctx).Info(what, "run_id", activity.GetInfo(ctx).WorkflowExecution.RunID, "epoch", s.Epoch, "who", s.Who, "waiting", s.Waiting)
+	keys := []any{"run_id", activity.GetInfo(ctx).WorkflowExecution.RunID, "epoch", s.Epoch, "who", s.Who, "waiting", s.Waiting}
+	if s.Link != "" {
+		keys = append(keys, "link", s.Link)
+	}
+	activity.GetLogger(ctx).Info(what, keys...)
 }
 
 // SettleRunning lets the schedules go on after a resumption and starts what
@@ -274,14 +316,15 @@ func (a *Suspension) SettleRunning(ctx context.Context, s suspension.Suspension)
 	defer cancel()
 	stop := a.beat(beats, func() any { return s })
 	defer stop()
-	links, err := a.linkNames(ctx)
+	links, err := a.linksOf(ctx, s)
 	if err == nil {
 		err = a.schedules.ResumeSchedules(ctx, links, s)
 	}
 	if err != nil {
 		return s, settleError(ctx, err)
 	}
-	now, err := a.records.Suspension(ctx)
+	all, err := a.records.Suspensions(ctx)
+	now := all.Own(s.Link)
 	if err == nil && now.Suspended() {
 		// As above: taken for dead, and suspended again without it.
 		err = a.schedules.SuspendSchedules(context.WithoutCancel(ctx), links, now)
@@ -296,7 +339,11 @@ func settleError(ctx context.Context, err error) error {
 	return activityError(err)
 }
 
-func (a *Suspension) linkNames(ctx context.Context) ([]string, error) {
+// linksOf are the links of a suspension's scope.
+func (a *Suspension) linksOf(ctx context.Context, s suspension.Suspension) ([]string, error) {
+	if s.Link != "" {
+		return []string{s.Link}, nil
+	}
 	links, err := a.records.Links(ctx)
 	names := make([]string, len(links))
 	for i, l := range links {
@@ -320,11 +367,11 @@ func activityError(err error) error {
 	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
 }
 
-// mustRun is an error where the mirror is suspended: what is about to begin
-// would only be refused, mailbox by mailbox.
-func (a *shared) mustRun(ctx context.Context) error {
-	s, err := a.lookout.suspension(ctx)
-	if err == nil && s.Still() {
+// mustRun is an error if the mirror of a link is suspended ("" is everything): what is
+// about to begin would only be rejected, mailbox by mailbox.
+func (a *shared) mustRun(ctx context.Context, link string) error {
+	all, err := a.lookout.suspensions(ctx)
+	if err == nil && all.Of(link).Still() {
 		err = fault.New(fault.Conflict, "", errSuspended, "")
 	}
 	return err

@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -186,6 +187,96 @@ func (s *schedules) ResumeSchedules(_ context.Context, links []string, _ suspens
 	return s.note("go on", links)
 }
 
+func (s *schedules) AskSuspend(_ context.Context, r suspension.Request) error {
+	return s.note(fmt.Sprintf("ask suspend %d", r.Epoch), []string{r.Link})
+}
+
+func (s *schedules) AskResume(_ context.Context, r suspension.Request) error {
+	return s.note("ask resume", []string{r.Link})
+}
+
+// TestAskLink: a request for a link is recorded for that link before it is handed on. One
+// for a link that nobody knows does nothing.
+func TestAskLink(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	world.Add("other", box.Number)
+	done := &schedules{}
+	a := activities.New(world.Ports(done), activities.Settings{})
+	ask := func(of string, suspend bool) (got suspension.Suspension) {
+		t.Helper()
+		value, err := environment(a).ExecuteActivity(a.AskLink, activities.LinkRequest{
+			Request: suspension.Request{Link: of, Who: "alice"}, Suspend: suspend})
+		if err == nil {
+			err = value.Get(&got)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := ask(link, true); got.State != suspension.Suspending || got.Link != link || got.Who != "alice" {
+		t.Errorf("got %+v", got)
+	}
+	ask(link, false)
+	if got := ask("nowhere", true); got.Epoch != 0 || got.Suspended() {
+		t.Errorf("a link that is not there: %+v", got)
+	}
+	if !slices.Equal(done.done, []string{"ask suspend 2", "ask resume"}) {
+		t.Errorf("asked for %v", done.done)
+	}
+	all, err := world.Suspensions(t.Context())
+	if err != nil || all.Own("").Suspended() || all.Own("other").Suspended() || !all.Own(link).Suspended() {
+		t.Errorf("the rows are %+v, %v", all, err)
+	}
+}
+
+// TestSuspendOneLink: what is under way for the link that is suspended ends, and that of
+// another link goes on.
+func TestSuspendOneLink(t *testing.T) {
+	world := begun(t, 1)
+	world.Add("other", box.Number)
+	a := quick(world)
+	ended := map[string]chan error{}
+	entered := make(chan string, 2)
+	leave := make(chan struct{})
+	world.OnSync = func(ctx context.Context, job copier.Job) (copier.Report, error) {
+		entered <- job.Key.Link
+		select {
+		case <-ctx.Done():
+			return copier.Report{}, context.Cause(ctx)
+		case <-leave:
+			return copier.Report{}, nil
+		}
+	}
+	for _, of := range []string{link, "other"} {
+		ended[of] = make(chan error, 1)
+		go func() {
+			value, err := environment(a).ExecuteActivity(a.SyncMailbox, activities.SyncInput{Link: of, Number: activitytest.Numbers(1)[0], Trigger: activities.TriggerOperator})
+			var result activities.SyncResult
+			if err == nil {
+				err = value.Get(&result)
+			}
+			if err == nil && (result.State == activities.SyncSuspended) != (of == link) {
+				err = fmt.Errorf("ended as %s", result.State)
+			}
+			ended[of] <- err
+		}()
+	}
+	<-entered
+	<-entered
+	if _, err := world.Suspend(t.Context(), suspension.Request{Link: link, Who: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended[link]; err != nil {
+		t.Error(err)
+	}
+	close(leave)
+	if err := <-ended["other"]; err != nil {
+		t.Error(err)
+	}
+}
+
 // A suspension is complete when no lease is held any more.
 func TestSettleSuspension(t *testing.T) {
 	world := activitytest.New()
@@ -287,13 +378,13 @@ func TestSettleAfterARestore(t *testing.T) {
 	}
 }
 
-// standing is a mirror that stands so, whoever asks.
+// standing are suspensions that stand so, whoever asks.
 type standing struct {
 	activities.SuspensionRecords
-	now suspension.Suspension
+	now suspension.Scopes
 }
 
-func (s standing) Suspension(context.Context) (suspension.Suspension, error) { return s.now, nil }
+func (s standing) Suspensions(context.Context) (suspension.Scopes, error) { return s.now, nil }
 
 // TestAwaitRunning: it ends when leases are given again, which after a start of
 // PostgreSQL is later than the mirror is running.
@@ -307,10 +398,16 @@ func TestAwaitRunning(t *testing.T) {
 		"suspended":    {suspension.Suspension{State: suspension.Suspended}, false},
 		"unconfirmed":  {suspension.Suspension{State: suspension.Running, Unconfirmed: true}, false},
 		"just started": {suspension.Suspension{State: suspension.Running, Remaining: time.Second}, false},
+		"another link": {suspension.Suspension{Link: "other", State: suspension.Suspended}, true},
+		"the link":     {suspension.Suspension{Link: link, State: suspension.Suspended}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := activities.New(activities.Ports{Suspension: standing{now: c.now}}, activities.Settings{})
-			_, err := environment(a).ExecuteActivity(a.AwaitRunning)
+			all := suspension.Scopes{c.now}
+			if c.now.Link != "" {
+				all = suspension.Scopes{{State: suspension.Running}, c.now}
+			}
+			a := activities.New(activities.Ports{Suspension: standing{now: all}}, activities.Settings{})
+			_, err := environment(a).ExecuteActivity(a.AwaitRunning, link)
 			if c.ends {
 				if err != nil {
 					t.Error(err)

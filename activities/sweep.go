@@ -71,7 +71,7 @@ func (a *Sweep) StartDue(ctx context.Context, in SweepInput) (SweepResult, error
 }
 
 func (d *dueStarts) sweep(ctx context.Context, in SweepInput) (SweepResult, error) {
-	if err := d.mustRun(ctx); err != nil {
+	if err := d.mustRun(ctx, ""); err != nil {
 		return SweepResult{}, err
 	}
 	keys, err := d.records.DueMailboxes(ctx, in.Limit)

@@ -98,7 +98,7 @@ func (a *Sync) SyncMailbox(ctx context.Context, in SyncInput) (SyncResult, error
 	beats := ctx
 	ctx, cancel := withWorkerStop(ctx)
 	defer cancel()
-	ctx, leave := a.lookout.under(ctx)
+	ctx, leave := a.lookout.under(ctx, in.Link)
 	defer leave()
 
 	if err := a.enter(ctx); err != nil {
@@ -193,7 +193,7 @@ func (p *syncPulse) progress(now copier.Progress) {
 // syncFailed records a failure and decides who tries again.
 func (a *Sync) syncFailed(ctx context.Context, box site.Mailbox, report copier.Report, err error) (SyncResult, error) {
 	switch {
-	case suspended(ctx, err) && a.lookout.running(ctx):
+	case suspended(ctx, err) && a.lookout.running(ctx, box.Link):
 		return SyncResult{}, later(errStarted) // no sweep comes when it may go on
 	case suspended(ctx, err):
 		return SyncResult{State: SyncSuspended, Messages: report.Messages, Greetings: report.Greetings}, nil

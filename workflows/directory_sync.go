@@ -246,7 +246,7 @@ func (d *directorySync) pages(ctx workflow.Context, phase string, step any) erro
 			d.Stopped, d.Hint = page.Stopped, page.Hint
 			return nil
 		case page.Suspended:
-			err := workflow.ExecuteActivity(settling(ctx, "wait until the mirror is resumed"), a.AwaitRunning).Get(ctx, nil)
+			err := workflow.ExecuteActivity(settling(ctx, "wait until the mirror is resumed"), a.AwaitRunning, d.input().Link).Get(ctx, nil)
 			if err != nil {
 				return err
 			}

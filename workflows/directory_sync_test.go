@@ -73,7 +73,7 @@ func (l *directoryLink) expect(env *testsuite.TestWorkflowEnvironment) {
 			l.done = append(l.done, "verify")
 			return dirsync.Applied{}, nil
 		}).Maybe()
-	env.OnActivity(steps.AwaitRunning, mock.Anything).Return(func(context.Context) error {
+	env.OnActivity(steps.AwaitRunning, mock.Anything, mock.Anything).Return(func(context.Context, string) error {
 		l.done = append(l.done, "await")
 		return nil
 	}).Maybe()

@@ -17,6 +17,14 @@ const RetentionID = "retention"
 // ControlID is the id of the one MirrorControl.
 const ControlID = "mirror-control"
 
+// ControlIDOf is the id of the LinkControl of a link, or of MirrorControl for "".
+func ControlIDOf(link string) string {
+	if link == "" {
+		return ControlID
+	}
+	return id(ControlID, link)
+}
+
 // SyncID is the id of the one MailboxSync of a mailbox.
 func SyncID(key mailbox.Key) string { return id("mailbox-sync", key.Link, string(key.Number)) }
 

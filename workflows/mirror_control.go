@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -15,6 +16,8 @@ import (
 // ControlState is what MirrorControl carries over when it continues as new. It
 // starts with none.
 type ControlState struct {
+	// Link is the link that this workflow suspends and resumes; "" is everything.
+	Link string `json:"link,omitempty"`
 	// Suspension is how things stood when the database last said so with proof.
 	Suspension suspension.Suspension `json:"suspension,omitzero"`
 	// Served counts the requests that were carried out.
@@ -28,7 +31,8 @@ type ControlView struct {
 }
 
 // MirrorControl suspends and resumes the mirror, one request after the other.
-// It runs for ever, under one id.
+// It runs for ever, under one id. What is asked of it for a link by itself it hands on
+// to the link's LinkControl.
 //
 // Whether the mirror writes is said by a row in the database, by which leases
 // are given; this workflow changes it, sees the schedules and the end of the
@@ -62,11 +66,13 @@ func MirrorControl(ctx workflow.Context, state ControlState) error {
 			if err := c.settled(ctx); err != nil {
 				return err
 			}
+		case c.over(ctx):
+			return nil
 		case c.mayContinue(ctx):
-			return workflow.NewContinueAsNewError(ctx, MirrorControl, c.ControlState)
+			return workflow.NewContinueAsNewError(ctx, workflow.GetInfo(ctx).WorkflowType.Name, c.ControlState)
 		default:
 			err := workflow.Await(ctx, func() bool {
-				return c.pending() || (c.settling != nil && c.settling.IsReady()) || c.mayContinue(ctx)
+				return c.pending() || (c.settling != nil && c.settling.IsReady()) || c.over(ctx) || c.mayContinue(ctx)
 			})
 			if err != nil {
 				return err
@@ -74,6 +80,11 @@ func MirrorControl(ctx workflow.Context, state ControlState) error {
 		}
 	}
 }
+
+// LinkControl is MirrorControl for a link by itself, from the link's suspension until its
+// resumption. It is a type of its own, so that no worker of a release that knows of no
+// such link runs it.
+func LinkControl(ctx workflow.Context, state ControlState) error { return MirrorControl(ctx, state) }
 
 // controlRequest is one request on its way.
 type controlRequest struct {
@@ -149,6 +160,11 @@ func (c *mirrorControl) pending() bool {
 	return len(c.asked) > 0 || c.suspend.Len() > 0 || c.resume.Len() > 0
 }
 
+// over reports whether a link's suspension is over and nothing is under way.
+func (c *mirrorControl) over(ctx workflow.Context) bool {
+	return c.Link != "" && !c.Suspension.Suspended() && c.settling == nil && !c.pending() && workflow.AllHandlersFinished(ctx)
+}
+
 // mayContinue reports whether the history is long and nothing is under way.
 func (c *mirrorControl) mayContinue(ctx workflow.Context) bool {
 	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && c.settling == nil && !c.pending() && workflow.AllHandlersFinished(ctx)
@@ -158,7 +174,7 @@ func (c *mirrorControl) mayContinue(ctx workflow.Context) bool {
 // may have changed while this workflow was not there.
 func (c *mirrorControl) read(ctx workflow.Context) error {
 	var a *activities.Suspension
-	_, err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension))
+	_, err := c.take(ctx, workflow.ExecuteLocalActivity(bookkeeping(ctx, "read whether the mirror is suspended"), a.ReadSuspension, c.Link))
 	if err != nil {
 		return err
 	}
@@ -183,6 +199,13 @@ func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) (suspensio
 // all else fits that.
 func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
 	c.Served++
+	if c.Link == "" && r.Link != "" {
+		var a *activities.Suspension
+		err := workflow.ExecuteLocalActivity(bookkeeping(ctx, "hand the request on to the link"), a.AskLink,
+			activities.LinkRequest{Request: r.Request, Suspend: r.suspend}).Get(ctx, &r.answer)
+		r.done = true
+		return err
+	}
 	before := c.Suspension
 	if err := c.record(ctx, r); err != nil {
 		return err
@@ -207,8 +230,8 @@ func (c *mirrorControl) serve(ctx workflow.Context, r *controlRequest) error {
 func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
 	var a *activities.Suspension
 	ctx = bookkeeping(ctx, "read how the mirror stands and change that")
-	row, err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension))
-	for err == nil && (row.Unconfirmed || row.Still() != r.suspend) {
+	row, err := c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.ReadSuspension, c.Link))
+	for err == nil && (row.Unconfirmed && c.Link == "" || row.Suspended() != r.suspend) {
 		// One that names its epoch is about that one only: a suspension was
 		// recorded by who asks for it, and is over by now, unless the row does not
 		// know of it, since the database went back to a time before it.
@@ -216,11 +239,14 @@ func (c *mirrorControl) record(ctx workflow.Context, r *controlRequest) error {
 			return nil
 		}
 		request := r.Request
-		request.Epoch = row.Epoch
+		request.Link, request.Epoch = c.Link, row.Epoch
 		if r.suspend {
 			row, err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordSuspend, request))
 		} else {
 			row, err = c.take(ctx, workflow.ExecuteLocalActivity(ctx, a.RecordResume, request))
+		}
+		if err == nil && row.Epoch == 0 {
+			return nil // the link was removed
 		}
 	}
 	return err
@@ -285,7 +311,8 @@ func (c *mirrorControl) reply(r *controlRequest) { r.answer, r.done = c.Suspensi
 // show writes how things stand for the Web UI, and to be found by.
 func (c *mirrorControl) show(ctx workflow.Context) error {
 	s := c.Suspension
-	text := "The mirror is **" + string(s.State) + "** since " + s.Since.UTC().Format(time.RFC3339)
+	scope := s.Scope()
+	text := strings.ToUpper(scope[:1]) + scope[1:] + " is **" + string(s.State) + "** since " + s.Since.UTC().Format(time.RFC3339)
 	if s.Unconfirmed {
 		text = "Whether the mirror is suspended is not known, so that nothing is written; the database says that it runs since " +
 			s.Since.UTC().Format(time.RFC3339)
@@ -296,8 +323,9 @@ func (c *mirrorControl) show(ctx workflow.Context) error {
 	if s.Reason != "" {
 		text += ": " + s.Reason
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s.\n\n%d requests carried out. Suspend and resume it by `mailmirror suspend` and "+
-		"`mailmirror resume`, or by this workflow's signals and updates of these names.", text, c.Served))
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s.\n\n%d requests carried out. Suspend and resume it by `%s` and "+
+		"`%s`, or by this workflow's signals and updates of these names.", text, c.Served,
+		strings.Replace(s.ResumeCommand(), "resume", "suspend", 1), s.ResumeCommand()))
 	return workflow.UpsertTypedSearchAttributes(ctx, PhaseAttribute.ValueSet(string(s.State)))
 }
 
@@ -321,6 +349,7 @@ func requestOf(argument any) suspension.Request {
 		if epoch, ok := v["epoch"].(float64); ok {
 			r.Epoch = int64(epoch)
 		}
+		r.Link, _ = v["link"].(string)
 	}
 	return r.Shortened()
 }

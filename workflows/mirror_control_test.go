@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
+	"mailmirror/activities"
 	"mailmirror/activities/activitytest"
 	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
@@ -32,20 +34,25 @@ type mirror struct {
 func newMirror(t *testing.T) *mirror {
 	t.Helper()
 	m := &mirror{World: activitytest.New(), env: environment(t)}
-	m.env.OnActivity(steps.ReadSuspension, mock.Anything).Return(m.Suspension).Maybe()
+	m.env.OnActivity(steps.ReadSuspension, mock.Anything, mock.Anything).Return(m.own).Maybe()
 	m.env.OnActivity(steps.RecordSuspend, mock.Anything, mock.Anything).Return(m.Suspend).Maybe()
 	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()
 	m.env.OnActivity(steps.SettleSuspension, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 			m.note("pause")
-			return m.ConfirmSuspended(ctx, s.Epoch)
+			return m.ConfirmSuspended(ctx, s.Link, s.Epoch)
 		}).AfterFn(func() time.Duration { return m.settle }).Maybe()
 	m.env.OnActivity(steps.SettleRunning, mock.Anything, mock.Anything).Return(
-		func(ctx context.Context, _ suspension.Suspension) (suspension.Suspension, error) {
+		func(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 			m.note("go on")
-			return m.Suspension(ctx)
+			return m.own(ctx, s.Link)
 		}).Maybe()
 	return m
+}
+
+func (m *mirror) own(ctx context.Context, link string) (suspension.Suspension, error) {
+	all, err := m.Suspensions(ctx)
+	return all.Own(link), err
 }
 
 func (m *mirror) note(what string) {
@@ -292,5 +299,64 @@ func TestMirrorControlContinuesAsNew(t *testing.T) {
 	decode(t, next.Input, &carried)
 	if carried.Served != 1 || carried.Suspension.State != suspension.Suspended || carried.Suspension.Who != "alice" {
 		t.Errorf("carried over %+v", carried)
+	}
+}
+
+// TestMirrorControlHandsOn: what names a link is handed on to it, and changes nothing of
+// everything.
+func TestMirrorControlHandsOn(t *testing.T) {
+	m := newMirror(t)
+	m.env.OnActivity(steps.AskLink, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, r activities.LinkRequest) (suspension.Suspension, error) {
+			m.note(fmt.Sprintf("suspend %s: %v, %s", r.Link, r.Suspend, r.Reason))
+			return suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: 7}, nil
+		})
+	m.at(t, time.Minute, func() {
+		m.env.SignalWorkflow(workflows.SignalSuspend, map[string]any{"link": "dr", "reason": "restore"})
+	})
+	m.at(t, 2*time.Minute, func() { m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Link: "dr"}) })
+	var answered answer
+	m.at(t, 3*time.Minute, func() { m.update(workflows.SignalSuspend, suspension.Request{Link: "dr"}, &answered) })
+	m.run(t)
+	if !slices.Equal(m.done(), []string{"go on", "suspend dr: true, restore", "suspend dr: false, ", "suspend dr: true, "}) {
+		t.Errorf("did %q", m.done())
+	}
+	if answered.err != nil || answered.suspension.Link != "dr" || answered.suspension.Epoch != 7 || m.state(t).Suspended() {
+		t.Errorf("answered %+v, and everything is %+v", answered, m.state(t))
+	}
+}
+
+// TestLinkControl: a link is suspended by itself by a workflow of its own, which
+// ends with the suspension. What is asked for is done to the link alone.
+func TestLinkControl(t *testing.T) {
+	m := newMirror(t)
+	recorded, err := m.Suspend(t.Context(), suspension.Request{Link: "dr", Who: "alice", Reason: "restore"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.at(t, 0, func() {
+		m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Link: "dr", Who: "alice", Epoch: recorded.Epoch})
+	})
+	m.at(t, time.Minute, func() {
+		if v := m.view(t); v.State != suspension.Suspended || v.Link != "dr" || v.Who != "alice" {
+			t.Errorf("it shows %+v", v)
+		}
+		if own, _ := m.own(t.Context(), "dr"); own.State != suspension.Suspended {
+			t.Errorf("the row is %+v", own)
+		}
+		if everything := m.state(t); everything.Still() {
+			t.Errorf("everything is %+v", everything)
+		}
+		m.env.SignalWorkflow(workflows.SignalResume, "bare")
+	})
+	m.env.ExecuteWorkflow(workflows.LinkControl, workflows.ControlState{Link: "dr"})
+	if !m.env.IsWorkflowCompleted() || m.env.GetWorkflowError() != nil {
+		t.Fatalf("completed: %v, %v", m.env.IsWorkflowCompleted(), m.env.GetWorkflowError())
+	}
+	if own, _ := m.own(t.Context(), "dr"); own.State != suspension.Running {
+		t.Errorf("after its end the link is %+v", own)
+	}
+	if done := m.done(); !slices.Equal(done, []string{"pause", "go on"}) {
+		t.Errorf("did %v", done)
 	}
 }

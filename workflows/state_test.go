@@ -34,7 +34,7 @@ func TestStateSurvivesContinueAsNew(t *testing.T) {
 			Planned: []activities.Page{{After: "1001", Last: "1250"}}, After: "1250", Complete: true, Started: 3, Ended: 2,
 			Progress: site.CompareProgress{Reviewed: 1, Unchanged: 2, Synced: 3, Differing: 4, Failed: 5, Busy: 6,
 				Messages: work, Greetings: work, DueMessages: 7, DueBytes: 8}},
-		workflows.ControlState{Served: 3, Suspension: suspension.Suspension{State: suspension.Suspending, Epoch: 4, Reason: "storage",
+		workflows.ControlState{Link: "dr", Served: 3, Suspension: suspension.Suspension{Link: "dr", State: suspension.Suspending, Epoch: 4, Reason: "storage",
 			Who: "alice", Since: moment, SuspendedAt: moment, Waiting: 2, Remaining: time.Second,
 			Unconfirmed: true}},
 	}

@@ -22,6 +22,7 @@ const (
 	TypeRetention        = "Retention"
 	TypeWatchEvents      = "WatchEvents"
 	TypeMirrorControl    = "MirrorControl"
+	TypeLinkControl      = "LinkControl"
 
 	TypeDirectorySync      = "DirectorySync"
 	TypeScheduledDirectory = "ScheduledDirectory"
@@ -40,8 +41,8 @@ const (
 	// QueryProgress asks a MailboxSync for SyncView, a FullCompare for
 	// CompareView, a WatchEvents for WatchView, a DirectorySync for DirectoryView.
 	QueryProgress = "progress"
-	// SignalSuspend tells MirrorControl what to do, and is the name of an update
-	// too. The argument is a suspension.Request; a bare signal will do.
+	// SignalSuspend tells MirrorControl or LinkControl what to do, and is the name of an
+	// update too. The argument is a suspension.Request; a bare signal will do.
 	SignalSuspend = "suspend"
 	// SignalResume is its opposite.
 	SignalResume = "resume"
@@ -59,7 +60,7 @@ var (
 
 // Phases, as PhaseAttribute shows them. A closed workflow keeps its last one:
 // for a MailboxSync that is how the mailbox was left (activities.SyncState).
-// MirrorControl shows how the mirror stands (suspension.State).
+// MirrorControl and LinkControl show how the mirror or the link stands (suspension.State).
 const (
 	PhaseSyncing   = "syncing"
 	PhaseReviewing = "reviewing"
@@ -138,6 +139,7 @@ func Register(r worker.WorkflowRegistry) {
 		TypeRetention:        Retention,
 		TypeWatchEvents:      WatchEvents,
 		TypeMirrorControl:    MirrorControl,
+		TypeLinkControl:      LinkControl,
 
 		TypeDirectorySync:      DirectorySync,
 		TypeScheduledDirectory: ScheduledDirectory,

@@ -11,14 +11,23 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// Suspension implements activities.SuspensionRecords.
-func (w *World) Suspension(context.Context) (suspension.Suspension, error) {
+// Suspensions implements activities.SuspensionRecords.
+func (w *World) Suspensions(context.Context) (suspension.Scopes, error) {
 	if err := w.called("Suspension"); err != nil {
-		return suspension.Suspension{}, err
+		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.suspension, nil
+	for key := range w.boxes {
+		w.scope(key.Link)
+	}
+	return append(suspension.Scopes{w.suspension}, w.suspended...), nil
+}
+
+// Suspension is that of everything.
+func (w *World) Suspension(ctx context.Context) (suspension.Suspension, error) {
+	all, err := w.Suspensions(ctx)
+	return all.Own(""), err
 }
 
 // Suspend implements activities.SuspensionRecords.
@@ -28,27 +37,27 @@ func (w *World) Suspend(_ context.Context, r suspension.Request) (suspension.Sus
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.suspension; s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
-		w.suspension = suspension.Suspension{State: suspension.Suspending, Epoch: w.nextEpoch(), Reason: r.Reason, Who: r.Who,
+	if s := w.scope(r.Link); s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
+		*s = suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: w.nextEpoch(), Reason: r.Reason, Who: r.Who,
 			Since: time.Now(), Waiting: w.leases}
 	}
-	return w.suspension, nil
+	return *w.scope(r.Link), nil
 }
 
 // ConfirmSuspended implements activities.SuspensionRecords.
-func (w *World) ConfirmSuspended(_ context.Context, epoch int64) (suspension.Suspension, error) {
+func (w *World) ConfirmSuspended(_ context.Context, link string, epoch int64) (suspension.Suspension, error) {
 	if err := w.called("ConfirmSuspended"); err != nil {
 		return suspension.Suspension{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := &w.suspension; s.State == suspension.Suspending && s.Epoch == epoch {
+	if s := w.scope(link); s.State == suspension.Suspending && s.Epoch == epoch {
 		s.Waiting = w.leases
 		if w.leases == 0 {
 			s.State, s.SuspendedAt = suspension.Suspended, time.Now()
 		}
 	}
-	return w.suspension, nil
+	return *w.scope(link), nil
 }
 
 // Resume implements activities.SuspensionRecords.
@@ -58,10 +67,24 @@ func (w *World) Resume(_ context.Context, r suspension.Request) (suspension.Susp
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.suspension; s.Still() && r.Epoch == s.Epoch {
-		w.suspension = suspension.Suspension{State: suspension.Running, Epoch: w.nextEpoch(), Who: r.Who, Since: time.Now()}
+	if s := w.scope(r.Link); s.Still() && r.Epoch == s.Epoch {
+		*s = suspension.Suspension{Link: r.Link, State: suspension.Running, Epoch: w.nextEpoch(), Who: r.Who, Since: time.Now()}
 	}
-	return w.suspension, nil
+	return *w.scope(r.Link), nil
+}
+
+// scope is the suspension of everything, or of a link. The caller holds the lock.
+func (w *World) scope(link string) *suspension.Suspension {
+	if link == "" {
+		return &w.suspension
+	}
+	for i := range w.suspended {
+		if w.suspended[i].Link == link {
+			return &w.suspended[i]
+		}
+	}
+	w.suspended = append(w.suspended, suspension.Suspension{Link: link, State: suspension.Running, Epoch: 1})
+	return &w.suspended[len(w.suspended)-1]
 }
 
 // Restore puts another row in place, as a database does that goes back to a dump: it is
@@ -75,7 +98,13 @@ func (w *World) Restore(s suspension.Suspension) {
 }
 
 // nextEpoch is above every epoch that there ever was, those of a lost row included.
-func (w *World) nextEpoch() int64 { return max(w.suspension.Epoch, w.lostEpoch) + 1 }
+func (w *World) nextEpoch() int64 {
+	last := max(w.suspension.Epoch, w.lostEpoch)
+	for _, s := range w.suspended {
+		last = max(last, s.Epoch)
+	}
+	return last + 1
+}
 
 // HoldLeases says how many mailboxes somebody may write to: a suspension is
 // not complete before there are none.

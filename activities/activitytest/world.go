@@ -46,6 +46,7 @@ type World struct {
 	suspension suspension.Suspension
 	lostEpoch  int64 // the highest of a row that Restore replaced
 	leases     int
+	suspended  suspension.Scopes // of links
 }
 
 // Compare is the record of one compare.

@@ -21,6 +21,7 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/telemetry"
 	"mailmirror/internal/temporalrunner"
 )
@@ -74,7 +75,7 @@ func (m *metrics) show(repo *pgstore.Store) error {
 }
 
 func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, error) {
-	suspension, err := repo.Suspension(ctx)
+	suspensions, err := repo.Suspensions(ctx)
 	if err != nil {
 		return telemetry.Standing{}, err
 	}
@@ -94,16 +95,13 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 	if err != nil {
 		return telemetry.Standing{}, err
 	}
-	now := telemetry.Standing{State: string(suspension.State)}
-	if suspension.Unconfirmed {
-		now.State = "unconfirmed"
-	}
+	now := telemetry.Standing{State: stateOf(suspensions.Own(""))}
 	blind := map[string]bool{}
 	for _, l := range links {
 		of := slices.DeleteFunc(slices.Clone(watchers), func(w site.Watcher) bool { return w.Link != l.Link.Name })
 		listening := background.ListeningOf(work.Now, l, of)
 		blind[l.Link.Name] = listening.Unhealthy()
-		s := telemetry.LinkStanding{Link: l.Link.Name, Lag: l.Lag, LagKnown: !listening.Blind || l.Lag > 0, Shards: listeners(work.Now, of), Held: map[string]int64{}, Mailboxes: map[string]int{
+		s := telemetry.LinkStanding{Link: l.Link.Name, State: stateOf(suspensions.Own(l.Link.Name)), Lag: l.Lag, LagKnown: !listening.Blind || l.Lag > 0, Shards: listeners(work.Now, of), Held: map[string]int64{}, Mailboxes: map[string]int{
 			"new": l.States.New, "equal": l.States.Equal, "differing": l.States.Differing,
 			"dirty": l.States.Dirty, "held": l.States.Held, "parked": l.States.Parked,
 		}}
@@ -112,8 +110,15 @@ func standing(ctx context.Context, repo *pgstore.Store) (telemetry.Standing, err
 		}
 		now.Links = append(now.Links, s)
 	}
-	now.Background = loops(work.Judge(suspension), blind)
+	now.Background = loops(work.Judge(suspensions), blind)
 	return now, nil
+}
+
+func stateOf(s suspension.Suspension) string {
+	if s.Unconfirmed {
+		return "unconfirmed"
+	}
+	return string(s.State)
 }
 
 // listeners are how the shards of a link do, at least one: what is shown of a link

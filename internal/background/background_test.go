@@ -52,7 +52,7 @@ func TestJudge(t *testing.T) {
 			want: []string{"listening of link dr cannot be started: x", "suspends and resumes cannot be started: y", "old records are not removed: z"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			found := background.State{Now: now, Signs: c.signs}.Judge(cmp.Or(c.mirror, suspension.Suspension{State: suspension.Running}))
+			found := background.State{Now: now, Signs: c.signs}.Judge(suspension.Scopes{cmp.Or(c.mirror, suspension.Suspension{State: suspension.Running})})
 			if len(found) != len(c.want) {
 				t.Fatalf("found %+v", found)
 			}

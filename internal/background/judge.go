@@ -42,8 +42,7 @@ const (
 
 // Judge tells what is wrong in the background, of all loops but the listening of
 // each link: see ListeningOf. Where no worker runs nothing else is worth telling.
-func (b State) Judge(now suspension.Suspension) []Finding {
-	suspended := now.Still()
+func (b State) Judge(suspensions suspension.Scopes) []Finding {
 	supervision, known := b.Sign(LoopSupervision, "")
 	switch {
 	case !known || supervision.StartedAt.IsZero():
@@ -59,23 +58,28 @@ func (b State) Judge(now suspension.Suspension) []Finding {
 		switch {
 		case slices.Contains(OwnLoops(), s.Loop) && b.Now.Sub(s.StartedAt) > supervisionSilence:
 			// The worker that said so is gone.
-		case s.Loop == LoopSuspension && (!suspended || !now.Unconfirmed && s.FailedAt.Before(now.Since)):
+		case s.Loop == LoopSuspension && over(s, suspensions.Own(s.Link)):
 			// It was about a suspension that is over.
 		case s.Error != "":
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: cmp.Or(s.ErrorKind, findingKind), Since: s.FailedAt,
 				Text: failing(s), Hint: cmp.Or(s.Hint, hintOf(s.Loop))})
-		case s.Loop == LoopSchedule && !suspended && b.late(s):
+		case s.Loop == LoopSchedule && !suspensions.Of(s.Link).Still() && b.late(s):
 			found = append(found, Finding{Loop: s.Loop, Link: s.Link, Kind: findingKind, Since: s.DueAt,
 				Text: fmt.Sprintf("schedule %s had to start a run %s ago and has not", s.Item, age(b.Now, s.DueAt)),
 				Hint: "check that Temporal runs; mailmirror schedule list shows the schedules, mailmirror schedule run-now starts one"})
 		}
 	}
-	if idle, since := b.sweepWaits(); idle && !suspended {
+	if idle, since := b.sweepWaits(); idle && !suspensions.Of("").Still() {
 		found = append(found, Finding{Loop: LoopSweep, Kind: findingKind, Since: since,
 			Text: fmt.Sprintf("a sweep waits for a worker since %s ago: what is due is not started", age(b.Now, since)),
 			Hint: "no worker takes work from Temporal: restart the worker, and look into its log"})
 	}
 	return found
+}
+
+// over reports whether what is shown was about a suspension that is over.
+func over(s Sign, now suspension.Suspension) bool {
+	return !now.Still() || !now.Unconfirmed && s.FailedAt.Before(now.Since)
 }
 
 // Sign returns the sign of life of a loop; false if there is none.

@@ -19,7 +19,7 @@ const (
 	LoopRetention Loop = "retention"
 	// LoopListening is the WatchEvents of a link.
 	LoopListening Loop = "listening"
-	// LoopControl is MirrorControl.
+	// LoopControl is MirrorControl, and LinkControl while its link is suspended.
 	LoopControl Loop = "suspension control"
 	// LoopSuspension compares what the database and Temporal know of a suspension.
 	LoopSuspension Loop = "suspension"

@@ -120,7 +120,7 @@ func (s *system) brokenOff() {
 // still acknowledges suspensions, as a worker does.
 func (s *system) still() {
 	s.runner.OnAskSuspend = func(r suspension.Request) error {
-		_, err := s.repo.ConfirmSuspended(context.Background(), r.Epoch)
+		_, err := s.repo.ConfirmSuspended(context.Background(), r.Link, r.Epoch)
 		return err
 	}
 }

@@ -31,7 +31,8 @@ they were last compared.`,
 				return err
 			}
 			// No link shows it.
-			suspension, err := ctl.Suspension(ctx)
+			suspensions, err := ctl.Suspensions(ctx)
+			suspension := suspensions.Own("")
 			if err != nil || !suspension.Still() {
 				return err
 			}
@@ -63,8 +64,14 @@ func (c *cli) writeStatus(w io.Writer, links []control.LinkOverview) {
 			l.States.Held, l.States.Dirty, l.States.Parked, l.States.New, l.Messages, l.Greetings, lagText(l))
 	}
 	t.write(w)
-	if s := links[0].Suspension; s.Still() || s.Remaining > 0 {
-		fmt.Fprintf(w, "\n%s\n", clean(c.suspensionLine(s)))
+	for i, l := range links {
+		// That of everything is the same for all links.
+		if s := l.Suspension; (s.Still() || s.Remaining > 0) && (s.Link != "" || i == 0) {
+			fmt.Fprintf(w, "\n%s\n", clean(c.suspensionLine(s)))
+		}
+		if l.OwnSuspension.Link != "" {
+			fmt.Fprintf(w, "\n%s\n", clean(c.suspensionLine(l.OwnSuspension)))
+		}
 	}
 	for _, l := range links {
 		fmt.Fprintf(w, "\n%s: %s\n", l.Link.Name, c.lastCompare(l))
@@ -117,7 +124,7 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 			c.moment(run.StartedAt), run.Reviewed, run.Mailboxes, run.Synced, run.Failed)
 		// A big mailbox takes minutes without news, a lost worker for ever.
 		if silence := c.env.Now().Sub(run.UpdatedAt); l.Suspension.Still() {
-			line += "; it goes on when the mirror is resumed"
+			line += "; it goes on when " + l.Suspension.Scope() + " is resumed"
 		} else if silence > 10*time.Minute {
 			line += fmt.Sprintf("; no progress for %s, is a worker running?", span(silence))
 		}
@@ -135,7 +142,7 @@ func (c *cli) lastCompare(l control.LinkOverview) string {
 func (c *cli) comingUp(l control.LinkOverview) []string {
 	var next []string
 	if due := l.States.Dirty + l.States.New; due > 0 && l.Suspension.Still() {
-		next = append(next, counted(due, "mailbox")+" due, to be started when the mirror is resumed")
+		next = append(next, counted(due, "mailbox")+" due, to be started when "+l.Suspension.Scope()+" is resumed")
 	} else if due > 0 {
 		next = append(next, fmt.Sprintf("%s due, to be started within %s", counted(due, "mailbox"), span(l.Next.SweepWithin)))
 	}

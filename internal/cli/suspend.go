@@ -29,20 +29,24 @@ func (c *cli) suspendCommand() *cobra.Command {
 	var reason string
 	var wait bool
 	cmd := &cobra.Command{
-		Use:   "suspend --reason TEXT",
-		Short: "Stop all writing to the targets until resume",
-		Long: `Stops all writing to the targets of every link. When the command returns no
+		Use:   "suspend [LINK] --reason TEXT",
+		Short: "Stop all writing to the targets, or to that of one link, until resume",
+		Long: `Stops all writing to the targets of every link, or of LINK alone. When the command returns no
 sync begins any more, and those under way are ending; with --wait it returns
-when no write is in flight anywhere, which takes seconds, or, where a worker
+when no write is in flight there, which takes seconds, or, where a worker
 died, its write lease and the fence after it. Changes are still noticed, and
 mirrored after "mailmirror resume". Verify and store check go on: they only read.
 
+If everything and a link are suspended, both have to be resumed before Mailmirror
+writes to the target of that link.
+
 A suspension outlives restarts of everything. The same can be asked for by
-  temporal workflow signal --workflow-id mirror-control --name suspend`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, err := ctl.Suspend(ctx, reason)
+  temporal workflow signal --workflow-id mirror-control --name suspend
+and for one link by adding --input '{"link": "LINK"}'.`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			s, err := ctl.Suspend(ctx, first(args), reason)
 			if err != nil && wait && s.Still() {
 				c.warn("%v", err)
 			} else if err != nil {
@@ -56,7 +60,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 	}
 	cmd.Flags().SortFlags = false
 	cmd.Flags().StringVar(&reason, "reason", "", "why, `text` for the record")
-	cmd.Flags().BoolVar(&wait, "wait", false, "return when no write is in flight anywhere")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when no write is in flight there")
 	c.asFlag(cmd)
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd
@@ -65,7 +69,7 @@ A suspension outlives restarts of everything. The same can be asked for by
 func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspension.Suspension) error {
 	show := c.newDisplay("suspend", "writes ended")
 	most := s.Waiting
-	s, err := ctl.WaitSuspended(ctx, s.Epoch, show.every(), func(s suspension.Suspension) {
+	s, err := ctl.WaitSuspended(ctx, s.Link, s.Epoch, show.every(), func(s suspension.Suspension) {
 		most = max(most, s.Waiting)
 		text := "waiting for the last write"
 		if s.Waiting > 0 {
@@ -82,19 +86,20 @@ func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspens
 
 func (c *cli) resumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "resume",
-		Short:             "Let the mirror write again after suspend",
-		Long:              `Ends a suspension: the schedules go on, and what is due is started at once.`,
-		Args:              takes(0, 0),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, _ []string) error {
-			s, changed, err := ctl.Resume(ctx)
+		Use:   "resume [LINK]",
+		Short: "Let the mirror write again after suspend",
+		Long: `Ends the suspension of everything, or of LINK: the schedules go on, and what is due is
+started at once. Links that are suspended by themselves stay so until they are resumed.`,
+		Args:              takes(0, 1),
+		ValidArgsFunction: c.linkNames(0),
+		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+			s, changed, err := ctl.Resume(ctx, first(args))
 			if err != nil {
 				return err
 			}
 			return c.show(s, func(io.Writer) {
 				if !changed {
-					c.say("the mirror is not suspended")
+					c.say("%s is not suspended", s.Scope())
 					return
 				}
 				c.say("%s", c.suspensionLine(s))
@@ -105,12 +110,12 @@ func (c *cli) resumeCommand() *cobra.Command {
 	return cmd
 }
 
-// suspensionLine says how the mirror as a whole stands, in a line.
+// suspensionLine says how the mirror as a whole stands, or a link, in a line.
 func (c *cli) suspensionLine(s suspension.Suspension) string {
 	var line string
 	switch s.State {
 	case suspension.Running:
-		line = "the mirror is running"
+		line = s.Scope() + " is running"
 		switch {
 		case s.Unconfirmed:
 			line = "NOTHING IS WRITTEN: the database was started again or restored, or a standby took over, and it may lack a suspension. " +
@@ -127,6 +132,9 @@ func (c *cli) suspensionLine(s suspension.Suspension) string {
 	case suspension.Suspended:
 		line = "SUSPENDED: nothing is written"
 	}
+	if s.Link != "" && s.Suspended() {
+		line = "link " + s.Link + " is " + line
+	}
 	line += "; since " + c.moment(s.Since)
 	if s.Who != "" {
 		line += " by " + s.Who
@@ -135,7 +143,7 @@ func (c *cli) suspensionLine(s suspension.Suspension) string {
 		line += ": " + s.Reason
 	}
 	if s.Suspended() {
-		line += "; end it with: mailmirror resume"
+		line += "; end it with: " + s.ResumeCommand()
 	}
 	return line
 }

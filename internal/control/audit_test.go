@@ -25,7 +25,7 @@ import (
 var reading = []string{"AllHolds", "As", "Audit", "CheckStore", "Directory", "DirectoryHistory", "DirectoryHold",
 	"DirectoryHoldChanges", "DirectoryRunChanges", "DirectorySettings", "Errors", "Guard", "History", "Hold", "Holds", "Link", "Links",
 	"Mailbox", "Mailboxes", "PlanDirectory", "Schedules", "ShowDirectory", "StartVerify", "Status", "Store", "StoreLoad", "Stores",
-	"Suspension", "TargetMapping", "Undetermined", "WaitCompare", "WaitDirectory", "WaitSuspended", "WaitSync",
+	"Suspensions", "TargetMapping", "Undetermined", "WaitCompare", "WaitDirectory", "WaitSuspended", "WaitSync",
 	"WaitVerify"}
 
 // TestEveryChangingCommandAsksForARole calls every method of Control that is not listed

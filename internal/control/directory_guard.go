@@ -135,11 +135,14 @@ func (c *Control) decide(ctx context.Context, link string, ofMessages, ofEntries
 			links = append(links, h.Link)
 		}
 	}
-	s, err := c.ports.Suspension.Suspension(ctx)
-	if err != nil || s.Still() {
-		return messages, entries, err // the sweep after the resumption starts it
+	suspensions, err := c.ports.Suspension.Suspensions(ctx)
+	if err != nil {
+		return messages, entries, err
 	}
 	for _, link := range links {
+		if suspensions.Of(link).Still() {
+			continue // the sweep after the resumption starts it
+		}
 		if err := c.ports.DirectoryRunner.AskDirectory(ctx, link, dirsync.TriggerApproval); err != nil {
 			return messages, entries, fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
 				"the decision is recorded, and the next run carries it out")

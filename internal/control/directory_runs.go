@@ -51,7 +51,7 @@ func (c *Control) SyncDirectory(ctx context.Context, link string, dryRun bool) (
 	trigger := dirsync.TriggerDryRun
 	if !dryRun {
 		trigger = dirsync.TriggerOperator
-		if err := c.writing(ctx, op); err != nil {
+		if err := c.writing(ctx, op, link); err != nil {
 			return DirectoryStart{}, err
 		}
 	}

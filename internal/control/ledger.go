@@ -21,7 +21,7 @@ func (c *Control) Rebuild(ctx context.Context, link string) (_ CompareStart, err
 	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
-	if err := c.writing(ctx, op); err != nil {
+	if err := c.writing(ctx, op, link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.ask(ctx); err != nil {

@@ -15,9 +15,12 @@ import (
 // LinkOverview is one link at a glance, with what will happen next.
 type LinkOverview struct {
 	site.LinkStatus
-	// Suspension is how the mirror as a whole stands.
-	Suspension suspension.Suspension `json:"suspension"`
-	Next       Next                  `json:"next"`
+	// Suspension is the one that the link is subject to: that of everything, unless only
+	// the link by itself must not be written to. OwnSuspension is that of the link by
+	// itself, if it is suspended as well as everything.
+	Suspension    suspension.Suspension `json:"suspension"`
+	OwnSuspension suspension.Suspension `json:"own_suspension,omitzero"`
+	Next          Next                  `json:"next"`
 	// Watchers are the listeners of the link, by shard.
 	Watchers []site.Watcher `json:"watchers"`
 	// Load says what bounds the load on the stores of the link below its settings.
@@ -73,7 +76,7 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
-	suspension, err := c.ports.Suspension.Suspension(ctx)
+	suspensions, err := c.ports.Suspension.Suspensions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +84,7 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 	if err != nil {
 		return nil, err
 	}
-	findings := background.Judge(suspension)
+	findings := background.Judge(suspensions)
 	asking, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	schedules := scheduleReader{runner: c.ports.Scheduler}
@@ -92,11 +95,14 @@ func (c *Control) Status(ctx context.Context, link string) ([]LinkOverview, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		o := LinkOverview{LinkStatus: s, Suspension: suspension, Next: c.next(s, schedule, unknown), Watchers: []site.Watcher{}}
+		o := LinkOverview{LinkStatus: s, Suspension: suspensions.Of(s.Link.Name), Next: c.next(s, schedule, unknown), Watchers: []site.Watcher{}}
 		for _, w := range watchers {
 			if w.Link == s.Link.Name {
 				o.Watchers = append(o.Watchers, w)
 			}
+		}
+		if own := suspensions.Own(s.Link.Name); own.Suspended() && o.Suspension.Link == "" {
+			o.OwnSuspension = own
 		}
 		o.judge(background, findings)
 		for _, m := range missed {
@@ -150,11 +156,11 @@ func (c *Control) backgroundErrors(ctx context.Context, link string) ([]site.Err
 	if err != nil {
 		return nil, err
 	}
-	suspension, err := c.ports.Suspension.Suspension(ctx)
+	suspensions, err := c.ports.Suspension.Suspensions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := work.Judge(suspension)
+	found := work.Judge(suspensions)
 	statuses, err := c.ports.Records.Status(ctx, link)
 	if err != nil {
 		return nil, err

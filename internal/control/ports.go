@@ -99,17 +99,18 @@ type Guard interface {
 	GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error)
 }
 
-// SuspensionRecords is the row of the suspension.
+// SuspensionRecords are the rows of the suspensions.
 type SuspensionRecords interface {
-	Suspension(ctx context.Context) (suspension.Suspension, error)
+	// Suspensions returns that of everything first, and one for each link.
+	Suspensions(ctx context.Context) (suspension.Scopes, error)
 	// Suspend records that no write lease is given or renewed any more, with an audit
 	// row of its own. It returns once no transaction that could give one is under way.
 	// A mirror that is not running, or is of another epoch than the request's, is left
 	// as it is.
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	// ConfirmSuspended records that the suspension of an epoch is complete where
-	// no lease may be written under any more, and returns how things stand.
-	ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error)
+	// ConfirmSuspended records that the suspension of an epoch is complete if no lease
+	// of its scope may be written under any more, and returns how things stand.
+	ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error)
 }
 
 // ScheduleRecords is what operators set of schedules.

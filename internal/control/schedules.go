@@ -153,11 +153,12 @@ func (c *Control) changeSchedule(ctx context.Context, command, name, reason stri
 	}
 	defer end(&err)
 	if command == "schedule run-now" {
-		if err := c.writing(ctx, op); err != nil {
+		_, link, _ := strings.Cut(name, "/")
+		if err := c.writing(ctx, op, link); err != nil {
 			return site.ScheduleInfo{}, err
 		}
 	}
-	if err := malformed(op, []error{c.request(reason).Validate()}); err != nil {
+	if err := malformed(op, []error{c.request("", reason).Validate()}); err != nil {
 		return site.ScheduleInfo{}, err
 	}
 	before, _, err := c.schedule(ctx, op, name)

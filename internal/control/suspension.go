@@ -10,26 +10,40 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// Suspension tells how the mirror as a whole stands.
-func (c *Control) Suspension(ctx context.Context) (suspension.Suspension, error) {
-	return c.ports.Suspension.Suspension(ctx)
+// Suspensions tells what is suspended.
+func (c *Control) Suspensions(ctx context.Context) (suspension.Scopes, error) {
+	return c.ports.Suspension.Suspensions(ctx)
 }
 
-// Suspend stops all writing. When it returns without an error, or with one
+// ownSuspension is that of one scope; a link must exist.
+func (c *Control) ownSuspension(ctx context.Context, link string) (suspension.Suspension, error) {
+	if link != "" {
+		if _, err := c.ports.Links.Link(ctx, link); err != nil {
+			return suspension.Suspension{}, err
+		}
+	}
+	all, err := c.ports.Suspension.Suspensions(ctx)
+	return all.Own(link), err
+}
+
+// Suspend stops all writing, or that of one link. When it returns without an error, or with one
 // beside a Suspension that is Still, no write lease is given any more; what is
 // in flight ends within the lease's time, and WaitSuspended waits for that.
 //
 // The database comes first, since that is what leases are given by: the mirror
 // stops writing even where Temporal is away, and no worker runs. Only the
 // schedules are not paused then, which the error says.
-func (c *Control) Suspend(ctx context.Context, reason string) (suspension.Suspension, error) {
+func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.Suspension, error) {
 	const op = "suspend the mirror"
-	r := c.request(reason)
-	if err := c.allow(ctx, &audit.Entry{Command: "suspend", Detail: reason}); err != nil {
+	r := c.request(link, reason)
+	if err := c.allow(ctx, &audit.Entry{Command: "suspend", Link: link, Detail: reason}); err != nil {
 		return suspension.Suspension{}, err
 	}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, err
+	}
+	if _, err := c.ownSuspension(ctx, link); err != nil {
+		return suspension.Suspension{}, fault.Wrap(err, op)
 	}
 	s, err := c.ports.Suspension.Suspend(ctx, r)
 	if err != nil {
@@ -44,8 +58,8 @@ func (c *Control) Suspend(ctx context.Context, reason string) (suspension.Suspen
 }
 
 // request is one of the actor's. Who carries it out writes its audit row.
-func (c *Control) request(reason string) suspension.Request {
-	return suspension.Request{Reason: reason, Who: c.actor.Name, Way: c.actor.Way}
+func (c *Control) request(link, reason string) suspension.Request {
+	return suspension.Request{Link: link, Reason: reason, Who: c.actor.Name, Way: c.actor.Way}
 }
 
 const (
@@ -56,14 +70,14 @@ const (
 	workerPatience = 15 * time.Second
 )
 
-// WaitSuspended waits until no write is in flight anywhere. progress, which may
+// WaitSuspended waits until no write is in flight in the scope. progress, which may
 // be nil, is called about once in every interval. Where no worker acknowledges
 // in time, the database itself tells that everything is still, and is believed.
-func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Duration, progress func(suspension.Suspension)) (suspension.Suspension, error) {
+func (c *Control) WaitSuspended(ctx context.Context, link string, epoch int64, every time.Duration, progress func(suspension.Suspension)) (suspension.Suspension, error) {
 	const op = "wait for the mirror to be still"
 	var stillSince, told time.Time
 	for {
-		s, err := c.ports.Suspension.Suspension(ctx)
+		s, err := c.ownSuspension(ctx, link)
 		switch now := c.options.Now(); {
 		case err != nil:
 			return suspension.Suspension{}, fault.Wrap(err, op)
@@ -76,7 +90,7 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 		case stillSince.IsZero():
 			stillSince = now
 		case now.Sub(stillSince) > workerPatience:
-			if s, err = c.ports.Suspension.ConfirmSuspended(ctx, s.Epoch); err != nil {
+			if s, err = c.ports.Suspension.ConfirmSuspended(ctx, link, s.Epoch); err != nil {
 				return suspension.Suspension{}, fault.Wrap(err, op)
 			}
 			if s.State == suspension.Suspended {
@@ -95,17 +109,17 @@ func (c *Control) WaitSuspended(ctx context.Context, epoch int64, every time.Dur
 
 // Resume lets the mirror write again and returns when it does: changed is
 // false where it was not suspended.
-func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed bool, err error) {
+func (c *Control) Resume(ctx context.Context, link string) (s suspension.Suspension, changed bool, err error) {
 	const op = "resume the mirror"
-	r := c.request("")
-	if err := c.allow(ctx, &audit.Entry{Command: "resume"}); err != nil {
+	r := c.request(link, "")
+	if err := c.allow(ctx, &audit.Entry{Command: "resume", Link: link}); err != nil {
 		return suspension.Suspension{}, false, err
 	}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, false, err
 	}
-	s, err = c.ports.Suspension.Suspension(ctx)
-	if err != nil || !s.Still() {
+	s, err = c.ownSuspension(ctx, r.Link)
+	if err != nil || !s.Suspended() && (!s.Unconfirmed || r.Link != "") {
 		return s, false, fault.Wrap(err, op)
 	}
 	r.Epoch = s.Epoch
@@ -113,7 +127,7 @@ func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed 
 		return s, false, fault.Wrap(err, op)
 	}
 	for begin := c.options.Now(); ; {
-		s, err := c.ports.Suspension.Suspension(ctx)
+		s, err := c.ownSuspension(ctx, r.Link)
 		switch {
 		case err != nil:
 			return s, false, fault.Wrap(err, op)
@@ -129,19 +143,20 @@ func (c *Control) Resume(ctx context.Context) (s suspension.Suspension, changed 
 	}
 }
 
-// writing refuses what would write while the mirror is suspended.
-func (c *Control) writing(ctx context.Context, op string) error {
-	s, err := c.ports.Suspension.Suspension(ctx)
+// writing rejects what would write while the mirror, or the link, is suspended.
+func (c *Control) writing(ctx context.Context, op, link string) error {
+	all, err := c.ports.Suspension.Suspensions(ctx)
+	s := all.Of(link)
 	// What waits while the state is unconfirmed goes on by itself.
 	if err != nil || !s.Suspended() {
 		return fault.Wrap(err, op)
 	}
-	text := op + ": the mirror is suspended since " + s.Since.In(c.options.Now().Location()).Format("2006-01-02 15:04:05")
+	text := op + ": " + s.Scope() + " is suspended since " + s.Since.In(c.options.Now().Location()).Format("2006-01-02 15:04:05")
 	if s.Who != "" {
 		text += " by " + s.Who
 	}
 	if s.Reason != "" {
 		text += ": " + s.Reason
 	}
-	return fault.New(fault.Conflict, text, nil, "mailmirror resume")
+	return fault.New(fault.Conflict, text, nil, s.ResumeCommand())
 }

@@ -36,7 +36,7 @@ func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err
 	if _, err := c.ports.Links.Link(ctx, link); err != nil {
 		return CompareStart{}, err
 	}
-	if err := c.writing(ctx, op); err != nil {
+	if err := c.writing(ctx, op, link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.ask(ctx); err != nil {
@@ -65,7 +65,7 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (_ int64, err error
 	if err := checkNumbers(op, []mailbox.Number{key.Number}); err != nil {
 		return 0, err
 	}
-	if err := c.writing(ctx, op); err != nil {
+	if err := c.writing(ctx, op, key.Link); err != nil {
 		return 0, err
 	}
 	generation, err := c.ports.Mailboxes.MarkDirty(ctx, key)

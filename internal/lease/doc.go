@@ -35,15 +35,27 @@
 //     before. Whatever is recorded under a lease is recorded under its epoch, so a
 //     worker that wakes up too late changes nothing.
 //
-// An acknowledged suspension means that no write is under way:
+// A suspension has a scope: everything, or one link. It is for the trigger what
+// Scopes.Permit is:
 //
-//  1. To begin and to prolong a lease, the row's transaction locks the suspension
-//     in shared mode and reads it: Scopes.Permit. To suspend, a transaction locks it
-//     exclusively. So each lease is either visible to the suspension or rejected.
+//	                          mirror of the link     restore of the link
+//	running                   a lease                RunningError
+//	link suspending           SuspendedError{link}   RunningError
+//	link suspended            SuspendedError{link}   a lease
+//	everything, or unknown    SuspendedError         SuspendedError
+//
+// An acknowledged suspension means that no write is under way in its scope:
+//
+//  1. To begin and to prolong a lease, the row's transaction locks the suspensions
+//     in shared mode and reads both scopes: Scopes.Permit. To suspend, a transaction
+//     locks them exclusively. So each lease is either visible to the suspension or
+//     rejected.
 //  2. The suspension is acknowledged when every lease of its scope is Clean, or its
-//     expires_at and its fence are over. Its scope is everything or one link.
+//     expires_at and its fence are over. The leases of other links go on.
 //  3. If PostgreSQL was started again or restored, it may lack leases. It gives no
 //     lease and acknowledges no suspension before those are over.
+//  4. It may lack suspensions, too. It gives no lease before a worker has asked
+//     Temporal about everything and about every link.
 //
 // A restore and a mirror never write to one mailbox of one store at the same time:
 //
@@ -53,7 +65,9 @@
 //  2. A link that is resumed during a restore gives no mirror a lease before the
 //     restore's are over: Resource.Rejects. The restore's are not prolonged any more.
 //  3. Another link may mirror into the store that the restore writes to. Both
-//     leases name one mailbox of one server then, and reject one another.
+//     leases are for one mailbox of one server then, and reject one another. Servers
+//     and accounts are compared: one server may be two stores, and one mailbox may
+//     have two logins.
 //  4. A restore locks the suspension exclusively to begin and to prolong its lease.
 //     So of two that begin at the same time, the second one sees the first.
 //

@@ -13,6 +13,7 @@ import (
 	"mailmirror/internal/guard"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/suspension"
 )
 
 func directoryHolds(t testing.TB, s *pgstore.Store) []guard.DirectoryHold {
@@ -385,6 +386,12 @@ func TestApprovedDirectories(t *testing.T) {
 	approved("when it is refused")
 	decide(guard.HoldApproved)
 	approved("when it is approved again", link)
+	got, err := s.Suspend(t.Context(), suspension.Request{Link: link, Who: "anna"})
+	must(t, err)
+	approved("while the link is suspended")
+	_, err = s.Resume(t.Context(), suspension.Request{Link: link, Who: "anna", Epoch: got.Epoch})
+	must(t, err)
+	approved("when it is resumed", link)
 	must(t, s.RemoveDirectoryStore(t.Context(), "dr"))
 	approved("without a directory")
 }

@@ -409,7 +409,7 @@ func TestDirectoryLease(t *testing.T) {
 	refused(t, "renew", second(s.Renew(ctx, held, ttl)))
 	confirm := func() suspension.State {
 		t.Helper()
-		got, err := s.ConfirmSuspended(ctx, suspended.Epoch)
+		got, err := s.ConfirmSuspended(ctx, "", suspended.Epoch)
 		must(t, err)
 		return got.State
 	}
@@ -418,7 +418,7 @@ func TestDirectoryLease(t *testing.T) {
 	}
 	// The release before looks at the mailboxes alone.
 	sql(t, dsn, `UPDATE suspension SET state = 'suspended', suspended_at = clock_timestamp() WHERE state = 'suspending'`)
-	if got, _ := s.Suspension(ctx); got.State != suspension.Suspending {
+	if got, _ := standing(ctx, s); got.State != suspension.Suspending {
 		t.Errorf("a worker of the release before made it %s", got.State)
 	}
 	must(t, s.Release(ctx, held, true))

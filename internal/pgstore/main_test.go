@@ -21,6 +21,7 @@ import (
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 )
 
 func TestMain(m *testing.M) {
@@ -174,4 +175,10 @@ func affected(t testing.TB, dsn, statement string) int64 {
 	tag, err := conn.Exec(ctx, statement)
 	must(t, err)
 	return tag.RowsAffected()
+}
+
+// standing is the suspension of everything.
+func standing(ctx context.Context, s *pgstore.Store) (suspension.Suspension, error) {
+	all, err := s.Suspensions(ctx)
+	return all.Own(""), err
 }

@@ -129,7 +129,7 @@ func (r *rejecting) calls() map[string]func(context.Context) error {
 			_, _, err := s.Logins(ctx, "prod")
 			return err
 		},
-		"Suspension": func(ctx context.Context) error { return second(s.Suspension(ctx)) },
+		"Suspension": func(ctx context.Context) error { return second(standing(ctx, s)) },
 		"Begin": func(ctx context.Context) error {
 			lease, _, err := s.Begin(ctx, key, ttl, fence)
 			if err != nil {

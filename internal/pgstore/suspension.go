@@ -4,25 +4,31 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"mailmirror/internal/pgstore/sqlcgen"
 	"mailmirror/internal/suspension"
 )
 
-// Suspension implements control.SuspensionRecords.
-func (s *Store) Suspension(ctx context.Context) (suspension.Suspension, error) {
-	return readSuspension(ctx, s.q, "read whether the mirror is suspended")
+// Suspensions implements control.SuspensionRecords.
+func (s *Store) Suspensions(ctx context.Context) (suspension.Scopes, error) {
+	return readSuspensions(ctx, s.q, "read what is suspended")
 }
 
-func readSuspension(ctx context.Context, q *sqlcgen.Queries, op string) (suspension.Suspension, error) {
-	row, err := q.GetSuspension(ctx)
-	if err != nil {
-		return suspension.Suspension{}, classify(op, err)
+func readSuspensions(ctx context.Context, q *sqlcgen.Queries, op string) (suspension.Scopes, error) {
+	rows, err := q.ListSuspensions(ctx)
+	if err == nil && (len(rows) == 0 || rows[0].Link != "") {
+		err = pgx.ErrNoRows // somebody deleted the row: nothing is written
 	}
-	return suspension.Suspension{
-		State: suspension.State(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
-		SuspendedAt: orZero(row.SuspendedAt), Waiting: int(row.Waiting), Remaining: max(row.Remaining, 0),
-		Unconfirmed: row.Unconfirmed,
-	}, nil
+	all := make(suspension.Scopes, len(rows))
+	for i, row := range rows {
+		all[i] = suspension.Suspension{
+			Link: row.Link, State: suspension.State(row.State), Epoch: row.Epoch, Reason: row.Reason, Who: row.Who, Since: row.Since,
+			SuspendedAt: orZero(row.SuspendedAt), Waiting: int(row.Waiting), Remaining: max(row.Remaining, 0),
+			Unconfirmed: row.Unconfirmed,
+		}
+	}
+	return all, classify(op, err)
 }
 
 // SuspensionProof implements supervise.Records.
@@ -34,8 +40,9 @@ func (s *Store) SuspensionProof(ctx context.Context) (suspension.Proof, error) {
 		if err != nil {
 			return err
 		}
-		proof = suspension.Proof{Confirmed: row.Confirmed, Mark: row.Mark, LeaseTime: row.LeaseTime, Used: row.Used}
-		proof.Suspension, err = readSuspension(ctx, q, op)
+		proof = suspension.Proof{Confirmed: row.Confirmed, Mark: row.Mark, LeaseTime: row.LeaseTime, Used: row.Used,
+			LinksConfirmed: row.LinksConfirmed, LinksMark: row.LinksMark}
+		proof.Rows, err = readSuspensions(ctx, q, op)
 		return err
 	})
 	return proof, err
@@ -52,45 +59,63 @@ func (s *Store) ConfirmSuspension(ctx context.Context, proof suspension.Proof, l
 	})
 }
 
+// ConfirmLinks implements supervise.Records.
+func (s *Store) ConfirmLinks(ctx context.Context, proof suspension.Proof) error {
+	return classify("confirm the suspensions of links", s.q.ConfirmLinks(ctx, proof.LinksMark))
+}
+
 // Suspend implements control.SuspensionRecords. Every transaction that has
 // taken or renewed a lease is committed when it returns, so that each lease
 // there is stands in its row, and none is taken or renewed after that.
 func (s *Store) Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
-	return s.changeSuspension(ctx, "record suspension", func(q *sqlcgen.Queries) error {
+	return s.changeSuspension(ctx, r.Link, "record suspension", func(q *sqlcgen.Queries) (err error) {
 		if err := q.LockSuspension(ctx); err != nil {
 			return err
 		}
-		_, err := q.Suspend(ctx, sqlcgen.SuspendParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+		if r.Link != "" {
+			_, err = q.SuspendLink(ctx, sqlcgen.SuspendLinkParams{Link: r.Link, Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+		} else {
+			_, err = q.Suspend(ctx, sqlcgen.SuspendParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+		}
 		return err
 	})
 }
 
 // ConfirmSuspended implements control.SuspensionRecords.
-func (s *Store) ConfirmSuspended(ctx context.Context, epoch int64) (suspension.Suspension, error) {
-	return s.changeSuspension(ctx, "record that the mirror is still", func(q *sqlcgen.Queries) error {
+func (s *Store) ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error) {
+	return s.changeSuspension(ctx, link, "record that nothing is written", func(q *sqlcgen.Queries) (err error) {
 		if err := q.ConfirmStill(ctx); err != nil {
 			return err
 		}
-		_, err := q.ConfirmSuspended(ctx, epoch)
+		if link != "" {
+			_, err = q.ConfirmSuspendedLink(ctx, sqlcgen.ConfirmSuspendedLinkParams{Link: link, Epoch: epoch})
+		} else {
+			_, err = q.ConfirmSuspended(ctx, epoch)
+		}
 		return err
 	})
 }
 
 // Resume implements activities.SuspensionRecords.
 func (s *Store) Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
-	return s.changeSuspension(ctx, "record resumption", func(q *sqlcgen.Queries) error {
-		_, err := q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+	return s.changeSuspension(ctx, r.Link, "record resumption", func(q *sqlcgen.Queries) (err error) {
+		if r.Link != "" {
+			_, err = q.ResumeLink(ctx, sqlcgen.ResumeLinkParams{Link: r.Link, Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+		} else {
+			_, err = q.Resume(ctx, sqlcgen.ResumeParams{Reason: plain(r.Reason), Who: plain(r.Who), Way: string(r.Way), OfEpoch: r.Epoch})
+		}
 		return err
 	})
 }
 
-// changeSuspension changes the row and returns what it is then.
-func (s *Store) changeSuspension(ctx context.Context, op string, change func(*sqlcgen.Queries) error) (after suspension.Suspension, err error) {
+// changeSuspension changes a row and returns what it is then.
+func (s *Store) changeSuspension(ctx context.Context, link, op string, change func(*sqlcgen.Queries) error) (after suspension.Suspension, err error) {
 	err = s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
 		if err := change(q); err != nil {
 			return err
 		}
-		after, err = readSuspension(ctx, q, op)
+		all, err := readSuspensions(ctx, q, op)
+		after = all.Own(link)
 		return err
 	})
 	return after, err

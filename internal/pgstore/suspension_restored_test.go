@@ -60,6 +60,7 @@ func quiet(t *testing.T, dsn string) {
 func confirm(t *testing.T, s *pgstore.Store, dsn string) {
 	t.Helper()
 	must(t, s.ConfirmSuspension(t.Context(), proofOf(t, s), 0))
+	must(t, s.ConfirmLinks(t.Context(), proofOf(t, s)))
 	quiet(t, dsn)
 }
 
@@ -89,7 +90,7 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 	restore(before)
 
 	proof := proofOf(t, s)
-	if now := proof.Suspension; now.State != suspension.Running || !now.Unconfirmed || !now.Still() || proof.Confirmed || !proof.Used {
+	if now := proof.Rows.Own(""); now.State != suspension.Running || !now.Unconfirmed || !now.Still() || proof.Confirmed || !proof.Used {
 		t.Fatalf("restored: %+v", proof)
 	}
 	_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
@@ -111,11 +112,11 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 			t.Errorf("suspended again: %+v, before the restore %+v", got, suspended)
 		}
 		// Writes may land under the lease that only the lost database knew.
-		if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending {
+		if now, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || now.State != suspension.Suspending {
 			t.Errorf("acknowledged at once: %+v, %v", now, err)
 		}
 		quiet(t, dsn)
-		now, err := s.ConfirmSuspended(ctx, got.Epoch)
+		now, err := s.ConfirmSuspended(ctx, "", got.Epoch)
 		if err != nil || now.State != suspension.Suspended {
 			t.Errorf("acknowledged when it is over: %+v, %v", now, err)
 		}
@@ -124,17 +125,24 @@ func TestSuspensionLostWithTheDatabase(t *testing.T) {
 		restore(before)
 		must(t, s.ConfirmSuspension(ctx, proofOf(t, s), 40*time.Second))
 		now := proofOf(t, s)
-		if !now.Confirmed || now.Suspension.Still() || now.LeaseTime != 40*time.Second || now.Suspension.Remaining < 30*time.Second {
+		if !now.Confirmed || now.Rows.Own("").Still() || now.LeaseTime != 40*time.Second || now.Rows.Own("").Remaining < 30*time.Second {
 			t.Errorf("confirmed: %+v", now)
 		}
 		_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
 		refused(t, "begin while leases of before may be in use", err)
 		quiet(t, dsn)
+		// A worker of a release before does not ask about links.
+		_, _, err = s.Begin(ctx, keyOf("1"), ttl, fence)
+		refused(t, "begin while a link's suspension may be lost", err)
+		if now := proofOf(t, s); now.LinksConfirmed || !now.Rows.Own(link).Unconfirmed {
+			t.Errorf("the link: %+v", now)
+		}
+		must(t, s.ConfirmLinks(ctx, proofOf(t, s)))
 		begin(t, s, keyOf("1"))
 	})
 	t.Run("resumed by an operator", func(t *testing.T) {
 		restore(before)
-		row := proofOf(t, s).Suspension
+		row := proofOf(t, s).Rows.Own("")
 		now, err := s.Resume(ctx, suspension.Request{Who: "bob", Epoch: row.Epoch})
 		if err != nil || now.Still() || now.Who != "bob" || now.Epoch <= suspended.Epoch || now.Remaining <= 0 {
 			t.Errorf("resumed: %+v, %v", now, err)
@@ -156,11 +164,11 @@ func TestSuspensionRestoredAfterResumption(t *testing.T) {
 	restore(before)
 
 	proof := proofOf(t, s)
-	if now := proof.Suspension; proof.Confirmed || now.State != suspension.Suspending || now.Unconfirmed {
+	if now := proof.Rows.Own(""); proof.Confirmed || now.State != suspension.Suspending || now.Unconfirmed {
 		t.Fatalf("restored: %+v", proof)
 	}
 	// The lease of after the resumption has to end first.
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining <= 0 {
+	if now, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining <= 0 {
 		t.Errorf("acknowledged at once: %+v, %v", now, err)
 	}
 	if _, err := s.Renew(ctx, held, ttl); err == nil {
@@ -186,19 +194,25 @@ func TestSuspensionAfterAStart(t *testing.T) {
 	server.Crash(t)
 	restarted(t, server, s)
 	proof := proofOf(t, s)
-	if proof.Confirmed || proof.Used || !proof.Suspension.Unconfirmed {
+	if proof.Confirmed || proof.Used || !proof.Rows.Own("").Unconfirmed {
 		t.Fatalf("started again: %+v", proof)
 	}
 	must(t, s.ConfirmSuspension(ctx, proof, time.Second))
+	must(t, s.ConfirmLinks(ctx, proofOf(t, s)))
 	lease, _ := begin(t, s, keyOf("1")) // at once
 	must(t, s.Save(ctx, lease, copier.Update{}))
 	must(t, s.Release(ctx, lease, true))
 
-	// One that is suspended stays so.
+	// One that is suspended stays so, and a link, too.
 	suspend(t, s)
+	_, err = s.Suspend(ctx, suspension.Request{Link: link, Who: "alice"})
+	must(t, err)
 	server.Crash(t)
 	restarted(t, server, s)
-	if proof := proofOf(t, s); proof.Confirmed || !proof.Used || proof.Suspension.State != suspension.Suspending || proof.Suspension.Unconfirmed {
+	if own := proofOf(t, s).Rows.Own(link); own.State != suspension.Suspending || own.Who != "alice" {
+		t.Errorf("the link, started again while suspending: %+v", own)
+	}
+	if proof := proofOf(t, s); proof.Confirmed || !proof.Used || proof.Rows.Own("").State != suspension.Suspending || proof.Rows.Own("").Unconfirmed {
 		t.Errorf("started again while suspending: %+v", proof)
 	}
 	if _, _, err := s.Begin(ctx, keyOf("1"), ttl, fence); !fault.Is(err, fault.Conflict) {
@@ -223,7 +237,8 @@ func TestSuspensionAfterTheClockWasPutBack(t *testing.T) {
 		t.Fatalf("nobody asks whether the mirror is suspended: %+v", proof)
 	}
 	must(t, s.ConfirmSuspension(ctx, proof, time.Second))
-	if now := proofOf(t, s); !now.Confirmed || now.Suspension.Remaining > now.LeaseTime {
+	must(t, s.ConfirmLinks(ctx, proofOf(t, s)))
+	if now := proofOf(t, s); !now.Confirmed || now.Rows.Own("").Remaining > now.LeaseTime {
 		t.Errorf("confirmed: %+v", now)
 	}
 	_, _, err := s.Begin(ctx, keyOf("1"), ttl, fence)
@@ -234,11 +249,11 @@ func TestSuspensionAfterTheClockWasPutBack(t *testing.T) {
 
 	got := suspend(t, s)
 	putBack()
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining > time.Minute {
+	if now, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || now.State != suspension.Suspending || now.Remaining > time.Minute {
 		t.Errorf("acknowledged at once, or not for long: %+v, %v", now, err)
 	}
 	quiet(t, dsn)
-	if now, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || now.State != suspension.Suspended {
+	if now, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || now.State != suspension.Suspended {
 		t.Errorf("acknowledged when it is over: %+v, %v", now, err)
 	}
 }
@@ -260,12 +275,12 @@ func TestSuspensionOfAServerThatDoesNotWait(t *testing.T) {
 	addLink(t, s)
 	sql(t, server.DSN(), "CHECKPOINT")
 	got := suspend(t, s)
-	if now, err := s.ConfirmSuspended(t.Context(), got.Epoch); err != nil || now.State != suspension.Suspended {
+	if now, err := s.ConfirmSuspended(t.Context(), "", got.Epoch); err != nil || now.State != suspension.Suspended {
 		t.Fatalf("acknowledged: %+v, %v", now, err)
 	}
 	server.Crash(t)
 	restarted(t, server, s)
-	if now := proofOf(t, s).Suspension; now.State != suspension.Suspended || now.Epoch != got.Epoch {
+	if now := proofOf(t, s).Rows.Own(""); now.State != suspension.Suspended || now.Epoch != got.Epoch {
 		t.Errorf("after a crash: %+v, before %+v", now, got)
 	}
 }

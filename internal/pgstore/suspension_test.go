@@ -5,6 +5,7 @@ package pgstore_test
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,7 @@ func TestSuspension(t *testing.T) {
 	ctx := t.Context()
 	now := func() suspension.Suspension {
 		t.Helper()
-		got, err := s.Suspension(ctx)
+		got, err := standing(ctx, s)
 		must(t, err)
 		return got
 	}
@@ -69,7 +70,7 @@ func TestSuspension(t *testing.T) {
 		t.Errorf("a refused mailbox is %+v", m)
 	}
 	// Not before the last lease is over.
-	if got, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || got.State != suspension.Suspending {
+	if got, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || got.State != suspension.Suspending {
 		t.Errorf("confirmed while leases are held: %+v, %v", got, err)
 	}
 	// Again is the same.
@@ -85,7 +86,7 @@ func TestSuspension(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never still: %+v", got)
 		}
-		got, err = s.ConfirmSuspended(ctx, got.Epoch)
+		got, err = s.ConfirmSuspended(ctx, "", got.Epoch)
 		must(t, err)
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -108,7 +109,7 @@ func TestSuspension(t *testing.T) {
 	if late, err := s.Suspend(ctx, suspension.Request{Epoch: first.Epoch}); err != nil || late.State != suspension.Running {
 		t.Errorf("suspended by a late request: %+v, %v", late, err)
 	}
-	if late, err := s.ConfirmSuspended(ctx, got.Epoch); err != nil || late.State != suspension.Running {
+	if late, err := s.ConfirmSuspended(ctx, "", got.Epoch); err != nil || late.State != suspension.Running {
 		t.Errorf("confirmed what is over: %+v, %v", late, err)
 	}
 	begin(t, s, keyOf("3"))
@@ -148,14 +149,24 @@ func TestSuspensionHoldsOldReleases(t *testing.T) {
 }
 
 // TestSuspensionRace: workers begin, renew and release as fast as they can while
-// the mirror is suspended and resumed, 300 times. After each acknowledgement
-// nobody holds a lease, and nobody gets one or keeps one before the resumption.
-// Some die with theirs.
+// the mirror, or one link, is suspended and resumed, 300 times. After each
+// acknowledgement nobody holds a lease of it, and nobody gets one or keeps one before
+// the resumption. Some die with theirs. The leases of another link go on meanwhile.
 func TestSuspensionRace(t *testing.T) {
 	t.Parallel()
+	t.Run("everything", func(t *testing.T) { t.Parallel(); raceSuspension(t, "") })
+	t.Run("one link", func(t *testing.T) { t.Parallel(); raceSuspension(t, link) })
+}
+
+func raceSuspension(t *testing.T, scope string) {
 	const rounds, shortTTL, shortFence = 300, 40 * time.Millisecond, 10 * time.Millisecond
 	s := seeded(t, "1", "2", "3", "4", "5", "6", "7", "8")
 	ctx := t.Context()
+	must(t, s.AddStore(ctx, storeNamed("third")))
+	must(t, s.AddLink(ctx, site.Link{Name: "side", Source: "prod", Target: "third"}))
+	if _, err := s.AddMailboxes(ctx, "side", numbersOf("1")); err != nil {
+		t.Fatal(err)
+	}
 	var still atomic.Int64 // the round, between acknowledgement and resumption; else 0
 	var taken, renewed, turned atomic.Int64
 	stop := make(chan struct{})
@@ -210,22 +221,31 @@ func TestSuspensionRace(t *testing.T) {
 			}
 		})
 	}
+	var beside int // leases of the other link while this one is still
 	for round := range rounds {
-		got := suspend(t, s)
-		var err error
+		got, err := s.Suspend(ctx, suspension.Request{Link: scope, Reason: "storage", Who: "alice"})
+		must(t, err)
 		for got.State != suspension.Suspended {
-			got, err = s.ConfirmSuspended(ctx, got.Epoch)
+			got, err = s.ConfirmSuspended(ctx, scope, got.Epoch)
 			must(t, err)
 		}
 		still.Store(int64(round + 1))
 		for range 3 {
-			if now, err := s.Suspension(ctx); err != nil || now.State != suspension.Suspended {
+			all, err := s.Suspensions(ctx)
+			if now := all.Own(scope); err != nil || now.State != suspension.Suspended {
 				t.Errorf("%+v, %v", now, err)
+			}
+			other, _, err := s.Begin(ctx, mailbox.Key{Link: "side", Number: "1"}, shortTTL, shortFence)
+			if err == nil {
+				beside++
+				must(t, s.Release(ctx, other, true))
+			} else if scope != "" {
+				t.Errorf("the other link gets no lease: %v", err)
 			}
 		}
 		still.Store(0)
 		before := taken.Load()
-		_, err = s.Resume(ctx, suspension.Request{Epoch: got.Epoch})
+		_, err = s.Resume(ctx, suspension.Request{Link: scope, Epoch: got.Epoch})
 		must(t, err)
 		// The next suspension comes upon somebody who has a lease, or had one.
 		for deadline := time.Now().Add(time.Minute); taken.Load() == before && time.Now().Before(deadline); {
@@ -234,6 +254,9 @@ func TestSuspensionRace(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
+	if scope == "" && beside > 0 {
+		t.Errorf("%d leases of another link while everything is suspended", beside)
+	}
 	if taken.Load() < rounds || renewed.Load() == 0 || turned.Load() == 0 {
 		t.Errorf("%d leases taken, %d renewed, %d refused: the test did not test", taken.Load(), renewed.Load(), turned.Load())
 	}
@@ -274,4 +297,126 @@ func TestScheduleRecords(t *testing.T) {
 	if !more.After(first) {
 		t.Errorf("one more was noticed at %s, those before at %s", more, first)
 	}
+}
+
+// TestLinkSuspension: the suspension of one link has a state, an epoch and an
+// acknowledgement of its own, and a resumption of everything leaves it.
+func TestLinkSuspension(t *testing.T) {
+	t.Parallel()
+	s, dsn := rivals(t)
+	ctx := t.Context()
+	own := func(of string) suspension.Suspension {
+		t.Helper()
+		all, err := s.Suspensions(ctx)
+		must(t, err)
+		return all.Own(of)
+	}
+	before := own(link)
+	if before.State != suspension.Running || before.Epoch == 0 || before.Still() {
+		t.Fatalf("never suspended: %+v", before)
+	}
+	mine, _ := begin(t, s, keyOf("1"))
+	other, _ := begin(t, s, mailbox.Key{Link: "side", Number: "1"})
+	got, err := s.Suspend(ctx, suspension.Request{Link: link, Who: "alice", Reason: "restore"})
+	must(t, err)
+	if got.State != suspension.Suspending || got.Link != link || got.Waiting != 1 || got.Remaining <= ttl || got.Who != "alice" || got.Epoch <= before.Epoch {
+		t.Errorf("suspending: %+v", got)
+	}
+	_, err = s.Renew(ctx, mine, ttl)
+	if held, ok := errors.AsType[*lease.SuspendedError](err); !ok || held.Link != link || fault.HintOf(err) != "mailmirror resume "+link {
+		t.Errorf("renew: %v, hint %q", err, fault.HintOf(err))
+	}
+	if other, err = s.Renew(ctx, other, ttl); err != nil {
+		t.Errorf("renew of the other link: %v", err)
+	}
+	if now, err := s.ConfirmSuspended(ctx, link, got.Epoch); err != nil || now.State != suspension.Suspending {
+		t.Errorf("acknowledged while a lease is held: %+v, %v", now, err)
+	}
+	if err := second(s.TakeLease(ctx, lease.OfRestore(keyOf("2")), times)); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a restore before the acknowledgement: %v", err)
+	}
+	must(t, s.Release(ctx, mine, true))
+	if now, err := s.ConfirmSuspended(ctx, link, got.Epoch-1); err != nil || now.State != suspension.Suspending {
+		t.Errorf("acknowledged by another epoch: %+v, %v", now, err)
+	}
+	if now, err := s.ConfirmSuspended(ctx, link, got.Epoch); err != nil || now.State != suspension.Suspended || now.SuspendedAt.IsZero() {
+		t.Errorf("not acknowledged: %+v, %v", now, err)
+	}
+	if due, err := s.DueMailboxes(ctx, 0); err != nil || slices.ContainsFunc(due, func(k mailbox.Key) bool { return k.Link == link }) || len(due) == 0 {
+		t.Errorf("due: %v, %v", due, err)
+	}
+	// Everything is suspended and resumed besides: the link stays suspended.
+	everything := suspend(t, s)
+	must(t, s.Release(ctx, other, true))
+	refused(t, "restore while everything is suspended", second(s.TakeLease(ctx, lease.OfRestore(keyOf("2")), times)))
+	_, err = s.Resume(ctx, suspension.Request{Epoch: everything.Epoch})
+	must(t, err)
+	restore, err := s.TakeLease(ctx, lease.OfRestore(keyOf("2")), times)
+	must(t, err)
+	begin(t, s, mailbox.Key{Link: "side", Number: "2"})
+	if _, _, err := s.Begin(ctx, keyOf("1"), ttl, fence); !fault.Is(err, fault.Conflict) {
+		t.Errorf("the link mirrors: %v", err)
+	}
+	// Resumed, the restore is not prolonged, and the mirror waits for its end.
+	if now, err := s.Resume(ctx, suspension.Request{Link: link, Epoch: got.Epoch - 1}); err != nil || now.State != suspension.Suspended {
+		t.Errorf("resumed by another epoch: %+v, %v", now, err)
+	}
+	resumed, err := s.Resume(ctx, suspension.Request{Link: link, Who: "bob", Epoch: got.Epoch})
+	must(t, err)
+	if resumed.State != suspension.Running || resumed.Epoch <= got.Epoch || resumed.Who != "bob" {
+		t.Errorf("resumed: %+v", resumed)
+	}
+	if _, ok := errors.AsType[*lease.RunningError](second(s.Renew(ctx, restore, ttl))); !ok {
+		t.Error("the restore goes on after the resumption")
+	}
+	sameOutcome(t, "mirror", second(take(s, lease.OfMailbox(keyOf("1")))), &lease.HeldError{})
+	must(t, s.Release(ctx, restore, true))
+	begin(t, s, keyOf("1"))
+	if again, err := s.Suspend(ctx, suspension.Request{Link: link, Who: "alice"}); err != nil || again.Epoch <= resumed.Epoch {
+		t.Errorf("suspended again: %+v, %v", again, err)
+	}
+	// A link without the proof gets no lease of any kind; see TestSuspensionLostWithTheDatabase.
+	sql(t, dsn, "UPDATE link_suspension_proof SET server_start = '-infinity'")
+	if _, _, err := s.Begin(ctx, mailbox.Key{Link: "feed", Number: "3"}, ttl, fence); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a lease without the proof: %v", err)
+	}
+	proof, err := s.SuspensionProof(ctx)
+	must(t, err)
+	if !proof.Confirmed || proof.LinksConfirmed || !proof.Rows.Own("feed").Unconfirmed {
+		t.Errorf("without the proof: %+v", proof)
+	}
+	must(t, s.ConfirmLinks(ctx, suspension.Proof{LinksMark: "1 2"})) // of another version
+	must(t, s.ConfirmLinks(ctx, proof))
+	begin(t, s, mailbox.Key{Link: "feed", Number: "3"})
+	rows, err := s.Audit(ctx, link, 0)
+	must(t, err)
+	if len(rows) == 0 || rows[0].Command != "suspend" || rows[0].Link != link || rows[0].Actor != "alice" {
+		t.Errorf("audit: %+v", rows)
+	}
+}
+
+// TestLinkSuspensionEndsWithTheLink: the suspension of a link goes with the link. One of
+// the same name that is added later runs, at an epoch above.
+func TestLinkSuspensionEndsWithTheLink(t *testing.T) {
+	t.Parallel()
+	s := seeded(t, "1")
+	ctx := t.Context()
+	got, err := s.Suspend(ctx, suspension.Request{Link: link, Who: "alice"})
+	must(t, err)
+	must(t, s.RemoveLink(ctx, link))
+	all, err := s.Suspensions(ctx)
+	must(t, err)
+	if gone := all.Own(link); len(all) != 1 || gone.Epoch != 0 || gone.Suspended() {
+		t.Errorf("without the link: %+v", all)
+	}
+	if gone, err := s.Suspend(ctx, suspension.Request{Link: link, Who: "alice"}); err != nil || gone.Epoch != 0 {
+		t.Errorf("suspended without a link: %+v, %v", gone, err)
+	}
+	must(t, s.AddLink(ctx, site.Link{Name: link, Source: "prod", Target: "dr"}))
+	if all, err = s.Suspensions(ctx); err != nil || all.Own(link).Still() || all.Own(link).Epoch <= got.Epoch {
+		t.Errorf("added again: %+v, %v", all.Own(link), err)
+	}
+	_, err = s.AddMailboxes(ctx, link, numbersOf("1"))
+	must(t, err)
+	begin(t, s, keyOf("1"))
 }

@@ -48,11 +48,11 @@ func (c *Checker) tryRights(ctx context.Context, d site.Directory, r *verdict.Di
 	cancel()
 	r.Writable, r.TriedOn = found.Writable, found.TriedOn
 	r.Faults, r.Advice = append(r.Faults, found.Faults...), append(r.Advice, found.Advice...)
-	_, suspended := errors.AsType[*lease.SuspendedError](err)
+	suspension, suspended := errors.AsType[*lease.SuspendedError](err)
 	_, busy := errors.AsType[*lease.HeldError](err)
 	switch {
 	case suspended:
-		r.Advice = append(r.Advice, "the mirror is suspended"+untried)
+		r.Advice = append(r.Advice, suspension.Error()+untried)
 		return nil
 	case busy:
 		r.Advice = append(r.Advice, "it is being written to at this moment"+untried)

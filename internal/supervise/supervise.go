@@ -30,25 +30,28 @@ type Records interface {
 	NoteRestart(ctx context.Context, s background.Sign) error
 	NoteSchedule(ctx context.Context, info site.ScheduleInfo, due time.Time) error
 	Links(ctx context.Context) ([]site.Link, error)
-	Suspension(ctx context.Context) (suspension.Suspension, error)
-	// SuspensionProof tells whether the row of the suspension is the last one.
+	Suspensions(ctx context.Context) (suspension.Scopes, error)
+	// SuspensionProof tells whether the rows of the suspensions are the last ones.
 	SuspensionProof(ctx context.Context) (suspension.Proof, error)
 	// ConfirmSuspension gives the version of the row that proof names the proof, and
 	// notes for how long a write may land under a lease. If the database was used, no
 	// lease is given for that long.
 	ConfirmSuspension(ctx context.Context, proof suspension.Proof, lease time.Duration) error
+	// ConfirmLinks does the same for the suspensions of links.
+	ConfirmLinks(ctx context.Context, proof suspension.Proof) error
 	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	Record(ctx context.Context, e *audit.Entry) error
 }
 
 // Runner is what it needs of Temporal.
 type Runner interface {
-	// ReviveControl starts MirrorControl unless it runs, ReviveWatch the WatchEvents of
-	// a link; true where it did not run.
-	ReviveControl(ctx context.Context) (started bool, err error)
+	// ReviveControl starts MirrorControl, or the LinkControl of a link, unless it runs,
+	// ReviveWatch the WatchEvents of a link; true if it did not run.
+	ReviveControl(ctx context.Context, link string) (started bool, err error)
 	ReviveWatch(ctx context.Context, link string) (started bool, err error)
-	// ControlView is what MirrorControl knows of the suspension.
-	ControlView(ctx context.Context) (suspension.Suspension, error)
+	// ControlView is what MirrorControl knows of the suspension of everything or of a
+	// link. Of a link that was never suspended it says running.
+	ControlView(ctx context.Context, link string) (suspension.Suspension, error)
 	// AskSuspend and AskResume have MirrorControl read the row again. Both return once
 	// the request cannot be lost, and start MirrorControl if it does not run.
 	AskSuspend(ctx context.Context, r suspension.Request) error
@@ -182,8 +185,7 @@ func (s *Supervisor) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.revive(ctx, background.Sign{Loop: background.LoopControl}, func() (bool, error) { return s.runner.ReviveControl(ctx) })
-	if err != nil {
+	if err := s.reviveControl(ctx, ""); err != nil {
 		return err
 	}
 	if err := s.follow(ctx); err != nil {
@@ -214,6 +216,11 @@ func (s *Supervisor) revive(ctx context.Context, sign background.Sign, start fun
 	return errors.Join(s.end(ctx, sign, err), databaseOnly(err))
 }
 
+func (s *Supervisor) reviveControl(ctx context.Context, link string) error {
+	return s.revive(ctx, background.Sign{Loop: background.LoopControl, Item: link, Link: link},
+		func() (bool, error) { return s.runner.ReviveControl(ctx, link) })
+}
+
 // restarted records that something had ended and was started again.
 func (s *Supervisor) restarted(ctx context.Context, sign background.Sign) error {
 	subject := string(sign.Loop)
@@ -230,7 +237,7 @@ func (s *Supervisor) schedules(ctx context.Context, links []string) error {
 	if err != nil {
 		return err
 	}
-	suspension, err := s.records.Suspension(ctx)
+	suspensions, err := s.records.Suspensions(ctx)
 	if err != nil {
 		return err
 	}
@@ -239,7 +246,7 @@ func (s *Supervisor) schedules(ctx context.Context, links []string) error {
 		var trouble error
 		// One that a suspension paused, and that nobody let go on after it, is brought
 		// to what the mirror does now.
-		if forgotten := info.Suspended && !suspension.Still(); !info.Exists || forgotten {
+		if forgotten := info.Suspended && !suspensions.Of(info.Link).Still(); !info.Exists || forgotten {
 			if trouble = s.runner.ApplySchedule(ctx, info.Name, links); fault.Is(trouble, fault.Transient) {
 				return trouble
 			}

@@ -33,7 +33,7 @@ type installation struct {
 }
 
 func newInstallation(links ...string) *installation {
-	i := &installation{links: links, restored: restored{proof: suspension.Proof{Confirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
+	i := &installation{links: links, restored: restored{proof: suspension.Proof{Confirmed: true, LinksConfirmed: true}}, running: map[string]bool{"control": true}, fails: map[string]error{},
 		signs: map[string]background.Sign{}, due: map[string]time.Time{}}
 	i.schedules = []site.ScheduleInfo{{Name: "sweep", Exists: true}, {Name: "retention", Exists: true}}
 	for _, l := range links {
@@ -75,11 +75,11 @@ func (i *installation) Links(context.Context) ([]site.Link, error) {
 	return links, nil
 }
 
-func (i *installation) Suspension(context.Context) (suspension.Suspension, error) {
+func (i *installation) Suspensions(context.Context) (suspension.Scopes, error) {
 	if i.still {
-		return suspension.Suspension{State: suspension.Suspended}, nil
+		return suspension.Scopes{{State: suspension.Suspended}}, nil
 	}
-	return suspension.Suspension{State: suspension.Running}, nil
+	return suspension.Scopes{{State: suspension.Running}}, nil
 }
 
 func (i *installation) SuspensionProof(context.Context) (suspension.Proof, error) {
@@ -100,7 +100,9 @@ func (i *installation) revive(what string) (bool, error) {
 	return started, nil
 }
 
-func (i *installation) ReviveControl(context.Context) (bool, error) { return i.revive("control") }
+func (i *installation) ReviveControl(_ context.Context, link string) (bool, error) {
+	return i.revive(strings.TrimSpace("control " + link))
+}
 
 func (i *installation) ReviveWatch(_ context.Context, link string) (bool, error) {
 	return i.revive(link)

@@ -18,35 +18,75 @@ import (
 type restored struct {
 	proof suspension.Proof
 	view  suspension.Suspension
+	known map[string]suspension.Suspension // of links
 	away  error
 	did   []string
 }
 
 func (s *restored) ConfirmSuspension(_ context.Context, p suspension.Proof, lease time.Duration) error {
 	s.did = append(s.did, "confirm "+p.Mark)
-	s.proof.Confirmed, s.proof.LeaseTime, s.proof.Suspension.Unconfirmed = true, lease, false
+	s.proof.Confirmed, s.proof.LeaseTime, s.row("").Unconfirmed = true, lease, false
+	return nil
+}
+
+// row is that of a scope, which is made if it is missing.
+func (s *restored) row(link string) *suspension.Suspension {
+	for i := range s.proof.Rows {
+		if s.proof.Rows[i].Link == link {
+			return &s.proof.Rows[i]
+		}
+	}
+	s.proof.Rows = append(s.proof.Rows, suspension.Suspension{Link: link, State: suspension.Running})
+	return &s.proof.Rows[len(s.proof.Rows)-1]
+}
+
+func (s *restored) note(what, link string) {
+	if link != "" {
+		what += " of " + link
+	}
+	s.did = append(s.did, what)
+}
+
+func (s *restored) ConfirmLinks(context.Context, suspension.Proof) error {
+	s.did = append(s.did, "confirm links")
+	s.proof.LinksConfirmed = true
 	return nil
 }
 
 func (s *restored) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
-	s.did = append(s.did, "suspend "+r.Who)
-	s.proof.Confirmed = true
-	s.proof.Suspension = suspension.Suspension{State: suspension.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
-	return s.proof.Suspension, nil
+	s.note("suspend "+r.Who, r.Link)
+	if r.Link == "" {
+		s.proof.Confirmed = true
+	}
+	*s.row(r.Link) = suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: 1000, Who: r.Who, Reason: r.Reason}
+	return *s.row(r.Link), nil
 }
 
-func (s *restored) ControlView(context.Context) (suspension.Suspension, error) { return s.view, s.away }
+func (s *restored) ControlView(_ context.Context, link string) (suspension.Suspension, error) {
+	if link != "" {
+		return s.known[link], s.away
+	}
+	return s.view, s.away
+}
 
-func (s *restored) AskSuspend(context.Context, suspension.Request) error {
-	s.did = append(s.did, "ask suspend")
-	s.view = s.proof.Suspension
+func (s *restored) AskSuspend(_ context.Context, r suspension.Request) error {
+	s.note("ask suspend", r.Link)
+	s.learn(r.Link)
 	return nil
 }
 
-func (s *restored) AskResume(context.Context, suspension.Request) error {
-	s.did = append(s.did, "ask resume")
-	s.view = s.proof.Suspension
+func (s *restored) AskResume(_ context.Context, r suspension.Request) error {
+	s.note("ask resume", r.Link)
+	s.learn(r.Link)
 	return nil
+}
+
+func (s *restored) learn(link string) {
+	if link == "" {
+		s.view = *s.row("")
+	} else {
+		s.known[link] = *s.row(link)
+	}
 }
 
 // said is what is shown of the suspension.
@@ -62,8 +102,8 @@ func (i *installation) said() background.Sign {
 // the mirror is still suspended.
 func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	i := newInstallation("a")
-	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: suspension.Proof{Mark: "m", Used: true,
-		Suspension: suspension.Suspension{State: suspension.Running, Epoch: 3, Unconfirmed: true}}}
+	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: suspension.Proof{Mark: "m", Used: true, LinksConfirmed: true,
+		Rows: suspension.Scopes{{State: suspension.Running, Epoch: 3, Unconfirmed: true}}}}
 	s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
 	look := func() {
 		t.Helper()
@@ -80,7 +120,7 @@ func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	if _, err := i.Suspend(t.Context(), suspension.Request{Who: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	i.away, i.view, i.still = nil, i.proof.Suspension, true
+	i.away, i.view, i.still = nil, *i.row(""), true
 	if look(); i.said().Error != "" {
 		t.Errorf("says %q once it is decided", i.said().Error)
 	}
@@ -122,7 +162,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := newInstallation("a")
 			i.restored = restored{view: c.known, away: c.away,
-				proof: suspension.Proof{Suspension: c.row, Confirmed: c.confirmed, Mark: "m", Used: !c.unused}}
+				proof: suspension.Proof{Rows: suspension.Scopes{c.row}, Confirmed: c.confirmed, LinksConfirmed: true, Mark: "m", Used: !c.unused}}
 			i.still = c.row.Still()
 			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
 			for range 2 { // the second time finds nothing more to do
@@ -136,7 +176,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 			if got := strings.Join(i.did, ", "); got != c.did {
 				t.Errorf("did %q, want %q", got, c.did)
 			}
-			if got := i.proof.Suspension.Still(); got != c.still {
+			if got := i.row("").Still(); got != c.still {
 				t.Errorf("suspended: %v, want %v", got, c.still)
 			}
 			sign := i.said()
@@ -167,5 +207,64 @@ func TestTheLongestLeaseIsNoted(t *testing.T) {
 	}
 	if i.proof.LeaseTime != 5*time.Minute || len(i.did) != 1 {
 		t.Errorf("noted %s by %v", i.proof.LeaseTime, i.did)
+	}
+}
+
+// TestNoLinkSuspensionIsLostWithTheDatabase: a link is suspended by itself, and the
+// database goes back to before that. It gives no lease before Temporal was asked about
+// every link.
+func TestNoLinkSuspensionIsLostWithTheDatabase(t *testing.T) {
+	running := suspension.Suspension{Link: "dr", State: suspension.Running}
+	suspended := suspension.Suspension{Link: "dr", State: suspension.Suspended, Epoch: 7, Who: "alice"}
+	resumed := suspension.Suspension{Link: "dr", State: suspension.Running, Epoch: 9}
+	for name, c := range map[string]struct {
+		row, known suspension.Suspension
+		confirmed  bool
+		away       error
+		did        string
+		still      bool
+		says       string
+	}{
+		"never suspended":             {row: running, known: running, did: "confirm links"},
+		"restored to before":          {row: running, known: suspended, did: "suspend alice of dr, ask suspend of dr, confirm links", still: true, says: "link dr stays suspended"},
+		"resumed since":               {row: suspended, known: resumed, did: "confirm links, ask suspend of dr", still: true},
+		"another link of its name":    {row: suspension.Suspension{Link: "dr", State: suspension.Running, Epoch: 8}, known: suspended, confirmed: true, did: "ask resume of dr"},
+		"the row knows its end":       {row: resumed, known: suspended, did: "confirm links, ask resume of dr"},
+		"Temporal is away":            {row: running, away: fault.Newf(fault.Transient, "unavailable"), says: "whether link dr is suspended"},
+		"put back by hand":            {row: running, known: suspended, confirmed: true, did: "suspend alice of dr, ask suspend of dr", still: true, says: "written again"},
+		"all is well":                 {row: suspended, known: suspended, confirmed: true, still: true},
+		"Temporal restored to before": {row: suspended, known: running, confirmed: true, did: "ask suspend of dr", still: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newInstallation("a")
+			everything := suspension.Suspension{State: suspension.Running, Epoch: 3}
+			i.restored = restored{view: everything, known: map[string]suspension.Suspension{"dr": c.known}, away: c.away,
+				proof: suspension.Proof{Rows: suspension.Scopes{everything, c.row}, Confirmed: true, LinksConfirmed: c.confirmed, Used: true}}
+			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+			for range 2 {
+				if err := s.LookAtSuspension(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := strings.Join(i.did, ", "); got != c.did {
+				t.Errorf("did %q, want %q", got, c.did)
+			}
+			if got := i.row("dr").Still(); got != c.still {
+				t.Errorf("suspended: %v, want %v", got, c.still)
+			}
+			if i.running["control dr"] != c.still {
+				t.Errorf("LinkControl runs: %v", i.running["control dr"])
+			}
+			sign := i.signs["suspension link dr"]
+			if c.away != nil {
+				sign = i.signs["suspension undecided link dr"]
+			}
+			if (sign.Error != "") != (c.says != "") || !strings.Contains(sign.Error, c.says) || c.says != "" && sign.Hint == "" {
+				t.Errorf("says %q, hint %q, want %q", sign.Error, sign.Hint, c.says)
+			}
+		})
 	}
 }

@@ -1,4 +1,4 @@
-// Package suspension says what it means that the mirror as a whole is suspended, and
-// what asks for that. The database holds the row; MirrorControl carries it out. The
-// package does no I/O.
+// Package suspension says what it means that everything, or one link, is suspended, and
+// what asks for that. The database holds the rows. MirrorControl and LinkControl carry
+// them out. The package does no I/O.
 package suspension

@@ -11,6 +11,8 @@ import (
 
 // Request asks for a suspension or a resumption.
 type Request struct {
+	// Link is the link that is meant by itself; "" is everything.
+	Link string `json:"link,omitempty"`
 	// Reason and Who are shown and kept. They are the operator's own words.
 	Reason string `json:"reason,omitempty"`
 	Who    string `json:"who,omitempty"`

@@ -1,6 +1,7 @@
 package suspension
 
 import (
+	"strings"
 	"time"
 )
 
@@ -17,10 +18,12 @@ const (
 	Suspended State = "suspended"
 )
 
-// Suspension is how the mirror as a whole stands. The database's row is the
-// truth of it.
+// Suspension is how the mirror as a whole stands, or one link by itself. The database's
+// row is the truth of it.
 type Suspension struct {
-	State State `json:"state"`
+	// Link is the link that is suspended by itself; "" is everything.
+	Link  string `json:"link,omitempty"`
+	State State  `json:"state"`
 	// Epoch grows with every suspension and every resumption.
 	Epoch int64 `json:"epoch"`
 	// Reason and Who are of the suspension; of a running mirror Who resumed it.
@@ -46,18 +49,56 @@ type Suspension struct {
 // Suspended reports whether the row says that the mirror is suspended, or about to be.
 func (s Suspension) Suspended() bool { return s.State != Running }
 
+// Scope names what is suspended: "the mirror" or a link.
+func (s Suspension) Scope() string {
+	if s.Link == "" {
+		return "the mirror"
+	}
+	return "link " + s.Link
+}
+
+// ResumeCommand is the command that ends the suspension.
+func (s Suspension) ResumeCommand() string { return strings.TrimSpace("mailmirror resume " + s.Link) }
+
 // Still reports whether the mirror must not write.
 func (s Suspension) Still() bool { return s.Suspended() || s.Unconfirmed }
 
-// Proof tells whether the row of the suspension is the last one that was
+// Scopes are all suspensions: that of everything first, then each link's own.
+type Scopes []Suspension
+
+// Own is the suspension of one scope by itself, "" for everything. A link that was
+// removed runs, at the epoch 0.
+func (all Scopes) Own(link string) Suspension {
+	for _, s := range all {
+		if s.Link == link {
+			return s
+		}
+	}
+	return Suspension{Link: link, State: Running}
+}
+
+// Of is the suspension that the mirror of a link is subject to: that of everything,
+// unless only the link by itself is suspended, or must not write.
+func (all Scopes) Of(link string) Suspension {
+	everything, own := all.Own(""), all.Own(link)
+	if own.Suspended() && !everything.Suspended() || own.Still() && !everything.Still() {
+		return own
+	}
+	return everything
+}
+
+// Proof tells whether the rows of the suspensions are the last ones that were
 // written.
 type Proof struct {
-	Suspension Suspension
+	Rows Scopes
 	// Confirmed is the proof. Mark names the version of the row in this database.
 	Confirmed bool
 	Mark      string
 	// LeaseTime is for how long a write may land under a lease, as the row has it.
 	LeaseTime time.Duration
+	// LinksConfirmed and LinksMark are the same for the suspensions of links.
+	LinksConfirmed bool
+	LinksMark      string
 	// Used is true if this database ever mirrored anything, or was ever suspended.
 	Used bool
 }

@@ -63,7 +63,7 @@ func TestMetricsAreShown(t *testing.T) {
 		t.Error("the same metrics were registered twice")
 	}
 	var failure error
-	now := telemetry.Standing{State: "suspending", Links: []telemetry.LinkStanding{{Link: "dr",
+	now := telemetry.Standing{State: "suspending", Links: []telemetry.LinkStanding{{Link: "dr", State: "suspended",
 		Mailboxes: map[string]int{"equal": 7}, Lag: 3 * time.Second, LagKnown: true, Held: map[string]int64{"waiting": 12},
 		Shards: []telemetry.Listener{{Connections: 1, Wanted: 2, Heard: 5, InTurn: 6, LastEvent: time.UnixMilli(1_700_000_000_500)},
 			{Shard: 1, Wanted: 1}}}, {Link: "blind", Shards: []telemetry.Listener{{}}}},
@@ -130,8 +130,10 @@ func TestMetricsAreShown(t *testing.T) {
 		`mailmirror_background_healthy{link="",loop="sweep"} 1`,
 		`mailmirror_background_healthy{link="blind",loop="listening"} 0`,
 		`mailmirror_database_up 1`,
-		`mailmirror_suspension{state="running"} 0`,
-		`mailmirror_suspension{state="suspending"} 1`,
+		`mailmirror_suspension{link="",state="running"} 0`,
+		`mailmirror_suspension{link="",state="suspending"} 1`,
+		`mailmirror_suspension{link="dr",state="suspended"} 1`,
+		`mailmirror_suspension{link="dr",state="running"} 0`,
 		`mailmirror_mailboxes{link="dr",state="equal"} 7`,
 		`mailmirror_lag_seconds{link="dr"} 3`,
 		`mailmirror_held_messages{decision="waiting",link="dr"} 12`,

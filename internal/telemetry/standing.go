@@ -13,19 +13,21 @@ import (
 // Standing is how the whole mirror stands, as the database tells it: every
 // worker of it shows the same.
 type Standing struct {
-	// State is the mirror's of States.
+	// State is that of the suspension of everything, one of states.
 	State string
 	Links []LinkStanding
 	// Background are the loops of all links and of each.
 	Background []Loop
 }
 
-// States are those that a mirror may have.
+// states are those that a suspension may have.
 var states = []string{"running", "suspending", "suspended", "unconfirmed"}
 
 // LinkStanding is how one link stands.
 type LinkStanding struct {
-	Link      string
+	Link string
+	// State is that of the link's own suspension, one of states.
+	State     string
 	Mailboxes map[string]int // by state
 	// Lag is the age of the oldest change that was seen and is not mirrored. LagKnown
 	// is false where changes may have gone unnoticed.
@@ -84,7 +86,7 @@ func ShowStanding(r prometheus.Registerer, read func(context.Context) (Standing,
 	return r.Register(&standing{
 		read:        read,
 		up:          desc("database_up", "1 where the database answered; what is read from it is NaN otherwise."),
-		state:       desc("suspension", "1 for the state of the mirror as a whole, 0 for the others.", "state"),
+		state:       desc("suspension", "1 for the state of the suspension, 0 for the others: of everything if link is empty, of that link by itself otherwise.", "state", "link"),
 		mailboxes:   desc("mailboxes", "Mailboxes that take part, by state.", "link", "state"),
 		lag:         desc("lag_seconds", "Age of the oldest change that was seen and is not mirrored yet; NaN where nobody listens, so that it is not known.", "link"),
 		background:  desc("background_healthy", "1 for work in the background that does well, 0 where it fails or has ended.", "loop", "link"),
@@ -120,7 +122,10 @@ func (s *standing) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	for _, state := range states {
-		gauge(s.state, number(state == now.State), state)
+		gauge(s.state, number(state == now.State), state, "")
+		for _, l := range now.Links {
+			gauge(s.state, number(state == l.State), state, l.Link)
+		}
 	}
 	for _, b := range now.Background {
 		gauge(s.background, number(b.Healthy), b.Loop, b.Link)

@@ -65,6 +65,7 @@ func TestOnTemporal(t *testing.T) {
 		"a start waits for a worker":    testWaiting,
 		"sweep":                         testSweep,
 		"mirror control":                testMirrorControl,
+		"link control":                  testLinkControl,
 		"schedules are set":             testScheduleControl,
 		"directory":                     testDirectory,
 		"remove":                        testRemove,

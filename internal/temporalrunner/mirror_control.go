@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/internal/suspension"
 	"mailmirror/workflows"
@@ -15,26 +16,26 @@ import (
 
 // EnsureControl starts MirrorControl unless it runs.
 func (r *Runner) EnsureControl(ctx context.Context) error {
-	_, err := r.ReviveControl(ctx)
+	_, err := r.ReviveControl(ctx, "")
 	return err
 }
 
-// ReviveControl implements supervise.Runner: it is EnsureControl, and reports
-// whether MirrorControl did not run.
-func (r *Runner) ReviveControl(ctx context.Context) (started bool, err error) {
-	const op = "start " + workflows.ControlID
-	var state workflows.ControlState
-	described, err := r.client.DescribeWorkflowExecution(ctx, workflows.ControlID, "")
+// ReviveControl implements supervise.Runner.
+func (r *Runner) ReviveControl(ctx context.Context, link string) (started bool, err error) {
+	options, kind := r.controlOptions(link)
+	op := "start " + options.ID
+	state := workflows.ControlState{Link: link}
+	described, err := r.client.DescribeWorkflowExecution(ctx, options.ID, "")
 	switch {
 	case is[*serviceerror.NotFound](err):
 	case err != nil:
 		return false, classify(op, err)
 	case described.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
 		return false, nil
-	default:
+	case link == "":
 		state.Suspension = lastKnown(described.GetWorkflowExecutionInfo())
 	}
-	_, started, err = r.start(ctx, r.controlOptions(), workflows.TypeMirrorControl, state)
+	_, started, err = r.start(ctx, options, kind, state)
 	return started, classify(op, err)
 }
 
@@ -59,9 +60,12 @@ func lastKnown(ended *workflow.WorkflowExecutionInfo) suspension.Suspension {
 }
 
 // ControlView implements supervise.Runner.
-func (r *Runner) ControlView(ctx context.Context) (suspension.Suspension, error) {
-	const op = "ask " + workflows.ControlID + " whether the mirror is suspended"
-	value, err := r.client.QueryWorkflow(ctx, workflows.ControlID, "", workflows.QuerySuspension)
+func (r *Runner) ControlView(ctx context.Context, link string) (suspension.Suspension, error) {
+	op := "ask " + workflows.ControlIDOf(link) + " what is suspended"
+	value, err := r.client.QueryWorkflow(ctx, workflows.ControlIDOf(link), "", workflows.QuerySuspension)
+	if link != "" && is[*serviceerror.NotFound](err) {
+		return suspension.Suspension{Link: link, State: suspension.Running}, nil // it was never suspended
+	}
 	if err != nil {
 		return suspension.Suspension{}, classify(op, err)
 	}
@@ -82,12 +86,19 @@ func (r *Runner) AskResume(ctx context.Context, request suspension.Request) erro
 
 // ask signals, rather than updates: a signal is kept where no worker runs.
 func (r *Runner) ask(ctx context.Context, signal string, request suspension.Request) error {
-	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.ControlID, signal, request, r.controlOptions(),
-		workflows.TypeMirrorControl, workflows.ControlState{})
-	return classify("ask "+workflows.ControlID, err)
+	options, kind := r.controlOptions(request.Link)
+	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, signal, request, options, kind, workflows.ControlState{Link: request.Link})
+	return classify("ask "+options.ID, err)
 }
 
-func (r *Runner) controlOptions() client.StartWorkflowOptions {
-	return client.StartWorkflowOptions{ID: workflows.ControlID, TaskQueue: r.opts.TaskQueue,
-		StaticSummary: "Suspend and resume the mirror"}
+// controlOptions are those of the MirrorControl, or of the LinkControl of a link, and its
+// type.
+func (r *Runner) controlOptions(link string) (options client.StartWorkflowOptions, kind string) {
+	options = client.StartWorkflowOptions{ID: workflows.ControlIDOf(link), TaskQueue: r.opts.TaskQueue,
+		StaticSummary: "Suspend and resume " + suspension.Suspension{Link: link}.Scope()}
+	if link == "" {
+		return options, workflows.TypeMirrorControl
+	}
+	options.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.LinkAttribute.ValueSet(link))
+	return options, workflows.TypeLinkControl
 }

@@ -22,6 +22,9 @@ const suspensionMark = "mirror suspended"
 
 func suspensionNote(s suspension.Suspension) string {
 	note := suspensionMark
+	if s.Link != "" {
+		note += " for link " + s.Link
+	}
 	if s.Who != "" {
 		note += " by " + s.Who
 	}
@@ -65,11 +68,23 @@ func (r *Runner) specs(ctx context.Context) (map[string]site.ScheduleSpec, error
 	return r.opts.Book.ScheduleSpecs(ctx)
 }
 
-func (r *Runner) suspension(ctx context.Context) (suspension.Suspension, error) {
+// suspension is what a schedule is subject to: that of its link, or of everything.
+func (r *Runner) suspension(ctx context.Context, schedule string) (suspension.Suspension, error) {
 	if r.opts.Book == nil {
 		return suspension.Suspension{State: suspension.Running}, nil
 	}
-	return r.opts.Book.Suspension(ctx)
+	all, err := r.opts.Book.Suspensions(ctx)
+	for _, s := range all {
+		if s.Link == "" || !s.Still() {
+			continue
+		}
+		for _, of := range r.linkSchedules(s.Link) {
+			if of.id == schedule {
+				return all.Of(s.Link), err
+			}
+		}
+	}
+	return all.Own(""), err
 }
 
 // specIn is when the schedule runs: as an operator set it, or as it is built in.
@@ -197,7 +212,7 @@ func (r *Runner) PauseSchedule(ctx context.Context, name, note string) error {
 
 // UnpauseSchedule implements control.ScheduleRunner.
 func (r *Runner) UnpauseSchedule(ctx context.Context, name, note string) error {
-	suspension, err := r.suspension(ctx)
+	suspension, err := r.suspension(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -249,7 +264,17 @@ func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s suspens
 		return err
 	}
 	for _, schedule := range all {
-		err := r.changeState(ctx, schedule.id, func(state client.ScheduleState) client.ScheduleState { return stateUnder(state, s) })
+		if s.Link != "" && schedule.link != s.Link {
+			continue
+		}
+		now := s
+		if !s.Still() {
+			// The other scope may be suspended.
+			if now, err = r.suspension(ctx, schedule.id); err != nil {
+				return err
+			}
+		}
+		err := r.changeState(ctx, schedule.id, func(state client.ScheduleState) client.ScheduleState { return stateUnder(state, now) })
 		if err != nil && !is[*serviceerror.NotFound](err) {
 			return classify("change schedule "+schedule.id, err)
 		}

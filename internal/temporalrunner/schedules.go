@@ -60,7 +60,7 @@ func (r *Runner) ensureAll(ctx context.Context, schedules []schedule) error {
 // suspended it is paused; one that was paused for that reason goes on where the
 // mirror runs again.
 func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) error {
-	suspension, err := r.suspension(ctx)
+	suspension, err := r.suspension(ctx, options.ID)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (r *Runner) ensure(ctx context.Context, options client.ScheduleOptions) err
 			schedule.Policy = &client.SchedulePolicies{Overlap: options.Overlap, CatchupWindow: options.CatchupWindow}
 			// Asked again, as late as can be: a suspension pauses schedules itself,
 			// and what it has paused since must not be undone.
-			now, err := r.suspension(ctx)
+			now, err := r.suspension(ctx, options.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -138,7 +138,7 @@ func (r *Runner) RemoveSchedules(ctx context.Context, link string) error {
 	if err := r.removeAll(ctx, r.linkSchedules(link)); err != nil {
 		return err
 	}
-	for _, id := range []string{workflows.CompareID(link), workflows.RebuildID(link), workflows.DirectoryID(link)} {
+	for _, id := range []string{workflows.CompareID(link), workflows.RebuildID(link), workflows.DirectoryID(link), workflows.ControlIDOf(link)} {
 		err := r.client.CancelWorkflow(ctx, id, "")
 		if err != nil && !is[*serviceerror.NotFound](err) {
 			return classify("stop "+id, err)

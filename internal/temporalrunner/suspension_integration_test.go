@@ -58,6 +58,7 @@ func withBook(t *testing.T, b *bench) *book {
 	t.Cleanup(func() {
 		ctx := context.Background()
 		_ = b.client.TerminateWorkflow(ctx, workflows.ControlID, "", "the test is over")
+		_ = b.client.TerminateWorkflow(ctx, workflows.ControlIDOf(b.link), "", "the test is over")
 		for _, id := range []string{workflows.SweepID, workflows.CompareID(b.link)} {
 			_ = b.client.ScheduleClient().GetHandle(ctx, id).Delete(ctx)
 		}
@@ -187,11 +188,11 @@ func testMirrorControl(t *testing.T, b *bench) {
 	must(t, b.client.TerminateWorkflow(t.Context(), workflows.ControlID, "", "an accident"))
 	// One that is started after it knows of the suspension, also if the database does not.
 	b.world.Restore(suspension.Suspension{State: suspension.Running, Epoch: 1})
-	if started, err := b.ReviveControl(t.Context()); err != nil || !started {
+	if started, err := b.ReviveControl(t.Context(), ""); err != nil || !started {
 		t.Errorf("started anew: %v, %v", started, err)
 	}
 	s = b.stands(t, suspension.Suspended)
-	if known, err := b.ControlView(t.Context()); err != nil || !known.Still() || known.Unconfirmed {
+	if known, err := b.ControlView(t.Context(), ""); err != nil || !known.Still() || known.Unconfirmed {
 		t.Errorf("it knows %+v, %v", known, err)
 	}
 	must(t, b.AskResume(t.Context(), suspension.Request{Who: "bob", Epoch: s.Epoch}))

@@ -96,7 +96,7 @@ func TestMetrics(t *testing.T) {
 		`mailmirror_listener_connections{link="LINK",shard="0"} 1`,
 		`mailmirror_listener_connections_wanted{link="LINK",shard="0"} 1`,
 		fmt.Sprintf(`mailmirror_mailboxes{link="LINK",state="equal"} %d`, len(all)),
-		`mailmirror_suspension{state="running"} 1`,
+		`mailmirror_suspension{link="",state="running"} 1`,
 		`mailmirror_database_up 1`,
 		`mailmirror_copied_bytes_total{link="LINK",role="messages"} `,
 		fmt.Sprintf(`mailmirror_messages_total{change="copied",link="LINK",role="greetings"} %d`, len(all)),
@@ -118,9 +118,9 @@ func TestMetrics(t *testing.T) {
 	r.shows(address, fmt.Sprintf(`mailmirror_held_messages{decision="waiting",link="LINK"} %d`, waiting))
 
 	r.run("suspend", "--reason", "metrics", "--wait")
-	r.shows(address, `mailmirror_suspension{state="suspended"} 1`, `mailmirror_suspension{state="running"} 0`)
+	r.shows(address, `mailmirror_suspension{link="",state="suspended"} 1`, `mailmirror_suspension{link="",state="running"} 0`)
 	r.run("resume")
-	r.shows(address, `mailmirror_suspension{state="running"} 1`)
+	r.shows(address, `mailmirror_suspension{link="",state="running"} 1`)
 
 	// A target that lets nobody in: failures by kind.
 	if err := r.toDR.Refuse(true); err != nil {

@@ -13,9 +13,9 @@ import (
 	"mailmirror/test/user"
 )
 
-// TestSuspensionOutlivesARestore: the mirror is suspended, and the database is restored
-// from a dump of before that. Not one command that writes reaches the target, status and
-// errors say what was found, and after mailmirror resume all is mirrored.
+// TestSuspensionOutlivesARestore: the mirror and the link by itself are suspended, and the
+// database is restored from a dump of before that. Not one command that writes reaches the
+// target, status and errors say what was found, and after both are resumed all is mirrored.
 func TestSuspensionOutlivesARestore(t *testing.T) {
 	t.Parallel()
 	r := newRigOn(t, &shared.suspension, servers.DovecotOptions{}, servers.DovecotOptions{})
@@ -44,6 +44,7 @@ func TestSuspensionOutlivesARestore(t *testing.T) {
 		}
 	}
 	dump(before)
+	r.run("suspend", r.link, "--reason", "comes first", "--as", "bob", "--wait")
 	r.run("suspend", "--reason", "storage maintenance", "--as", "alice", "--wait")
 	mark := len(r.toDR.Commands())
 	for _, number := range all {
@@ -57,10 +58,14 @@ func TestSuspensionOutlivesARestore(t *testing.T) {
 	says("did not know of the suspension that Temporal holds", "errors", r.link)
 	says("alice: storage maintenance", "status", r.link)
 	says("SUSPENDED", "status", r.link)
+	says("bob: comes first", "status", r.link)
 	r.wrote(mark, 0, "suspended, and restored to before that")
+	r.run("resume")
+	says("link "+r.link+" is SUSPENDED", "status", r.link)
+	r.wrote(mark, 0, "the link is suspended still")
 
 	// The other way about: the database knows of a suspension that is over.
-	r.run("resume")
+	r.run("resume", r.link)
 	r.compareUntilEqual()
 	r.equal(all)
 	restore(suspended)
@@ -69,6 +74,7 @@ func TestSuspensionOutlivesARestore(t *testing.T) {
 	says("storage maintenance", "status", r.link)
 	r.deposit(all[0], user.VoiceIn("INBOX", "while suspended again"))
 	r.wrote(mark, 0, "a suspension that was restored")
+	r.run("resume", r.link)
 	r.run("resume")
 	r.compareUntilEqual()
 	r.equal(all)

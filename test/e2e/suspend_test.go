@@ -295,7 +295,7 @@ func (s *suspender) update(ctx context.Context, name string, request suspension.
 // stands waits until the database says so.
 func (s *suspender) stands(ctx context.Context, want suspension.State) error {
 	for {
-		now, err := s.store.Suspension(ctx)
+		now, err := standing(ctx, s.store)
 		if err != nil || now.State == want {
 			return err
 		}
@@ -417,7 +417,7 @@ func (s *suspender) awaitStatus() {
 				s.t.Fatalf("after everything was killed: %+v", got)
 			}
 			// Two looks at the database: one finds what connections died.
-			if _, err := s.store.Suspension(s.t.Context()); err == nil {
+			if _, err := standing(s.t.Context(), s.store); err == nil {
 				return
 			}
 		}
@@ -426,4 +426,10 @@ func (s *suspender) awaitStatus() {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// standing is the suspension of everything.
+func standing(ctx context.Context, store *pgstore.Store) (suspension.Suspension, error) {
+	all, err := store.Suspensions(ctx)
+	return all.Own(""), err
 }

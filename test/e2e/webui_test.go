@@ -107,7 +107,7 @@ func without(text string, wanted ...string) string {
 // stands, since when, by whom and why, and finds it by how it stands.
 func (s *suspender) controlShows(state suspension.State, reason string) {
 	s.t.Helper()
-	row, err := s.store.Suspension(s.t.Context())
+	row, err := standing(s.t.Context(), s.store)
 	s.must(err)
 	if row.State != state || row.Reason != reason || row.Who == "" {
 		s.t.Fatalf("the mirror stands %+v, want %s for %q", row, state, reason)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -392,7 +393,7 @@ func (d *data) suspended(engine *copier.Engine, job copier.Job) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !proof.Suspension.Suspended() || proof.Confirmed || !proof.Used {
+	if !proof.Rows.Own("").Suspended() || proof.Confirmed || !proof.Used {
 		t.Errorf("the suspension after the restore: %+v", proof)
 	}
 	refused := func(when string) {
@@ -403,11 +404,11 @@ func (d *data) suspended(engine *copier.Engine, job copier.Job) {
 	}
 	refused("after the restore")
 	// The supervision confirms the row: Temporal knows nothing of it.
-	if err := d.repo.ConfirmSuspension(ctx, proof, 0); err != nil {
+	if err := errors.Join(d.repo.ConfirmSuspension(ctx, proof, 0), d.repo.ConfirmLinks(ctx, proof)); err != nil {
 		t.Fatal(err)
 	}
 	refused("after the suspension was confirmed")
-	if now, err := d.repo.Resume(ctx, suspension.Request{Who: "operator", Epoch: proof.Suspension.Epoch}); err != nil || now.Suspended() {
+	if now, err := d.repo.Resume(ctx, suspension.Request{Who: "operator", Epoch: proof.Rows.Own("").Epoch}); err != nil || now.Suspended() {
 		t.Fatalf("resume: %+v, %v", now, err)
 	}
 	refused("before the leases that the dump may lack are over")

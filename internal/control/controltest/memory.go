@@ -43,9 +43,9 @@ type Memory struct {
 	checks    map[string]verdict.StoreRun
 	verified  map[string]verdict.VerifyRun
 
-	suspension suspension.Suspension
-	audit      []audit.Entry
-	specs      map[string]site.ScheduleSpec
+	suspensions suspension.Scopes
+	audit       []audit.Entry
+	specs       map[string]site.ScheduleSpec
 }
 
 // NewMemory returns an empty repository whose clock is now.
@@ -53,7 +53,7 @@ func NewMemory(now func() time.Time) *Memory {
 	return &Memory{
 		Now: now, stores: map[string]site.Store{}, links: map[string]site.Link{},
 		mailboxes: map[mailbox.Key]site.Mailbox{}, runs: map[string]site.CompareRun{}, lag: map[string]time.Duration{},
-		suspension: suspension.Suspension{State: suspension.Running, Epoch: 1}, specs: map[string]site.ScheduleSpec{}, loads: map[string]quota.Load{},
+		suspensions: suspension.Scopes{{State: suspension.Running, Epoch: 1}}, specs: map[string]site.ScheduleSpec{}, loads: map[string]quota.Load{},
 		checks: map[string]verdict.StoreRun{}, verified: map[string]verdict.VerifyRun{},
 	}
 }

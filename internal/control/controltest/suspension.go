@@ -16,47 +16,57 @@ import (
 func (m *Memory) PutSuspension(s suspension.Suspension) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.suspension = s
+	m.set(s)
 }
 
-// Suspension implements control.SuspensionRecords.
-func (m *Memory) Suspension(context.Context) (suspension.Suspension, error) {
+// Suspensions implements control.SuspensionRecords.
+func (m *Memory) Suspensions(context.Context) (suspension.Scopes, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.suspension, nil
+	all := suspension.Scopes{m.suspensions.Own("")}
+	for _, name := range slices.Sorted(maps.Keys(m.links)) {
+		all = append(all, m.suspensions.Own(name))
+	}
+	return all, nil
+}
+
+// set replaces the suspension of a scope.
+func (m *Memory) set(s suspension.Suspension) {
+	m.suspensions = append(slices.DeleteFunc(m.suspensions, func(o suspension.Suspension) bool { return o.Link == s.Link }), s)
 }
 
 // Suspend implements control.SuspensionRecords.
 func (m *Memory) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.suspension; s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
-		m.suspension = suspension.Suspension{State: suspension.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who, Since: m.Now()}
-		m.write(&audit.Entry{Command: "suspend", Actor: r.Who, Way: r.Way, Detail: r.Reason})
+	if s := m.suspensions.Own(r.Link); s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
+		m.set(suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who, Since: m.Now()})
+		m.write(&audit.Entry{Command: "suspend", Link: r.Link, Actor: r.Who, Way: r.Way, Detail: r.Reason})
 	}
-	return m.suspension, nil
+	return m.suspensions.Own(r.Link), nil
 }
 
 // ConfirmSuspended implements control.SuspensionRecords.
-func (m *Memory) ConfirmSuspended(_ context.Context, epoch int64) (suspension.Suspension, error) {
+func (m *Memory) ConfirmSuspended(_ context.Context, link string, epoch int64) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := &m.suspension; s.State == suspension.Suspending && s.Epoch == epoch && s.Waiting == 0 {
+	if s := m.suspensions.Own(link); s.State == suspension.Suspending && s.Epoch == epoch && s.Waiting == 0 {
 		s.State, s.SuspendedAt = suspension.Suspended, m.Now()
-		m.write(&audit.Entry{Command: "suspended", Actor: s.Who, Way: audit.Itself, Detail: s.Reason})
+		m.set(s)
+		m.write(&audit.Entry{Command: "suspended", Link: link, Actor: s.Who, Way: audit.Itself, Detail: s.Reason})
 	}
-	return m.suspension, nil
+	return m.suspensions.Own(link), nil
 }
 
 // Resume ends the suspension of r.Epoch, as a worker does.
 func (m *Memory) Resume(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.suspension; s.Still() && r.Epoch == s.Epoch {
-		m.suspension = suspension.Suspension{State: suspension.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: m.Now()}
-		m.write(&audit.Entry{Command: "resume", Actor: r.Who, Way: r.Way})
+	if s := m.suspensions.Own(r.Link); s.Still() && r.Epoch == s.Epoch {
+		m.set(suspension.Suspension{Link: r.Link, State: suspension.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: m.Now()})
+		m.write(&audit.Entry{Command: "resume", Link: r.Link, Actor: r.Who, Way: r.Way})
 	}
-	return m.suspension, nil
+	return m.suspensions.Own(r.Link), nil
 }
 
 // Record implements control.AuditLog.

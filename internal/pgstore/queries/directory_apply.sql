@@ -83,10 +83,11 @@ WHERE @link::text = '' OR h.link = @link
 ORDER BY h.link, h.kind, h.state;
 
 -- ApprovedDirectories are the links of whose directory an operator let changes go
--- since the last run began.
+-- since the last run began, and that are not suspended by themselves.
 -- name: ApprovedDirectories :many
 SELECT l.name FROM links l
-WHERE EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
+WHERE NOT EXISTS (SELECT FROM link_suspensions s WHERE s.link = l.name AND s.state <> 'running')
+    AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
     AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.target)
     AND EXISTS (
         SELECT FROM directory_holds h

@@ -120,6 +120,7 @@ WHERE m.dirty_generation > m.clean_generation
         )
     )
     AND (l.clean OR l.expires_at <= clock_timestamp())
+    AND NOT EXISTS (SELECT FROM link_suspensions s WHERE s.link = m.link AND s.state <> 'running')
     AND (c.link IS NULL OR m.last_review_at IS NOT NULL OR m.failures > 0 OR m.dirty_generation > 1)
 ORDER BY m.next_attempt_at, m.link, m.number
 LIMIT nullif(@max_rows::bigint, 0);

@@ -11,7 +11,8 @@ import (
 
 const ApprovedDirectories = `-- name: ApprovedDirectories :many
 SELECT l.name FROM links l
-WHERE EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
+WHERE NOT EXISTS (SELECT FROM link_suspensions s WHERE s.link = l.name AND s.state <> 'running')
+    AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.source)
     AND EXISTS (SELECT FROM directory_stores d WHERE d.store = l.target)
     AND EXISTS (
         SELECT FROM directory_holds h
@@ -25,7 +26,7 @@ ORDER BY l.name
 `
 
 // ApprovedDirectories are the links of whose directory an operator let changes go
-// since the last run began.
+// since the last run began, and that are not suspended by themselves.
 func (q *Queries) ApprovedDirectories(ctx context.Context, dryRun string) ([]string, error) {
 	rows, err := q.db.Query(ctx, ApprovedDirectories, dryRun)
 	if err != nil {

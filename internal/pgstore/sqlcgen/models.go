@@ -558,6 +558,12 @@ type LinkSuspension struct {
 	SuspendedAt *time.Time
 }
 
+type LinkSuspensionProof struct {
+	One         bool
+	WrittenBy   int64
+	ServerStart time.Time
+}
+
 type LoadShare struct {
 	Store     string
 	Kind      string
@@ -731,6 +737,18 @@ type SuspensionNow struct {
 	Mark        interface{}
 }
 
+type SuspensionScope struct {
+	Link        interface{}
+	State       string
+	Epoch       int64
+	Reason      string
+	Who         string
+	Since       time.Time
+	SuspendedAt *time.Time
+	QuietUntil  time.Time
+	Confirmed   bool
+}
+
 type VerifyMailbox struct {
 	RunID     string
 	Number    string
@@ -790,7 +808,6 @@ type Watcher struct {
 
 type WriteLease struct {
 	Kind      string
-	Store     string
 	Link      string
 	Number    string
 	Epoch     int64

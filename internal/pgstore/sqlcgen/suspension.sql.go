@@ -10,6 +10,19 @@ import (
 	"time"
 )
 
+const ConfirmLinks = `-- name: ConfirmLinks :exec
+UPDATE link_suspension_proof p
+SET written_by = (pg_current_xact_id()::text::numeric % 4294967296)::bigint, server_start = pg_postmaster_start_time()
+WHERE p.xmin::text || ' ' || pg_postmaster_start_time()::text = $1::text
+`
+
+// ConfirmLinks gives the version of the row that mark names the proof that no link's
+// suspension is missing.
+func (q *Queries) ConfirmLinks(ctx context.Context, mark string) error {
+	_, err := q.db.Exec(ctx, ConfirmLinks, mark)
+	return err
+}
+
 const ConfirmStill = `-- name: ConfirmStill :exec
 UPDATE suspension s SET lease_time = s.lease_time
 FROM suspension_now n WHERE NOT n.confirmed AND n.state <> 'running'
@@ -37,6 +50,34 @@ INSERT INTO audit (command, actor, way, detail) SELECT 'suspended', who, 'mailmi
 // under any of those that ended has landed.
 func (q *Queries) ConfirmSuspended(ctx context.Context, epoch int64) (int64, error) {
 	result, err := q.db.Exec(ctx, ConfirmSuspended, epoch)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const ConfirmSuspendedLink = `-- name: ConfirmSuspendedLink :execrows
+WITH changed AS (
+    UPDATE link_suspensions s
+    SET state = 'suspended', suspended_at = clock_timestamp()
+    FROM suspension_now n
+    WHERE s.link = $1 AND s.state = 'suspending' AND s.epoch = $2
+        AND n.confirmed AND n.quiet_until <= clock_timestamp()
+        AND NOT EXISTS (SELECT FROM write_leases l
+            WHERE l.link = s.link AND NOT l.clean AND l.expires_at + l.fence > clock_timestamp())
+    RETURNING s.link, s.reason, s.who
+)
+INSERT INTO audit (command, link, actor, way, detail) SELECT 'suspended', link, who, 'mailmirror', reason FROM changed
+`
+
+type ConfirmSuspendedLinkParams struct {
+	Link  string
+	Epoch int64
+}
+
+// ConfirmSuspendedLink is ConfirmSuspended for a link by itself: the leases are the link's.
+func (q *Queries) ConfirmSuspendedLink(ctx context.Context, arg ConfirmSuspendedLinkParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ConfirmSuspendedLink, arg.Link, arg.Epoch)
 	if err != nil {
 		return 0, err
 	}
@@ -72,64 +113,22 @@ func (q *Queries) EndQuiet(ctx context.Context) error {
 	return err
 }
 
-const GetSuspension = `-- name: GetSuspension :one
-SELECT s.state, s.epoch, s.reason, s.who, s.since, s.suspended_at, l.waiting,
-    (s.state = 'running' AND NOT s.confirmed)::boolean AS unconfirmed,
-    coalesce(CASE WHEN s.state = 'suspended' OR s.quiet_until = '-infinity' THEN l.over_at ELSE greatest(l.over_at, s.quiet_until) END
-        - clock_timestamp(), interval '0')::interval AS remaining
-FROM suspension_now s
-CROSS JOIN LATERAL (
-    SELECT count(*) AS waiting, max(b.expires_at + b.fence) AS over_at
-    FROM write_leases b
-    WHERE s.state = 'suspending' AND NOT b.clean AND b.expires_at + b.fence > clock_timestamp()
-) l
-`
-
-type GetSuspensionRow struct {
-	State       string
-	Epoch       int64
-	Reason      string
-	Who         string
-	Since       time.Time
-	SuspendedAt *time.Time
-	Waiting     int64
-	Unconfirmed bool
-	Remaining   time.Duration
-}
-
-// GetSuspension tells too how many leases somebody may still write under, and
-// until when at the latest; both only while suspending, as it costs a look at
-// every lease. A row that says "running" without the proof is unconfirmed. remaining
-// includes leases of which the database may not know, also while running.
-func (q *Queries) GetSuspension(ctx context.Context) (GetSuspensionRow, error) {
-	row := q.db.QueryRow(ctx, GetSuspension)
-	var i GetSuspensionRow
-	err := row.Scan(
-		&i.State,
-		&i.Epoch,
-		&i.Reason,
-		&i.Who,
-		&i.Since,
-		&i.SuspendedAt,
-		&i.Waiting,
-		&i.Unconfirmed,
-		&i.Remaining,
-	)
-	return i, err
-}
-
 const GetSuspensionProof = `-- name: GetSuspensionProof :one
 SELECT s.confirmed::boolean AS confirmed, s.mark::text AS mark, s.lease_time,
+    (p.written_by = p.xmin::text::bigint AND p.server_start = pg_postmaster_start_time())::boolean AS links_confirmed,
+    (p.xmin::text || ' ' || pg_postmaster_start_time()::text)::text AS links_mark,
     (EXISTS (SELECT FROM ledger_folders) OR EXISTS (SELECT FROM history) OR EXISTS (SELECT FROM write_leases WHERE kind <> 'mailbox')
         OR EXISTS (SELECT FROM audit WHERE command IN ('suspend', 'suspended', 'resume')))::boolean AS used
-FROM suspension_now s
+FROM suspension_now s, link_suspension_proof p
 `
 
 type GetSuspensionProofRow struct {
-	Confirmed bool
-	Mark      string
-	LeaseTime time.Duration
-	Used      bool
+	Confirmed      bool
+	Mark           string
+	LeaseTime      time.Duration
+	LinksConfirmed bool
+	LinksMark      string
+	Used           bool
 }
 
 // GetSuspensionProof tells whether the row proves that it is the last one, and names
@@ -141,9 +140,74 @@ func (q *Queries) GetSuspensionProof(ctx context.Context) (GetSuspensionProofRow
 		&i.Confirmed,
 		&i.Mark,
 		&i.LeaseTime,
+		&i.LinksConfirmed,
+		&i.LinksMark,
 		&i.Used,
 	)
 	return i, err
+}
+
+const ListSuspensions = `-- name: ListSuspensions :many
+SELECT s.link::text AS link, s.state, s.epoch, s.reason, s.who, s.since::timestamptz AS since, s.suspended_at, l.waiting,
+    (s.state = 'running' AND NOT s.confirmed)::boolean AS unconfirmed,
+    coalesce(CASE WHEN s.state = 'suspended' OR s.quiet_until = '-infinity' THEN l.over_at ELSE greatest(l.over_at, s.quiet_until) END
+        - clock_timestamp(), interval '0')::interval AS remaining
+FROM suspension_scopes s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, max(b.expires_at + b.fence) AS over_at
+    FROM write_leases b
+    WHERE s.state = 'suspending' AND s.link IN ('', b.link) AND NOT b.clean AND b.expires_at + b.fence > clock_timestamp()
+) l
+ORDER BY s.link
+`
+
+type ListSuspensionsRow struct {
+	Link        string
+	State       string
+	Epoch       int64
+	Reason      string
+	Who         string
+	Since       time.Time
+	SuspendedAt *time.Time
+	Waiting     int64
+	Unconfirmed bool
+	Remaining   time.Duration
+}
+
+// ListSuspensions returns that of everything first, whose link is ”, and one for each
+// link. waiting is how many leases somebody may still write under; it is counted only
+// while suspending, as that costs a look at every lease. A row that says "running"
+// without the proof is unconfirmed. remaining includes leases of which the database may
+// not know, also while running.
+func (q *Queries) ListSuspensions(ctx context.Context) ([]ListSuspensionsRow, error) {
+	rows, err := q.db.Query(ctx, ListSuspensions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSuspensionsRow
+	for rows.Next() {
+		var i ListSuspensionsRow
+		if err := rows.Scan(
+			&i.Link,
+			&i.State,
+			&i.Epoch,
+			&i.Reason,
+			&i.Who,
+			&i.Since,
+			&i.SuspendedAt,
+			&i.Waiting,
+			&i.Unconfirmed,
+			&i.Remaining,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const LockSuspension = `-- name: LockSuspension :exec
@@ -189,6 +253,40 @@ func (q *Queries) Resume(ctx context.Context, arg ResumeParams) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const ResumeLink = `-- name: ResumeLink :execrows
+WITH changed AS (
+    UPDATE link_suspensions s
+    SET state = 'running', epoch = greatest(s.epoch + 1, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint),
+        reason = '', who = $3, since = clock_timestamp(), suspended_at = NULL
+    WHERE s.link = $4 AND s.epoch = $5 AND s.state <> 'running'
+    RETURNING s.link, s.who
+)
+INSERT INTO audit (command, link, actor, way, detail) SELECT 'resume', link, who, $1, $2 FROM changed
+`
+
+type ResumeLinkParams struct {
+	Way     string
+	Reason  string
+	Who     string
+	Link    string
+	OfEpoch int64
+}
+
+// ResumeLink ends the suspension of a link by itself.
+func (q *Queries) ResumeLink(ctx context.Context, arg ResumeLinkParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ResumeLink,
+		arg.Way,
+		arg.Reason,
+		arg.Who,
+		arg.Link,
+		arg.OfEpoch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const Suspend = `-- name: Suspend :execrows
 WITH changed AS (
     UPDATE suspension s
@@ -214,6 +312,44 @@ func (q *Queries) Suspend(ctx context.Context, arg SuspendParams) (int64, error)
 		arg.Way,
 		arg.Reason,
 		arg.Who,
+		arg.OfEpoch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const SuspendLink = `-- name: SuspendLink :execrows
+WITH changed AS (
+    INSERT INTO link_suspensions AS s (link, state, epoch, reason, who)
+    SELECT l.name, 'suspending', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1, $2::text, $3::text
+    FROM links l WHERE l.name = $4
+    ON CONFLICT (link) DO UPDATE
+    SET state = 'suspending', epoch = greatest(s.epoch + 1, excluded.epoch), reason = excluded.reason, who = excluded.who,
+        since = clock_timestamp(), suspended_at = NULL
+    WHERE s.state = 'running' AND ($5::bigint = 0 OR s.epoch = $5)
+    RETURNING s.link, s.reason, s.who
+)
+INSERT INTO audit (command, link, actor, way, detail) SELECT 'suspend', link, who, $1, reason FROM changed
+`
+
+type SuspendLinkParams struct {
+	Way     string
+	Reason  string
+	Who     string
+	Link    string
+	OfEpoch int64
+}
+
+// SuspendLink is Suspend for a link by itself. Its epoch is above the time in
+// milliseconds, so that it never comes twice.
+func (q *Queries) SuspendLink(ctx context.Context, arg SuspendLinkParams) (int64, error) {
+	result, err := q.db.Exec(ctx, SuspendLink,
+		arg.Way,
+		arg.Reason,
+		arg.Who,
+		arg.Link,
 		arg.OfEpoch,
 	)
 	if err != nil {

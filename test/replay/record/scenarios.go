@@ -270,6 +270,35 @@ var scenarios = []scenario{
 			return r.signalled(ctx, id, workflows.SignalSuspend, suspension.Request{Who: "alice", Epoch: 2}, suspension.Suspended)
 		})
 	}, cancelled},
+	{"mirror-control-of-a-link", func(ctx context.Context, r *rig) (string, error) {
+		return r.controlled(ctx, func(id string) error {
+			for _, name := range []string{workflows.SignalSuspend, workflows.SignalResume} {
+				if err := r.updated(ctx, id, name, suspension.Request{Link: r.link, Who: "alice"}); err != nil {
+					return err
+				}
+			}
+			return r.client.GetWorkflow(ctx, workflows.ControlIDOf(r.link), "").Get(ctx, nil)
+		})
+	}, cancelled},
+	{"link-control", func(ctx context.Context, r *rig) (string, error) {
+		r.world.Add(r.link, activitytest.Numbers(3)...)
+		request := suspension.Request{Link: r.link, Reason: "restore", Who: "alice"}
+		s, err := r.world.Suspend(ctx, request)
+		if err != nil {
+			return "", err
+		}
+		id := workflows.ControlIDOf(r.link)
+		if err := r.AskSuspend(ctx, request); err != nil {
+			return "", err
+		}
+		if err := r.signalled(ctx, id, workflows.SignalSuspend, nil, suspension.Suspended); err != nil {
+			return "", err
+		}
+		if err := r.AskResume(ctx, suspension.Request{Link: r.link, Who: "bob", Epoch: s.Epoch}); err != nil {
+			return "", err
+		}
+		return id, r.client.GetWorkflow(ctx, id, "").Get(ctx, nil)
+	}, completed},
 }
 
 // listens gives the link a store that can be listened to.
