@@ -57,7 +57,7 @@ func (s *Session) Append(ctx context.Context, m copier.Incoming, result func(cop
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, op, err, "")
 	}
-	stop := s.wire.bind(ctx)
+	stop := s.wire.Bind(ctx)
 	defer stop()
 	folder, flags, refused := s.checkIncoming(m)
 	joins := refused == nil && s.batch.takes(folder, m)
@@ -118,11 +118,11 @@ func (s *Session) send(op string, p *pendingAppend, flags []imap.Flag, date time
 	if lit.err != nil {
 		return fault.New(fault.Transient, op, lit.err, "")
 	}
-	if cause := s.wire.cause(); err == nil && cause != nil {
+	if cause := s.wire.Cause(); err == nil && cause != nil {
 		err = cause
 	}
 	if err == nil && !lit.done {
-		err = s.wire.fail(errEncoding)
+		err = s.wire.Fail(errEncoding)
 	}
 	if err != nil {
 		return s.lost(op, err)
@@ -197,9 +197,9 @@ func imapFlags(flags mailbox.Flags) []imap.Flag {
 // settle waits for the answer to the oldest APPEND and hands it on.
 func (s *Session) settle(op string) error {
 	p := s.pending[0]
-	s.wire.await(true)
+	s.wire.Await(true)
 	answers, ok := s.answers(op, p)
-	s.wire.await(false)
+	s.wire.Await(false)
 	if !ok {
 		_, err := p.cmd.Wait()
 		return s.lost(op, err)
@@ -251,7 +251,7 @@ func (s *Session) answers(op string, p *pendingAppend) ([]copier.AppendResult, b
 // others is unknown; nobody gets a result of them.
 func (s *Session) lost(op string, err error) error {
 	failed := s.failed(op, err)
-	_ = s.wire.fail(errAborted)
+	_ = s.wire.Fail(errAborted)
 	pending := s.pending
 	s.pending, s.pendingBytes, s.batch = nil, 0, nil
 	<-s.client.Closed() // go-imap has now ended every command, one way or the other
@@ -273,7 +273,7 @@ func (s *Session) Flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, op, err, "")
 	}
-	stop := s.wire.bind(ctx)
+	stop := s.wire.Bind(ctx)
 	defer stop()
 	if err := s.endBatch(op); err != nil {
 		return err
@@ -283,7 +283,7 @@ func (s *Session) Flush(ctx context.Context) error {
 			return err
 		}
 	}
-	if cause := s.wire.cause(); cause != nil {
+	if cause := s.wire.Cause(); cause != nil {
 		return s.lost(op, errors.Join(cause))
 	}
 	return nil

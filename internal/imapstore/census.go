@@ -111,13 +111,13 @@ func (s *Store) runCensus(ctx context.Context, l *census) {
 		return
 	}
 	begin()
-	session.wire.patient(listingSilence)
+	session.wire.Patient(listingSilence)
 	l.ns = ns
 	l.folders, l.err = session.overview(ctx, ns, ofNamespace(l.asked))
 	l.took = session.conn.busy()
 	mailboxes := countMailboxes(ns, l.folders)
 	// A NO is an end as well: the server does not go on with the list.
-	ended := l.err == nil || session.wire.cause() == nil
+	ended := l.err == nil || session.wire.Cause() == nil
 	done(mailboxes, ended)
 	if l.err == nil {
 		s.mu.Lock()

@@ -76,7 +76,7 @@ func (s *Store) checkSelf(ctx context.Context, r *CheckReport, alone bool) error
 			r.CertificateExpires = c.tls.PeerCertificates[0].NotAfter
 		}
 	}
-	_ = c.wire.fail(errClosed)
+	_ = c.wire.Fail(endpoint.ErrClosed)
 	session, err := s.open(ctx, "")
 	switch {
 	case err == nil:

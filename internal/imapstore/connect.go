@@ -55,11 +55,11 @@ func (s *Store) connect(ctx context.Context) (*connection, error) {
 	}
 	c.wire = newWire(c.link)
 	c.wire.responses.buf = append(c.line, c.ahead...)
-	c.wire.await(true)
+	c.wire.Await(true)
 	c.client = c.wire.begin()
 	if err := c.client.WaitGreeting(); err != nil {
 		// The library's own error may quote the greeting.
-		return nil, c.wire.fail(errNotIMAP)
+		return nil, c.wire.Fail(errNotIMAP)
 	}
 	return c, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -65,13 +66,13 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		return nil, s.explainConnect(err)
 	}
 	began := time.Now()
-	c.link.timeouts.Read = min(c.link.timeouts.Read, opening)
+	c.link.Patient(min(s.opts.Timeouts.Read, opening))
 	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
 	e.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.ahead), c.link), earBuffer)
-	stop := c.link.bind(ctx)
+	stop := c.link.Bind(ctx)
 	defer stop()
 	if err := e.login(c.line); err != nil {
-		cause := c.link.cause()
+		cause := c.link.Cause()
 		e.close()
 		if ctx.Err() != nil {
 			return nil, fault.New(fault.Transient, "log in to store "+s.opts.Name, ctx.Err(), "")
@@ -79,7 +80,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 		s.noteFailure(number, err, cause)
 		return nil, s.occupied(number, s.noteRejection(number, s.explainLogin(ctx, number, as, err, cause)))
 	}
-	e.link.onEnd(s.loggedIn(number, c.link, true, c.took+time.Since(began)))
+	e.link.OnEnd(s.loggedIn(number, c.link, true, c.took+time.Since(began)))
 	s.accepted(number)
 	if err := e.askNamespaces(); err != nil {
 		e.close()
@@ -152,7 +153,7 @@ func (e *ear) askNamespaces() error {
 // send writes a command and returns its tag.
 func (e *ear) send(text string) (string, error) {
 	tag := e.newTag()
-	e.link.await(true)
+	e.link.Await(true)
 	_, err := e.link.Write([]byte(tag + " " + text + "\r\n"))
 	return tag, err
 }
@@ -185,13 +186,13 @@ func (e *ear) dialogue(text, more string, each func([]byte) error) error {
 		}
 		switch word, rest, _ := bytes.Cut(line, []byte(" ")); {
 		case string(word) == tag:
-			e.link.await(false)
+			e.link.Await(false)
 			if err := each(line); err != nil {
-				return e.link.fail(err)
+				return e.link.Fail(err)
 			}
 			return e.status(rest, quietCommands[name])
 		case bytes.HasPrefix(line, []byte("+")) && more == "":
-			return e.link.fail(errResponse)
+			return e.link.Fail(errResponse)
 		case bytes.HasPrefix(line, []byte("+")):
 			if _, err := e.link.Write([]byte(more + "\r\n")); err != nil {
 				return err
@@ -199,7 +200,7 @@ func (e *ear) dialogue(text, more string, each func([]byte) error) error {
 			more = ""
 		default:
 			if err := each(line); err != nil {
-				return e.link.fail(err)
+				return e.link.Fail(err)
 			}
 		}
 	}
@@ -231,13 +232,13 @@ func (e *ear) response() ([]byte, error) {
 		line, err = e.longResponse(bytes.Clone(line))
 	}
 	if err != nil {
-		if cause := e.link.cause(); cause != nil {
+		if cause := e.link.Cause(); cause != nil {
 			err = cause
 		}
 		return nil, err
 	}
 	if e.came += int64(len(line)); e.came > maxUnasked {
-		return nil, e.link.fail(beyond("answers without end", "%d MB between two commands", maxUnasked>>20))
+		return nil, e.link.Fail(beyond("answers without end", "%d MB between two commands", maxUnasked>>20))
 	}
 	if _, ok := cutPrefixFold(line, "* BYE"); ok {
 		return nil, errGoodbye
@@ -262,7 +263,7 @@ func (e *ear) longResponse(line []byte) ([]byte, error) {
 	listing := isListing(line)
 	for literals := 0; ; {
 		if len(line) > maxLine {
-			return nil, e.link.fail(beyond("a line without end", "%d kB in one response", maxLine>>10))
+			return nil, e.link.Fail(beyond("a line without end", "%d kB in one response", maxLine>>10))
 		}
 		if bytes.HasSuffix(line, []byte("\n")) {
 			size, ok := literalSize(trimEnd(line))
@@ -270,7 +271,7 @@ func (e *ear) longResponse(line []byte) ([]byte, error) {
 				return line, nil
 			}
 			if literals++; literals > maxLiterals || size > maxLine-int64(len(line)) {
-				return nil, e.link.fail(beyond("a response that is too long", "%d kB and %d literals in one response", maxLine>>10, maxLiterals))
+				return nil, e.link.Fail(beyond("a response that is too long", "%d kB and %d literals in one response", maxLine>>10, maxLiterals))
 			}
 			from := len(line)
 			line = append(line, make([]byte, size)...)
@@ -289,9 +290,8 @@ func (e *ear) longResponse(line []byte) ([]byte, error) {
 // listening shortens the deadline of answers to that of a connection whose
 // server is only asked whether it is there.
 func (e *ear) listening() {
-	e.link.mu.Lock()
-	defer e.link.mu.Unlock()
-	e.link.timeouts.Read, e.link.timeouts.Write = e.store.opts.Timeouts.Answer, e.store.opts.Timeouts.Answer
+	e.link.Patient(e.store.opts.Timeouts.Answer)
+	e.link.Hurry(e.store.opts.Timeouts.Answer)
 }
 
 // probe arms a timer that sends a line after a quiet time and expects the server
@@ -299,13 +299,13 @@ func (e *ear) listening() {
 // which writes nothing before that answer has come.
 func (e *ear) probe(line string, quiet time.Duration) *time.Timer {
 	return time.AfterFunc(quiet, func() {
-		e.link.await(true)
+		e.link.Await(true)
 		_, _ = e.link.Write([]byte(line)) // its failure ends the link, and the reader with it
 	})
 }
 
 // Close ends the connection at once.
-func (e *ear) close() { _ = e.link.fail(errClosed) }
+func (e *ear) close() { _ = e.link.Fail(endpoint.ErrClosed) }
 
 // classify gives an error its kind; nil stays nil.
 func (e *ear) classify(op string, err error) error {

@@ -9,7 +9,14 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
+)
+
+// Why Mailmirror gave a connection up.
+var (
+	errAborted    = errors.New("the session was given up")
+	errBadCommand = errors.New("the server did not understand a command (BAD)")
 )
 
 // passing are the response codes (RFC 5530, RFC 9051 section 7.1) of a NO
@@ -134,7 +141,7 @@ func readableCause(err error) error {
 // fault.Error, unless it was our own doing or the server may still be working.
 func (s *Session) failed(op string, err error) error {
 	op = "store " + s.store.opts.Name + ": " + op
-	cause := s.wire.cause()
+	cause := s.wire.Cause()
 	bad, isBad := errors.AsType[*imap.Error](err)
 	early, isEarly := errors.AsType[earlyAnswer](cause)
 	lost := func(err error, hint string) error {
@@ -151,11 +158,11 @@ func (s *Session) failed(op string, err error) error {
 			"the connection was dropped to be safe; please report this with the server's name and release")
 	case isEarly:
 		return lost(early, early.hint())
-	case errors.Is(cause, ErrLeaseOver):
-		return fault.New(fault.Conflict, op, ErrLeaseOver, "")
-	case errors.Is(cause, errReadTimeout):
+	case errors.Is(cause, endpoint.ErrLeaseOver):
+		return fault.New(fault.Conflict, op, endpoint.ErrLeaseOver, "")
+	case errors.Is(cause, endpoint.ErrReadTimeout):
 		return &fault.Error{Kind: fault.Transient, Op: op, Err: cause, Silent: true}
-	case errors.Is(cause, errWriteTimeout), errors.Is(cause, errClosed),
+	case errors.Is(cause, endpoint.ErrWriteTimeout), errors.Is(cause, endpoint.ErrClosed),
 		errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
 		return fault.New(fault.Transient, op, cause, "")
 	case cause != nil && !errors.Is(cause, errAborted):
@@ -188,10 +195,10 @@ func (s *Session) classify(op string, err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
-	if no := refusal(err); no != nil && s.wire.cause() == nil {
+	if no := refusal(err); no != nil && s.wire.Cause() == nil {
 		return answer("store "+s.store.opts.Name+": "+op, no)
 	}
 	failed := s.failed(op, err)
-	_ = s.wire.fail(errAborted)
+	_ = s.wire.Fail(errAborted)
 	return failed
 }

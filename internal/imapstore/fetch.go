@@ -127,13 +127,13 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 		s.body = nil
 		if eachErr = each(data); eachErr != nil && !fault.Is(eachErr, fault.Permanent) {
 			// Closing first makes the rest of the answer end at once.
-			_ = s.wire.fail(errAborted)
+			_ = s.wire.Fail(errAborted)
 		}
 		if s.body != nil && s.body.broken {
 			// The library's reader went on when the literal ended, and asking
 			// for more would read the same connection beside it. What is left
 			// of the answer is nothing.
-			_ = s.wire.fail(errAborted)
+			_ = s.wire.Fail(errAborted)
 			return nil, cmp.Or(eachErr, io.ErrUnexpectedEOF)
 		}
 	}
@@ -141,7 +141,7 @@ func (s *Session) fetch(uids mailbox.UIDSet, kind fetchKind, changedSince uint64
 	if eachErr != nil {
 		return nil, eachErr
 	}
-	if err != nil && (refusal(err) == nil || s.wire.cause() != nil) {
+	if err != nil && (refusal(err) == nil || s.wire.Cause() != nil) {
 		return nil, err
 	}
 	return err, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/mailbox"
 )
 
@@ -64,13 +65,13 @@ var _ Gate = openGate{}
 // mailbox: the server may bound those.
 func (s *Store) noteFailure(number mailbox.Number, err, cause error) {
 	no := refusal(err)
-	silent := errors.Is(err, errNoGreeting) || errors.Is(cause, errReadTimeout)
+	silent := errors.Is(err, errNoGreeting) || errors.Is(cause, endpoint.ErrReadTimeout)
 	switch {
 	case silent:
 		s.gate.TurnedAway(true)
 	case no != nil && s.rooms.has(number):
 	case no != nil && (no.Code == imap.ResponseCodeUnavailable || no.Code == imap.ResponseCodeLimit || no.Code == imap.ResponseCodeInUse),
-		errors.Is(err, errRejected), errors.Is(err, errServerClosed), errors.Is(cause, errServerClosed),
+		errors.Is(err, errRejected), errors.Is(err, endpoint.ErrServerClosed), errors.Is(cause, endpoint.ErrServerClosed),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
 		s.gate.TurnedAway(false)
 	}

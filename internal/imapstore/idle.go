@@ -36,7 +36,7 @@ func (s *Store) Idle(ctx context.Context, number mailbox.Number, review time.Dur
 		return nil, errors.ErrUnsupported
 	}
 	i := &idler{ear: e, review: review}
-	stop := e.link.bind(ctx)
+	stop := e.link.Bind(ctx)
 	defer stop()
 	// What the list tells of the inbox is overtaken by what opening it tells,
 	// from which moment on the server owes us every change of it.
@@ -126,7 +126,7 @@ func number(line []byte, word string) (uint32, bool) {
 
 // Listen implements watch.Conn.
 func (i *idler) Listen(ctx context.Context, report func(watch.Report), alive func()) error {
-	stop := i.link.bind(ctx)
+	stop := i.link.Bind(ctx)
 	defer stop()
 	defer i.close()
 	inbox := mailbox.Folder{Name: mailbox.Inbox, Selectable: true, Counters: i.inbox}
@@ -174,10 +174,10 @@ func (i *idler) idle(report func(watch.Report), alive func()) error {
 		word, rest, _ := bytes.Cut(line, []byte(" "))
 		switch {
 		case string(word) == tag:
-			i.link.await(false)
+			i.link.Await(false)
 			return i.status(rest, false)
 		case bytes.HasPrefix(line, []byte("+")):
-			i.link.await(false)
+			i.link.Await(false)
 			timer = i.probe("DONE\r\n", i.quiet())
 		case string(word) == "*":
 			i.hear(line, report)

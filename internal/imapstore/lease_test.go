@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 )
 
@@ -25,7 +26,7 @@ func TestNothingIsWrittenAfterTheLease(t *testing.T) {
 	session.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	in := copier.Incoming{Folder: "INBOX", Size: 1_000_000, Body: &slow{io.LimitReader(&trickle{}, 1_000_000)}}
 	err := session.Append(t.Context(), in, func(copier.AppendResult) {})
-	if !errors.Is(err, ErrLeaseOver) || !fault.Is(err, fault.Conflict) {
+	if !errors.Is(err, endpoint.ErrLeaseOver) || !fault.Is(err, fault.Conflict) {
 		t.Errorf("append: %v", err)
 	}
 	_ = session.Close()
@@ -62,7 +63,7 @@ func TestLeaseEndsAStuckWrite(t *testing.T) {
 	}()
 	start := time.Now()
 	in := copier.Incoming{Folder: "INBOX", Size: 900_000, Body: io.LimitReader(&trickle{}, 900_000)}
-	if err := session.Append(t.Context(), in, func(copier.AppendResult) {}); !errors.Is(err, ErrLeaseOver) {
+	if err := session.Append(t.Context(), in, func(copier.AppendResult) {}); !errors.Is(err, endpoint.ErrLeaseOver) {
 		t.Errorf("append: %v", err)
 	}
 	if took := time.Since(start); took > 20*time.Second {

@@ -70,7 +70,7 @@ func (s *Session) List(ctx context.Context) ([]mailbox.Folder, error) {
 
 // end closes the session because of err and returns err.
 func (s *Session) end(err error) error {
-	_ = s.wire.fail(errAborted)
+	_ = s.wire.Fail(errAborted)
 	return err
 }
 
@@ -134,7 +134,7 @@ func (s *Session) list(ctx context.Context, op string, patterns ...string) (fold
 		extended := s.wire.has("LIST-EXTENDED")
 		options := s.listOptions(status, extended)
 		answers := newListing(ofMailbox)
-		answers.hold = func(bytes int64) error { return s.wire.holds.holdFolders(bytes, s.wire.dead) }
+		answers.hold = func(bytes int64) error { return s.wire.holds.holdFolders(bytes, s.wire.Dead()) }
 		seen, err := s.collect(answers, func() []waiter {
 			var commands []waiter
 			if s.wire.has("NAMESPACE") {

@@ -89,18 +89,18 @@ func (s *Store) logIn(ctx context.Context, number mailbox.Number) (*Session, err
 		c.wire.holds.memory, c.wire.holds.number = s.opts.Memory, number
 	}
 	session := &Session{store: s, number: number, login: login, wire: c.wire, client: c.client, conn: c}
-	stop := c.wire.bind(ctx)
+	stop := c.wire.Bind(ctx)
 	defer stop()
 	c.began = time.Now()
 	if err := s.authenticate(c, login); err != nil {
-		cause := c.wire.cause()
+		cause := c.wire.Cause()
 		_ = session.Close()
 		s.noteFailure(number, err, cause)
 		return nil, s.noteRejection(number, s.explainLogin(ctx, number, login, err, cause))
 	}
 	c.login = time.Since(c.began)
 	ended := s.loggedIn(number, c.link, false, c.took+c.login)
-	c.link.onEnd(func() {
+	c.link.OnEnd(func() {
 		ended()
 		c.wire.holds.end()
 	})
@@ -115,11 +115,11 @@ func (s *Store) logIn(ctx context.Context, number mailbox.Number) (*Session, err
 // authenticate logs in with one round trip where the server has SASL-IR, and
 // leaves the capabilities known. login is that of the mailbox to act for.
 func (s *Store) authenticate(c *connection, login string) error {
-	c.wire.await(true)
-	defer c.wire.await(false)
+	c.wire.Await(true)
+	defer c.wire.Await(false)
 	// Caps asks the server only where the greeting did not tell.
 	if c.client.Caps() == nil {
-		return fmt.Errorf("ask for capabilities: %w", errors.Join(c.wire.cause(), errResponse))
+		return fmt.Errorf("ask for capabilities: %w", errors.Join(c.wire.Cause(), errResponse))
 	}
 	if !c.wire.has("AUTH=PLAIN") {
 		return errNoPlain
@@ -139,7 +139,7 @@ func (s *Store) authenticate(c *connection, login string) error {
 		}
 	}
 	if c.client.Caps() == nil {
-		return fmt.Errorf("ask for capabilities: %w", errors.Join(c.wire.cause(), errResponse))
+		return fmt.Errorf("ask for capabilities: %w", errors.Join(c.wire.Cause(), errResponse))
 	}
 	c.wire.setLoggedIn()
 	return nil

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -63,7 +64,7 @@ func (m *Memory) grow(number mailbox.Number, n int64, dead <-chan struct{}) erro
 		select {
 		case <-changed:
 		case <-dead:
-			return errClosed
+			return endpoint.ErrClosed
 		case <-late.C:
 			return errMemory
 		}
@@ -144,7 +145,7 @@ func (h *held) settle(dead <-chan struct{}) error {
 	defer h.mu.Unlock()
 	if h.over {
 		h.memory.release(h.number, n)
-		return errClosed
+		return endpoint.ErrClosed
 	}
 	h.reserved += n
 	return nil

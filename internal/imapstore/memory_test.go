@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -59,7 +60,7 @@ func TestMemory(t *testing.T) {
 		}
 		ended := make(chan struct{})
 		time.AfterFunc(time.Second, func() { close(ended) })
-		if err := (&held{memory: m, number: "7"}).holdFolders(memoryLimit, ended); !errors.Is(err, errClosed) {
+		if err := (&held{memory: m, number: "7"}).holdFolders(memoryLimit, ended); !errors.Is(err, endpoint.ErrClosed) {
 			t.Errorf("ended: %v", err)
 		}
 		for _, h := range others {

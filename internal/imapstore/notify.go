@@ -54,8 +54,8 @@ func (s *Store) Notify(ctx context.Context, numbers []mailbox.Number) (watch.Con
 		e.close()
 		return nil, unsupported{why}
 	}
-	e.link.patient(listingSilence)
-	stop := e.link.bind(ctx)
+	e.link.Patient(listingSilence)
+	stop := e.link.Bind(ctx)
 	defer stop()
 	n := &notifier{ear: e, numbers: map[mailbox.Number]bool{}, last: map[string]mailbox.Counters{},
 		spelled: map[mailbox.Number]string{}}
@@ -104,7 +104,7 @@ func (n *notifier) begin(ctx context.Context, numbers []mailbox.Number) error {
 	}
 	slices.Sort(heard)
 	l, err := n.store.listAll(ctx, len(n.owners), 0)
-	if errors.Is(err, errTurnedAway) || errors.Is(n.link.cause(), watch.ErrOccupied) {
+	if errors.Is(err, errTurnedAway) || errors.Is(n.link.Cause(), watch.ErrOccupied) {
 		return n.store.tooFewFor(ctx, n.ear, err)
 	}
 	if err != nil {
@@ -192,7 +192,7 @@ func (n *notifier) ask(names []string) error {
 			tags[tag] = true
 			text.WriteString(tag + " STATUS " + name + " (UIDVALIDITY)\r\n")
 		}
-		n.link.await(true)
+		n.link.Await(true)
 		if _, err := n.link.Write([]byte(text.String())); err != nil {
 			return err
 		}
@@ -204,7 +204,7 @@ func (n *notifier) ask(names []string) error {
 			word, _, _ := bytes.Cut(line, []byte(" "))
 			delete(tags, string(word))
 		}
-		n.link.await(false)
+		n.link.Await(false)
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (n *notifier) Close() { n.close() }
 
 // Listen implements watch.Conn.
 func (n *notifier) Listen(ctx context.Context, report func(watch.Report), alive func()) error {
-	stop := n.link.bind(ctx)
+	stop := n.link.Bind(ctx)
 	defer stop()
 	defer n.close()
 	for _, r := range n.fresh {
@@ -273,12 +273,12 @@ func (n *notifier) wait(report func(watch.Report), alive func()) error {
 			return err
 		}
 		if most := ofNamespace(len(n.owners)).responses; len(n.last) > most {
-			return n.link.fail(beyond("changes of folders without end", "%d folders", most))
+			return n.link.Fail(beyond("changes of folders without end", "%d folders", most))
 		}
 		alive()
 		word, rest, _ := bytes.Cut(line, []byte(" "))
 		if string(word) == tag {
-			n.link.await(false)
+			n.link.Await(false)
 			return n.status(rest, false)
 		}
 		if err := n.hear(line, report); err != nil {

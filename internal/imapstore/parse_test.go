@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/mailbox"
 )
 
@@ -138,7 +139,7 @@ func FuzzWire(f *testing.F) {
 		a, _ := io.ReadAll(io.LimitReader(whole, 1<<20))
 		pieces := wireOver(text, fetchKind(kind%4), true)
 		b, _ := io.ReadAll(io.LimitReader(iotestOneByteReader{pieces}, 1<<20))
-		if !errors.Is(whole.cause(), errServerClosed) || !errors.Is(pieces.cause(), errServerClosed) {
+		if !errors.Is(whole.Cause(), endpoint.ErrServerClosed) || !errors.Is(pieces.Cause(), endpoint.ErrServerClosed) {
 			// Given up on the way: what was buffered by then may differ.
 			if !bytes.HasPrefix(a, b) {
 				t.Errorf("%q: %q and then %q", text, a, b)
@@ -173,7 +174,7 @@ func TestWireSplitsByLiterals(t *testing.T) {
 	if got := collected(w); len(got) != 1 {
 		t.Errorf("collected %q", got)
 	}
-	if errors.Is(w.cause(), errBadCommand) {
+	if errors.Is(w.Cause(), errBadCommand) {
 		t.Error("a literal was read as an answer")
 	}
 }

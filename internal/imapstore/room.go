@@ -224,7 +224,7 @@ func (s *Store) makeRoom(ctx context.Context, n mailbox.Number, refused error) (
 		return nil, refused
 	}
 	if other := s.rooms.another(n); n != "" && other != nil && !s.rooms.convinced() {
-		_ = other.fail(watch.ErrOccupied)
+		_ = other.Fail(watch.ErrOccupied)
 		session, err := again(freed)
 		if !errors.Is(err, errTurnedAway) {
 			if err == nil {
@@ -235,7 +235,7 @@ func (s *Store) makeRoom(ctx context.Context, n mailbox.Number, refused error) (
 	}
 	_, listeners = s.rooms.of(n)
 	for _, l := range listeners {
-		_ = l.fail(watch.ErrOccupied)
+		_ = l.Fail(watch.ErrOccupied)
 	}
 	session, err := insist(again)
 	switch {
@@ -282,7 +282,7 @@ func (s *Store) testRoom(ctx context.Context, e *ear) error {
 	if err == nil {
 		_ = session.Close()
 	}
-	if errors.Is(e.link.cause(), watch.ErrOccupied) {
+	if errors.Is(e.link.Cause(), watch.ErrOccupied) {
 		return fault.New(fault.Transient, "listen to mailbox "+string(e.number)+" of store "+s.opts.Name, watch.ErrOccupied, fewConnections)
 	}
 	return nil // whatever else is wrong, a sync says
@@ -323,7 +323,7 @@ func oneEnds(ctx context.Context, links []*link, limit time.Duration) bool {
 	for _, l := range links {
 		go func() {
 			select {
-			case <-l.dead:
+			case <-l.Dead():
 				ended <- struct{}{}
 			case <-over:
 			}

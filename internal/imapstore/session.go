@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -70,32 +71,32 @@ func (s *Session) run(ctx context.Context, op string, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return fault.New(fault.Transient, op, err, "")
 	}
-	stop := s.wire.bind(ctx)
+	stop := s.wire.Bind(ctx)
 	defer stop()
 	if err := s.endBatch(op); err != nil {
 		return err
 	}
-	s.wire.await(true)
-	defer s.wire.await(false)
+	s.wire.Await(true)
+	defer s.wire.Await(false)
 	return s.classify(op, f())
 }
 
 // SetWriteDeadline sets the end of the write lease; see copier.Session. The
 // zero time takes the limit away.
-func (s *Session) SetWriteDeadline(t time.Time) { s.wire.setLease(t) }
+func (s *Session) SetWriteDeadline(t time.Time) { s.wire.SetLease(t) }
 
 // Close says goodbye where that takes no waiting, and closes the connection.
 func (s *Session) Close() error {
 	if len(s.pending) > 0 {
 		// What became of them is unknown; the less of them lands late, the better.
-		_ = s.wire.fail(errAborted)
+		_ = s.wire.Fail(errAborted)
 	}
-	if s.wire.cause() == nil {
+	if s.wire.Cause() == nil {
 		// The answer is not waited for. A lease that is over forbids even this.
-		s.wire.hurry()
+		s.wire.Hurry(50 * time.Millisecond)
 		s.client.Logout()
 	}
-	_ = s.wire.fail(errClosed)
+	_ = s.wire.Fail(endpoint.ErrClosed)
 	if !s.wire.awaitReader() {
 		// It must not be so, and must not delay the caller if it is.
 		s.store.opts.Logger.Error("session reader did not end", "store", s.store.opts.Name)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 )
@@ -64,7 +65,7 @@ func TestStalledServer(t *testing.T) {
 			func(t *testing.T, s *Session) error {
 				in := copier.Incoming{Folder: "INBOX", Size: 900_000, Body: io.LimitReader(&trickle{}, 900_000)}
 				err := s.Append(t.Context(), in, func(copier.AppendResult) {})
-				if !errors.Is(err, errWriteTimeout) {
+				if !errors.Is(err, endpoint.ErrWriteTimeout) {
 					t.Errorf("cause: %v", err)
 				}
 				return err
@@ -96,10 +97,10 @@ func TestStalledServer(t *testing.T) {
 			if err == nil || took > 40*wait {
 				t.Errorf("%v after %v", err, took)
 			}
-			if name != "in a literal" && !errors.Is(err, errReadTimeout) && !errors.Is(err, errWriteTimeout) {
+			if name != "in a literal" && !errors.Is(err, endpoint.ErrReadTimeout) && !errors.Is(err, endpoint.ErrWriteTimeout) {
 				t.Errorf("cause: %v", err)
 			}
-			if errors.Is(err, errReadTimeout) && !fault.Silent(err) {
+			if errors.Is(err, endpoint.ErrReadTimeout) && !fault.Silent(err) {
 				t.Error("nothing says that the server did not answer")
 			}
 			if !fault.Is(err, fault.Transient) {

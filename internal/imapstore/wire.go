@@ -2,11 +2,13 @@ package imapstore
 
 import (
 	"bytes"
+	"net"
 	"strings"
 	"sync"
 
 	"github.com/emersion/go-imap/v2/imapclient"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/mailbox"
 )
 
@@ -94,6 +96,13 @@ type sink interface {
 type goAhead struct {
 	tag string
 	ch  chan bool // one value: true for "+", false for a tagged answer instead
+}
+
+// link is what wire and ear read from and write to.
+type link = endpoint.Conn
+
+func newLink(raw, nc net.Conn, timeouts Timeouts) *link {
+	return endpoint.NewConn(raw, nc, timeouts.Read, timeouts.Write)
 }
 
 func newWire(l *link) *wire {

@@ -312,7 +312,7 @@ func (w *wire) countMessage() error {
 	w.counted++
 	n := w.counted
 	w.smu.Unlock()
-	return w.holds.holdMessages(n*messageMemory, w.dead)
+	return w.holds.holdMessages(n*messageMemory, w.Dead())
 }
 
 // beginMessages begins to count anew.

@@ -108,7 +108,7 @@ func (w *wire) judgeTagged(d *reader, tag, rest []byte) error {
 	delete(w.sent, string(tag))
 	w.smu.Unlock()
 	if early {
-		_ = w.fail(newEarlyAnswer(word, said))
+		_ = w.Fail(newEarlyAnswer(word, said))
 	}
 	if word == "BAD" {
 		w.refuseBad()
@@ -162,7 +162,7 @@ func (w *wire) refuseBad() {
 	loggedIn := w.loggedIn
 	w.smu.Unlock()
 	if loggedIn {
-		_ = w.fail(errBadCommand)
+		_ = w.Fail(errBadCommand)
 	}
 }
 

@@ -43,7 +43,7 @@ func (d *reader) read(w *wire, p []byte) (int, error) {
 			next = d.lastByte
 		}
 		if err := next(w); err != nil {
-			return 0, w.fail(err)
+			return 0, w.Fail(err)
 		}
 	}
 }

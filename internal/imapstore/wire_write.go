@@ -41,7 +41,7 @@ const emptyAppend = "{0+}\r\n\r\n"
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.write(p)
 	if err != nil {
-		_ = w.fail(err)
+		_ = w.Fail(err)
 		w.awaitReader()
 	}
 	return n, err
@@ -140,7 +140,7 @@ func (w *wire) put(p []byte) (int, error) {
 	}
 	// go-imap waits for ever for a command that it could write after its reader
 	// ended.
-	if err := w.cause(); err != nil {
+	if err := w.Cause(); err != nil {
 		return 0, err
 	}
 	w.held = append(w.held, p...)
@@ -227,7 +227,7 @@ func (w *wire) putHead(head []byte, lit *literal, sync bool) error {
 	need := len(head) + len(announcement)
 	if need+2 > len(w.buf) {
 		lit.err = errors.New("the command before the message is too long")
-		return w.fail(lit.err)
+		return w.Fail(lit.err)
 	}
 	if w.used+need > len(w.buf) {
 		if err := w.flush(); err != nil {
@@ -251,7 +251,7 @@ func (w *wire) putBody(lit *literal) error {
 		n, err := io.ReadFull(lit.body, w.buf[w.used:min(int64(len(w.buf)), int64(w.used)+left)])
 		if err != nil {
 			lit.err = fmt.Errorf("%w: reading it from the other store failed: %w", errBodySize, err)
-			return w.fail(lit.err)
+			return w.Fail(lit.err)
 		}
 		left -= int64(n)
 		w.used += n
@@ -259,7 +259,7 @@ func (w *wire) putBody(lit *literal) error {
 	var extra [1]byte
 	if n, _ := io.ReadFull(lit.body, extra[:]); n > 0 {
 		lit.err = errBodySize
-		return w.fail(lit.err)
+		return w.Fail(lit.err)
 	}
 	return nil
 }
@@ -279,15 +279,15 @@ func (w *wire) announce(tag string) (bool, error) {
 	w.smu.Lock()
 	w.awaiting = g
 	w.smu.Unlock()
-	w.await(true)
-	defer w.await(false)
+	w.Await(true)
+	defer w.Await(false)
 	if err := w.flush(); err != nil {
 		return false, err
 	}
 	select {
 	case goOn := <-g.ch:
 		return goOn, nil
-	case <-w.dead:
-		return false, w.cause()
+	case <-w.Dead():
+		return false, w.Cause()
 	}
 }

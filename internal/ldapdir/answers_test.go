@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"mailmirror/internal/endpoint"
 	"mailmirror/internal/seal"
 )
 
@@ -48,7 +49,7 @@ func searchOf(t *testing.T, stream []byte, size int) answering {
 	a.controls, a.references, a.err = session.find(t.Context(), &ldap.SearchRequest{Filter: "(cn=a)"}, 3, func(e *ldap.Entry) {
 		a.entries = append(a.entries, withTexts(e))
 	})
-	a.cause = l.cause()
+	a.cause = l.Cause()
 	_ = session.Close()
 	<-ended
 	return a
@@ -105,7 +106,7 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("in parts of %d: %v", size, a.controls)
 		}
 	}
-	if a := searchOf(t, answerDone(50, "no"), 10); !isCode(a.err, 50) || a.cause != nil && !errors.Is(a.cause, errServerClosed) {
+	if a := searchOf(t, answerDone(50, "no"), 10); !isCode(a.err, 50) || a.cause != nil && !errors.Is(a.cause, endpoint.ErrServerClosed) {
 		t.Errorf("a refusal is %v (%v)", a.err, a.cause)
 	}
 }
@@ -139,8 +140,8 @@ func TestHostileAnswers(t *testing.T) {
 		"a number without end":   {encode(0x30, encode(0x02, make([]byte, 9)), encode(tagSearchDone)), errMalformed},
 		"a code without end":     {answerOfOne(tagSearchDone, encode(0x0a, make([]byte, 9)), encode(0x04), encode(0x04)), errMalformed},
 		"something after it":     {answerDone(0, "", encode(0xa0), encode(0xa0)), errMalformed},
-		"half of one":            {answerDone(0, "fine")[:10], errServerClosed},
-		"a notice that it ends":  {encode(0x30, encode(0x02, []byte{0}), encode(tagExtended, encode(0x0a, []byte{52}), encode(0x04), encode(0x04, []byte("secret")))), errServerClosed},
+		"half of one":            {answerDone(0, "fine")[:10], endpoint.ErrServerClosed},
+		"a notice that it ends":  {encode(0x30, encode(0x02, []byte{0}), encode(tagExtended, encode(0x0a, []byte{52}), encode(0x04), encode(0x04, []byte("secret")))), endpoint.ErrServerClosed},
 		"a notice that is wrong": {encode(0x30, encode(0x02, []byte{0}), encode(tagExtended, nested(0x30, 900))), errMalformed},
 	} {
 		a := searchOf(t, test.stream, 5000)

@@ -48,7 +48,7 @@ func (s *Store) Open(ctx context.Context) (*Session, error) {
 	}
 	// A server may look a password up elsewhere, which takes its time.
 	if err := session.bind(ctx); err != nil {
-		_ = session.link.fail(errClosed)
+		_ = session.link.Fail(endpoint.ErrClosed)
 		_ = session.conn.Close()
 		return nil, s.explainConnect(ctx, err)
 	}
@@ -115,13 +115,13 @@ func (s *Store) secure(ctx context.Context, raw net.Conn) (net.Conn, *tls.Connec
 func (s *Session) bind(ctx context.Context) error {
 	opts := s.store.opts
 	err := s.ask(ctx, func(c *ldap.Conn) error { return c.Bind(opts.BindDN, opts.Password.Reveal()) })
-	cause := s.link.cause()
+	cause := s.link.Cause()
 	switch {
 	case err == nil || cause == nil:
 		return err
 	case errors.Is(cause, errNotLDAP), errors.Is(cause, errTooLarge):
 		return cause
-	case errors.Is(cause, errReadTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(cause, endpoint.ErrReadTimeout), errors.Is(err, context.DeadlineExceeded):
 		return errNoAnswer
 	}
 	return fmt.Errorf("%w: %w", errHungUp, cause)
@@ -168,7 +168,7 @@ func (s *Session) exchange(ctx context.Context, expect *expected, patient bool, 
 	}
 	stop := context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); !patient || !errors.Is(cause, context.DeadlineExceeded) || !s.link.sent() {
-			_ = s.link.fail(cause)
+			_ = s.link.Fail(cause)
 		}
 	})
 	err := exchange(s.conn)
@@ -186,11 +186,11 @@ func (s *Session) exchange(ctx context.Context, expect *expected, patient bool, 
 
 // Close ends the session in order where it is alive.
 func (s *Session) Close() error {
-	if s.link.cause() == nil {
+	if s.link.Cause() == nil {
 		_ = s.link.begin(time.Now().Add(time.Second), nil)
 		_ = s.conn.Unbind()
 	}
-	_ = s.link.fail(errClosed)
+	_ = s.link.Fail(endpoint.ErrClosed)
 	_ = s.conn.Close()
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -91,7 +90,7 @@ func (s *Session) op(what string) string {
 
 // lost classifies the end of a session: whatever is no answer of the server.
 func (s *Session) lost(what string, err error) error {
-	cause := s.link.cause()
+	cause := s.link.Cause()
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.New(fault.Transient, s.op(what), err, "")
@@ -101,11 +100,11 @@ func (s *Session) lost(what string, err error) error {
 		return fault.New(fault.Config, s.op(what), cause, "the server is at fault, or holds values that large: make them smaller there")
 	case errors.Is(cause, errMalformed):
 		return fault.New(fault.Transient, s.op(what), cause, "the server is at fault, or something between: see the server's log")
-	case errors.Is(cause, os.ErrDeadlineExceeded):
+	case errors.Is(cause, endpoint.ErrReadTimeout), errors.Is(cause, endpoint.ErrWriteTimeout), errors.Is(cause, errSlow):
 		return &fault.Error{Kind: fault.Transient, Op: s.op(what), Err: cause, Hint: "is the server overloaded? see its log", Silent: true}
-	case errors.Is(cause, errTooLate):
+	case errors.Is(cause, endpoint.ErrLeaseOver):
 		return fault.New(fault.Transient, s.op(what), cause, "")
-	case cause != nil && !errors.Is(cause, errClosed):
+	case cause != nil && !errors.Is(cause, endpoint.ErrClosed):
 		return &fault.Error{Kind: fault.Transient, Op: s.op(what), Err: cause, Hint: "see the server's log", Lost: true}
 	}
 	return fault.New(fault.Transient, s.op(what), errors.New("the server's answer cannot be read"), "see the server's log")

@@ -70,7 +70,7 @@ type isolation struct {
 // for: the connection was lost, or the server sent what Mailmirror does not accept. If
 // the server is silent, nothing is repeated.
 func (s *Session) ofEntry(err error) bool {
-	cause := s.link.cause()
+	cause := s.link.Cause()
 	return fault.Lost(err) || errors.Is(cause, errTooLarge) || errors.Is(cause, errMalformed)
 }
 

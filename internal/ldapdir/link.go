@@ -3,41 +3,29 @@ package ldapdir
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"mailmirror/internal/endpoint"
 )
 
-// Why a link died, where it was not the network's own error.
+// Why a link died, beside what endpoint.Conn tells.
 var (
-	errServerClosed = errors.New("the server closed the connection")
-	errReadTimeout  = endpoint.Sentence("the server owes an answer and is silent", os.ErrDeadlineExceeded)
-	errWriteTimeout = endpoint.Sentence("the server takes no more data", os.ErrDeadlineExceeded)
-	errTooLate      = errors.New("the time for writing is over")
-	errClosed       = errors.New("the session is closed")
-	errUnasked      = fmt.Errorf("%w: it answers what was not asked", errMalformed)
-	errSlow         = endpoint.Sentence("the server sends its answer too slowly", os.ErrDeadlineExceeded)
+	errUnasked = fmt.Errorf("%w: it answers what was not asked", errMalformed)
+	errSlow    = errors.New("the server sends its answer too slowly")
 )
 
 // slowest is how many bytes of a message a server has to send in a second, beside
 // the time for reading.
 const slowest = 16 << 10
 
-// link is a network connection with what neither net.Conn nor go-ldap gives:
-// every read that waits for an answer, and every write, has a deadline of its
-// own; nothing is sent after the end of the time for writing; the first failure is
-// final: it resets the connection, so that what the kernel still holds is dropped;
-// and nothing that the server sends reaches the library as it is. Each message is
-// bounded and checked first. Entries go to whoever asked, and the library receives
-// only the message that ends an answer, made anew.
+// link is a connection from which nothing that the server sends reaches the library as it
+// is. Each message is bounded and checked first. Entries go to whoever asked, and the
+// library receives only the message that ends an answer, made anew.
 type link struct {
-	raw      net.Conn // the TCP connection, for the reset
-	nc       net.Conn // raw or TLS over it
-	timeouts Timeouts
+	*endpoint.Conn
+	silence time.Duration // how long the server may owe an answer
 
 	// Of the reading goroutine alone: what came and is no whole message yet, when
 	// that message began, and what the library is to receive.
@@ -46,10 +34,7 @@ type link struct {
 	chunk []byte
 	ready []byte
 
-	mu    sync.Mutex
-	err   error
-	owed  bool      // the server owes an answer
-	until time.Time // nothing is sent at or after it; zero means no end is set
+	mu sync.Mutex
 	// asked is the number of the request that is open, 0 for none, ends the tag of
 	// the message that ends its answer, and expect what may come before that.
 	asked  int64
@@ -59,35 +44,26 @@ type link struct {
 }
 
 func newLink(raw, nc net.Conn, timeouts Timeouts) *link {
-	return &link{raw: raw, nc: nc, timeouts: timeouts}
+	return &link{Conn: endpoint.NewConn(raw, nc, timeouts.Read, timeouts.Write), silence: timeouts.Read}
 }
 
 // begin says that the server owes an answer from now on, what may come before the
 // message that ends it, and that nothing may be sent at or after until.
 func (l *link) begin(until time.Time, expect *expected) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.owed, l.until, l.whole, l.expect = true, until, false, expect
-	l.armRead()
-	return l.err
+	l.whole, l.expect = false, expect
+	l.mu.Unlock()
+	l.Until(until)
+	l.Await(true)
+	return l.Cause()
 }
 
 // end says that the answer came.
 func (l *link) end() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.owed, l.asked, l.whole, l.expect = false, 0, false, nil
-	l.armRead()
-}
-
-// armRead sets the deadline of the read under way or about to start. Called
-// with mu held. Errors are those of a closed connection, which the read sees.
-func (l *link) armRead() {
-	if l.owed {
-		_ = l.nc.SetReadDeadline(time.Now().Add(l.timeouts.Read))
-	} else {
-		_ = l.nc.SetReadDeadline(time.Time{})
-	}
+	l.asked, l.whole, l.expect = 0, false, nil
+	l.mu.Unlock()
+	l.Await(false)
 }
 
 // Read hands the library what ends the next answer.
@@ -104,47 +80,23 @@ func (l *link) Read(p []byte) (int, error) {
 
 // receive reads what the server sent next.
 func (l *link) receive() error {
-	l.mu.Lock()
-	dead := l.err
-	if l.owed {
-		l.armRead()
-	}
-	l.mu.Unlock()
-	if dead != nil {
-		return dead
-	}
 	if l.chunk == nil {
 		l.chunk = make([]byte, 32<<10)
 	}
-	n, err := l.nc.Read(l.chunk)
-	switch {
-	case n > 0:
-		// An error that came with data comes again with the next read.
-		if !l.split.inside {
-			l.began = time.Now()
-		}
-		if err := l.split.feed(l.chunk[:n], l.take); err != nil {
-			return l.fail(err)
-		}
-		if l.split.inside && time.Since(l.began) > l.timeouts.Read+time.Duration(l.split.length/slowest)*time.Second {
-			return l.fail(errSlow)
-		}
-		return nil
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		l.mu.Lock()
-		owed := l.owed
-		l.mu.Unlock()
-		if !owed {
-			return nil // the answer arrived while this read timed out
-		}
-		return l.fail(errReadTimeout)
-	case errors.Is(err, io.EOF):
-		return l.fail(errServerClosed)
-	default:
-		return l.fail(err)
+	n, err := l.Conn.Read(l.chunk)
+	if n == 0 {
+		return err
 	}
+	if !l.split.inside {
+		l.began = time.Now()
+	}
+	if err := l.split.feed(l.chunk[:n], l.take); err != nil {
+		return l.Fail(err)
+	}
+	if l.split.inside && time.Since(l.began) > l.silence+time.Duration(l.split.length/slowest)*time.Second {
+		return l.Fail(errSlow)
+	}
+	return nil
 }
 
 // take checks one message of the server.
@@ -163,7 +115,7 @@ func (l *link) take(body []byte) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %s", errServerClosed, codeName(uint16(r.code)))
+		return fmt.Errorf("%w: %s", endpoint.ErrServerClosed, codeName(uint16(r.code)))
 	}
 	l.mu.Lock()
 	asked, ends, expect := l.asked, l.ends, l.expect
@@ -214,42 +166,16 @@ func (l *link) partial(m message, ends byte, expect *expected) error {
 	return nil
 }
 
-// Write writes all of p or kills the link.
+// Write sends a request, or kills the link.
 func (l *link) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	dead, until := l.err, l.until
-	l.mu.Unlock()
-	now := time.Now()
-	if dead != nil {
-		return 0, dead
-	}
-	deadline := now.Add(l.timeouts.Write)
-	if !until.IsZero() {
-		// The clock is asked, too: a deadline is a timer, and the process may have
-		// stood still.
-		if !now.Before(until) {
-			return 0, l.fail(errTooLate)
-		}
-		if until.Before(deadline) {
-			deadline = until
-		}
-	}
 	if err := l.ask(p); err != nil {
-		return 0, l.fail(err)
+		return 0, l.Fail(err)
 	}
-	_ = l.nc.SetWriteDeadline(deadline)
-	n, err := l.nc.Write(p)
-	switch {
-	case err == nil:
-		l.mu.Lock()
-		l.whole = true
-		l.mu.Unlock()
-		return n, nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, l.fail(errWriteTimeout)
-	default:
-		return n, l.fail(err)
-	}
+	n, err := l.Conn.Write(p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.whole = err == nil
+	return n, err
 }
 
 // ask notes which request is being sent. The library writes each by one call.
@@ -272,52 +198,9 @@ func (l *link) ask(p []byte) error {
 	return nil
 }
 
-// fail kills the link, if it is alive, and returns why it died.
-func (l *link) fail(why error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil {
-		return l.err
-	}
-	l.err = why
-	if tcp, ok := l.raw.(*net.TCPConn); ok && !errors.Is(why, errClosed) {
-		_ = tcp.SetLinger(0)
-	}
-	_ = l.raw.Close()
-	return why
-}
-
 // sent reports whether a request was sent whole and waits for its answer.
 func (l *link) sent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.whole
 }
-
-// cause is why the link died, nil while it lives.
-func (l *link) cause() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
-// Close implements net.Conn.
-func (l *link) Close() error {
-	_ = l.fail(errClosed)
-	return nil
-}
-
-// LocalAddr implements net.Conn.
-func (l *link) LocalAddr() net.Addr { return l.raw.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (l *link) RemoteAddr() net.Addr { return l.raw.RemoteAddr() }
-
-// SetDeadline implements net.Conn, and does nothing: the link sets its own.
-func (l *link) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn, and does nothing.
-func (l *link) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn, and does nothing.
-func (l *link) SetWriteDeadline(time.Time) error { return nil }

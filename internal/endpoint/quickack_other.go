@@ -1,6 +1,6 @@
 //go:build !linux
 
-package imapstore
+package endpoint
 
 import "net"
 

@@ -1,4 +1,4 @@
-package imapstore
+package endpoint
 
 import (
 	"net"
