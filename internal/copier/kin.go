@@ -105,10 +105,11 @@ func (f *folderRun) recogniseAltered(ctx context.Context) error {
 		}
 	}
 	s, t = mirror.Shared(s, t)
-	if err := f.sourceWithheld(addKin(ctx, f.run.source, s)); err != nil {
+	kin := func(d bodyDigest) [32]byte { return d.kin }
+	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, uidsOf(s), kin)); err != nil {
 		return fault.Wrap(err, "read source messages without a partner")
 	}
-	if err := f.targetWithheld(addKin(ctx, f.run.target, t)); err != nil {
+	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, uidsOf(t), kin)); err != nil {
 		return fault.Wrap(err, "read target messages without a partner")
 	}
 	s, t = readable(s), readable(t)
@@ -117,18 +118,6 @@ func (f *folderRun) recogniseAltered(ctx context.Context) error {
 		f.fresh[p.Source] = sent{odd: true}
 	}
 	return nil
-}
-
-func addKin(ctx context.Context, rd Reader, list []mirror.Candidate) error {
-	digests, err := bodyDigests(ctx, rd, uidsOf(list))
-	withheld, err := apart(err)
-	if err != nil {
-		return err
-	}
-	for i := range list {
-		list[i].Body = digests[list[i].UID].kin
-	}
-	return withheld.OrNil()
 }
 
 // readable leaves out what could not be read, which is akin to nothing.

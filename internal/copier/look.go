@@ -178,10 +178,10 @@ func (f *folderRun) fingerprints(ctx context.Context, source, target mailbox.UID
 	}
 	s, t = mirror.Shared(without(s, f.unread), without(t, f.damaged))
 	needSource, needTarget := mirror.Unsure(s, t)
-	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, needSource)); err != nil {
+	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, needSource, exact)); err != nil {
 		return nil, nil, err
 	}
-	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, needTarget)); err != nil {
+	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, needTarget, exact)); err != nil {
 		return nil, nil, err
 	}
 	return without(s, f.unread), without(t, f.damaged), nil
@@ -280,10 +280,10 @@ func (f *folderRun) recogniseRedated(ctx context.Context) error {
 		}
 	}
 	s, t = mirror.Shared(s, t)
-	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, uidsOf(s))); err != nil {
+	if err := f.sourceWithheld(addBodies(ctx, f.run.source, s, uidsOf(s), exact)); err != nil {
 		return err
 	}
-	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, uidsOf(t))); err != nil {
+	if err := f.targetWithheld(addBodies(ctx, f.run.target, t, uidsOf(t), exact)); err != nil {
 		return err
 	}
 	for _, p := range mirror.Match(readable(s), readable(t)) {
@@ -361,7 +361,10 @@ func addHeaders(ctx context.Context, rd Reader, list []mirror.Candidate) error {
 	return withheld.OrNil()
 }
 
-func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mailbox.UIDSet) error {
+func exact(d bodyDigest) [32]byte { return d.exact }
+
+// addBodies reads messages, and gives those that are read the digest that of takes.
+func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mailbox.UIDSet, of func(bodyDigest) [32]byte) error {
 	digests, err := bodyDigests(ctx, rd, uids)
 	withheld, err := apart(err)
 	if err != nil {
@@ -369,7 +372,7 @@ func addBodies(ctx context.Context, rd Reader, list []mirror.Candidate, uids mai
 	}
 	for i := range list {
 		if d, ok := digests[list[i].UID]; ok {
-			list[i].Body = d.exact
+			list[i].Body = of(d)
 		}
 	}
 	return withheld.OrNil()

@@ -144,19 +144,14 @@ func (f *folderRun) gaps(targets mailbox.UIDSet) map[gap][]mailbox.UID {
 // twins returns those of the given messages of the source of which another one with
 // a partner has the same size and date.
 func (f *folderRun) twins(single mailbox.UIDSet) (out []mailbox.UID) {
-	type likeness struct{ size, date int64 }
-	of := func(s mailbox.UID) (likeness, bool) {
-		m, known := f.source.Messages[s]
-		return likeness{m.Size, m.InternalDate.Unix()}, known
-	}
 	paired := map[likeness]bool{}
 	for s := range f.pairs.All() {
-		if l, known := of(s); known {
-			paired[l] = true
+		if m, known := f.source.Messages[s]; known {
+			paired[likenesses(m, true)[0]] = true
 		}
 	}
 	for s := range single.All() {
-		if l, known := of(s); known && paired[l] {
+		if m, known := f.source.Messages[s]; known && paired[likenesses(m, true)[0]] {
 			out = append(out, s)
 		}
 	}

@@ -141,7 +141,7 @@ func readFolder(ctx context.Context, rd Reader, name mailbox.FolderName, deep bo
 	}
 	list = without(list, unreadable)
 	if deep {
-		if err := readable(addBodies(ctx, rd, list, uidsOf(list))); err != nil {
+		if err := readable(addBodies(ctx, rd, list, uidsOf(list), exact)); err != nil {
 			return nil, nil, err
 		}
 		list = without(list, unreadable)

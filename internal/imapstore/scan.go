@@ -311,18 +311,7 @@ func scanUIDs(set []byte) ([]mailbox.UID, bool) {
 // UTF-8.
 func indexFold(line []byte, mark string) int {
 	for i := 0; i+len(mark) <= len(line); i++ {
-		j := 0
-		for j < len(mark) {
-			c := line[i+j]
-			if c >= 'a' && c <= 'z' {
-				c -= 'a' - 'A'
-			}
-			if c != mark[j] {
-				break
-			}
-			j++
-		}
-		if j == len(mark) {
+		if bytes.EqualFold(line[i:i+len(mark)], []byte(mark)) {
 			return i
 		}
 	}
