@@ -30,6 +30,7 @@ type Checks struct {
 
 // Members counts the mailboxes of a link; see CompareRecords.
 type Members interface {
+	// CountMailboxes counts the mailboxes of a link; 0 if there is no such link.
 	CountMailboxes(ctx context.Context, link string) (int, error)
 }
 
@@ -51,12 +52,15 @@ type CheckRecords interface {
 	// after, by ascending number, at most limit. There are none if the run has ended, or
 	// is not recorded.
 	Unverified(ctx context.Context, runID string, after mailbox.Number, limit int) ([]mailbox.Number, error)
-	// EndVerify records the end of a verification.
+	// EndVerify records the end of a verification; the first end counts. A NotFound fault
+	// if it is not recorded.
 	EndVerify(ctx context.Context, runID string, failure verdict.Failure) error
 }
 
 // StoreChecker looks at a store as it is now; see storecheck.Checker.
 type StoreChecker interface {
+	// Check acts for a mailbox if one is named. Its error says what is wrong with the store
+	// or its settings; a NotFound fault if there is no such store.
 	Check(ctx context.Context, store string, number mailbox.Number) (verdict.Store, error)
 }
 

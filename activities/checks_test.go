@@ -28,7 +28,7 @@ var check *activities.Checks
 func checking(checks *activitytest.Checks, mailboxes int) *testsuite.TestActivityEnvironment {
 	world := activitytest.New()
 	world.Add(link, activitytest.Numbers(mailboxes)...)
-	return environment(activities.New(checks.Into(world.Ports(nil)), activities.Settings{Mailboxes: 4}))
+	return environment(activities.New(checks.Into(world, world.Ports(nil)), activities.Settings{Mailboxes: 4}))
 }
 
 func begin(t *testing.T, env *testsuite.TestActivityEnvironment) {
@@ -107,7 +107,7 @@ func TestVerifyPages(t *testing.T) {
 					break
 				}
 			}
-			run := checks.Verification("run")
+			run := checks.Found("run")
 			if run.Mailboxes != mailboxes || run.Planned != mailboxes || run.Equal != mailboxes-4 || run.Differing != 2 || run.Failed != 2 || pages != (mailboxes+size-1)/size {
 				t.Errorf("%d pages, recorded %+v", pages, run)
 			}
@@ -127,7 +127,7 @@ func TestVerifyEndsWhenEveryMailboxHasAResult(t *testing.T) {
 	checks := &activitytest.Checks{}
 	world := activitytest.New()
 	world.Add(link, activitytest.Numbers(10)...)
-	env := environment(activities.New(checks.Into(world.Ports(nil)), activities.Settings{Mailboxes: 4}))
+	env := environment(activities.New(checks.Into(world, world.Ports(nil)), activities.Settings{Mailboxes: 4}))
 	begin(t, env)
 	var ends []mailbox.Number
 	for after := mailbox.Number(""); ; {
@@ -142,11 +142,11 @@ func TestVerifyEndsWhenEveryMailboxHasAResult(t *testing.T) {
 			break
 		}
 		if len(ends) == 2 {
-			checks.Lose("run", "1002", "1003")
+			checks.LoseVerified("run", "1002", "1003")
 			world.Add(link, "0999")
 		}
 	}
-	if run := checks.Verification("run"); run.Mailboxes != 11 || run.Equal != 11 {
+	if run := checks.Found("run"); run.Mailboxes != 11 || run.Equal != 11 {
 		t.Errorf("recorded %+v", run)
 	}
 	if diff := cmp.Diff([]mailbox.Number{"1003", "1007", "1009", "1003", ""}, ends); diff != "" {
@@ -180,7 +180,7 @@ func TestVerifyPageGoesOn(t *testing.T) {
 	if _, err := first.ExecuteActivity(check.VerifyPage, input); err == nil {
 		t.Fatal("the page of a worker that stops succeeds")
 	}
-	before := checks.Verification("run").Mailboxes
+	before := checks.Found("run").Mailboxes
 	checks.OnVerify = func(_ context.Context, job copier.Job) ([]copier.FolderVerdict, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -198,7 +198,7 @@ func TestVerifyPageGoesOn(t *testing.T) {
 			t.Errorf("mailbox %s was not compared", n)
 		}
 	}
-	if run := checks.Verification("run"); run.Mailboxes != 10 || before == 0 || again > 4 {
+	if run := checks.Found("run"); run.Mailboxes != 10 || before == 0 || again > 4 {
 		t.Errorf("%d results after the first attempt, %d mailboxes compared again, %d results", before, again, run.Mailboxes)
 	}
 }
@@ -223,7 +223,7 @@ func TestVerifyPageBlamesNoMailboxForTheDatabase(t *testing.T) {
 	if _, err := env.ExecuteActivity(check.VerifyPage, input); err != nil {
 		t.Fatal(err)
 	}
-	if run := checks.Verification("run"); run.Failed != 0 || run.Equal != 10 {
+	if run := checks.Found("run"); run.Failed != 0 || run.Equal != 10 {
 		t.Errorf("recorded %+v", run)
 	}
 }
@@ -252,7 +252,7 @@ func TestVerifyPageLeavesOutWhatKillsWorkers(t *testing.T) {
 	if _, err := env.ExecuteActivity(check.VerifyPage, input); err != nil {
 		t.Fatal(err)
 	}
-	run := checks.Verification("run")
+	run := checks.Found("run")
 	if run.Failed != 4 || run.Equal != 6 || run.Results[0].Hint == "" || run.Results[0].ErrorKind != string(fault.Permanent) {
 		t.Errorf("recorded %+v", run)
 	}

@@ -60,6 +60,12 @@ func (s signs) EndLoop(_ context.Context, sign background.Sign) error {
 func TestFinishCompare(t *testing.T) {
 	for kind, loop := range map[site.RunKind]background.Loop{"": background.LoopCompare, site.RunRebuild: background.LoopRebuild} {
 		world, recorded := activitytest.New(), signs{}
+		world.PutLink(link)
+		for _, id := range []string{"r", "s"} {
+			if err := world.StartCompare(t.Context(), site.CompareRun{RunID: id, Link: link, Kind: kind}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		acts := activities.New(activities.Ports{Compares: world, Signs: recorded}, activities.Settings{})
 		end := activities.FinishInput{RunID: "r", Link: link, Kind: kind, ErrorKind: "config", Error: "the password does not open", Hint: "enter it again"}
 		for range 2 {

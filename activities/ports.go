@@ -58,21 +58,26 @@ type LinkStores struct {
 type Mailboxes interface {
 	// Mailbox returns a participating mailbox; a NotFound fault where it is none.
 	Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error)
-	// RecordFailure notes a failed sync; it is due again after retryAfter.
+	// RecordFailure notes a failed sync; it is due again after retryAfter. The same report
+	// twice is one failure. A NotFound fault if the mailbox takes part no longer.
 	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
 }
 
-// CompareRecords is the record of compares and rebuilds, and of their pages.
+// CompareRecords is the record of compares and rebuilds, and of their pages. A compare that
+// is not recorded is a NotFound fault.
 type CompareRecords interface {
+	// CountMailboxes counts the mailboxes of a link; 0 if there is no such link.
 	CountMailboxes(ctx context.Context, link string) (int, error)
 	// PageEnd returns the last mailbox of the page that begins behind `after`,
 	// "" where there is none. A page holds size mailboxes; settled ones, equal
 	// when they were last looked at, count only one in perDue.
 	PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error)
-	// StartCompare records a compare; one of the same run id is left as it is.
+	// StartCompare records a compare; one of the same run id is left as it is. A NotFound
+	// fault if there is no such link.
 	StartCompare(ctx context.Context, run site.CompareRun) error
 	// AddCompareProgress replaces what is recorded of one page of a compare.
 	AddCompareProgress(ctx context.Context, runID string, page int, progress site.CompareProgress) error
+	// FinishCompare records the end of a compare; the first end counts.
 	FinishCompare(ctx context.Context, runID string) error
 }
 
@@ -84,15 +89,17 @@ type ReviewRecords interface {
 	// ReviewStates returns what is known of mailboxes; one that participates no
 	// longer is absent.
 	ReviewStates(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]site.ReviewState, error)
-	// RecordReviewed notes that mailboxes were found equal without a sync.
+	// RecordReviewed notes that mailboxes were found equal without a sync, up to the
+	// generation of their review. One that participates no longer is passed over.
 	RecordReviewed(ctx context.Context, link string, reviewed []site.Reviewed) error
-	// MarkDirty makes work due on a mailbox, now.
+	// MarkDirty makes work due on a mailbox, now; a NotFound fault if it takes no part.
 	MarkDirty(ctx context.Context, key mailbox.Key) (int64, error)
 }
 
 // DueRecords knows what work is due.
 type DueRecords interface {
-	// DueMailboxes lists mailboxes with work due now, the longest waiting first.
+	// DueMailboxes lists mailboxes with work due now, the longest waiting first, at most
+	// limit (0 means all).
 	DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error)
 }
 

@@ -23,15 +23,22 @@ type WatchRecords interface {
 	// RosterChanges calls changed when WatchRoster may have another answer, and
 	// once at the beginning; it returns when it cannot tell any more.
 	RosterChanges(ctx context.Context, link string, changed func()) error
+	// SetWatchShards records into how many shards a link is cut; a NotFound fault where
+	// there is no such link.
 	SetWatchShards(ctx context.Context, link string, shards int) error
+	// KnownSources returns the counters of the sources when they were last proven
+	// mirrored; a mailbox without any is absent.
 	KnownSources(ctx context.Context, link string, numbers []mailbox.Number) (map[mailbox.Number]watch.Known, error)
-	// MarkEvents raises dirty generations and returns whose sync to wake.
+	// MarkEvents raises dirty generations and returns whose sync to wake, by number. A
+	// mailbox that takes no part is passed over.
 	MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error)
+	// SaveWatcher records how a shard does.
 	SaveWatcher(ctx context.Context, link string, shard int, worker string, h site.Health) error
 }
 
 // Waker wakes the MailboxSync of a mailbox, starting it where none is running.
 type Waker interface {
+	// Sync returns once the wake-up cannot be lost.
 	Sync(ctx context.Context, key mailbox.Key, trigger string) error
 }
 

@@ -34,6 +34,7 @@ type mirror struct {
 func newMirror(t *testing.T) *mirror {
 	t.Helper()
 	m := &mirror{World: activitytest.New(), env: environment(t)}
+	m.PutLink("dr")
 	m.env.OnActivity(steps.ReadSuspension, mock.Anything, mock.Anything).Return(m.own).Maybe()
 	m.env.OnActivity(steps.RecordSuspend, mock.Anything, mock.Anything).Return(m.Suspend).Maybe()
 	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()

@@ -2,40 +2,35 @@ package activitytest
 
 import (
 	"context"
-	"math"
-	"slices"
 	"sync"
 
 	"mailmirror/activities"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
+	"mailmirror/internal/site"
 	"mailmirror/internal/verdict"
 )
 
-// Checks are the records of checks and verifications, and stores that are always equal.
+// Checks are stores that are always equal, and the records of what is found of them.
 type Checks struct {
+	*World
+
 	// OnCheck and OnVerify stand for the stores; nil finds nothing.
 	OnCheck  func(ctx context.Context, store string, number mailbox.Number) (verdict.Store, error)
 	OnVerify func(ctx context.Context, job copier.Job) ([]copier.FolderVerdict, error)
 	// Fault is the error of RecordVerified.
 	Fault error
 
-	members  activities.ReviewRecords
-	mu       sync.Mutex
-	checked  []verdict.StoreRun
-	verified map[string]*verdict.VerifyRun
-	numbers  map[string][]mailbox.Number
-	ends     []verdict.Failure
+	mu      sync.Mutex
+	checked []verdict.StoreRun
 }
 
-var (
-	_ activities.CheckRecords = (*Checks)(nil)
-	_ activities.StoreChecker = (*Checks)(nil)
-)
-
-// Into makes the checks part of the ports.
-func (c *Checks) Into(p activities.Ports) activities.Ports {
-	p.Checks, p.Store, p.Verify, c.members = c, c, c.Verify, p.Reviews
+// Into makes the checks part of the ports of w. The records are in the first w.
+func (c *Checks) Into(w *World, p activities.Ports) activities.Ports {
+	if c.World == nil {
+		c.World = w
+	}
+	p.Checks, p.Store, p.Verify = c, c, c.Verify
 	return p
 }
 
@@ -55,91 +50,33 @@ func (c *Checks) Verify(ctx context.Context, job copier.Job, _ bool) ([]copier.F
 	return c.OnVerify(ctx, job)
 }
 
-// RecordStoreCheck implements activities.CheckRecords.
-func (c *Checks) RecordStoreCheck(_ context.Context, run verdict.StoreRun) error {
+// RecordStoreCheck implements activities.CheckRecords. A store that is not known is added.
+func (c *Checks) RecordStoreCheck(ctx context.Context, run verdict.StoreRun) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.checked = append(c.checked, run)
-	return nil
-}
-
-// BeginVerify implements activities.CheckRecords.
-func (c *Checks) BeginVerify(_ context.Context, run verdict.VerifyRun) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.verified == nil {
-		c.verified, c.numbers = map[string]*verdict.VerifyRun{}, map[string][]mailbox.Number{}
-	}
-	if c.verified[run.RunID] == nil {
-		c.verified[run.RunID] = &run
-	}
-	return nil
+	_ = c.AddStore(ctx, site.Store{Name: run.Store}) // it may be there
+	return c.World.RecordStoreCheck(ctx, run)
 }
 
 // RecordVerified implements activities.CheckRecords.
-func (c *Checks) RecordVerified(_ context.Context, runID string, m verdict.Mailbox) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.Fault == nil && !slices.Contains(c.numbers[runID], m.Number) {
-		c.numbers[runID] = append(c.numbers[runID], m.Number)
-		c.verified[runID].Add(m)
+func (c *Checks) RecordVerified(ctx context.Context, runID string, m verdict.Mailbox) error {
+	if c.Fault != nil {
+		return c.Fault
 	}
-	return c.Fault
-}
-
-// Verified implements activities.CheckRecords.
-func (c *Checks) Verified(_ context.Context, runID string, numbers []mailbox.Number) ([]mailbox.Number, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(numbers), func(n mailbox.Number) bool { return !slices.Contains(c.numbers[runID], n) }), nil
-}
-
-// Unverified implements activities.CheckRecords.
-func (c *Checks) Unverified(ctx context.Context, runID string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	numbers, err := c.members.NumbersPage(ctx, c.verified[runID].Link, after, math.MaxInt)
-	numbers = slices.DeleteFunc(numbers, func(n mailbox.Number) bool { return slices.Contains(c.numbers[runID], n) })
-	return numbers[:min(limit, len(numbers))], err
-}
-
-// Lose forgets that mailboxes were compared, as a database does that is restored.
-func (c *Checks) Lose(runID string, lost ...mailbox.Number) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.numbers[runID] = slices.DeleteFunc(c.numbers[runID], func(n mailbox.Number) bool { return slices.Contains(lost, n) })
-	c.verified[runID].Mailboxes -= len(lost)
-	c.verified[runID].Equal -= len(lost)
-}
-
-// EndVerify implements activities.CheckRecords.
-func (c *Checks) EndVerify(_ context.Context, _ string, f verdict.Failure) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ends = append(c.ends, f)
-	return nil
+	return c.World.RecordVerified(ctx, runID, m)
 }
 
 // Checked returns the checks that were recorded.
 func (c *Checks) Checked() []verdict.StoreRun {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.checked)
+	return append([]verdict.StoreRun(nil), c.checked...)
 }
 
-// Verification returns what was recorded of a verification.
-func (c *Checks) Verification(runID string) verdict.VerifyRun {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.verified[runID] == nil {
-		return verdict.VerifyRun{}
-	}
-	return *c.verified[runID]
-}
-
-// Ends returns how verifications ended.
-func (c *Checks) Ends() []verdict.Failure {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.ends)
+// Found returns what was recorded of a verification, with its results.
+func (c *Checks) Found(runID string) verdict.VerifyRun {
+	run, _ := c.Verification(context.Background(), runID)
+	run.Results, _ = c.VerifyResults(context.Background(), runID)
+	return run
 }

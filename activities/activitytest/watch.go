@@ -53,7 +53,7 @@ func (w *World) tell() {
 }
 
 // WatchRoster implements activities.WatchRecords.
-func (w *World) WatchRoster(_ context.Context, link string) (site.Roster, error) {
+func (w *World) WatchRoster(ctx context.Context, link string) (site.Roster, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.failing["WatchRoster"]; err != nil {
@@ -62,14 +62,13 @@ func (w *World) WatchRoster(_ context.Context, link string) (site.Roster, error)
 	if w.listened.Gone {
 		return site.Roster{}, fault.Newf(fault.NotFound, "there is no link %s", link)
 	}
-	r := site.Roster{Link: site.Link{Name: link}, Source: w.listened.Store, Shards: w.listened.Shards}
-	for key := range w.boxes {
-		if key.Link == link {
-			r.Numbers = append(r.Numbers, key.Number)
-		}
+	l, err := w.Link(ctx, link)
+	if err != nil {
+		return site.Roster{}, err
 	}
-	slices.Sort(r.Numbers)
-	return r, nil
+	r := site.Roster{Link: l, Source: w.listened.Store, Shards: w.listened.Shards}
+	r.Numbers, err = w.Memory.NumbersPage(ctx, link, "", 0)
+	return r, err
 }
 
 // RosterChanges implements activities.WatchRecords.
@@ -91,7 +90,10 @@ func (w *World) RosterChanges(ctx context.Context, _ string, changed func()) err
 }
 
 // SetWatchShards implements activities.WatchRecords.
-func (w *World) SetWatchShards(_ context.Context, _ string, shards int) error {
+func (w *World) SetWatchShards(ctx context.Context, link string, shards int) error {
+	if _, err := w.Link(ctx, link); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.listened.Shards = shards
@@ -105,7 +107,7 @@ func (w *World) KnownSources(context.Context, string, []mailbox.Number) (map[mai
 }
 
 // MarkEvents implements activities.WatchRecords.
-func (w *World) MarkEvents(_ context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error) {
+func (w *World) MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.failing["MarkEvents"]; err != nil {
@@ -114,8 +116,7 @@ func (w *World) MarkEvents(_ context.Context, link string, marks []watch.Mark) (
 	w.listened.Marks = append(w.listened.Marks, marks...)
 	var due []mailbox.Number
 	for _, m := range marks {
-		if box := w.boxes[mailbox.Key{Link: link, Number: m.Number}]; box != nil {
-			box.DirtyGeneration++
+		if _, err := w.MarkDirty(ctx, mailbox.Key{Link: link, Number: m.Number}); err == nil {
 			due = append(due, m.Number)
 		}
 	}
@@ -123,13 +124,14 @@ func (w *World) MarkEvents(_ context.Context, link string, marks []watch.Mark) (
 }
 
 // SaveWatcher implements activities.WatchRecords.
-func (w *World) SaveWatcher(_ context.Context, _ string, shard int, _ string, h site.Health) error {
+func (w *World) SaveWatcher(_ context.Context, link string, shard int, worker string, h site.Health) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.listened.Health == nil {
 		w.listened.Health = map[int]site.Health{}
 	}
 	w.listened.Health[shard] = h
+	w.PutWatchers(site.Watcher{Link: link, Shard: shard, Worker: worker, UpdatedAt: time.Now(), Health: h})
 	return nil
 }
 

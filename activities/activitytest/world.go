@@ -5,22 +5,22 @@ package activitytest
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"mailmirror/activities"
+	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/copier"
-	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
-	"mailmirror/internal/suspension"
 )
 
 // World is a database and a copy engine. Its fields may be set before it is
 // used; methods are safe for concurrent use.
 type World struct {
+	*controltest.Memory
+
 	// OnSync stands for the copying of one mailbox; nil copies nothing and
 	// succeeds. What it returns is recorded as the engine would.
 	OnSync func(ctx context.Context, job copier.Job) (copier.Report, error)
@@ -33,20 +33,13 @@ type World struct {
 	LinkStores activities.LinkStores
 
 	mu       sync.Mutex
-	boxes    map[mailbox.Key]*site.Mailbox
 	syncs    []copier.Job
 	reviews  []mailbox.Number
 	failures []copier.Report
-	compares map[string]*Compare
 	calls    map[string]int
 	failing  map[string]error
 	listened Listened
 	changed  chan struct{} // closed when the roster changes; nil while nobody waits
-
-	suspension suspension.Suspension
-	lostEpoch  int64 // the highest of a row that Restore replaced
-	leases     int
-	suspended  suspension.Scopes // of links
 }
 
 // Compare is the record of one compare.
@@ -66,8 +59,7 @@ func (c Compare) Progress() site.CompareProgress {
 
 // New returns a world without mailboxes.
 func New() *World {
-	return &World{boxes: map[mailbox.Key]*site.Mailbox{}, compares: map[string]*Compare{}, calls: map[string]int{}, failing: map[string]error{},
-		suspension: suspension.Suspension{State: suspension.Running, Epoch: 1}}
+	return &World{Memory: controltest.NewMemory(time.Now), calls: map[string]int{}, failing: map[string]error{}}
 }
 
 // Ports returns the world as the ports of activities.
@@ -83,31 +75,40 @@ func wakerOf(starter activities.Starter) activities.Waker {
 	return waker
 }
 
-// Add makes mailboxes participate, dirty.
+// Add makes mailboxes participate, dirty, in a link without stores.
 func (w *World) Add(link string, numbers ...mailbox.Number) {
+	w.PutLink(link)
+	for _, n := range numbers {
+		w.PutMailbox(site.Mailbox{Link: link, Number: n, State: site.StateNew, DirtyGeneration: 1, DirtySince: time.Now()})
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, n := range numbers {
-		w.boxes[mailbox.Key{Link: link, Number: n}] = &site.Mailbox{Link: link, Number: n,
-			State: site.StateNew, DirtyGeneration: 1, DirtySince: time.Now()}
-	}
 	w.tell()
 }
 
 // Settle makes mailboxes of the link ones that were equal when last looked at.
 func (w *World) Settle(link string, numbers ...mailbox.Number) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, n := range numbers {
-		w.boxes[mailbox.Key{Link: link, Number: n}].State = site.StateEqual
+		b := w.box(mailbox.Key{Link: link, Number: n})
+		b.State = site.StateEqual
+		w.PutMailbox(b)
 	}
+}
+
+// box is a mailbox that there must be.
+func (w *World) box(key mailbox.Key) site.Mailbox {
+	b, err := w.Mailbox(context.Background(), key)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // Remove ends the participation of a mailbox.
 func (w *World) Remove(key mailbox.Key) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.boxes, key)
+	if _, err := w.RemoveMailboxes(context.Background(), key.Link, []mailbox.Number{key.Number}); err != nil {
+		panic(err)
+	}
 }
 
 // Touch marks a mailbox dirty.
@@ -147,23 +148,19 @@ func (w *World) Failures() []copier.Report {
 
 // Compare returns the record of a compare; false where there is none.
 func (w *World) Compare(runID string) (Compare, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c, ok := w.compares[runID]
-	if !ok {
-		return Compare{}, false
-	}
-	return Compare{Run: c.Run, Pages: maps.Clone(c.Pages)}, true
+	run, err := w.CompareRun(context.Background(), runID)
+	return Compare{Run: run, Pages: w.ComparePages(runID)}, err == nil
 }
 
-// Calls returns how often a method of the ports was called.
+// Calls returns how often RecordReviewed or ConfirmSuspended was called.
 func (w *World) Calls(method string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[method]
 }
 
-// FailAt makes a method of the ports fail from now on; nil mends it.
+// FailAt makes one of the methods that are of World and not of Memory fail from now on;
+// nil ends that.
 func (w *World) FailAt(method string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,8 +173,4 @@ func (w *World) called(method string) error {
 	defer w.mu.Unlock()
 	w.calls[method]++
 	return w.failing[method]
-}
-
-func unknown(key mailbox.Key) error {
-	return fault.Newf(fault.NotFound, "mailbox %s does not participate in link %s", key.Number, key.Link)
 }

@@ -30,6 +30,7 @@ const (
 
 // Backend is the system that commands work on.
 type Backend interface {
+	// Control returns what carries out commands.
 	Control() *control.Control
 	// Close lets go of connections; it does not block on lost ones.
 	Close()

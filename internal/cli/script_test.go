@@ -92,7 +92,7 @@ func newSystem() *system {
 			return err
 		}},
 		servers: &controltest.Servers{}, verifier: &controltest.Verifier{},
-		records: controltest.NewDirectory(now), sides: &controltest.Sides{},
+		records: controltest.NewDirectory(repo), sides: &controltest.Sides{},
 	}
 	controltest.Work(s.runner, repo, &storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: s.records}, Servers: s.servers}, s.verifier)
 	return s

@@ -21,7 +21,7 @@ type AuditLog interface {
 	// Record writes an entry that belongs to no change of the database, and sets its
 	// ID. An empty Outcome means audit.Done.
 	Record(ctx context.Context, e *audit.Entry) error
-	// SetOutcome records how the command of a row ended.
+	// SetOutcome records how the command of a row ended. A row that is no more is no error.
 	SetOutcome(ctx context.Context, id int64, o audit.Outcome) error
 	// Audit lists newest first, at most limit (0 means all). If a link is named, it
 	// leaves out what is about other links, or about stores that the link does not

@@ -16,16 +16,19 @@ import (
 // CheckRecords is what workers recorded of checks and verifications. A run that is not
 // recorded is a NotFound fault.
 type CheckRecords interface {
+	// StoreCheck returns a check of a store that has ended.
 	StoreCheck(ctx context.Context, runID string) (verdict.StoreRun, error)
 	// Verification returns what a verification has found so far, without Results.
 	Verification(ctx context.Context, runID string) (verdict.VerifyRun, error)
-	// VerifyResults returns the mailboxes of a verification that are not equal, by number.
+	// VerifyResults returns the mailboxes of a verification that are not equal, by number;
+	// none if it is not recorded.
 	VerifyResults(ctx context.Context, runID string) ([]verdict.Mailbox, error)
 }
 
 // CheckRunner starts what workers do to check and verify. One check of a store and one
 // verification of a link runs at a time.
 type CheckRunner interface {
+	// StartCheck and StartVerify return the run that they started, or the one that runs.
 	StartCheck(ctx context.Context, store string, number mailbox.Number) (verdict.Start, error)
 	StartVerify(ctx context.Context, r verdict.VerifyRequest) (verdict.Start, error)
 	// StopVerify ends the verification of a link; a NotFound fault if none runs.

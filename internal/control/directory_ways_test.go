@@ -2,7 +2,6 @@ package control_test
 
 import (
 	"testing"
-	"time"
 
 	"mailmirror/internal/control"
 	"mailmirror/internal/control/controltest"
@@ -15,7 +14,7 @@ import (
 func TestSyncDirectoryThatMustNotWrite(t *testing.T) {
 	w := newWorld(t)
 	w.link(t, "dr", "prod", "site")
-	records := controltest.NewDirectory(func() time.Time { return w.now })
+	records := controltest.NewDirectory(w.repo)
 	for _, store := range []string{"prod", "site"} {
 		m := directory.DefaultMapping()
 		m.BaseDN = "o=" + store

@@ -44,6 +44,7 @@ type Session interface {
 	// Write sends one operation, not after the deadline of ctx. Transient means
 	// that it may have been carried out, unless it is a directory.ErrBusy.
 	Write(ctx context.Context, op directory.Operation) error
+	// Close ends the connection.
 	Close() error
 }
 
@@ -67,6 +68,7 @@ type RunRecords interface {
 	// LastExtracts returns the entry counts of the link's last run that was not
 	// failed in extracting; false where there was none.
 	LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error)
+	// SaveExtracts records the entry counts of a run.
 	SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error
 	// CompareDirectory compares what is staged, replaces the run's changes and
 	// returns how many there are of each kind. Changes are Planned, Told or
@@ -82,6 +84,7 @@ type RunRecords interface {
 	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
 	// FinishDirectoryRun ends a run and drops what is staged of it.
 	FinishDirectoryRun(ctx context.Context, runID string, state State, reasons []string, hint string) error
+	// DirectoryRun returns a run; a NotFound fault if it is not recorded.
 	DirectoryRun(ctx context.Context, runID string) (Run, error)
 	// DirectoryRefusals tells of a run's changes that failed what they failed of, at
 	// most limit of it, that of most changes first.

@@ -33,6 +33,7 @@ type Taker interface {
 
 // Clock is the time as the keeper sees it.
 type Clock interface {
+	// Now returns the machine's time.
 	Now() time.Time
 	// Sleep waits for d or until ctx is done, whose error it then returns.
 	Sleep(ctx context.Context, d time.Duration) error

@@ -46,7 +46,8 @@ func TestCheckDirectoryTriesRightsOfATargetAlone(t *testing.T) {
 		"a changed password": {store: "site", under: "dr", broken: fault.Newf(fault.Config, "invalid credentials"), advice: "one thing is not known", fails: true, unclean: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo, records := controltest.NewMemory(time.Now), controltest.NewDirectory(time.Now)
+			repo := controltest.NewMemory(time.Now)
+			records := controltest.NewDirectory(repo)
 			for _, name := range []string{"prod", "site", "middle", "end", "bare", "leaf", "spare"} {
 				addStore(t, repo, site.Store{Name: name, IMAPAddress: name + ".example.org:993"})
 			}

@@ -23,6 +23,7 @@ import (
 type Records interface {
 	// Store returns a store; a NotFound fault if there is none of that name.
 	Store(ctx context.Context, name string) (site.Store, error)
+	// Links returns all links, by name.
 	Links(ctx context.Context) ([]site.Link, error)
 	// StoreLoad is what the processes learned of the load on a store.
 	StoreLoad(ctx context.Context, name string) (quota.Load, error)

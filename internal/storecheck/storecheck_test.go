@@ -34,7 +34,7 @@ func TestMinimumRelease(t *testing.T) {
 	} {
 		repo := controltest.NewMemory(time.Now)
 		addStore(t, repo, site.Store{Name: "prod", IMAPAddress: "prod.example.org:993", MinimumRelease: test.minimum})
-		c := storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: controltest.NewDirectory(time.Now)},
+		c := storecheck.Checker{Records: controltest.CheckRecords{Memory: repo, Directory: controltest.NewDirectory(repo)},
 			Servers: &controltest.Servers{Reports: map[string]verdict.Store{"prod": {Server: "X", Release: test.release}}}}
 		r, err := c.Check(t.Context(), "prod", "100")
 		if (err == nil) != test.ok || (err != nil && !fault.Is(err, fault.Config)) {

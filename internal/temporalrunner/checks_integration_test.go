@@ -63,7 +63,7 @@ func testChecks(t *testing.T, b *bench) {
 	b.work(t)
 	close(leave)
 	must(t, b.WaitRun(t.Context(), run))
-	if got := b.checks.Verification(first.RunID); got.Mailboxes != 9 || got.Equal != 9 {
+	if got := b.checks.Found(first.RunID); got.Mailboxes != 9 || got.Equal != 9 {
 		t.Errorf("recorded %+v", got)
 	}
 	if since, err := b.AwaitsWorker(t.Context(), run); err != nil || !since.IsZero() {

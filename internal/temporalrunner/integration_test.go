@@ -105,7 +105,7 @@ func (b *bench) key(number mailbox.Number) mailbox.Key {
 // work runs a worker until the returned function, or the test's end, stops it.
 func (b *bench) work(t *testing.T) (stop func()) {
 	t.Helper()
-	ports := b.checks.Into(b.world.Ports(b.Runner))
+	ports := b.checks.Into(b.world, b.world.Ports(b.Runner))
 	if b.runs != nil {
 		ports.Directory = b.runs.Engine(lease.Times{})
 	}

@@ -18,6 +18,7 @@ type Pace interface {
 type Clock interface {
 	// Now is given in the zone that the link's windows are meant in.
 	Now() time.Time
+	// Sleep waits for d or until ctx is done, whose error it then returns.
 	Sleep(ctx context.Context, d time.Duration) error
 }
 

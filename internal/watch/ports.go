@@ -87,6 +87,7 @@ type Plan struct {
 
 // Roster knows whom a shard is to listen to.
 type Roster interface {
+	// Plan returns whom to listen to now; a NotFound fault where the link is gone.
 	Plan(ctx context.Context) (Plan, error)
 	// Changes calls changed when the plan may have changed since the last call,
 	// also without reason, and once at the beginning. It returns when it cannot
@@ -107,6 +108,7 @@ type Journal interface {
 
 // Waker wakes the sync of a mailbox.
 type Waker interface {
+	// Wake returns once the wake-up cannot be lost.
 	Wake(ctx context.Context, number mailbox.Number) error
 }
 

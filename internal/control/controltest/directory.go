@@ -17,7 +17,7 @@ import (
 // Directory are the DirectoryRecords: what operators set, and runs, changes and holds
 // that a test puts there.
 type Directory struct {
-	Now      func() time.Time
+	of       *Memory // of the stores and links
 	stores   map[string]site.Directory
 	settings map[string]dirsync.Settings
 	// Runs are newest first; Changes are by run id, or by "hold N".
@@ -39,10 +39,11 @@ type Directory struct {
 	EndedUnclean []string
 }
 
-// NewDirectory returns one without anything.
-func NewDirectory(now func() time.Time) *Directory {
-	return &Directory{Now: now, stores: map[string]site.Directory{}, settings: map[string]dirsync.Settings{},
+// NewDirectory returns one without anything, for the stores and links of m.
+func NewDirectory(m *Memory) *Directory {
+	m.directory = &Directory{of: m, stores: map[string]site.Directory{}, settings: map[string]dirsync.Settings{},
 		Changes: map[string][]dirsync.Change{}}
+	return m.directory
 }
 
 // DirectoryRejections implements control.DirectoryRuns.
@@ -51,7 +52,35 @@ func (d *Directory) DirectoryRejections(_ context.Context, runID string) ([]dirs
 }
 
 // DirectoryRefusal implements control.DirectoryConfig.
-func (d *Directory) DirectoryRefusal(context.Context, string) error { return d.RunRefused }
+func (d *Directory) DirectoryRefusal(ctx context.Context, link string) error {
+	l, err := d.of.Link(ctx, link)
+	if err == nil && l.Directory == site.LinkDirectoryOff {
+		return fault.New(fault.Config, "write to the directory of link "+link+": it is switched off", nil, "")
+	}
+	return d.RunRefused
+}
+
+// wayBack is a Conflict if a link mirrors a directory back to where it comes from. It goes
+// by the names of stores. The caller holds the lock.
+func (m *Memory) wayBack(op string) error {
+	if m.directory == nil {
+		return nil
+	}
+	var links []site.Link
+	for _, l := range m.sortedLinks() {
+		_, source := m.directory.stores[l.Source]
+		_, target := m.directory.stores[l.Target]
+		if source && target && l.Directory != site.LinkDirectoryOff {
+			links = append(links, l)
+		}
+	}
+	for _, l := range links {
+		if reaches(l.Target, l.Source, links) {
+			return fault.New(fault.Conflict, op+": the directory of store "+l.Source+" would be mirrored back to where it comes from", nil, "")
+		}
+	}
+	return nil
+}
 
 // TakeLease implements lease.Taker.
 func (d *Directory) TakeLease(_ context.Context, r lease.Resource, t lease.Times) (lease.Lease, error) {
@@ -78,20 +107,39 @@ func (d *Directory) DirectoryStore(_ context.Context, store string) (site.Direct
 }
 
 // PutDirectoryStore implements control.DirectoryConfig.
-func (d *Directory) PutDirectoryStore(_ context.Context, s site.Directory) error {
-	s.UpdatedAt = d.Now()
+func (d *Directory) PutDirectoryStore(ctx context.Context, s site.Directory) error {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
+	if _, ok := d.of.stores[s.Store]; !ok {
+		return unknown("store", s.Store)
+	}
+	before, had := d.stores[s.Store]
+	s.UpdatedAt = d.of.Now()
 	d.stores[s.Store] = s
+	if err := d.of.wayBack("set directory of store " + s.Store); err != nil {
+		if delete(d.stores, s.Store); had {
+			d.stores[s.Store] = before
+		}
+		return err
+	}
+	d.of.record(ctx)
 	return nil
 }
 
 // RemoveDirectoryStore implements control.DirectoryConfig.
-func (d *Directory) RemoveDirectoryStore(_ context.Context, store string) error {
+func (d *Directory) RemoveDirectoryStore(ctx context.Context, store string) error {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
 	delete(d.stores, store)
+	d.of.record(ctx)
 	return nil
 }
 
 // Logins implements control.DirectoryConfig.
-func (d *Directory) Logins(_ context.Context, store string) (*directory.Logins, int64, error) {
+func (d *Directory) Logins(ctx context.Context, store string) (*directory.Logins, int64, error) {
+	if _, err := d.of.Store(ctx, store); err != nil {
+		return nil, 0, err
+	}
 	if l := d.LoginsOf[store]; l != nil {
 		return l, 0, nil
 	}
@@ -107,8 +155,14 @@ func (d *Directory) DirectorySettings(_ context.Context, link string) (dirsync.S
 }
 
 // SetDirectorySettings implements control.DirectoryConfig.
-func (d *Directory) SetDirectorySettings(_ context.Context, link string, s dirsync.Settings) error {
+func (d *Directory) SetDirectorySettings(ctx context.Context, link string, s dirsync.Settings) error {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
+	if err := d.of.requireLink(link); err != nil {
+		return err
+	}
 	d.settings[link] = s
+	d.of.record(ctx)
 	return nil
 }
 
@@ -126,35 +180,42 @@ func (d *Directory) DirectoryRun(_ context.Context, runID string) (dirsync.Run, 
 func (d *Directory) DirectoryRunsOf(_ context.Context, link string, limit int) ([]dirsync.Run, error) {
 	var found []dirsync.Run
 	for _, r := range d.Runs {
-		if (link == "" || r.Link == link) && len(found) < limit {
+		if link == "" || r.Link == link {
 			found = append(found, r)
 		}
 	}
-	return found, nil
+	return found[:most(limit, len(found))], nil
 }
 
 // DirectoryChanges implements control.DirectoryRuns.
 func (d *Directory) DirectoryChanges(_ context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	var found []dirsync.Change
 	for _, c := range d.Changes[runID] {
-		if c.Seq > after && len(found) < limit && (len(states) == 0 || slices.Contains(states, c.State)) {
+		if c.Seq > after && (len(states) == 0 || slices.Contains(states, c.State)) {
 			found = append(found, c)
 		}
 	}
-	return found, nil
+	return found[:most(limit, len(found))], nil
 }
 
 // ForgetDirectoryFailures implements control.DirectoryRuns.
-func (d *Directory) ForgetDirectoryFailures(_ context.Context, _, number string) (int, error) {
+func (d *Directory) ForgetDirectoryFailures(ctx context.Context, link, number string) (int, error) {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
+	if err := d.of.requireLink(link); err != nil {
+		return 0, err
+	}
 	n := 0
-	for _, changes := range d.Changes {
+	for _, r := range d.Runs {
+		changes := d.Changes[r.RunID]
 		for i, c := range changes {
-			if c.State == dirsync.ChangeGivenUp && (number == "" || c.Number == number) {
+			if r.Link == link && c.State == dirsync.ChangeGivenUp && (number == "" || c.Number == number) {
 				changes[i].State, changes[i].Failures = dirsync.ChangeFailed, 0
 				n++
 			}
 		}
 	}
+	d.of.record(ctx)
 	return n, nil
 }
 
@@ -177,20 +238,34 @@ func (d *Directory) DirectoryHoldChanges(ctx context.Context, id, after int64, l
 			return slices.DeleteFunc(changes, func(c dirsync.Change) bool { return c.Kind != h.Kind }), err
 		}
 	}
-	return nil, guard.NoHold(id)
+	return nil, nil
 }
 
 // DecideDirectoryHolds implements control.DirectoryHolds.
-func (d *Directory) DecideDirectoryHolds(_ context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error) {
-	var decided []guard.DirectoryHold
+func (d *Directory) DecideDirectoryHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error) {
+	d.of.mu.Lock()
+	defer d.of.mu.Unlock()
 	for _, id := range ids {
-		i := slices.IndexFunc(d.Holds, func(h guard.DirectoryHold) bool { return h.ID == id })
-		if i < 0 {
+		if !slices.ContainsFunc(d.Holds, func(h guard.DirectoryHold) bool { return h.ID == id }) {
 			return nil, guard.NoHold(id)
 		}
-		d.Holds[i].State, d.Holds[i].DecidedBy, d.Holds[i].DecidedAt = decision, who, d.Now()
-		decided = append(decided, d.Holds[i])
 	}
+	var decided []guard.DirectoryHold
+	for i := range d.Holds {
+		h := &d.Holds[i]
+		if !slices.Contains(ids, h.ID) {
+			continue
+		}
+		if h.State == decision {
+			decided = append(decided, *h)
+			continue
+		}
+		h.State, h.DecidedBy, h.DecidedAt = decision, who, d.of.Now()
+		decided = append(decided, *h)
+		d.of.decided(guard.Decision{Who: who, Decision: decision, Link: h.Link, Folder: mailbox.FolderName("directory: " + h.Kind), HoldID: h.ID, Messages: h.Changes})
+		h.ID = d.of.nextHold(h.ID)
+	}
+	d.of.record(ctx)
 	return decided, nil
 }
 

@@ -13,6 +13,7 @@ type guarded struct {
 	settings  map[string]guard.Settings
 	holds     []guard.Hold
 	decisions []guard.Decision
+	lastHold  int64
 	figures   guard.Counts
 }
 
@@ -44,6 +45,9 @@ func (m *Memory) GuardSettings(_ context.Context, link string) (guard.Settings, 
 func (m *Memory) SetGuardSettings(ctx context.Context, link string, s guard.Settings) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.requireLink(link); err != nil {
+		return err
+	}
 	if m.guard.settings == nil {
 		m.guard.settings = map[string]guard.Settings{}
 	}
@@ -81,18 +85,31 @@ func (m *Memory) DecideHolds(ctx context.Context, ids []int64, decision guard.Ho
 		if !slices.Contains(ids, h.ID) {
 			continue
 		}
+		changed := h.State != decision
 		h.State, h.DecidedBy, h.DecidedAt = decision, who, m.Now()
 		decided = append(decided, *h)
-		m.guard.decisions = slices.Insert(m.guard.decisions, 0, guard.Decision{At: m.Now(), Who: who, Decision: decision,
-			Link: h.Link, Number: h.Number, Folder: h.Folder, HoldID: h.ID, Messages: h.Messages})
-		key := mailbox.Key{Link: h.Link, Number: h.Number}
-		if b, ok := m.mailboxes[key]; ok {
-			b.DirtyGeneration++
-			m.mailboxes[key] = b
+		if changed {
+			m.decided(guard.Decision{Who: who, Decision: decision, Link: h.Link, Number: h.Number, Folder: h.Folder, HoldID: h.ID, Messages: h.Messages})
+			h.ID = m.nextHold(h.ID)
 		}
+		// A hold may be of a mailbox that a test did not add.
+		_, _ = m.change(mailbox.Key{Link: h.Link, Number: h.Number}, m.dirty)
 	}
 	m.record(ctx)
 	return decided, nil
+}
+
+// decided adds to the log of the guard.
+func (m *Memory) decided(d guard.Decision) {
+	d.At = m.Now()
+	m.guard.decisions = slices.Insert(m.guard.decisions, 0, d)
+}
+
+// nextHold is the id of a hold that was decided on: what is shown of it is something else
+// than before.
+func (m *Memory) nextHold(id int64) int64 {
+	m.guard.lastHold = max(m.guard.lastHold, id, 90) + 1
+	return m.guard.lastHold
 }
 
 // GuardFigures implements control.Guard.
@@ -108,9 +125,9 @@ func (m *Memory) GuardDecisions(_ context.Context, link string, limit int) ([]gu
 	defer m.mu.Unlock()
 	var found []guard.Decision
 	for _, d := range m.guard.decisions {
-		if d.Link == link && len(found) < limit {
+		if d.Link == link {
 			found = append(found, d)
 		}
 	}
-	return found, nil
+	return found[:most(limit, len(found))], nil
 }

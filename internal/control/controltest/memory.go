@@ -42,10 +42,17 @@ type Memory struct {
 	loads     map[string]quota.Load
 	checks    map[string]verdict.StoreRun
 	verified  map[string]verdict.VerifyRun
+	pages     map[string]map[int]site.CompareProgress // by run id
+	results   map[string][]mailbox.Number             // of verifications, by run id
+	written   map[mailbox.Key]bool                    // whom somebody may write to
+	misses    map[string]missed
 
 	suspensions suspension.Scopes
 	audit       []audit.Entry
 	specs       map[string]site.ScheduleSpec
+	directory   *Directory // nil if no test made one
+	lastEpoch   int64      // of all suspensions that there ever were
+	leases      int        // beside written
 }
 
 // NewMemory returns an empty repository whose clock is now.
@@ -54,8 +61,32 @@ func NewMemory(now func() time.Time) *Memory {
 		Now: now, stores: map[string]site.Store{}, links: map[string]site.Link{},
 		mailboxes: map[mailbox.Key]site.Mailbox{}, runs: map[string]site.CompareRun{}, lag: map[string]time.Duration{},
 		suspensions: suspension.Scopes{{State: suspension.Running, Epoch: 1}}, specs: map[string]site.ScheduleSpec{}, loads: map[string]quota.Load{},
-		checks: map[string]verdict.StoreRun{}, verified: map[string]verdict.VerifyRun{},
+		checks: map[string]verdict.StoreRun{}, verified: map[string]verdict.VerifyRun{}, pages: map[string]map[int]site.CompareProgress{},
+		results: map[string][]mailbox.Number{}, written: map[mailbox.Key]bool{}, misses: map[string]missed{}, lastEpoch: 1,
 	}
+}
+
+// Hold says that somebody has the write lease of a mailbox, until release is called.
+func (m *Memory) Hold(key mailbox.Key) (release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.written[key] = true
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.written, key)
+	}
+}
+
+// rejectWritten is a Conflict if somebody may write to a mailbox of those that are asked
+// for.
+func (m *Memory) rejectWritten(op string, asked func(mailbox.Key) bool) error {
+	for key := range m.written {
+		if asked(key) {
+			return fault.New(fault.Conflict, op+": mailbox "+string(key.Number)+" may be written to", nil, "try again when its sync has ended")
+		}
+	}
+	return nil
 }
 
 // StoreLoad implements control.Stores: what SetLoad set.
@@ -77,6 +108,15 @@ func (m *Memory) PutMailbox(b site.Mailbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mailboxes[mailbox.Key{Link: b.Link, Number: b.Number}] = b
+}
+
+// PutLink adds a link without stores unless it is there.
+func (m *Memory) PutLink(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.links[name]; !ok {
+		m.links[name] = site.Link{Name: name}
+	}
 }
 
 // PutRun sets a compare run.
@@ -129,31 +169,16 @@ func (m *Memory) PutSigns(signs ...background.Sign) {
 	m.signs = signs
 }
 
-// Background implements control.Records. A worker lives unless PutSigns
-// says otherwise.
-func (m *Memory) Background(context.Context) (background.State, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := background.State{Now: m.Now(), Signs: slices.Clone(m.signs)}
-	if !slices.ContainsFunc(b.Signs, func(s background.Sign) bool { return s.Loop == background.LoopSupervision }) {
-		b.Signs = append(b.Signs, background.Sign{Loop: background.LoopSupervision, Worker: "1@one", StartedAt: m.Now(), OKAt: m.Now()})
+func noMember(key mailbox.Key) error {
+	return fault.New(fault.NotFound, "link "+key.Link+" has no mailbox "+string(key.Number), nil, "mailbox list shows those that it has")
+}
+
+// requireLink is a NotFound fault if there is no such link.
+func (m *Memory) requireLink(name string) error {
+	if _, ok := m.links[name]; !ok {
+		return unknown("link", name)
 	}
-	return b, nil
-}
-
-// EndLoop notes how a loop ended, as a worker does.
-func (m *Memory) EndLoop(_ context.Context, s background.Sign) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.signs = append(slices.DeleteFunc(m.signs, func(o background.Sign) bool { return o.Loop == s.Loop && o.Item == s.Item }), s)
 	return nil
-}
-
-// Watchers implements control.Records.
-func (m *Memory) Watchers(_ context.Context, link string) ([]site.Watcher, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(m.watchers), func(w site.Watcher) bool { return link != "" && w.Link != link }), nil
 }
 
 func unknown(what, name string) error {
@@ -184,7 +209,7 @@ func (m *Memory) UpdateStore(ctx context.Context, s site.Store) error {
 	for _, l := range m.links {
 		if other := map[string]string{l.Source: l.Target, l.Target: l.Source}[s.Name]; other != "" {
 			if err := sameServer(s, m.stores[other]); err != nil {
-				return fault.Wrap(err, "link "+l.Name)
+				return fault.New(fault.Conflict, "change store "+s.Name+": link "+l.Name, err, "")
 			}
 		}
 	}
@@ -236,6 +261,9 @@ func (m *Memory) AddLink(ctx context.Context, l site.Link) error {
 	if _, ok := m.links[l.Name]; ok {
 		return fault.Newf(fault.Conflict, "add link %s: a link of this name exists", l.Name)
 	}
+	if l.Source == l.Target {
+		return fault.Newf(fault.Config, "add link %s: source and target are the same store", l.Name)
+	}
 	if err := sameServer(m.stores[l.Source], m.stores[l.Target]); err != nil {
 		return err
 	}
@@ -246,6 +274,10 @@ func (m *Memory) AddLink(ctx context.Context, l site.Link) error {
 	}
 	l.CreatedAt = m.Now()
 	m.links[l.Name] = l
+	if err := m.wayBack("add link " + l.Name); err != nil {
+		delete(m.links, l.Name)
+		return err
+	}
 	m.record(ctx)
 	return nil
 }
@@ -290,8 +322,11 @@ func (m *Memory) SetBandwidth(ctx context.Context, l site.Link) error {
 func (m *Memory) RemoveLink(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.links[name]; !ok {
-		return unknown("link", name)
+	if err := m.requireLink(name); err != nil {
+		return err
+	}
+	if err := m.rejectWritten("remove link "+name, func(k mailbox.Key) bool { return k.Link == name }); err != nil {
+		return err
 	}
 	delete(m.links, name)
 	maps.DeleteFunc(m.mailboxes, func(k mailbox.Key, _ site.Mailbox) bool { return k.Link == name })
@@ -319,7 +354,7 @@ func (m *Memory) AddMailboxes(ctx context.Context, link string, numbers []mailbo
 		}
 		added++
 		m.mailboxes[key] = site.Mailbox{
-			Link: link, Number: n, State: site.StateNew, DirtyGeneration: 1, DirtySince: m.Now(), CreatedAt: m.Now(),
+			Link: link, Number: n, State: site.StateNew, DirtyGeneration: 1, DirtySince: m.Now(), NextAttemptAt: m.Now(), CreatedAt: m.Now(),
 		}
 	}
 	m.record(ctx)
@@ -335,6 +370,13 @@ func (m *Memory) ReverseMailboxes(ctx context.Context, link string, numbers []ma
 func (m *Memory) RemoveMailboxes(ctx context.Context, link string, numbers []mailbox.Number) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.requireLink(link); err != nil {
+		return 0, err
+	}
+	err := m.rejectWritten("remove mailboxes from link "+link, func(k mailbox.Key) bool { return k.Link == link && slices.Contains(numbers, k.Number) })
+	if err != nil {
+		return 0, err
+	}
 	before := len(m.mailboxes)
 	for _, n := range numbers {
 		delete(m.mailboxes, mailbox.Key{Link: link, Number: n})
@@ -349,7 +391,7 @@ func (m *Memory) Mailbox(_ context.Context, key mailbox.Key) (site.Mailbox, erro
 	defer m.mu.Unlock()
 	b, ok := m.mailboxes[key]
 	if !ok {
-		return b, fault.New(fault.NotFound, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
+		return b, noMember(key)
 	}
 	return b, nil
 }
@@ -364,127 +406,20 @@ func (m *Memory) Mailboxes(_ context.Context, link string, after mailbox.Number,
 			all = append(all, b)
 		}
 	}
-	slices.SortFunc(all, func(a, b site.Mailbox) int { return cmp.Compare(a.Number, b.Number) })
-	if limit > 0 && len(all) > limit {
-		all = all[:limit]
+	if len(all) == 0 {
+		return nil, m.requireLink(link)
 	}
-	return all, nil
+	slices.SortFunc(all, func(a, b site.Mailbox) int { return cmp.Compare(a.Number, b.Number) })
+	return all[:most(limit, len(all))], nil
 }
 
 // MarkDirty implements control.Mailboxes.
 func (m *Memory) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b, ok := m.mailboxes[key]
-	if !ok {
-		return 0, fault.New(fault.NotFound, "mailbox "+string(key.Number)+" does not take part in link "+key.Link, nil, "")
+	b, err := m.change(key, m.dirty)
+	if err == nil {
+		m.record(ctx)
 	}
-	b.DirtyGeneration++
-	b.State = site.StateDirty
-	m.mailboxes[key] = b
-	m.record(ctx)
-	return b.DirtyGeneration, nil
-}
-
-// Status implements control.Records.
-func (m *Memory) Status(_ context.Context, link string) ([]site.LinkStatus, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []site.LinkStatus
-	for _, l := range m.sortedLinks() {
-		if link != "" && l.Name != link {
-			continue
-		}
-		all = append(all, m.status(l))
-	}
-	return all, nil
-}
-
-func (m *Memory) status(l site.Link) site.LinkStatus {
-	s := site.LinkStatus{Link: l, Lag: m.lag[l.Name]}
-	for key, b := range m.mailboxes {
-		if key.Link != l.Name {
-			continue
-		}
-		s.Mailboxes++
-		s.Messages += int64(b.Messages)
-		s.Greetings += int64(b.Greetings)
-		switch b.State {
-		case site.StateNew:
-			s.States.New++
-		case site.StateEqual:
-			s.States.Equal++
-		case site.StateDiffering:
-			s.States.Differing++
-		case site.StateDirty:
-			s.States.Dirty++
-		case site.StateHeld:
-			s.States.Held++
-		case site.StateParked:
-			s.States.Parked++
-		}
-	}
-	for _, r := range m.runs {
-		last := &s.LastCompare
-		if r.Kind == site.RunRebuild {
-			last = &s.LastRebuild
-		}
-		if r.Link == l.Name && (*last == nil || r.StartedAt.After((*last).StartedAt)) {
-			*last = &r
-		}
-	}
-	return s
-}
-
-// History implements control.Records.
-func (m *Memory) History(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return among(m.history, link, number, limit), nil
-}
-
-// HistoryWithArchive implements control.Records.
-func (m *Memory) HistoryWithArchive(_ context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return among(slices.Concat(m.archive, m.history), link, number, limit), nil
-}
-
-func among(entries []site.HistoryEntry, link string, number mailbox.Number, limit int) []site.HistoryEntry {
-	var found []site.HistoryEntry
-	for _, h := range slices.Backward(entries) {
-		if h.Key.Link == link && (number == "" || h.Key.Number == number) && len(found) < limit {
-			found = append(found, h)
-		}
-	}
-	return found
-}
-
-// Errors implements control.Records.
-func (m *Memory) Errors(_ context.Context, link string) ([]site.ErrorEntry, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var found []site.ErrorEntry
-	for _, e := range m.errors {
-		if link == "" || e.Link == link {
-			found = append(found, e)
-		}
-	}
-	return found, nil
-}
-
-// CompareRun implements control.Records.
-func (m *Memory) CompareRun(_ context.Context, runID string) (site.CompareRun, error) {
-	return recorded(m, m.runs, "compare", runID)
-}
-
-// recorded returns the record of a run; a NotFound fault if there is none.
-func recorded[R any](m *Memory, runs map[string]R, what, runID string) (R, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := runs[runID]
-	if !ok {
-		return r, unknown(what, runID)
-	}
-	return r, nil
+	return b.DirtyGeneration, err
 }

@@ -19,54 +19,93 @@ func (m *Memory) PutSuspension(s suspension.Suspension) {
 	m.set(s)
 }
 
+// Restore puts another row in place, as a database does that goes back to a dump: it is
+// unconfirmed if it says running.
+func (m *Memory) Restore(s suspension.Suspension) {
+	s.Unconfirmed = s.State == suspension.Running
+	m.PutSuspension(s)
+}
+
+// HoldLeases says how many mailboxes somebody may write to, beside those of Hold.
+func (m *Memory) HoldLeases(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.leases = n
+}
+
+// waiting is how many mailboxes of a link, "" for all, somebody may write to.
+func (m *Memory) waiting(link string) int {
+	n := m.leases
+	for key := range m.written {
+		if link == "" || key.Link == link {
+			n++
+		}
+	}
+	return n
+}
+
 // Suspensions implements control.SuspensionRecords.
 func (m *Memory) Suspensions(context.Context) (suspension.Scopes, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := suspension.Scopes{m.suspensions.Own("")}
 	for _, name := range slices.Sorted(maps.Keys(m.links)) {
-		all = append(all, m.suspensions.Own(name))
+		all = append(all, m.scope(name))
 	}
 	return all, nil
+}
+
+// scope is the suspension of a scope. A link that there is has an epoch.
+func (m *Memory) scope(link string) suspension.Suspension {
+	s := m.suspensions.Own(link)
+	if _, known := m.links[link]; known {
+		s.Epoch = max(s.Epoch, 1)
+	}
+	return s
 }
 
 // set replaces the suspension of a scope.
 func (m *Memory) set(s suspension.Suspension) {
 	m.suspensions = append(slices.DeleteFunc(m.suspensions, func(o suspension.Suspension) bool { return o.Link == s.Link }), s)
+	m.lastEpoch = max(m.lastEpoch, s.Epoch)
 }
 
 // Suspend implements control.SuspensionRecords.
 func (m *Memory) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.suspensions.Own(r.Link); s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) {
-		m.set(suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: s.Epoch + 1, Reason: r.Reason, Who: r.Who, Since: m.Now()})
+	_, known := m.links[r.Link]
+	if s := m.scope(r.Link); s.State == suspension.Running && (r.Epoch == 0 || r.Epoch == s.Epoch) && (known || r.Link == "") {
+		m.set(suspension.Suspension{Link: r.Link, State: suspension.Suspending, Epoch: m.lastEpoch + 1, Reason: r.Reason, Who: r.Who,
+			Since: m.Now(), Waiting: m.waiting(r.Link)})
 		m.write(&audit.Entry{Command: "suspend", Link: r.Link, Actor: r.Who, Way: r.Way, Detail: r.Reason})
 	}
-	return m.suspensions.Own(r.Link), nil
+	return m.scope(r.Link), nil
 }
 
 // ConfirmSuspended implements control.SuspensionRecords.
 func (m *Memory) ConfirmSuspended(_ context.Context, link string, epoch int64) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.suspensions.Own(link); s.State == suspension.Suspending && s.Epoch == epoch && s.Waiting == 0 {
-		s.State, s.SuspendedAt = suspension.Suspended, m.Now()
+	if s := m.scope(link); s.State == suspension.Suspending && s.Epoch == epoch {
+		if s.Waiting = m.waiting(link); s.Waiting == 0 {
+			s.State, s.SuspendedAt = suspension.Suspended, m.Now()
+			m.write(&audit.Entry{Command: "suspended", Link: link, Actor: s.Who, Way: audit.Itself, Detail: s.Reason})
+		}
 		m.set(s)
-		m.write(&audit.Entry{Command: "suspended", Link: link, Actor: s.Who, Way: audit.Itself, Detail: s.Reason})
 	}
-	return m.suspensions.Own(link), nil
+	return m.scope(link), nil
 }
 
-// Resume ends the suspension of r.Epoch, as a worker does.
+// Resume implements activities.SuspensionRecords.
 func (m *Memory) Resume(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.suspensions.Own(r.Link); s.Still() && r.Epoch == s.Epoch {
-		m.set(suspension.Suspension{Link: r.Link, State: suspension.Running, Epoch: s.Epoch + 1, Who: r.Who, Since: m.Now()})
+	if s := m.scope(r.Link); s.Still() && r.Epoch == s.Epoch {
+		m.set(suspension.Suspension{Link: r.Link, State: suspension.Running, Epoch: m.lastEpoch + 1, Who: r.Who, Since: m.Now()})
 		m.write(&audit.Entry{Command: "resume", Link: r.Link, Actor: r.Who, Way: r.Way})
 	}
-	return m.suspensions.Own(r.Link), nil
+	return m.scope(r.Link), nil
 }
 
 // Record implements control.AuditLog.
@@ -93,7 +132,11 @@ func (m *Memory) write(e *audit.Entry) {
 func (m *Memory) SetOutcome(_ context.Context, id int64, o audit.Outcome) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.audit[id-1].Outcome = o
+	for i := range m.audit {
+		if m.audit[i].ID == id {
+			m.audit[i].Outcome = o
+		}
+	}
 	return nil
 }
 
@@ -137,5 +180,20 @@ func (m *Memory) DropScheduleSpec(ctx context.Context, name string) error {
 	return nil
 }
 
-// NoteMisses implements control.ScheduleRecords: all were noticed now.
-func (m *Memory) NoteMisses(context.Context, string, int) (time.Time, error) { return m.Now(), nil }
+// missed is how many runs a schedule missed, and since when that is known.
+type missed struct {
+	runs int
+	seen time.Time
+}
+
+// NoteMisses implements control.ScheduleRecords.
+func (m *Memory) NoteMisses(_ context.Context, name string, runs int) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.misses[name]
+	if known.seen.IsZero() || runs > known.runs {
+		known.seen = m.Now()
+	}
+	m.misses[name] = missed{runs, known.seen}
+	return known.seen, nil
+}

@@ -107,8 +107,7 @@ func sameServer(a, b site.Store) error {
 	return nil
 }
 
-// SetLinkDirectory implements control.Links. What the database rejects is not
-// rejected here.
+// SetLinkDirectory implements control.Links.
 func (m *Memory) SetLinkDirectory(ctx context.Context, link string, d site.LinkDirectory) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,8 +115,13 @@ func (m *Memory) SetLinkDirectory(ctx context.Context, link string, d site.LinkD
 	if !ok {
 		return unknown("link", link)
 	}
+	before := l
 	l.Directory = d
 	m.links[link] = l
+	if err := m.wayBack("set directory of link " + link); err != nil {
+		m.links[link] = before
+		return err
+	}
 	m.record(ctx)
 	return nil
 }

@@ -80,6 +80,11 @@ func (r *Runs) CompareDirectory(_ context.Context, runID string, s dirsync.Setti
 	if slices.ContainsFunc(x.changes, func(c *change) bool { return c.State == dirsync.ChangeDone || c.State == dirsync.ChangeFailed }) {
 		return directory.Tally{}, fault.Newf(fault.Conflict, "compare directories: its changes are being carried out")
 	}
+	for i, side := range []dirsync.Side{dirsync.SourceSide, dirsync.TargetSide} {
+		if staged := len(x.staged[side]); x.extracts != nil && (staged > x.extracts[i].Entries || staged == 0 && x.extracts[i].Entries > 0) {
+			return directory.Tally{}, fault.New(fault.Permanent, "compare directories", dirsync.ErrStagedLost, "")
+		}
+	}
 	c := comparer{r, x, s, entriesOf(x.staged[dirsync.SourceSide]), entriesOf(x.staged[dirsync.TargetSide]), nil}
 	c.match()
 	c.find()

@@ -48,6 +48,7 @@ type Runs struct {
 	failures map[string]failure
 	held     map[string]*held
 	departed map[string]bool
+	left     map[string]map[mailbox.Number]bool // by run id
 }
 
 type run struct {
@@ -69,7 +70,7 @@ type failure struct {
 func NewRuns() *Runs {
 	return &Runs{Source: NewDirectory("o=source"), Target: NewDirectory("o=target"), Settings: dirsync.DefaultSettings(),
 		Still: func() bool { return false }, Joined: map[mailbox.Number]bool{}, Refuse: map[mailbox.Number]bool{},
-		failures: map[string]failure{}, held: map[string]*held{}, departed: map[string]bool{}}
+		failures: map[string]failure{}, held: map[string]*held{}, departed: map[string]bool{}, left: map[string]map[mailbox.Number]bool{}}
 }
 
 // Ports returns the directories and the records as the ports of an engine.
@@ -336,14 +337,22 @@ func (r *Runs) DirectoryMembers(_ context.Context, _ string, s dirsync.Settings)
 }
 
 // LeaveLink implements dirsync.MemberRecords.
-func (r *Runs) LeaveLink(_ context.Context, _, _ string, numbers []mailbox.Number) (int, error) {
+func (r *Runs) LeaveLink(_ context.Context, runID, _ string, numbers []mailbox.Number) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range numbers {
-		delete(r.Joined, n)
-		delete(r.departed, string(n))
+	if r.left[runID] == nil {
+		r.left[runID] = map[mailbox.Number]bool{}
 	}
-	return len(numbers), nil
+	n := 0
+	for _, number := range numbers {
+		if r.Joined[number] || r.left[runID][number] {
+			n++
+			r.left[runID][number] = true
+		}
+		delete(r.Joined, number)
+		delete(r.departed, string(number))
+	}
+	return n, nil
 }
 
 // AddMailboxes implements dirsync.MemberRecords.

@@ -44,7 +44,7 @@ var checkScenarios = []scenario{
 		if err != nil {
 			return "", err
 		}
-		_ = r.checks.BeginVerify(ctx, verdict.VerifyRun{RunID: run.GetRunID()}) // by the run before
+		_ = r.checks.BeginVerify(ctx, verdict.VerifyRun{RunID: run.GetRunID(), Verification: verdict.Verification{Link: r.link}}) // by the run before
 		return id, run.Get(ctx, nil)
 	}, completed},
 	{"verify-stopped", func(ctx context.Context, r *rig) (string, error) {

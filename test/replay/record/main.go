@@ -121,7 +121,7 @@ func (r *rig) key(n mailbox.Number) mailbox.Key { return mailbox.Key{Link: r.lin
 func (r *rig) play(ctx context.Context, s scenario, path string) error {
 	w := worker.New(r.client, r.link, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	workflows.Register(w)
-	ports := r.checks.Into(r.world.Ports(r.Runner))
+	ports := r.checks.Into(r.world, r.world.Ports(r.Runner))
 	ports.Directory = r.runs.Engine(lease.Times{})
 	activities.Register(w, activities.New(ports, activities.Settings{Report: 50 * time.Millisecond,
 		Pace: activities.Pace{Quick: 10 * time.Millisecond}}))
