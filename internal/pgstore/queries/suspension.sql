@@ -71,7 +71,8 @@ INSERT INTO audit (command, actor, way, detail) SELECT 'suspend', who, @way, rea
 WITH changed AS (
     INSERT INTO link_suspensions AS s (link, state, epoch, reason, who)
     SELECT l.name, 'suspending', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1, @reason::text, @who::text
-    FROM links l WHERE l.name = @link
+    FROM links l JOIN suspension_scopes c ON c.link = l.name
+    WHERE l.name = @link AND (@of_epoch::bigint = 0 OR c.epoch = @of_epoch)
     ON CONFLICT (link) DO UPDATE
     SET state = 'suspending', epoch = greatest(s.epoch + 1, excluded.epoch), reason = excluded.reason, who = excluded.who,
         since = clock_timestamp(), suspended_at = NULL

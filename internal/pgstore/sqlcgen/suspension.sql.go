@@ -324,7 +324,8 @@ const SuspendLink = `-- name: SuspendLink :execrows
 WITH changed AS (
     INSERT INTO link_suspensions AS s (link, state, epoch, reason, who)
     SELECT l.name, 'suspending', floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + 1, $2::text, $3::text
-    FROM links l WHERE l.name = $4
+    FROM links l JOIN suspension_scopes c ON c.link = l.name
+    WHERE l.name = $4 AND ($5::bigint = 0 OR c.epoch = $5)
     ON CONFLICT (link) DO UPDATE
     SET state = 'suspending', epoch = greatest(s.epoch + 1, excluded.epoch), reason = excluded.reason, who = excluded.who,
         since = clock_timestamp(), suspended_at = NULL
