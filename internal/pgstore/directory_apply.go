@@ -13,36 +13,30 @@ import (
 func (s *Store) DirectoryChanges(ctx context.Context, runID string, after int64, limit int, states ...dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.ListDirectoryChanges(ctx, sqlcgen.ListDirectoryChangesParams{RunID: runID, After: after, MaxRows: int64(limit),
 		States: strs(states)})
-	return changeList(rows), classify("list changes of directory run "+runID, err)
+	return listOf(rows, changeOf, "list changes of directory run "+runID, err)
 }
 
 // SampleDirectoryChanges implements dirsync.ChangeRecords.
 func (s *Store) SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state dirsync.ChangeState) ([]dirsync.Change, error) {
 	rows, err := s.q.SampleDirectoryChanges(ctx, sqlcgen.SampleDirectoryChangesParams{RunID: runID, After: after, State: string(state), MaxRows: int64(limit)})
-	return changeList(rows), classify("pick changes of directory run "+runID, err)
+	return listOf(rows, changeOf, "pick changes of directory run "+runID, err)
 }
 
 // DirectoryRefusals implements dirsync.RunRecords.
 func (s *Store) DirectoryRefusals(ctx context.Context, runID string, limit int) ([]dirsync.Refusal, error) {
 	rows, err := s.q.DirectoryRefusals(ctx, sqlcgen.DirectoryRefusalsParams{RunID: runID, MaxRows: int64(limit)})
-	list := make([]dirsync.Refusal, len(rows))
-	for i, row := range rows {
-		list[i] = dirsync.Refusal{Error: row.Error, Hint: row.Hint, Changes: int(row.Changes)}
-	}
-	return list, classify("count failures of directory run "+runID, err)
+	return listOf(rows, func(row sqlcgen.DirectoryRefusalsRow) dirsync.Refusal {
+		return dirsync.Refusal{Error: row.Error, Hint: row.Hint, Changes: int(row.Changes)}
+	}, "count failures of directory run "+runID, err)
 }
 
-func changeList(rows []sqlcgen.DirectoryChange) []dirsync.Change {
-	list := make([]dirsync.Change, len(rows))
-	for i, row := range rows {
-		list[i] = dirsync.Change{Seq: row.Seq, State: dirsync.ChangeState(row.State), Error: row.Error, Hint: row.Hint,
-			Failures: int(row.Failures), Change: directory.Change{
-				Kind: directory.ChangeKind(row.Kind), Number: row.Number, Via: row.Via,
-				Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
-				Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
-				Columns: columnList(row.Columns), Blank: columnList(row.Blank)}}
-	}
-	return list
+func changeOf(row sqlcgen.DirectoryChange) dirsync.Change {
+	return dirsync.Change{Seq: row.Seq, State: dirsync.ChangeState(row.State), Error: row.Error, Hint: row.Hint,
+		Failures: int(row.Failures), Change: directory.Change{
+			Kind: directory.ChangeKind(row.Kind), Number: row.Number, Via: row.Via,
+			Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
+			Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
+			Columns: columnList(row.Columns), Blank: columnList(row.Blank)}}
 }
 
 func columnList(names []string) []directory.Column {

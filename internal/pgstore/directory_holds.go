@@ -70,22 +70,15 @@ func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []
 // DirectoryHolds implements control.DirectoryHolds.
 func (s *Store) DirectoryHolds(ctx context.Context, link string) ([]guard.DirectoryHold, error) {
 	rows, err := s.q.ListDirectoryHolds(ctx, link)
-	holds := make([]guard.DirectoryHold, len(rows))
-	for i, row := range rows {
-		holds[i] = directoryHoldOf(row.DirectoryHold, row.Changes)
-	}
-	return holds, classify("list holds of directories", err)
+	return listOf(rows, func(row sqlcgen.ListDirectoryHoldsRow) guard.DirectoryHold {
+		return directoryHoldOf(row.DirectoryHold, row.Changes)
+	}, "list holds of directories", err)
 }
 
 // DirectoryHoldChanges implements control.DirectoryHolds; limit 0 means all.
 func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit int) ([]dirsync.Change, error) {
-	op := fmt.Sprintf("list changes of hold %d", id)
 	rows, err := s.q.ListDirectoryHeld(ctx, sqlcgen.ListDirectoryHeldParams{ID: id, After: after, MaxRows: int64(limit)})
-	if err != nil {
-		return nil, classify(op, err)
-	}
-	list := make([]dirsync.Change, len(rows))
-	for i, row := range rows {
+	return listOf(rows, func(row sqlcgen.DirectoryHeld) dirsync.Change {
 		state := dirsync.ChangeHeld
 		switch guard.HoldState(row.State) {
 		case guard.HoldRefused:
@@ -94,13 +87,12 @@ func (s *Store) DirectoryHoldChanges(ctx context.Context, id, after int64, limit
 			state = dirsync.ChangePlanned
 		case guard.HoldWaiting:
 		}
-		list[i] = dirsync.Change{Seq: row.Seq, State: state, Change: directory.Change{
+		return dirsync.Change{Seq: row.Seq, State: state, Change: directory.Change{
 			Kind: directory.ChangeKind(row.Kind), Number: row.Number,
 			Source:  directory.Ref{ID: row.SourceID, DN: string(row.SourceDn), Version: row.SourceVersion},
 			Target:  directory.Ref{ID: row.TargetID, DN: string(row.TargetDn), Version: row.TargetVersion},
 			Columns: columnList(row.Columns), Blank: columnList(row.Blank)}}
-	}
-	return list, nil
+	}, fmt.Sprintf("list changes of hold %d", id), err)
 }
 
 // ApprovedDirectories implements activities.Approvals.

@@ -108,10 +108,7 @@ func ended(runID string) error {
 // SaveDirectoryPhase implements dirsync.RunRecords.
 func (s *Store) SaveDirectoryPhase(ctx context.Context, runID, phase string) error {
 	n, err := s.q.SetDirectoryPhase(ctx, sqlcgen.SetDirectoryPhaseParams{RunID: runID, Phase: phase})
-	if err == nil && n == 0 {
-		return ended(runID)
-	}
-	return classify("record phase of directory run "+runID, err)
+	return classify("record phase of directory run "+runID, hits(n, err, ended(runID)))
 }
 
 // SaveDirectoryMembers implements dirsync.MemberRecords.
@@ -135,11 +132,9 @@ func (s *Store) SaveDirectoryMembers(ctx context.Context, runID string, joined, 
 // DirectoryRejections implements control.DirectoryRuns.
 func (s *Store) DirectoryRejections(ctx context.Context, runID string) ([]dirsync.Rejection, error) {
 	rows, err := s.q.ListDirectoryRejected(ctx, runID)
-	var list []dirsync.Rejection
-	for _, row := range rows {
-		list = append(list, dirsync.Rejection{Number: mailbox.Number(row.Number), Error: row.Error, Hint: row.Hint})
-	}
-	return list, classify("list mailboxes that directory run "+runID+" could not let join", err)
+	return listOf(rows, func(row sqlcgen.ListDirectoryRejectedRow) dirsync.Rejection {
+		return dirsync.Rejection{Number: mailbox.Number(row.Number), Error: row.Error, Hint: row.Hint}
+	}, "list mailboxes that directory run "+runID+" could not let join", err)
 }
 
 // SaveExtracts implements dirsync.RunRecords.
@@ -270,11 +265,8 @@ func setOut(kind directory.ChangeKind, state dirsync.ChangeState) bool {
 // DirectoryRun implements dirsync.RunRecords.
 func (s *Store) DirectoryRun(ctx context.Context, runID string) (dirsync.Run, error) {
 	row, err := s.q.GetDirectoryRun(ctx, runID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return dirsync.Run{}, unknownDirectoryRun(runID)
-	}
 	if err != nil {
-		return dirsync.Run{}, classify("read directory run "+runID, err)
+		return dirsync.Run{}, unlessMissing("read directory run "+runID, err, unknownDirectoryRun(runID))
 	}
 	return s.directoryRunOf(ctx, row)
 }
