@@ -26,17 +26,16 @@ import (
 //
 // One goroutine uses it. The exception is probe, see there.
 type ear struct {
-	store    *Store
-	number   mailbox.Number
-	as       string // the log-in of the mailbox
-	link     *link
-	r        *bufio.Reader
-	greeting string
-	tags     int
-	caps     map[string]bool
-	ns       namespaces
-	secrets  secrets
-	came     int64 // bytes since the last command
+	store   *Store
+	number  mailbox.Number
+	as      string // the log-in of the mailbox
+	link    *link
+	r       *bufio.Reader
+	tags    int
+	caps    map[string]bool
+	ns      namespaces
+	secrets secrets
+	came    int64 // bytes since the last command
 }
 
 const (
@@ -67,7 +66,7 @@ func (s *Store) listenAs(ctx context.Context, number mailbox.Number) (*ear, erro
 	}
 	began := time.Now()
 	c.link.Patient(min(s.opts.Timeouts.Read, opening))
-	e := &ear{store: s, number: number, as: as, link: c.link, greeting: c.greeting}
+	e := &ear{store: s, number: number, as: as, link: c.link}
 	e.r = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(c.ahead), c.link), earBuffer)
 	stop := c.link.Bind(ctx)
 	defer stop()

@@ -16,7 +16,6 @@ type schema struct {
 type attributeType struct {
 	name   string // the first one
 	single bool
-	fixed  bool // users may not change it
 }
 
 // objectClass is what is asked of a definition (RFC 4512, 4.1.1).
@@ -31,7 +30,7 @@ func newSchema(attributeTypes, objectClasses []string) *schema {
 	s := &schema{attributes: map[string]*attributeType{}, classes: map[string]*objectClass{}}
 	for _, text := range attributeTypes {
 		d := parseDefinition(text)
-		a := &attributeType{name: d.name(), single: d.has("SINGLE-VALUE"), fixed: d.has("NO-USER-MODIFICATION")}
+		a := &attributeType{name: d.name(), single: d.has("SINGLE-VALUE")}
 		for _, n := range d.names() {
 			s.attributes[strings.ToLower(n)] = a
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,15 +43,14 @@ type cluster struct {
 	port   int
 	// socketDir holds the Unix socket, within the path length limit.
 	socketDir string
-	logger    *slog.Logger
 	// noSync skips fsync; only for clusters that die with a test.
 	noSync bool
 }
 
 // newCluster finds user and binaries for the cluster of a data directory and
 // makes the folders that it needs.
-func newCluster(l layout, port int, logger *slog.Logger) (*cluster, error) {
-	c := &cluster{layout: l, port: port, logger: logger}
+func newCluster(l layout, port int) (*cluster, error) {
+	c := &cluster{layout: l, port: port}
 	var err error
 	if c.user, err = choosePostgresUser(c.dataDir()); err != nil {
 		return nil, err

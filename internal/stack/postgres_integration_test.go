@@ -24,7 +24,7 @@ func startPostgres(t *testing.T, data string) (*Stack, *cluster) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, fault.HintOf(err))
 	}
-	c, err := newCluster(s.layout, s.info.Ports.Postgres, testLogger(t))
+	c, err := newCluster(s.layout, s.info.Ports.Postgres)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 }
 
 func (s *Stack) startPostgres(ctx context.Context, o Options) error {
-	c, err := newCluster(s.layout, s.info.Ports.Postgres, o.Logger)
+	c, err := newCluster(s.layout, s.info.Ports.Postgres)
 	if err != nil {
 		return err
 	}

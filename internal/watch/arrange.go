@@ -227,10 +227,10 @@ func (w *Watcher) startTrunk(ctx context.Context, ready Conn) *line {
 		}
 		return plan.Source.Notify(ctx, numbers)
 	},
-		func(conn Conn, err error) bool {
+		func(_ Conn, err error) bool {
 			switch {
 			case err == nil:
-				w.tell(ctx, message{version: plan.Version, heard: conn.Heard()})
+				w.tell(ctx, message{version: plan.Version})
 			case errors.Is(err, errors.ErrUnsupported):
 				w.tell(ctx, message{version: plan.Version, none: err})
 				return plan.Mode != site.ListenAuto

@@ -23,7 +23,6 @@ type line struct {
 	conn  Conn // nil while there is none
 	heard map[mailbox.Number]bool
 	alive time.Time
-	since time.Time
 }
 
 // badMailbox is how long a mailbox that cannot be listened to by its own fault
@@ -119,7 +118,7 @@ func (l *line) up(c Conn) {
 	heard := c.Heard()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn, l.alive, l.since = c, time.Now(), time.Now()
+	l.conn, l.alive = c, time.Now()
 	l.heard = make(map[mailbox.Number]bool, len(heard))
 	for _, n := range heard {
 		l.heard[n] = true

@@ -111,8 +111,7 @@ type message struct {
 	version string
 	offer   site.ListenMode
 	why     string
-	heard   []mailbox.Number // of trunk; nil otherwise
-	none    error            // Notify is not to be had
+	none    error // Notify is not to be had
 }
 
 // New returns a watcher that has not begun.
