@@ -24,8 +24,7 @@ type choiceValue struct {
 	allowed []string
 }
 
-func choice(field *string, preset string, allowed ...string) pflag.Value {
-	*field = preset
+func choice(field *string, allowed ...string) pflag.Value {
 	return &choiceValue{field, allowed}
 }
 

@@ -61,7 +61,7 @@ func (c *cli) guardList() *cobra.Command {
 		}),
 	})
 	states := []string{string(guard.HoldWaiting), string(guard.HoldApproved), string(guard.HoldRefused)}
-	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `waiting`, approved or refused")
+	cmd.Flags().Var(choice(&state, states...), "state", "only those that are `waiting`, approved or refused")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
 	return cmd
 }
@@ -97,7 +97,7 @@ func (c *cli) writeHolds(w io.Writer, holds []guard.Hold) {
 	t.write(w)
 	if waiting > 0 {
 		c.say("%s in %s to be deleted from the target %s for: mailmirror guard approve ID... or guard refuse ID...",
-			counted(messages, "message"), counted(waiting, "folder"), verb(messages, "wait"))
+			counted(messages, "message"), counted(waiting, "folder"), waits(messages))
 	}
 	if only > 0 {
 		c.say("Only the target has %s of these. %s", counted(only, "message"), untilRestored)

@@ -27,7 +27,7 @@ func (c *cli) writeDirectoryHolds(w io.Writer, holds []guard.DirectoryHold) {
 	t.write(w)
 	if waiting > 0 {
 		c.say("%s of directories %s for: mailmirror guard approve ID... or guard refuse ID...; guard show ID lists them",
-			counted(entries, "change"), verb(entries, "wait"))
+			counted(entries, "change"), waits(entries))
 	}
 }
 

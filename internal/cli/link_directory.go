@@ -25,7 +25,7 @@ type participateFlags struct {
 
 func (p *participateFlags) add(f *pflag.FlagSet) {
 	p.set = f
-	f.Var(choice(&p.rule, "", string(dirsync.ParticipateAll), string(dirsync.ParticipateFilter), string(dirsync.ParticipateManual)),
+	f.Var(choice(&p.rule, string(dirsync.ParticipateAll), string(dirsync.ParticipateFilter), string(dirsync.ParticipateManual)),
 		"participate", "which mailboxes of the directory join the link by themselves: all, filter or manual")
 	f.StringArrayVar(&p.numbers, "participate-numbers", nil, "`pattern` of the numbers that join with filter, such as 20*, may be repeated")
 	f.BoolVar(&p.removeUnknown, "directory-remove-unknown", false, "remove entries of the target's directory that the source never had")
@@ -67,7 +67,7 @@ const directoryOn = "on" // site.LinkDirectoryOn on the command line
 
 func (d *linkDirectoryFlag) add(f *pflag.FlagSet) {
 	d.set = f
-	f.Var(choice(&d.value, "", directoryOn, string(site.LinkDirectoryOff), string(site.LinkDirectoryReverse)),
+	f.Var(choice(&d.value, directoryOn, string(site.LinkDirectoryOff), string(site.LinkDirectoryReverse)),
 		"directory", "whether the directories of the stores are mirrored: on, if both have one; off; or reverse, also to where the source's directory came from by a link that is removed (default on)")
 }
 

@@ -132,7 +132,7 @@ func (c *cli) mailboxList() *cobra.Command {
 		string(site.StateNew), string(site.StateEqual), string(site.StateDiffering),
 		string(site.StateHeld), string(site.StateDirty), string(site.StateParked),
 	}
-	cmd.Flags().Var(choice(&state, "", states...), "state", "only those that are `new`, equal, differing, held, dirty or parked")
+	cmd.Flags().Var(choice(&state, states...), "state", "only those that are `new`, equal, differing, held, dirty or parked")
 	_ = cmd.RegisterFlagCompletionFunc("state", fixed(states...))
 	return cmd
 }
@@ -165,7 +165,7 @@ func (c *cli) writeMailbox(w io.Writer, m site.Mailbox) {
 	}
 	held := ""
 	if m.Held > 0 {
-		held = fmt.Sprintf("%s %s to be deleted from the target; see: mailmirror guard list %s", counted(m.Held, "message"), verb(m.Held, "wait"), m.Link)
+		held = fmt.Sprintf("%s %s to be deleted from the target; see: mailmirror guard list %s", counted(m.Held, "message"), waits(m.Held), m.Link)
 	}
 	pairs(w,
 		"mailbox", string(m.Number)+" of link "+m.Link,

@@ -240,12 +240,12 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", value, units[unit])
 }
 
-// verb is what n things do: "waits" if it is one, otherwise "wait".
-func verb(n int, does string) string {
+// waits is the verb of n things.
+func waits(n int) string {
 	if n == 1 {
-		return does + "s"
+		return "waits"
 	}
-	return does
+	return "wait"
 }
 
 // counted spells a number with its noun.

@@ -163,7 +163,7 @@ variables. Exit codes: 0 done, 1 failed, 2 usage, 3 differences found.`,
 	f.StringVar(&c.file, "config", "", "configuration `file` ($MAILMIRROR_CONFIG)")
 	f.StringVar(&c.database, "database", "", "PostgreSQL `connection` string; one with a password belongs in a file ($MAILMIRROR_DATABASE)")
 	f.StringVar(&c.temporal, "temporal", "", "Temporal `address`, host:port ($MAILMIRROR_TEMPORAL)")
-	f.VarP(choice(&c.output, "", outputTable, outputJSON), "output", "o", "`format`: table or json")
+	f.VarP(choice(&c.output, outputTable, outputJSON), "output", "o", "`format`: table or json")
 	f.BoolVar(&c.noColor, "no-color", false, "no colours ($NO_COLOR)")
 	_ = root.MarkPersistentFlagDirname("data")
 	_ = root.MarkPersistentFlagFilename("config", "toml")
@@ -235,14 +235,14 @@ func group(cmd *cobra.Command, others ...*cobra.Command) *cobra.Command {
 
 // onLink makes a command that takes so many arguments, of which the first names a link;
 // no number of them is too high if high is negative. onStore, onNothing and plain are the
-// same for a store, for no arguments and for others.
+// same for one argument that names a store, for no arguments and for others.
 func (c *cli) onLink(low, high int, cmd *cobra.Command) *cobra.Command {
 	cmd.Args, cmd.ValidArgsFunction = takes(low, high), c.linkNames(0)
 	return cmd
 }
 
-func (c *cli) onStore(low, high int, cmd *cobra.Command) *cobra.Command {
-	cmd.Args, cmd.ValidArgsFunction = takes(low, high), c.storeNames(0)
+func (c *cli) onStore(cmd *cobra.Command) *cobra.Command {
+	cmd.Args, cmd.ValidArgsFunction = takes(1, 1), c.storeNames(0)
 	return cmd
 }
 

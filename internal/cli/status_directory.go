@@ -27,7 +27,7 @@ func (c *cli) directoryLines(l control.LinkOverview) []string {
 	}
 	if waiting > 0 {
 		lines = append(lines, fmt.Sprintf("directory: %s %s for you; see: mailmirror guard list %s",
-			counted(waiting, "change"), verb(waiting, "wait"), l.Link.Name))
+			counted(waiting, "change"), waits(waiting), l.Link.Name))
 	}
 	return lines
 }

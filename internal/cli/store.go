@@ -41,16 +41,16 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.SortFlags = false
 	s.StringVar(&f.imap, "imap", "", "IMAP `HOST:PORT`")
-	s.Var(choice(&f.security, "", "none", "starttls", "tls"), "imap-security", "how the connection is protected: none, starttls or tls")
+	s.Var(choice(&f.security, "none", "starttls", "tls"), "imap-security", "how the connection is protected: none, starttls or tls")
 	s.StringVar(&f.caFile, "ca-file", "", "PEM `file` of the CA, where the system does not know it")
-	s.Var(choice(&f.login, "", "authzid", "separator"), "login", "how the trusted server names a mailbox: authzid (SASL PLAIN) or separator (mailbox*trusted)")
+	s.Var(choice(&f.login, "authzid", "separator"), "login", "how the trusted server names a mailbox: authzid (SASL PLAIN) or separator (mailbox*trusted)")
 	s.StringVar(&f.separator, "separator", "", "`character` between mailbox and trusted name (default \"*\" with --login separator)")
 	s.StringVar(&f.trustedName, "trusted-name", "", "`name` of the trusted server")
 	s.StringVar(&f.passwordFile, "trusted-password-file", "", "`file` with its password; - reads standard input")
 	s.StringArrayVar(&f.greetings, "greetings", nil, "folder `pattern` of greetings, may be repeated (default \"Greetings\")")
 	s.StringVar(&f.minimum, "minimum-release", "", "oldest `release` of the server that is accepted")
 	f.loadFlags.register(cmd)
-	s.Var(choice(&f.loginCase, "", "fold", "exact"), "login-case", "whether logins that differ only in their case are one account (fold, the default) or two (exact)")
+	s.Var(choice(&f.loginCase, "fold", "exact"), "login-case", "whether logins that differ only in their case are one account (fold, the default) or two (exact)")
 	s.StringVar(&f.serverID, "server-id", "", "`id` of the server; stores with different ids are different servers, stores with the same id are one")
 	f.eventFlags.register(cmd)
 	f.ldapFlags.register(cmd)
@@ -108,7 +108,7 @@ runs, let it look at the store with "store check".`,
 
 func (c *cli) storeEdit() *cobra.Command {
 	var f storeFlags
-	cmd := c.onStore(1, 1, &cobra.Command{
+	cmd := c.onStore(&cobra.Command{
 		Use:   "edit NAME [flags]",
 		Short: "Change settings of a store; what is not given stays",
 		Long: `Changes the settings of a store. The command does not connect to the store: let a
@@ -186,7 +186,7 @@ func (c *cli) giveFiles(cmd *cobra.Command, caFlag, caFile string, ca **string, 
 
 func (c *cli) storeCheck() *cobra.Command {
 	var number string
-	cmd := c.onStore(1, 1, &cobra.Command{
+	cmd := c.onStore(&cobra.Command{
 		Use:   "check NAME [--mailbox NUMBER]",
 		Short: "Have a worker connect, log in and say what the store can do",
 		Long: `A worker connects to the store, logs in as the trusted server and reports what it
@@ -284,7 +284,7 @@ func (c *cli) storeList() *cobra.Command {
 }
 
 func (c *cli) storeShow() *cobra.Command {
-	return c.onStore(1, 1, &cobra.Command{
+	return c.onStore(&cobra.Command{
 		Use:   "show NAME",
 		Short: "Show the settings of a store, without its password",
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
@@ -315,7 +315,7 @@ func (c *cli) storeShow() *cobra.Command {
 }
 
 func (c *cli) storeRemove() *cobra.Command {
-	return c.onStore(1, 1, &cobra.Command{
+	return c.onStore(&cobra.Command{
 		Use:   "remove NAME",
 		Short: "Forget a store that no link uses",
 		RunE:  c.removes("store", (*control.Control).RemoveStore),

@@ -29,7 +29,7 @@ type ldapFlags struct {
 func (f *ldapFlags) register(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.StringVar(&f.address, "ldap", "", "LDAP `HOST:PORT` of the store's directory, where it is to be mirrored too")
-	s.Var(choice(&f.ldapSecurity, "", "none", "starttls", "tls"), "ldap-security", "how that connection is protected: none, starttls or tls")
+	s.Var(choice(&f.ldapSecurity, "none", "starttls", "tls"), "ldap-security", "how that connection is protected: none, starttls or tls")
 	s.StringVar(&f.ldapCAFile, "ldap-ca-file", "", "PEM `file` of the CA, where the system does not know it")
 	s.StringVar(&f.bindDN, "ldap-bind-dn", "", "`DN` as which the trusted server binds")
 	s.StringVar(&f.ldapPasswordFile, "ldap-password-file", "", "`file` with the password for it; - reads standard input")

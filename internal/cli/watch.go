@@ -19,7 +19,7 @@ type eventFlags struct {
 
 func (f *eventFlags) register(cmd *cobra.Command) {
 	s := cmd.Flags()
-	s.Var(choice(&f.events, "", "auto", "notify", "idle", "poll"), "events",
+	s.Var(choice(&f.events, "auto", "notify", "idle", "poll"), "events",
 		"how changes are heard of: notify (one connection), idle (one per mailbox), poll, or auto, the best that the store offers (default auto)")
 	s.IntVar(&f.maxIdle, "max-idle", 0, "connections of idle at most; mailboxes beyond are polled, the least active first (default 500)")
 	s.DurationVar(&f.pollEvery, "poll-every", 0, "interval at which is read what nobody hears of (default 1m)")

@@ -432,7 +432,7 @@ func treeInput(job Job, now time.Time, source, target []mailbox.Folder, known []
 			SourceAt: s.SourceAt, TargetAt: s.TargetAt, Open: s.Intent != nil}
 		for _, d := range s.Differences {
 			k.Refused = k.Refused || d.Kind == FolderRefused
-			k.Kept = k.Kept || (d.Kind == FolderKept && !job.asked() && !(in.Force && s.undone(0).due(now)))
+			k.Kept = k.Kept || (d.Kind == FolderKept && !job.asked() && !(in.Force && s.undone().due(now)))
 			k.Unsubscribable = k.Unsubscribable || d.Kind == SubscriptionKept
 			if d.Kind == OnlyCopy || d.Kind == NotKept || job.Retry && (d.Kind == Refused || d.Kind == Postponed || d.Kind == Unreadable || d.Kind == TargetUnreadable) {
 				k.SourceAt, k.TargetAt = mailbox.Counters{}, mailbox.Counters{}

@@ -389,7 +389,7 @@ func (r *run) refuseFolder(name mailbox.FolderName, sourceValidity uint32, kind 
 	state := r.state(name)
 	refused := []Difference{{Kind: kind, Detail: withHint(err.Error(), err)}}
 	if kind == FolderKept {
-		again := state.undone(0).again(r.clock.Now())
+		again := state.undone().again(r.clock.Now())
 		if errors.Is(err, errComesBack) {
 			again.times = max(again.times, undoneInRow)
 		}
@@ -444,7 +444,7 @@ func (r *run) dropStates() {
 		}
 	}
 	for name, s := range r.states {
-		u := s.undone(0)
+		u := s.undone()
 		if !there[name] && (u.times == 0 || s.lasting() > 0 || r.clock.Now().Sub(u.at) > undoneMemory) {
 			r.drop(name)
 		}

@@ -71,11 +71,10 @@ func (u undone) due(now time.Time) bool {
 	return now.Sub(u.at) >= wait
 }
 
-// undone returns what the ledger counts of a message, or of the folder itself
-// for UID 0.
-func (s *FolderState) undone(uid mailbox.UID) undone {
+// undone returns what the ledger counts of the folder itself.
+func (s *FolderState) undone() undone {
 	for _, d := range s.Differences {
-		if d.Kind == Undone && d.SourceUID == uid {
+		if d.Kind == Undone && d.SourceUID == 0 {
 			return undoneOf(d.Detail)
 		}
 	}
@@ -177,7 +176,7 @@ func (f *folderRun) lossesLeft() []Difference {
 // deleted notes that a folder was deleted, so that it is known again if the target
 // creates it by itself.
 func (r *run) deleted(name mailbox.FolderName) {
-	again := r.state(name).undone(0).again(r.clock.Now())
+	again := r.state(name).undone().again(r.clock.Now())
 	r.drop(name)
 	state := r.state(name)
 	state.Differences = []Difference{{Kind: Undone, Detail: again.String()}}
@@ -189,7 +188,7 @@ func (r *run) deleted(name mailbox.FolderName) {
 // deleted, so that deleting it is to be left for now.
 func (r *run) comesBack(name mailbox.FolderName) bool {
 	s := r.state(name)
-	u := s.undone(0)
+	u := s.undone()
 	return !r.job.asked() && !s.kept() && u.times >= undoneInRow-1 && r.clock.Now().Sub(u.at) <= undoneMemory
 }
 
@@ -216,7 +215,7 @@ func (r *run) checkUndone(ctx context.Context) error {
 		for _, f := range list {
 			subscribed[f.Name] = f.Subscribed
 			if s := r.states[f.Name]; f.Selectable && s != nil && s.SourceValidity == 0 && !lists(r.sourceList, f.Name) &&
-				s.undone(0).times > 0 && !s.kept() {
+				s.undone().times > 0 && !s.kept() {
 				r.refuseFolder(f.Name, 0, FolderKept, errComesBack)
 			}
 		}

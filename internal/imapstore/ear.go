@@ -239,7 +239,7 @@ func (e *ear) response() ([]byte, error) {
 	if e.came += int64(len(line)); e.came > maxUnasked {
 		return nil, e.link.Fail(beyond("answers without end", "%d MB between two commands", maxUnasked>>20))
 	}
-	if _, ok := cutPrefixFold(line, "* BYE"); ok {
+	if hasPrefixFold(line, "* BYE") {
 		return nil, errGoodbye
 	}
 	return line, nil
@@ -253,9 +253,7 @@ func endsInLiteral(line []byte) bool {
 // isListing reports a response that may hold a literal; human text may end in
 // "{5}" and mean nothing by it.
 func isListing(line []byte) bool {
-	_, list := cutPrefixFold(line, "* LIST ")
-	_, status := cutPrefixFold(line, "* STATUS ")
-	return list || status
+	return hasPrefixFold(line, "* LIST ") || hasPrefixFold(line, "* STATUS ")
 }
 
 func (e *ear) longResponse(line []byte) ([]byte, error) {

@@ -272,13 +272,9 @@ func scanStatus(s *scanner) (name string, items map[string]uint64, ok bool) {
 	return name, items, !s.bad
 }
 
-// cutPrefixFold is bytes.CutPrefix without regard to the case of ASCII letters;
-// prefix is in upper case.
-func cutPrefixFold(b []byte, prefix string) ([]byte, bool) {
-	if len(b) < len(prefix) || indexFold(b[:len(prefix)], prefix) != 0 {
-		return b, false
-	}
-	return b[len(prefix):], true
+// hasPrefixFold is bytes.HasPrefix without regard to the case of ASCII letters.
+func hasPrefixFold(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && bytes.EqualFold(b[:len(prefix)], []byte(prefix))
 }
 
 // scanUIDs reads a uid-set (RFC 4315, section 4) in its order. One of more UIDs

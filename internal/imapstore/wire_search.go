@@ -80,10 +80,10 @@ func (s *searched) set() mailbox.UIDSet { return s.runs.Union(nil) }
 
 // isSearch reports the responses that readSearch reads.
 func isSearch(line []byte) (extended, ok bool) {
-	if _, ok := cutPrefixFold(line, "* SEARCH"); ok {
+	if hasPrefixFold(line, "* SEARCH") {
 		return false, true
 	}
-	_, ok = cutPrefixFold(line, "* ESEARCH")
+	ok = hasPrefixFold(line, "* ESEARCH")
 	return ok, ok
 }
 
