@@ -49,9 +49,6 @@ WHERE link = @link AND number = ANY (@numbers::text[]);
 -- name: LastEvents :many
 SELECT number, last_at FROM mailbox_events WHERE link = @link;
 
--- name: GetMailboxEvent :one
-SELECT * FROM mailbox_events WHERE link = @link AND number = @number;
-
 -- WatchShards is no row where a link was never cut into shards.
 -- name: WatchShards :one
 SELECT shards FROM watch_shards WHERE link = @link;

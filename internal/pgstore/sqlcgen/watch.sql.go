@@ -36,28 +36,6 @@ func (q *Queries) FirstDue(ctx context.Context, link string) ([]string, error) {
 	return items, nil
 }
 
-const GetMailboxEvent = `-- name: GetMailboxEvent :one
-SELECT link, number, last_at, last_kind, events FROM mailbox_events WHERE link = $1 AND number = $2
-`
-
-type GetMailboxEventParams struct {
-	Link   string
-	Number string
-}
-
-func (q *Queries) GetMailboxEvent(ctx context.Context, arg GetMailboxEventParams) (MailboxEvent, error) {
-	row := q.db.QueryRow(ctx, GetMailboxEvent, arg.Link, arg.Number)
-	var i MailboxEvent
-	err := row.Scan(
-		&i.Link,
-		&i.Number,
-		&i.LastAt,
-		&i.LastKind,
-		&i.Events,
-	)
-	return i, err
-}
-
 const KnownSources = `-- name: KnownSources :many
 SELECT number, folder, source_at_validity, source_at_uidnext, source_at_messages, source_at_modseq
 FROM ledger_folders
