@@ -89,7 +89,8 @@ func (c *Checks) CheckStore(ctx context.Context, in CheckInput) error {
 		return err
 	})
 	if ctx.Err() != nil || errors.Is(err, fault.ErrDatabase) {
-		return pageError(ctx, err)
+		// What the store said beside it stays out of Temporal's history.
+		return pageError(ctx, fault.New(fault.Transient, "check store", fault.ErrDatabase, ""))
 	}
 	run.Failure = failureOf(err)
 	if err := c.records.RecordStoreCheck(ctx, run); err != nil {

@@ -49,6 +49,8 @@ func TestCheckStoreRecordsWhatIsWrong(t *testing.T) {
 		"not foreseen":  {found: errors.New(secret), want: verdict.Failure{ErrorKind: "transient", Error: "unexpected error of type *errors.errorString"}},
 		"a long answer": {found: fault.Newf(fault.Permanent, "%s", strings.Repeat("x", 9999)), want: verdict.Failure{ErrorKind: "permanent", Error: strings.Repeat("x", 500)}},
 		"the database":  {found: fault.New(fault.Config, "read store", fault.ErrDatabase, ""), fails: true},
+		"both": {found: errors.Join(fault.New(fault.Config, "log in", errors.New("the server says "+secret), ""),
+			fault.New(fault.Transient, "read directory", fault.ErrDatabase, "")), fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checks := &activitytest.Checks{OnCheck: func(_ context.Context, store string, number mailbox.Number) (verdict.Store, error) {
@@ -60,8 +62,8 @@ func TestCheckStoreRecordsWhatIsWrong(t *testing.T) {
 			}
 			got := checks.Checked()
 			if test.fails {
-				if len(got) != 0 {
-					t.Errorf("recorded %+v", got)
+				if len(got) != 0 || strings.Contains(err.Error(), secret) {
+					t.Errorf("recorded %+v, ended with %v", got, err)
 				}
 				return
 			}

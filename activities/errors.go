@@ -30,17 +30,22 @@ func describe(err error) (kind fault.Kind, text, hint string) {
 // replaces the interval of the retry policy. The cause is left behind: its text
 // is in the message already.
 func applicationError(err error, wait time.Duration) error {
-	kind, text, hint := describe(err)
+	kind, _, _ := describe(err)
 	options := temporal.ApplicationErrorOptions{
 		NonRetryable:   lasting(kind) && !errors.Is(err, fault.ErrDatabase),
 		NextRetryDelay: wait,
 	}
-	if hint != "" {
-		options.Details = []any{hint}
-	}
 	if kind == fault.Conflict {
 		// To find another at work is no trouble and needs no line in the log.
 		options.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	return withOptions(err, options)
+}
+
+func withOptions(err error, options temporal.ApplicationErrorOptions) error {
+	kind, text, hint := describe(err)
+	if hint != "" {
+		options.Details = []any{hint}
 	}
 	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
 }
@@ -53,15 +58,11 @@ func lasting(kind fault.Kind) bool {
 // patientError is applicationError for work that has to go on whatever is wrong:
 // it is tried again after wait also where only an operator can correct it.
 func patientError(err error, wait time.Duration) error {
-	kind, text, hint := describe(err)
 	options := temporal.ApplicationErrorOptions{}
-	if lasting(kind) {
+	if kind, _, _ := describe(err); lasting(kind) {
 		options.NextRetryDelay = wait
 	}
-	if hint != "" {
-		options.Details = []any{hint}
-	}
-	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
+	return withOptions(err, options)
 }
 
 // recordedError is applicationError for trouble that was written down against

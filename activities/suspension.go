@@ -359,12 +359,7 @@ func activityError(err error) error {
 	if err == nil {
 		return nil
 	}
-	kind, text, hint := describe(err)
-	options := temporal.ApplicationErrorOptions{}
-	if hint != "" {
-		options.Details = []any{hint}
-	}
-	return temporal.NewApplicationErrorWithOptions(text, string(kind), options)
+	return withOptions(err, temporal.ApplicationErrorOptions{})
 }
 
 // mustRun is an error if the mirror of a link is suspended ("" is everything): what is

@@ -95,7 +95,11 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 	lazy := func(_ context.Context, o temporalclient.Options) (client.Client, error) {
 		return temporalclient.Lazy(o)
 	}
-	p, err := connect(ctx, cfg, log, nil, lazy, checked)
+	var outdated error
+	p, err := connect(ctx, cfg, log, nil, lazy, func(ctx context.Context, repo *pgstore.Store, log *slog.Logger) (err error) {
+		outdated, err = checked(ctx, repo, log)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +109,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (cli.Backend
 		Runner: p.runner, Scheduler: p.runner, Suspender: p.runner, DirectoryRunner: p.runner, CheckRunner: p.runner,
 		Sealer: p.keys, Resolver: resolver{},
 		DirectoryConfig: p.repo, DirectoryRuns: p.repo, DirectoryHolds: p.repo, Directories: p.directories,
-	}, control.Options{SweepInterval: cfg.Sweep.Interval})}, nil
+	}, control.Options{SweepInterval: cfg.Sweep.Interval, Outdated: outdated})}, nil
 }
 
 func (b *backend) Control() *control.Control { return b.control }

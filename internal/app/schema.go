@@ -16,36 +16,41 @@ import (
 // else only reads the version.
 type schema func(context.Context, *pgstore.Store, *slog.Logger) error
 
-// migrated brings the schema to this release. A newer one stays as it is: its migrations
-// keep this release working.
-func migrated(ctx context.Context, repo *pgstore.Store, log *slog.Logger) error {
-	before, release, err := repo.Schema(ctx)
-	if err != nil || before >= release {
-		return err
+// migrate brings the schema to this release, and says who asked for it. A newer one stays
+// as it is: its migrations keep this release working. It returns the versions before and
+// after.
+func migrate(ctx context.Context, repo *pgstore.Store, log *slog.Logger, by audit.Actor) (before, after int64, err error) {
+	before, after, err = repo.Migrate(ctx, by, func(err error) {
+		log.WarnContext(ctx, "the migration of the schema waits, and workers go on", "error", err, "hint", fault.HintOf(err))
+	})
+	if err != nil {
+		return before, after, err
 	}
-	if err := repo.Migrate(ctx); err != nil {
-		return err
+	if after != before {
+		log.InfoContext(ctx, "database schema migrated", "from", before, "to", after)
 	}
-	log.InfoContext(ctx, "database schema migrated", "from", before, "to", release)
-	return nil
+	_, err = checked(ctx, repo, log)
+	return before, after, err
 }
 
-// checked rejects a schema that is older than this release, and warns of a newer one.
-func checked(ctx context.Context, repo *pgstore.Store, log *slog.Logger) error {
+// checked rejects a database without a schema, and warns of one that is not of this
+// release. With one that is older, changing commands are rejected with outdated.
+func checked(ctx context.Context, repo *pgstore.Store, log *slog.Logger) (outdated, err error) {
 	found, release, err := repo.Schema(ctx)
 	const hint = "run mailmirror migrate, or start a worker of this release"
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case found == 0:
-		return fault.New(fault.Config, "the database has no schema yet", nil, hint)
+		return nil, fault.New(fault.Config, "the database has no schema yet", nil, hint)
 	case found < release:
-		return fault.New(fault.Config, fmt.Sprintf("the database's schema (version %d) is older than this release (version %d)", found, release), nil, hint)
+		log.WarnContext(ctx, "the database's schema is older than this release", "schema", found, "release", release, "hint", hint)
+		outdated = fault.New(fault.Config, fmt.Sprintf("the database's schema (version %d) is older than this release (version %d)", found, release), nil, hint)
 	case found > release:
 		log.WarnContext(ctx, "the database's schema is newer than this release", "schema", found, "release", release,
 			"hint", "install the release of Mailmirror that migrated the database")
 	}
-	return nil
+	return outdated, nil
 }
 
 // Migrate brings the database's schema to this release, and records that somebody asked
@@ -60,15 +65,5 @@ func Migrate(ctx context.Context, cfg config.Config, log *slog.Logger, by audit.
 		return 0, 0, err
 	}
 	defer repo.Close()
-	if before, _, err = repo.Schema(ctx); err != nil {
-		return 0, 0, err
-	}
-	if err := migrated(ctx, repo, log); err != nil {
-		return before, before, err
-	}
-	if after, _, err = repo.Schema(ctx); err != nil || after == before {
-		return before, after, err
-	}
-	return before, after, repo.Record(ctx, &audit.Entry{Actor: by.Name, Way: by.Way, Command: "migrate",
-		Detail: fmt.Sprintf("schema from version %d to %d", before, after)})
+	return migrate(ctx, repo, log, by)
 }

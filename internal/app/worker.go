@@ -10,11 +10,13 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"mailmirror/activities"
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/config"
 	"mailmirror/internal/copier"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/pgstore"
 	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 	"mailmirror/internal/storecheck"
@@ -47,7 +49,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 	if err != nil {
 		return nil, err
 	}
-	p, err := connect(ctx, cfg, log, figures.sdk(), temporalclient.Dial, migrated)
+	p, err := connect(ctx, cfg, log, figures.sdk(), temporalclient.Dial, ownMigration)
 	if err != nil {
 		figures.close()
 		return nil, err
@@ -104,6 +106,12 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 		}
 	})
 	return w, nil
+}
+
+// ownMigration is a worker's, which nobody asked for.
+func ownMigration(ctx context.Context, repo *pgstore.Store, log *slog.Logger) error {
+	_, _, err := migrate(ctx, repo, log, audit.Actor{Name: identity(), Way: audit.Itself})
+	return err
 }
 
 // identity names this process, as Temporal's own client does.

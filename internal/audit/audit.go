@@ -62,7 +62,8 @@ var ErrDenied = errors.New("your roles do not allow this command")
 type Outcome string
 
 const (
-	// Done means that the change is made.
+	// Done means that the change is made. A later step may have failed that Mailmirror
+	// repeats by itself.
 	Done Outcome = "done"
 	// Asked means that the change is Temporal's, and that Temporal's answer is not
 	// known: it did not come, or Mailmirror ended first.

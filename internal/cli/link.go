@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,9 @@ func (c *cli) linkAdd() *cobra.Command {
 			if participate.given() {
 				if _, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply); err != nil {
 					// Nobody is to join by a rule that was not meant.
-					return errors.Join(err, ctl.RemoveLink(context.WithoutCancel(ctx), l.Name))
+					undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+					defer cancel()
+					return errors.Join(err, ctl.RemoveLink(undoing, l.Name))
 				}
 			}
 			g, err := ctl.Guard(ctx, l.Name)

@@ -15,7 +15,7 @@ same when it starts, and so does "mailmirror up": use this command if you want t
 migrate before you start the workers of a new release. Workers of the release before
 go on meanwhile. No other command changes the schema.
 
-  mailmirror migrate --database 'host=db dbname=mailmirror user=mailmirror'`,
+  mailmirror migrate --config mailmirror.toml`,
 		RunE: c.work(func(cmd *cobra.Command, _ []string) error {
 			cfg, err := c.settings()
 			if err != nil {

@@ -72,7 +72,7 @@ func (c *Control) allow(ctx context.Context, e *audit.Entry) error {
 // for its work, by which its first change writes e, and a function that is deferred
 // with the command's error.
 func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, func(*error), error) {
-	if err := c.allow(ctx, &e); err != nil {
+	if err := errors.Join(c.allow(ctx, &e), c.options.Outdated); err != nil {
 		return ctx, nil, err
 	}
 	return audit.With(ctx, &e), func(err *error) {
@@ -82,23 +82,29 @@ func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, fu
 			return
 		case asked && fault.Is(*err, fault.Transient): // Temporal may have made the change
 			return
-		case *err != nil:
+		case *err != nil && e.Outcome != audit.Done:
 			outcome = audit.Failed
 		case asked:
 			outcome = audit.Done
 		default:
 			return
 		}
-		// The operator may have interrupted the command.
-		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomePatience)
+		recording, cancel := ending(ctx)
 		defer cancel()
 		unrecorded := c.ports.Audit.SetOutcome(recording, e.ID, outcome)
 		*err = errors.Join(*err, fault.Wrap(unrecorded, "record how the command ended"))
 	}, nil
 }
 
-// outcomePatience is how long the end of a command waits for the database.
-const outcomePatience = 10 * time.Second
+// ending is the context for what a command has to do at its end although the operator
+// interrupted it. It ends by itself if the database or Temporal does not answer.
+func ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
+
+// made says that the change of the command is made. If a later step fails, Mailmirror
+// repeats that step by itself.
+func made(ctx context.Context) { audit.From(ctx).Outcome = audit.Done }
 
 // ask records that the command of ctx is about to ask Temporal for its change, which
 // has no transaction in the database.

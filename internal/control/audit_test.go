@@ -19,6 +19,7 @@ import (
 	"mailmirror/internal/quota"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/site"
+	"mailmirror/internal/verdict"
 )
 
 // reading are the methods of Control that change nothing.
@@ -165,6 +166,42 @@ func TestAuditTellsHowACommandEnded(t *testing.T) {
 		if strings.Contains(e.Detail+e.Subject, "canary") || strings.Contains(e.Detail, "hunter2") {
 			t.Errorf("a secret in %+v", e)
 		}
+	}
+}
+
+// A decision is made although the sync that follows it could not be started.
+func TestADecisionStandsWithoutItsSync(t *testing.T) {
+	w := newWorld(t)
+	w.repo.PutHolds(guard.Hold{ID: 7, Link: "dr", Number: "1001", State: guard.HoldWaiting})
+	w.runner.OnSync = func(mailbox.Key, string) error { return fault.Newf(fault.Transient, "Temporal is away") }
+	if _, _, err := w.DecideAllHolds(t.Context(), []int64{7}, guard.HoldApproved); err == nil || fault.HintOf(err) == "" {
+		t.Errorf("approved without a word: %v", err)
+	}
+	if rows, err := w.Audit(t.Context(), "", 1); err != nil || rows[0].Command != "guard approve" || rows[0].Outcome != audit.Done {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}
+
+// With the schema of an earlier release everything is rejected that changes something,
+// but not a suspension.
+func TestOutdatedSchemaRejectsChanges(t *testing.T) {
+	w := newWorld(t)
+	w.link(t, "dr", "prod", "spare")
+	outdated := fault.New(fault.Config, "the schema is older", nil, "mailmirror migrate")
+	c := control.New(controltest.Ports(w.repo, nil, w.runner), control.Options{Outdated: outdated}).As(alice)
+	_, compare := c.Compare(t.Context(), "dr")
+	_, verify := c.StartVerify(t.Context(), verdict.VerifyRequest{Link: "dr"})
+	_, check := c.CheckStore(t.Context(), "prod", "", control.Waiting[verdict.StoreRun]{})
+	for what, err := range map[string]error{"compare": compare, "verify": verify, "store check": check, "link remove": c.RemoveLink(t.Context(), "dr")} {
+		if !errors.Is(err, outdated) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if s, err := c.Suspend(t.Context(), "", "upgrade"); err != nil || !s.Still() {
+		t.Errorf("suspend: %+v, %v", s, err)
+	}
+	if _, err := c.Status(t.Context(), "dr"); err != nil {
+		t.Errorf("status: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/sleep"
 	"mailmirror/internal/verdict"
 )
 
@@ -114,6 +115,9 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 	if _, err := c.ports.Stores.Store(ctx, name); err != nil {
 		return verdict.Store{}, err
 	}
+	if c.options.Outdated != nil {
+		return verdict.Store{}, c.options.Outdated
+	}
 	for {
 		start, err := c.ports.CheckRunner.StartCheck(ctx, name, number)
 		if err != nil {
@@ -123,6 +127,9 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 		found, err := awaitRun(ctx, c, op, run, w, c.ports.Checks.StoreCheck)
 		switch {
 		case !start.Same && ctx.Err() == nil:
+			if err != nil {
+				sleep.For(ctx, workerLook) // Temporal may be away
+			}
 			continue
 		case err != nil:
 			return verdict.Store{}, err
@@ -148,6 +155,9 @@ func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (ver
 	}
 	if _, err := c.ports.Links.Link(ctx, r.Link); err != nil {
 		return verdict.Start{}, err
+	}
+	if c.options.Outdated != nil {
+		return verdict.Start{}, c.options.Outdated
 	}
 	for _, n := range r.Numbers {
 		if _, err := c.ports.Mailboxes.Mailbox(ctx, mailbox.Key{Link: r.Link, Number: n}); err != nil {

@@ -56,6 +56,10 @@ type Ports struct {
 type Options struct {
 	SweepInterval time.Duration
 	Now           func() time.Time
+	// Outdated is not nil if the database's schema is of an earlier release. It rejects
+	// what changes something, but for Suspend and Resume: they and what only reads work
+	// if the schema has what they need.
+	Outdated error
 }
 
 // Control carries out what an actor asks for: see As. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"mailmirror/internal/audit"
@@ -119,34 +120,42 @@ func (c *Control) decide(ctx context.Context, link string, ofMessages, ofEntries
 	}
 	defer end(&err)
 	if len(ofMessages) > 0 {
-		if messages, err = c.decideHolds(ctx, ofMessages, decision); err != nil {
+		if messages, err = c.ports.Guard.DecideHolds(ctx, ofMessages, decision, c.actor.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(ofEntries) > 0 {
+		if entries, err = c.ports.DirectoryHolds.DecideDirectoryHolds(ctx, ofEntries, decision, c.actor.Name); err != nil {
 			return messages, nil, err
 		}
 	}
-	if len(ofEntries) == 0 {
-		return messages, nil, nil
-	}
-	if entries, err = c.ports.DirectoryHolds.DecideDirectoryHolds(ctx, ofEntries, decision, c.actor.Name); err != nil {
-		return messages, nil, err
-	}
+	made(ctx)
+	return messages, entries, errors.Join(c.syncDecided(ctx, messages), c.runDecided(ctx, entries, decision))
+}
+
+// runDecided starts a run for each link of which holds were approved.
+func (c *Control) runDecided(ctx context.Context, entries []guard.DirectoryHold, decision guard.HoldState) error {
 	var links []string
 	for _, h := range entries {
 		if decision == guard.HoldApproved && !slices.Contains(links, h.Link) {
 			links = append(links, h.Link)
 		}
 	}
+	if len(links) == 0 {
+		return nil
+	}
 	suspensions, err := c.ports.Suspension.Suspensions(ctx)
 	if err != nil {
-		return messages, entries, err
+		return err
 	}
 	for _, link := range links {
 		if suspensions.Of(link).Still() {
 			continue // the sweep after the resumption starts it
 		}
 		if err := c.ports.DirectoryRunner.AskDirectory(ctx, link, dirsync.TriggerApproval); err != nil {
-			return messages, entries, fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
+			return fault.New(fault.KindOf(err), "decided; start a run over the directory of link "+link, err,
 				"the decision is recorded, and the next run carries it out")
 		}
 	}
-	return messages, entries, nil
+	return nil
 }

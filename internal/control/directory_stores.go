@@ -126,6 +126,7 @@ func (c *Control) RemoveDirectory(ctx context.Context, store string) (err error)
 
 // scheduleLinksOf brings the schedules of a store's links to what it has.
 func (c *Control) scheduleLinksOf(ctx context.Context, store string) error {
+	made(ctx)
 	links, err := c.ports.Links.Links(ctx)
 	if err != nil {
 		return err

@@ -79,14 +79,9 @@ func (c *Control) Guard(ctx context.Context, link string) (GuardView, error) {
 	return v, c.guardOfDirectory(ctx, &v)
 }
 
-// decideHolds approves or refuses holds of messages, all of them or none, and starts
-// the syncs of their mailboxes.
-func (c *Control) decideHolds(ctx context.Context, ids []int64, decision guard.HoldState) ([]guard.Hold, error) {
-	decided, err := c.ports.Guard.DecideHolds(ctx, ids, decision, c.actor.Name)
-	if err != nil {
-		return nil, err
-	}
-	// The work is due by now, whatever becomes of the signals.
+// syncDecided starts the syncs of the mailboxes of holds that were decided. They are due
+// by now, whatever becomes of the signals.
+func (c *Control) syncDecided(ctx context.Context, decided []guard.Hold) error {
 	started := map[mailbox.Key]bool{}
 	for _, h := range decided {
 		key := mailbox.Key{Link: h.Link, Number: h.Number}
@@ -95,11 +90,11 @@ func (c *Control) decideHolds(ctx context.Context, ids []int64, decision guard.H
 		}
 		started[key] = true
 		if err := c.ports.Runner.Sync(ctx, key, triggerApproval); err != nil {
-			return decided, fault.New(fault.KindOf(err), "decided; start sync of mailbox "+string(h.Number), err,
+			return fault.New(fault.KindOf(err), "decided; start sync of mailbox "+string(h.Number), err,
 				"the decision is recorded, and the sweep starts the sync")
 		}
 	}
-	return decided, nil
+	return nil
 }
 
 // EditGuard changes a link's settings. change gets those in force.

@@ -40,9 +40,9 @@ func (c *Control) AddLink(ctx context.Context, l site.Link) (_ site.Link, err er
 		return site.Link{}, err
 	}
 	if err := c.ports.Scheduler.EnsureSchedules(ctx, l.Name); err != nil {
-		// The caller may have given up already; taking the link back must not
-		// fail for that reason.
-		if undo := c.ports.Links.RemoveLink(context.WithoutCancel(ctx), l.Name); undo != nil {
+		undoing, cancel := ending(ctx)
+		defer cancel()
+		if undo := c.ports.Links.RemoveLink(undoing, l.Name); undo != nil {
 			return site.Link{}, fmt.Errorf("%s: create schedules: %w (and the link stays without them: %w)", op, err, undo)
 		}
 		return site.Link{}, fmt.Errorf("%s: create schedules: %w", op, err)
@@ -82,7 +82,8 @@ func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 		return nil
 	}
 	// If only the answer of the database was lost, the link is gone.
-	undoing := context.WithoutCancel(ctx)
+	undoing, cancel := ending(ctx)
+	defer cancel()
 	_, undo := c.ports.Links.Link(undoing, name)
 	switch {
 	case fault.Is(undo, fault.NotFound) && fault.Is(err, fault.Transient):
@@ -114,6 +115,7 @@ func (c *Control) SetLinkDirectory(ctx context.Context, name string, d site.Link
 	if err := c.ports.Links.SetLinkDirectory(ctx, name, d); err != nil {
 		return site.Link{}, fault.Wrap(err, op)
 	}
+	made(ctx)
 	if err := c.ports.Scheduler.EnsureSchedules(ctx, name); err != nil {
 		return site.Link{}, fault.New(fault.KindOf(err), op+": it is recorded; update the schedules", err, "a worker that starts updates them too")
 	}

@@ -99,7 +99,9 @@ func (c *Control) SetSchedule(ctx context.Context, name string, spec site.Schedu
 		if errors.Is(err, site.ErrSpecRejected) {
 			// Temporal knows no such zone, or makes no sense of the cron line: it
 			// would refuse that at every start, too.
-			undo := c.recordSpec(context.WithoutCancel(ctx), name, before.Spec, !before.Set)
+			undoing, cancel := ending(ctx)
+			defer cancel()
+			undo := c.recordSpec(undoing, name, before.Spec, !before.Set)
 			if undo != nil {
 				return site.ScheduleInfo{}, fmt.Errorf("%s: %w (and it stays recorded: %w)", op, err, undo)
 			}

@@ -46,6 +46,9 @@ func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.
 		return suspension.Suspension{}, fault.Wrap(err, op)
 	}
 	s, err := c.ports.Suspension.Suspend(ctx, r)
+	if err != nil && c.options.Outdated != nil {
+		err = fault.New(fault.KindOf(err), "", err, outdatedHint)
+	}
 	if err != nil {
 		return suspension.Suspension{}, fault.Wrap(err, op)
 	}
@@ -56,6 +59,11 @@ func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.
 	}
 	return s, nil
 }
+
+// outdatedHint says how to suspend if the schema lacks what Suspend needs. MirrorControl
+// belongs to the workers, which fit the schema.
+const outdatedHint = "if workers run: temporal workflow signal --workflow-id mirror-control --name suspend; " +
+	"otherwise use the programs of the release before, or run mailmirror migrate and suspend then"
 
 // request is one of the actor's. Who carries it out writes its audit row.
 func (c *Control) request(link, reason string) suspension.Request {

@@ -16,9 +16,19 @@ func (s *Store) Record(ctx context.Context, e *audit.Entry) (err error) {
 	return classify("record "+e.Command, err)
 }
 
+// brief bounds a text, in bytes. A command that is denied is recorded before anybody looked
+// at its arguments.
+func brief(text string) string {
+	const most = 1000
+	if len(text) > most {
+		text = text[:most] + "…" // plain replaces a character that is split
+	}
+	return plain(text)
+}
+
 func insertAudit(ctx context.Context, q *sqlcgen.Queries, e *audit.Entry) (int64, error) {
-	return q.InsertAudit(ctx, sqlcgen.InsertAuditParams{Actor: plain(e.Actor), Way: string(e.Way), Command: e.Command, Link: plain(e.Link),
-		Store: plain(e.Store), Subject: plain(e.Subject), Detail: plain(e.Detail), Outcome: string(cmp.Or(e.Outcome, audit.Done))})
+	return q.InsertAudit(ctx, sqlcgen.InsertAuditParams{Actor: brief(e.Actor), Way: string(e.Way), Command: e.Command, Link: brief(e.Link),
+		Store: brief(e.Store), Subject: brief(e.Subject), Detail: brief(e.Detail), Outcome: string(cmp.Or(e.Outcome, audit.Done))})
 }
 
 // inAuditedTx runs fn in a transaction, and in it writes the row of the command that ctx

@@ -198,7 +198,7 @@ func TestAuditMigration(t *testing.T) {
 	must(t, pgstore.MigrateTo(ctx, s, 18))
 	const before = `INSERT INTO control_events (event, subject, who, reason) VALUES ('schedule set', 'sweep', '%s', 'every 30s')`
 	sql(t, dsn, fmt.Sprintf(before, "anna"), `INSERT INTO control_events (event, who, reason) VALUES ('suspended', 'anna', 'storage')`)
-	must(t, s.Migrate(ctx))
+	must(t, pgtest.Migrate(ctx, s))
 	sql(t, dsn, fmt.Sprintf(before, "bert"),
 		`WITH changed AS (SELECT 'carl'::text AS who, 'why'::text AS reason) INSERT INTO control_events (event, who, reason) SELECT 'suspend', who, reason FROM changed`)
 	rows, err := s.Audit(ctx, "", 0)
@@ -223,6 +223,6 @@ func TestAuditMigration(t *testing.T) {
 	seen("by the release before")
 	must(t, pgstore.MigrateTo(ctx, s, 18))
 	seen("taken back")
-	must(t, s.Migrate(ctx))
+	must(t, pgtest.Migrate(ctx, s))
 	seen("and again")
 }

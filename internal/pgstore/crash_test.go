@@ -20,7 +20,7 @@ func crashing(t *testing.T) (*pgtest.Server, *pgstore.Store) {
 	s, err := pgstore.Open(t.Context(), server.DSN())
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
-	must(t, s.Migrate(t.Context()))
+	must(t, pgtest.Migrate(t.Context(), s))
 	addLink(t, s)
 	return server, s
 }

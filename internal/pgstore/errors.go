@@ -18,6 +18,8 @@ const (
 	foreignKeyViolation = "23503"
 	checkViolation      = "23514"
 	undefinedTable      = "42P01"
+	lockNotAvailable    = "55P03"
+	deadlockDetected    = "40P01"
 	leaseLost           = "ML001" // raised by our own function ledger_lease
 	mirrorSuspended     = "ML002" // raised by our own trigger on leases
 	secondWriter        = "ML003" // raised by our own trigger on mailboxes

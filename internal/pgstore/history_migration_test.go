@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -27,7 +28,7 @@ func TestHistoryMigration(t *testing.T) {
 	s, dsn := seededDatabase(t, "1")
 	must(t, pgstore.MigrateTo(t.Context(), s, 5))
 	sql(t, dsn, insertBefore)
-	must(t, s.Migrate(t.Context()))
+	must(t, pgtest.Migrate(t.Context(), s))
 	before, err := s.History(t.Context(), link, "1", 0)
 	must(t, err)
 	if len(before) != 100 {
@@ -68,7 +69,7 @@ func TestHistoryMigration(t *testing.T) {
 	}
 	must(t, pgstore.MigrateTo(t.Context(), s, 5))
 	sql(t, dsn, insertBefore)
-	must(t, s.Migrate(t.Context()))
+	must(t, pgtest.Migrate(t.Context(), s))
 	back, err := s.History(t.Context(), link, "1", 0)
 	must(t, err)
 	equal(t, "histories", back, after)

@@ -331,7 +331,7 @@ func TestWritersMigration(t *testing.T) {
 			('there', 'prod', 'dr', '{}'), ('back', 'dr', 'prod2', '{}'), ('self', 'prod', 'prod2', '{}'), ('spelled', 'prod', 'dr2', '{}');
 		INSERT INTO mailboxes (link, number) VALUES ('there', '1'), ('back', '1'), ('self', '2'), ('spelled', 'Box'), ('spelled', 'bOX'), ('there', '3');
 		INSERT INTO leases (link, number, epoch, expires_at, clean) SELECT link, number, nextval('lease_epochs'), now() - interval '1 hour', true FROM mailboxes`)
-	must(t, s.Migrate(ctx))
+	must(t, pgtest.Migrate(ctx, s))
 	confirm(t, s, dsn)
 	for key, words := range map[mailbox.Key][]string{
 		{Link: "there", Number: "1"}:     {"link back", "mirrored back"},

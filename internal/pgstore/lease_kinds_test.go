@@ -17,6 +17,7 @@ import (
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/site"
 )
 
@@ -407,7 +408,7 @@ func TestLeaseMigration(t *testing.T) {
 	must(t, pgstore.MigrateTo(ctx, s, 18))
 	sql(t, dsn, oldTake, oldTakeDirectory)
 	for range 2 {
-		must(t, s.Migrate(ctx))
+		must(t, pgtest.Migrate(ctx, s))
 		for _, r := range []lease.Resource{lease.OfMailbox(keyOf("1")), lease.OfDirectory(link)} {
 			sameOutcome(t, "held since before: "+r.String(), second(take(s, r)), &lease.HeldError{})
 		}
@@ -419,5 +420,5 @@ func TestLeaseMigration(t *testing.T) {
 			t.Error("after the way back, a lease that is held is given")
 		}
 	}
-	must(t, s.Migrate(ctx))
+	must(t, pgtest.Migrate(ctx, s))
 }

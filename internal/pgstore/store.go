@@ -2,25 +2,17 @@ package pgstore
 
 import (
 	"context"
-	"embed"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"mailmirror/internal/copier"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // maxConns is the size of the pool where the address does not set
 // pool_max_conns: a worker's mailboxes at a time, each of which may renew its
@@ -113,55 +105,6 @@ func (s *Store) Close() { s.pool.Close() }
 // Ping asks the database for an answer.
 func (s *Store) Ping(ctx context.Context) error {
 	return classify("ask database", s.pool.Ping(ctx))
-}
-
-// Migrate brings the schema up to this release's. Several processes may call
-// it at the same time: one does the work, the others wait for it.
-func (s *Store) Migrate(ctx context.Context) error {
-	return s.withProvider(func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
-		return err
-	})
-}
-
-// Schema returns the version of the database's schema, 0 if it has none, and that of
-// this release. It only reads.
-func (s *Store) Schema(ctx context.Context) (database, release int64, err error) {
-	const op = "read the version of the schema"
-	files, err := migrations.ReadDir("migrations") // by name
-	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w", op, err)
-	}
-	if _, err := fmt.Sscanf(files[len(files)-1].Name(), "%d_", &release); err != nil {
-		return 0, 0, fmt.Errorf("%s: %w", op, err)
-	}
-	err = s.pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&database)
-	if violates(err, undefinedTable, "") {
-		err = nil
-	}
-	return database, release, classify(op, err)
-}
-
-// withProvider runs fn with a goose provider over the embedded migrations.
-func (s *Store) withProvider(fn func(*goose.Provider) error) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	// Try each second for five minutes to get the lock from another process
-	// that is migrating.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	db := stdlib.OpenDBFromPool(s.pool)
-	defer db.Close() // of the wrapper; the pool stays open
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("migrate database: %w", err)
-	}
-	return classify("migrate database", fn(provider))
 }
 
 // inTx runs fn in one transaction, with the audit row of a command, and classifies what

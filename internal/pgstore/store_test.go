@@ -45,7 +45,7 @@ func TestMigrate(t *testing.T) {
 					return
 				}
 				defer other.Close()
-				if err := other.Migrate(ctx); err != nil {
+				if err := pgtest.Migrate(ctx, other); err != nil {
 					t.Error(err)
 				}
 			})

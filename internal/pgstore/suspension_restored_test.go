@@ -271,7 +271,7 @@ func TestSuspensionOfAServerThatDoesNotWait(t *testing.T) {
 	s, err := pgstore.Open(t.Context(), server.DSN())
 	must(t, err)
 	t.Cleanup(s.Close)
-	must(t, s.Migrate(t.Context()))
+	must(t, pgtest.Migrate(t.Context(), s))
 	addLink(t, s)
 	sql(t, server.DSN(), "CHECKPOINT")
 	got := suspend(t, s)

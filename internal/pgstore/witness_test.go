@@ -8,6 +8,7 @@ import (
 	"mailmirror/internal/copier"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
 )
 
 // TestWitnesses: blocks of witnesses are replaced and removed, go with their folder,
@@ -46,7 +47,7 @@ func TestWitnessMigration(t *testing.T) {
 	save(t, s, keyOf("1"), copier.Update{Folders: []copier.FolderUpdate{
 		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, SourceAt: at, TargetAt: at, AddPairs: pairs, Former: firsts(2)}}})
 	must(t, pgstore.MigrateTo(t.Context(), s, 15))
-	must(t, s.Migrate(t.Context()))
+	must(t, pgtest.Migrate(t.Context(), s))
 	confirm(t, s, dsn)
 	equal(t, "states", known(t, s, keyOf("1")), []copier.FolderState{
 		{Name: mailbox.Inbox, SourceValidity: 1, TargetValidity: 1, SourceAt: at, TargetAt: mailbox.Counters{UIDNext: 4},

@@ -173,6 +173,7 @@ var table = map[string]row{
 	"test/arch":        {layer: helper},
 	"test/system":      {layer: helper, inside: []string{"test/servers"}},
 	"test/output":      {layer: helper},
+	"test/logged":      {layer: helper, inside: []string{"test/output"}},
 	"test/repeat":      {layer: helper},
 	"test/shape":       {layer: helper},
 	"test/soak":        {layer: helper, inside: []string{"test/repeat"}},

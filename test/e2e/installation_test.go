@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mailmirror/internal/pgstore"
+	"mailmirror/internal/pgstore/pgtest"
 	"mailmirror/internal/stack"
 	"mailmirror/test/servers"
 )
@@ -90,7 +91,7 @@ var template = sync.OnceValues(func() (string, error) {
 		return in.data, err
 	}
 	defer store.Close()
-	return in.data, store.Migrate(ctx)
+	return in.data, pgtest.Migrate(ctx, store)
 })
 
 // newInstallation starts a copy of the template. The caller ends it.

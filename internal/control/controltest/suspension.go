@@ -124,8 +124,10 @@ func (m *Memory) record(ctx context.Context) {
 }
 
 func (m *Memory) write(e *audit.Entry) {
-	e.ID, e.At, e.Outcome = int64(len(m.audit)+1), m.Now(), cmp.Or(e.Outcome, audit.Done)
-	m.audit = append(m.audit, *e)
+	e.ID, e.At = int64(len(m.audit)+1), m.Now()
+	row := *e
+	row.Outcome = cmp.Or(e.Outcome, audit.Done)
+	m.audit = append(m.audit, row)
 }
 
 // SetOutcome implements control.AuditLog.

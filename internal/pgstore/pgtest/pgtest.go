@@ -3,13 +3,19 @@ package pgtest
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver that Back names
+	"github.com/pressly/goose/v3"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/pgstore"
 )
 
@@ -125,17 +131,41 @@ func makeTemplate(server string) (name string, drop func(), err error) {
 		return "", nil, err
 	}
 	defer store.Close() // nobody may be connected to a database that is copied
-	return name, drop, store.Migrate(ctx)
+	return name, drop, Migrate(ctx, store)
 }
 
-func execute(server, sql string) error {
+// Migrate brings the schema of a database to this release.
+func Migrate(ctx context.Context, s *pgstore.Store) error {
+	_, _, err := s.Migrate(ctx, audit.Actor{}, func(error) {})
+	return err
+}
+
+// Back takes migrations back, to an earlier version.
+func Back(t testing.TB, dsn string, version int64) {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal("pgtest:", err)
+	}
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS(filepath.Join(filepath.Dir(file), "..", "migrations")), goose.WithDisableGlobalRegistry(true))
+	if err == nil {
+		_, err = provider.DownTo(t.Context(), version)
+	}
+	if err != nil {
+		t.Fatal("pgtest:", err)
+	}
+}
+
+func execute(server, statement string) error {
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, sql)
+	_, err = conn.Exec(ctx, statement)
 	return err
 }
 
