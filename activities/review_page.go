@@ -263,7 +263,7 @@ func (h *heldList) take() []mailbox.Number {
 // kills workers; by itself it is found out and parked, and the others are not
 // held up.
 func (p *pageReview) pass(ctx context.Context, numbers []mailbox.Number) error {
-	activity.GetLogger(ctx).Warn("workers died at this page, leaving its mailboxes to a sync each", "link", p.in.Link, "mailboxes", len(numbers))
+	activity.GetLogger(ctx).Warn("workers died at this page, leaving its mailboxes to a sync each", "link", p.in.Link, "run_id", p.in.RunID, "mailboxes", len(numbers))
 	for _, number := range numbers {
 		_, err := p.reviews.MarkDirty(ctx, mailbox.Key{Link: p.in.Link, Number: number})
 		switch {
@@ -335,8 +335,7 @@ func (p *pageReview) overview(ctx context.Context, numbers []mailbox.Number) (ov
 	group.Wait()
 	if err := errors.Join(sourceErr, targetErr); err != nil {
 		if ctx.Err() == nil && !errors.Is(err, errors.ErrUnsupported) {
-			_, text, _ := describe(err)
-			activity.GetLogger(ctx).Warn("no overview, asking each mailbox", "link", p.in.Link, "error", text)
+			activity.GetLogger(ctx).Warn("no overview, asking each mailbox", "link", p.in.Link, "run_id", p.in.RunID, "error_kind", string(fault.KindOf(err)))
 		}
 		return overviews{}, context.Cause(ctx)
 	}

@@ -299,13 +299,10 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 	}
 }
 
-// sayOfMirror logs what became of the mirror as a whole. The reason is the operator's.
+// sayOfMirror logs what became of the mirror, or of a link. The reason is the operator's.
 func sayOfMirror(ctx context.Context, what string, s suspension.Suspension) {
-	keys := []any{"run_id", activity.GetInfo(ctx).WorkflowExecution.RunID, "epoch", s.Epoch, "who", s.Who, "waiting", s.Waiting}
-	if s.Link != "" {
-		keys = append(keys, "link", s.Link)
-	}
-	activity.GetLogger(ctx).Info(what, keys...)
+	activity.GetLogger(ctx).Info(what, "link", s.Link, "run_id", activity.GetInfo(ctx).WorkflowExecution.RunID,
+		"epoch", s.Epoch, "who", s.Who, "waiting", s.Waiting)
 }
 
 // SettleRunning lets the schedules go on after a resumption and starts what

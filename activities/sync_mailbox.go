@@ -236,13 +236,13 @@ func (f *failures) recordFailure(ctx context.Context, box site.Mailbox, report c
 	if err := f.mailboxes.RecordFailure(ctx, report, wait); err != nil {
 		return wait, parked, err
 	}
-	// The text of the error stays in the database: it may name a folder.
-	say, what := activity.GetLogger(ctx).Warn, "mailbox sync failed"
+	attrs := []any{"link", report.Key.Link, "run_id", report.RunID, "mailbox_id", string(report.Key.Number),
+		"error_kind", string(kind), "failures", box.Failures + 1, "retry_after", wait.String()}
 	if parked && box.State != site.StateParked {
-		say, what = activity.GetLogger(ctx).Info, "mailbox parked"
+		activity.GetLogger(ctx).Info("mailbox parked", attrs...)
+	} else {
+		activity.GetLogger(ctx).Warn("mailbox sync failed", attrs...)
 	}
-	say(what, "link", report.Key.Link, "run_id", report.RunID, "mailbox_id", string(report.Key.Number),
-		"error_kind", string(kind), "failures", box.Failures+1, "retry_after", wait.String())
 	return wait, parked, nil
 }
 

@@ -69,7 +69,7 @@ func ScheduledDirectory(ctx workflow.Context, in DirectoryState) (started bool, 
 	})
 	err = workflow.ExecuteChildWorkflow(ctx, DirectorySync, in).GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-		workflow.GetLogger(ctx).Info("left out, one is running", "workflow_id", DirectoryID(in.Link))
+		sayLeftOut(ctx, in.Link, DirectoryID(in.Link))
 		return false, nil
 	}
 	return err == nil, err

@@ -77,7 +77,7 @@ func startDue(ctx workflow.Context, due any, in CompareState, id, summary string
 	})
 	err = workflow.ExecuteChildWorkflow(ctx, due, in).GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-		workflow.GetLogger(ctx).Info("left out, one is running", "workflow_id", id)
+		sayLeftOut(ctx, in.Link, id)
 		return false, nil
 	}
 	return err == nil, err
@@ -111,7 +111,7 @@ func (c *compare) whole(ctx workflow.Context) (site.CompareProgress, error) {
 	}
 	p := c.Progress
 	work := p.Messages.Add(p.Greetings)
-	sayEnded(ctx, string(background.LoopOf(c.kind))+" finished", c.Link, c.runID, err, "mailboxes", c.Mailboxes, "reviewed", p.Reviewed, "unchanged", p.Unchanged,
+	sayEnded(ctx, "compare finished", c.Link, c.runID, err, "kind", string(background.LoopOf(c.kind)), "mailboxes", c.Mailboxes, "reviewed", p.Reviewed, "unchanged", p.Unchanged,
 		"synced", p.Synced, "differing", p.Differing, "failed", p.Failed, "busy", p.Busy, "copied", work.Appended, "bytes", work.Bytes, "expunged", work.Expunged)
 	return p, err
 }

@@ -167,6 +167,11 @@ func sayEnded(ctx workflow.Context, what, link, runID string, err error, counts 
 	workflow.GetLogger(ctx).Info(what, append([]any{"link", link, "run_id", runID, "outcome", phaseOf(err)}, counts...)...)
 }
 
+// sayLeftOut logs that a schedule starts nothing: the run before is not over.
+func sayLeftOut(ctx workflow.Context, link, id string) {
+	workflow.GetLogger(ctx).Info("left out, one is running", "link", link, "run_id", workflow.GetInfo(ctx).WorkflowExecution.RunID, "workflow_id", id)
+}
+
 // tell writes what is going on for the Web UI.
 func (s *mailboxSync) tell(ctx workflow.Context, now string) {
 	v := s.view

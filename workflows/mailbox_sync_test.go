@@ -26,16 +26,19 @@ var steps = &activities.Activities{}
 // the activities, whose answers each test gives.
 func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
-	return environmentOf(t, &testsuite.WorkflowTestSuite{})
+	return environmentOf(t, &testsuite.WorkflowTestSuite{}, nil)
 }
 
-func environmentOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *testsuite.TestWorkflowEnvironment {
+func environmentOf(t *testing.T, suite *testsuite.WorkflowTestSuite, own map[string]any) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	env := suite.NewTestWorkflowEnvironment()
 	// A busy machine may let a workflow wait for a processor longer than the defaults.
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	env.SetTestTimeout(time.Minute)
 	workflows.Register(env)
+	for name, of := range own {
+		env.RegisterWorkflowWithOptions(of, workflow.RegisterOptions{Name: name})
+	}
 	activities.Register(env, &activities.Activities{})
 	if err := env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
 		workflows.LinkAttribute.ValueSet("dr"), workflows.MailboxAttribute.ValueSet("1001"),

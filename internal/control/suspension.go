@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"mailmirror/internal/audit"
@@ -42,11 +43,11 @@ func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.
 	if err := malformed(op, []error{r.Validate()}); err != nil {
 		return suspension.Suspension{}, err
 	}
-	if _, err := c.ownSuspension(ctx, link); err != nil {
-		return suspension.Suspension{}, fault.Wrap(err, op)
+	s, err := c.ownSuspension(ctx, link)
+	if err == nil {
+		s, err = c.ports.Suspension.Suspend(ctx, r)
 	}
-	s, err := c.ports.Suspension.Suspend(ctx, r)
-	if err != nil && c.options.Outdated != nil {
+	if c.options.Outdated != nil && errors.Is(err, fault.ErrDatabase) {
 		err = fault.New(fault.KindOf(err), "", err, outdatedHint)
 	}
 	if err != nil {
@@ -62,8 +63,8 @@ func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.
 
 // outdatedHint says how to suspend if the schema lacks what Suspend needs. MirrorControl
 // belongs to the workers, which fit the schema.
-const outdatedHint = "if workers run: temporal workflow signal --workflow-id mirror-control --name suspend; " +
-	"otherwise use the programs of the release before, or run mailmirror migrate and suspend then"
+const outdatedHint = "if workers run, this suspends all links: temporal workflow signal --workflow-id mirror-control --name suspend. " +
+	"Otherwise use the programs of the release before, or run mailmirror migrate and suspend then"
 
 // request is one of the actor's. Who carries it out writes its audit row.
 func (c *Control) request(link, reason string) suspension.Request {

@@ -106,7 +106,7 @@ func (e *Engine) compare(ctx context.Context, job Job, source, target directory.
 	}
 	tally, err := runs.CompareDirectory(ctx, job.RunID, settings)
 	if errors.Is(err, ErrStagedLost) && readings > 0 && readings < maxReadings {
-		e.log.WarnContext(ctx, "both directories are read again", "link", job.Link, "run_id", job.RunID, "error", err.Error())
+		e.log.WarnContext(ctx, "both directories are read again", "link", job.Link, "run_id", job.RunID, "readings", readings)
 		return Plan{ReadAgain: true}, nil
 	}
 	if err != nil {

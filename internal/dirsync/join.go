@@ -97,7 +97,7 @@ func (e *Engine) add(ctx context.Context, link string, numbers []mailbox.Number)
 		switch {
 		case fault.Is(err, fault.Conflict), fault.Is(err, fault.Permanent):
 			refused[n] = err
-			e.log.WarnContext(ctx, "mailbox cannot join the link", "link", link, "mailbox_id", string(n), "error", err.Error())
+			e.log.WarnContext(ctx, "mailbox cannot join the link", "link", link, "mailbox_id", string(n), "error_kind", string(fault.KindOf(err)))
 		case err != nil:
 			return nil, err
 		}

@@ -295,7 +295,7 @@ func (c statusOf) Close() error {
 		return err
 	}
 	c.folder.gone = nonExistent(no)
-	c.store.opts.Logger.Debug("status refused", "store", c.store.opts.Name, "error", err)
+	c.store.opts.Logger.Debug("status refused", "store", c.store.opts.Name, "code", string(no.Code))
 	return nil
 }
 

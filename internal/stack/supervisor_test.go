@@ -16,15 +16,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/fault"
-	"mailmirror/test/output"
+	"mailmirror/test/logged"
 )
 
 func signalContext() context.Context { return context.Background() }
 
-func newTestSupervisor(t *testing.T) (*Supervisor, *output.Buffer, string) {
+func newTestSupervisor(t *testing.T) (*Supervisor, *logged.Log, string) {
 	t.Helper()
-	dir, log := t.TempDir(), &output.Buffer{}
-	s, err := NewSupervisor(dir, dir, slog.New(slog.NewTextHandler(log, nil)))
+	dir, log := t.TempDir(), &logged.Log{}
+	s, err := NewSupervisor(dir, dir, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,13 +54,15 @@ func TestSupervisorStartsADeadChildAgain(t *testing.T) {
 	if got := s.Children()[0].Restarts; got != 1 {
 		t.Errorf("restarts: got %d, want 1", got)
 	}
-	for _, want := range []string{"child died", "child=serve", "signal: killed", "restart_in="} {
+	for _, want := range []string{"child died", `"child":"serve"`, "signal: killed", `"restart_in":`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("log lacks %q:\n%s", want, log.String())
 		}
 	}
 	second := onlyPID(t, s)
 	s.Stop(context.Background())
+	log.Want(t, "child ready", 2)
+	log.Want(t, "child stopped", 1)
 	if !gone(second) {
 		t.Errorf("process %d outlived Stop", second)
 	}

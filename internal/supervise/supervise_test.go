@@ -14,6 +14,7 @@ import (
 	"mailmirror/internal/site"
 	"mailmirror/internal/supervise"
 	"mailmirror/internal/suspension"
+	"mailmirror/test/logged"
 )
 
 // installation is a database and a Temporal in memory.
@@ -174,13 +175,15 @@ func TestWhatHasEndedIsStartedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := newInstallation("a", "b", "c")
 			c.change(i)
-			err := supervise.New(i, i, supervise.Options{Worker: "1@one"}).Look(t.Context())
+			said := &logged.Log{}
+			err := supervise.New(i, i, supervise.Options{Worker: "1@one", Log: said.Logger()}).Look(t.Context())
 			if (err != nil) != c.fails {
 				t.Errorf("ended with %v", err)
 			}
 			if got := strings.Join(i.restarts, ", "); got != c.restarts {
 				t.Errorf("started again: %q, want %q", got, c.restarts)
 			}
+			said.Want(t, "started what did not run", len(i.restarts))
 			if len(i.events) != len(i.restarts) {
 				t.Errorf("events %+v", i.events)
 			}

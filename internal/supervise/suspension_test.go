@@ -12,6 +12,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/supervise"
 	"mailmirror/internal/suspension"
+	"mailmirror/test/logged"
 )
 
 // restored is what the database and MirrorControl know of it.
@@ -164,7 +165,8 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 			i.restored = restored{view: c.known, away: c.away,
 				proof: suspension.Proof{Rows: suspension.Scopes{c.row}, Confirmed: c.confirmed, LinksConfirmed: true, Mark: "m", Used: !c.unused}}
 			i.still = c.row.Still()
-			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+			log := &logged.Log{}
+			s := supervise.New(i, i, supervise.Options{Worker: "1@one", Log: log.Logger()})
 			for range 2 { // the second time finds nothing more to do
 				if err := s.LookAtSuspension(t.Context()); err != nil {
 					t.Fatal(err)
@@ -179,6 +181,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 			if got := i.row("").Still(); got != c.still {
 				t.Errorf("suspended: %v, want %v", got, c.still)
 			}
+			log.Want(t, "the database was started again or restored, and lacks no suspension", strings.Count(c.did, "confirm m"))
 			sign := i.said()
 			if (sign.Error != "") != (c.says != nil) || c.says != nil && sign.Hint == "" {
 				t.Errorf("says %q, hint %q", sign.Error, sign.Hint)

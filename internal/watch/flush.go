@@ -133,7 +133,7 @@ func (w *Watcher) wakeDue(ctx context.Context, group *sync.WaitGroup, places cha
 			case fault.Is(err, fault.Permanent):
 				// It is this mailbox's own, and no sign that listening is disturbed. The
 				// mailbox is marked as due: the sweep records why it cannot be started.
-				w.opts.Logger.WarnContext(ctx, "the sync of a mailbox cannot be started", "mailbox_id", string(n), "error", err.Error())
+				w.opts.Logger.WarnContext(ctx, "the sync of a mailbox cannot be started", "mailbox_id", string(n), "error_kind", string(fault.KindOf(err)))
 			default:
 				w.trouble("wake the sync of a mailbox", err)
 				w.later([]mailbox.Number{n}, 2*time.Second)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
 )
@@ -50,7 +51,7 @@ func (w *Watcher) tryNotify(ctx context.Context, now time.Time) {
 			return err
 		})
 		if err != nil {
-			w.opts.Logger.DebugContext(ctx, "notify is not to be had", "error", err.Error())
+			w.opts.Logger.DebugContext(ctx, "notify is not to be had", "error_kind", string(fault.KindOf(err)))
 		}
 		select {
 		case w.tried <- t:

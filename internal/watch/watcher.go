@@ -347,7 +347,7 @@ func (w *Watcher) trouble(op string, err error) {
 	fresh := w.state.fail(err)
 	w.mu.Unlock()
 	if fresh {
-		w.opts.Logger.Warn("listening is disturbed", "operation", op, "error", err.Error())
+		w.opts.Logger.Warn("listening is disturbed", "operation", op, "error_kind", string(fault.KindOf(err)))
 	}
 }
 
