@@ -4,6 +4,9 @@
 //
 // A seed chooses what the stores can do, what the users on both sides do
 // meanwhile, and where a worker crashes, pauses, loses its connection or its
-// lease. Every write to the target is checked as it lands: no message twice,
-// none expunged that the source has, none written without a lease.
+// lease. In some seeds everything or a link is suspended now and then, and messages are
+// restored to the source and to the target. The leases are given by the rules of
+// internal/lease. Every write to the target is checked as it lands: no message twice, none
+// expunged that the source has, none without a lease, none after a lease that rejects it
+// was given, and none of what is suspended.
 package copiersim

@@ -12,11 +12,12 @@ import (
 	"mailmirror/internal/mailbox"
 )
 
-// ledger is the database: one mailbox's folders and its lease.
+// ledger is the database: one mailbox's folders, and the leases.
 type ledger struct {
 	w       *world
 	folders map[mailbox.FolderName]*copier.FolderState
-	lease   lease.Row
+	leases  *leases
+	lease   *lease.Row // of the mirror of the mailbox
 	// holds is what the deletion guard knows, permitted what it ever let go, and
 	// copied what was copied to where deleted messages are kept.
 	holds             map[mailbox.FolderName]*hold
@@ -61,26 +62,39 @@ func (l *workerLedger) leave(lost bool) error {
 }
 
 func (l *workerLedger) Begin(ctx context.Context, key mailbox.Key, ttl, fenceTime time.Duration) (lease.Lease, []copier.FolderState, error) {
+	var states []copier.FolderState
+	taken, err := l.take(ctx, lease.OfMailbox(key), lease.Times{TTL: ttl, Fence: fenceTime}, func() {
+		for _, s := range l.db().folders {
+			c := *s
+			c.Pairs, c.Differences = slices.Clone(s.Pairs), slices.Clone(s.Differences)
+			states = append(states, c)
+		}
+	})
+	return taken, states, err
+}
+
+// TakeLease implements lease.Taker.
+func (l *workerLedger) TakeLease(ctx context.Context, of lease.Resource, t lease.Times) (lease.Lease, error) {
+	return l.take(ctx, of, t, func() {})
+}
+
+// take takes a lease, and reads what there is in the same transaction.
+func (l *workerLedger) take(ctx context.Context, of lease.Resource, t lease.Times, read func()) (lease.Lease, error) {
 	asked := time.Now()
 	lost, err := l.enter(ctx)
 	if err != nil {
-		return lease.Lease{}, nil, err
+		return lease.Lease{}, err
 	}
-	db := l.db()
-	of := lease.OfMailbox(key)
-	if wait := db.lease.Take(time.Now(), lease.Times{TTL: ttl, Fence: fenceTime}); wait > 0 {
+	taken, err := l.db().leases.take(of, t)
+	if err != nil {
 		_ = l.leave(false)
-		return lease.Lease{}, nil, &lease.HeldError{Resource: of, Wait: wait}
+		return lease.Lease{}, err
 	}
-	taken := lease.Lease{Resource: of, Epoch: db.lease.Epoch, Deadline: asked.Add(ttl)}
-	db.w.tell("%s takes lease %d", l.k.name, db.lease.Epoch)
-	var states []copier.FolderState
-	for _, s := range db.folders {
-		c := *s
-		c.Pairs, c.Differences = slices.Clone(s.Pairs), slices.Clone(s.Differences)
-		states = append(states, c)
-	}
-	return taken, states, l.leave(lost)
+	taken.Deadline = asked.Add(t.TTL)
+	l.k.w.tell("%s takes lease %d of %s", l.k.name, taken.Epoch, of)
+	l.k.epoch = taken.Epoch
+	read()
+	return taken, l.leave(lost)
 }
 
 func (l *workerLedger) Renew(ctx context.Context, held lease.Lease, ttl time.Duration) (lease.Lease, error) {
@@ -89,9 +103,9 @@ func (l *workerLedger) Renew(ctx context.Context, held lease.Lease, ttl time.Dur
 	if err != nil {
 		return held, err
 	}
-	if !l.db().lease.Renew(time.Now(), held.Epoch, ttl) {
+	if err := l.db().leases.renew(held, ttl); err != nil {
 		_ = l.leave(false)
-		return held, fault.Newf(fault.Conflict, "lease lost")
+		return held, err
 	}
 	held.Deadline = asked.Add(ttl)
 	return held, l.leave(lost)
@@ -102,7 +116,7 @@ func (l *workerLedger) Release(ctx context.Context, held lease.Lease, clean bool
 	if err != nil {
 		return err
 	}
-	l.db().lease.End(time.Now(), held.Epoch, clean)
+	l.db().leases.rows[held.Resource].End(time.Now(), held.Epoch, clean)
 	return l.leave(lost)
 }
 

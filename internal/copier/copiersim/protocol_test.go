@@ -157,7 +157,7 @@ func play(t *testing.T, act func(s *scene)) {
 		k := &worker{w: w, name: "worker", cancel: func() {}}
 		s := &scene{T: t, world: w, engine: newEngine(&workerLedger{k: k}),
 			from: &balky{storePort: &storePort{k: k, s: w.source}}, to: &balky{storePort: &storePort{k: k, s: w.target}}}
-		s.job = copier.Job{Key: mailbox.Key{Link: "dr", Number: "1"}, Greetings: mailbox.DefaultGreetings, Source: s.from, Target: s.to}
+		s.job = copier.Job{Key: mirrorOfDR.Key, Greetings: mailbox.DefaultGreetings, Source: s.from, Target: s.to}
 		act(s)
 	})
 }

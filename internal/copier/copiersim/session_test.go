@@ -36,7 +36,8 @@ type waiting struct {
 	messages []incoming
 	at       time.Time // when the server commits it
 	done     bool
-	lost     bool // the connection went before the server had it whole
+	lost     bool  // the connection went before the server had it whole
+	epoch    int64 // of the lease under which it was sent
 }
 
 // incoming is one message of an append command, with its answer once committed.
@@ -104,13 +105,15 @@ func (c *session) cut() {
 	}
 }
 
-// mayWrite checks the lease's deadline as the real connection does.
+// mayWrite checks the lease's deadline as the real connection does. What is written lands
+// at once, but for appends.
 func (c *session) mayWrite() error {
 	if !time.Now().Before(c.deadline) {
 		c.k.w.faults["write deadline"]++
 		c.cut()
 		return fault.Newf(fault.Conflict, "write lease ended")
 	}
+	c.k.w.ledger.leases.landed(mirrorOfDR, c.k.epoch)
 	return nil
 }
 
@@ -293,7 +296,7 @@ func (c *session) Append(ctx context.Context, m copier.Incoming, result func(cop
 // endBatch ends the append command.
 func (c *session) endBatch() {
 	if len(c.batch) > 0 {
-		c.receive(&waiting{messages: c.batch})
+		c.receive(&waiting{messages: c.batch, epoch: c.k.epoch})
 		c.batch = nil
 	}
 }
@@ -320,6 +323,7 @@ func (c *session) receive(q *waiting) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !q.lost {
+			w.ledger.leases.landed(mirrorOfDR, q.epoch)
 			c.commit(q.messages)
 			q.done = true
 		}

@@ -59,7 +59,8 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("%d seeds from %d on, %d steps, faults %v", ran, first+1, steps, faults)
 	for _, kind := range []string{"crash", "pause", "cut", "late commit", "write deadline", "lost commit answer",
-		"held", "target only", "outage", "restored", "approved", "refused", "cut in a move", "cut after a copy", "not purged"} {
+		"held", "target only", "outage", "restored", "approved", "refused", "cut in a move", "cut after a copy", "not purged",
+		"suspended ", "suspended dr", "suspended next", "restored to the source", "restored to the target"} {
 		if ran >= 200 && faults[kind] == 0 {
 			t.Errorf("no %q was ever injected: the simulation no longer tests it", kind)
 		}
@@ -142,6 +143,18 @@ func (w *world) chaosPhase() {
 			w.mu.Unlock()
 		}
 	})
+	if w.suspends {
+		for i, of := range [][]string{{""}, {linkDR, linkNext}} {
+			all.Go(func() {
+				time.Sleep(time.Duration(20 + i))
+				w.suspensions(ctx, of...)
+			})
+		}
+		all.Go(func() {
+			time.Sleep(30 * time.Nanosecond)
+			w.restorer(ctx)
+		})
+	}
 	all.Wait()
 	w.mu.Lock()
 	w.chaos = false

@@ -42,6 +42,7 @@ type world struct {
 	lostInSync bool           // it was lost while a worker held the lease
 	still      time.Time      // until when no worker begins a sync
 	restores   bool           // the target is restored from backups
+	suspends   bool           // everything and links are suspended, and messages are restored
 	restore    func()         // restores it from the last one
 	restored   bool           // that was done
 	dates      int            // how many dates were given out since
@@ -56,14 +57,16 @@ func newWorld(seed uint64) *world {
 	w.restores = seed%5 == 3 // asks for no random number: other seeds keep their stories
 	w.target.feat.refusesInPlaces = seed%3 == 0
 	w.guarded, w.keeps = w.chance(60), w.chance(40)
-	w.ledger = &ledger{w: w, folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
+	w.ledger = &ledger{w: w, leases: newLeases(w), folders: map[mailbox.FolderName]*copier.FolderState{}, holds: map[mailbox.FolderName]*hold{},
 		permitted: map[place]bool{}, copied: map[place]bool{}, consented: map[place]bool{}}
+	w.ledger.lease = w.ledger.leases.rows[mirrorOfDR]
+	w.suspends = seed%7 < 3 // neither
 	return w
 }
 
 // job is the mailbox to be synced, as this world has it.
 func (w *world) job() copier.Job {
-	job := copier.Job{Key: mailbox.Key{Link: "dr", Number: "4711"}, Greetings: mailbox.DefaultGreetings}
+	job := copier.Job{Key: mirrorOfDR.Key, Greetings: mailbox.DefaultGreetings}
 	if w.guarded {
 		job.Limits = limits()
 	}
@@ -103,6 +106,7 @@ type worker struct {
 	name    string
 	crashed bool
 	paused  time.Time
+	epoch   int64     // of its lease
 	began   time.Time // its sync; zero in a scene
 	cancel  context.CancelFunc
 }
