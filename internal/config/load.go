@@ -62,31 +62,30 @@ func Load(s Sources) (Config, error) {
 // An empty variable counts as not set, because that is how unit files and
 // container runtimes spell "none".
 func (c *Config) applyEnvironment(lookup func(string) (string, bool)) []error {
-	var faults []error
-	for _, s := range c.settings() {
-		name := EnvironmentName(s.key)
-		value, ok := lookup(name)
-		if !ok || value == "" {
-			continue
-		}
-		c.origins[s.key] = "$" + name
-		if err := s.set(value); err != nil {
-			faults = append(faults, fmt.Errorf("$%s: %w", name, err))
-		}
-	}
-	return faults
+	return c.apply(func(key string) (origin, value string, ok bool) {
+		origin = "$" + EnvironmentName(key)
+		value, _ = lookup(EnvironmentName(key))
+		return origin, value, value != ""
+	})
 }
 
 func (c *Config) applyFlags(flags map[string]FlagValue) []error {
+	return c.apply(func(key string) (origin, value string, ok bool) {
+		f, ok := flags[key]
+		return f.Flag, f.Value, ok
+	})
+}
+
+func (c *Config) apply(given func(key string) (origin, value string, ok bool)) []error {
 	var faults []error
 	for _, s := range c.settings() {
-		f, ok := flags[s.key]
+		origin, value, ok := given(s.key)
 		if !ok {
 			continue
 		}
-		c.origins[s.key] = f.Flag
-		if err := s.set(f.Value); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", f.Flag, err))
+		c.origins[s.key] = origin
+		if err := s.set(value); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", origin, err))
 		}
 	}
 	return faults

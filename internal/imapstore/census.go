@@ -61,9 +61,7 @@ func (s *Store) listAll(ctx context.Context, asked int, patience time.Duration) 
 	}()
 	var late <-chan time.Time
 	if patience > 0 {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		late = timer.C
+		late = time.After(patience)
 	}
 	select {
 	case <-l.done:

@@ -54,8 +54,7 @@ var errMemory = fault.New(fault.Transient, "wait until the answers for other lar
 
 // grow waits until n bytes more may be held for a mailbox, or until dead is closed.
 func (m *Memory) grow(number mailbox.Number, n int64, dead <-chan struct{}) error {
-	late := time.NewTimer(memoryWait)
-	defer late.Stop()
+	late := time.After(memoryWait)
 	for {
 		changed := m.try(number, n)
 		if changed == nil {
@@ -65,7 +64,7 @@ func (m *Memory) grow(number mailbox.Number, n int64, dead <-chan struct{}) erro
 		case <-changed:
 		case <-dead:
 			return endpoint.ErrClosed
-		case <-late.C:
+		case <-late:
 			return errMemory
 		}
 	}

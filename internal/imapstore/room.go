@@ -315,25 +315,22 @@ const tooFew = "the store allows the trusted account too few connections at a ti
 // oneEnds waits until one of some connections ends, for a limited time, and reports
 // whether one did.
 func oneEnds(ctx context.Context, links []*link, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	ended := make(chan struct{}, len(links))
-	over := make(chan struct{})
-	defer close(over)
 	for _, l := range links {
 		go func() {
 			select {
 			case <-l.Dead():
 				ended <- struct{}{}
-			case <-over:
+			case <-ctx.Done():
 			}
 		}()
 	}
 	select {
 	case <-ended:
 		return true
-	case <-timer.C:
 	case <-ctx.Done():
+		return false
 	}
-	return false
 }

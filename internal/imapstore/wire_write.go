@@ -54,12 +54,10 @@ func (w *wire) awaitReader() bool {
 	w.smu.Lock()
 	reader := w.reader
 	w.smu.Unlock()
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
 	select {
 	case <-reader:
 		return true
-	case <-timer.C:
+	case <-time.After(time.Second):
 		return false
 	}
 }

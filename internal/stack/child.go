@@ -208,14 +208,11 @@ func (p *process) awaitReady(ctx context.Context, notified <-chan struct{}) erro
 func (p *process) stop(hurry <-chan struct{}) {
 	for _, sig := range p.child.StopSignals {
 		p.signal(p.pid, sig)
-		timer := time.NewTimer(p.child.Grace)
 		select {
 		case <-p.ended:
-			timer.Stop()
 			return
-		case <-timer.C:
+		case <-time.After(p.child.Grace):
 		case <-hurry:
-			timer.Stop()
 		}
 	}
 	p.killGroup()

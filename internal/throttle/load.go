@@ -255,10 +255,8 @@ func (c *Load) pause(ctx context.Context) {
 	if !c.isWaiting() {
 		every, wake = c.opts.Renew, c.wake
 	}
-	timer := time.NewTimer(every/2 + rand.N(every))
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(every/2 + rand.N(every)):
 	case <-wake:
 	case <-ctx.Done():
 	}

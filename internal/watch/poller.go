@@ -52,15 +52,12 @@ func (w *Watcher) startPoll(parent context.Context) *poller {
 			w.pollOnce(ctx, door, p)
 			every := max(p.interval()-p.slept, 0)
 			every += time.Duration((rand.Float64() - 0.5) * 0.2 * float64(every))
-			timer := time.NewTimer(every)
 			select {
 			case <-ctx.Done():
-				timer.Stop()
 				return
 			case <-p.news:
-			case <-timer.C:
+			case <-time.After(every):
 			}
-			timer.Stop()
 		}
 	})
 	return p
