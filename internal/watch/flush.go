@@ -149,7 +149,7 @@ func (w *Watcher) later(numbers []mailbox.Number, after time.Duration) {
 		w.queue.wakeAgain(n, at)
 	}
 	w.mu.Unlock()
-	w.wakeFlush()
+	wake(w.news)
 }
 
 // recovered notes that the store is reached.

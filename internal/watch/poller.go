@@ -78,10 +78,7 @@ func (p *poller) set(rest, heard []mailbox.Number, plan Plan, each bool) {
 		p.fresh[n] = true
 	}
 	if len(added) > 0 {
-		select {
-		case p.news <- struct{}{}:
-		default:
-		}
+		wake(p.news)
 	}
 }
 

@@ -185,10 +185,7 @@ func (w *Watcher) awaitChanges(ctx context.Context, changed chan<- struct{}) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		err := w.ports.Roster.Changes(ctx, func() {
 			failures = 0
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
+			wake(changed)
 		})
 		if err != nil {
 			w.opts.Logger.DebugContext(ctx, "not told of changes of whom to listen to", "error", err.Error())
@@ -277,7 +274,7 @@ func (w *Watcher) settle(mirrored []mailbox.Number, known map[mailbox.Number]Kno
 		w.opts.Heard(kind, false)
 	}
 	if len(events) > 0 {
-		w.wakeFlush()
+		wake(w.news)
 	}
 }
 
@@ -327,13 +324,14 @@ func (w *Watcher) heardOf(r Report, listenedTo bool) {
 		w.opts.Heard(kind, unannounced)
 	}
 	if len(kinds) > 0 {
-		w.wakeFlush()
+		wake(w.news)
 	}
 }
 
-func (w *Watcher) wakeFlush() {
+// wake wakes who reads from c, which has a capacity of 1.
+func wake(c chan<- struct{}) {
 	select {
-	case w.news <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
