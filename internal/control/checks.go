@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,11 +113,8 @@ func (c *Control) CheckStore(ctx context.Context, name string, number mailbox.Nu
 			return verdict.Store{}, malformed(op, []error{err})
 		}
 	}
-	if _, err := c.ports.Stores.Store(ctx, name); err != nil {
-		return verdict.Store{}, err
-	}
-	if c.options.Outdated != nil {
-		return verdict.Store{}, c.options.Outdated
+	if _, err := c.ports.Stores.Store(ctx, name); cmp.Or(err, c.options.Outdated) != nil {
+		return verdict.Store{}, cmp.Or(err, c.options.Outdated)
 	}
 	for {
 		start, err := c.ports.CheckRunner.StartCheck(ctx, name, number)
@@ -153,11 +151,8 @@ func (c *Control) StartVerify(ctx context.Context, r verdict.VerifyRequest) (ver
 	if len(r.Numbers) > maxNumbers {
 		return verdict.Start{}, malformed(op, []error{fmt.Errorf("%d mailboxes are given: give at most %d, or none for all of the link", len(r.Numbers), maxNumbers)})
 	}
-	if _, err := c.ports.Links.Link(ctx, r.Link); err != nil {
-		return verdict.Start{}, err
-	}
-	if c.options.Outdated != nil {
-		return verdict.Start{}, c.options.Outdated
+	if _, err := c.ports.Links.Link(ctx, r.Link); cmp.Or(err, c.options.Outdated) != nil {
+		return verdict.Start{}, cmp.Or(err, c.options.Outdated)
 	}
 	for _, n := range r.Numbers {
 		if _, err := c.ports.Mailboxes.Mailbox(ctx, mailbox.Key{Link: r.Link, Number: n}); err != nil {

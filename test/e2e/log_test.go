@@ -57,6 +57,6 @@ func TestLog(t *testing.T) {
 	logged.Check(t, log(), map[string]int{
 		"worker started": 1, "worker stopped": 1, "shard adopted": logged.AtLeastOnce, "shard lost": logged.AtLeastOnce,
 		"mailbox sync finished": logged.AtLeastOnce, "compare finished": logged.AtLeastOnce, "verification finished": 1, "store check finished": 1,
-		"mirror is being suspended": 1, "mirror suspended": 1, "mirror resumed": 1, "mailbox parked": 1,
+		"mirror is being suspended": 1, "mirror suspended": 1, "mirror resumed": 1, "mailbox parked": logged.AtLeastOnce,
 	}, canary, wrong, r.production.TrustedPassword(), r.dr.TrustedPassword())
 }
