@@ -70,7 +70,7 @@ func (l *leases) permit(r lease.Resource, fence time.Duration) error {
 		}
 	}
 	if wait > 0 {
-		return &lease.HeldError{Resource: r, Wait: wait}
+		return fault.New(fault.Conflict, "take lease", &lease.HeldError{Resource: r, Wait: wait}, "")
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (l *leases) take(r lease.Resource, t lease.Times) (lease.Lease, error) {
 	}
 	row := l.rows[r]
 	if wait := row.Take(time.Now(), t); wait > 0 {
-		return lease.Lease{}, &lease.HeldError{Resource: r, Wait: wait}
+		return lease.Lease{}, fault.New(fault.Conflict, "take lease", &lease.HeldError{Resource: r, Wait: wait}, "")
 	}
 	l.mayHold(r, "given")
 	l.count++

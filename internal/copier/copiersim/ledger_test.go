@@ -116,7 +116,10 @@ func (l *workerLedger) Release(ctx context.Context, held lease.Lease, clean bool
 	if err != nil {
 		return err
 	}
-	l.db().leases.rows[held.Resource].End(time.Now(), held.Epoch, clean)
+	if !l.db().leases.rows[held.Resource].End(time.Now(), held.Epoch, clean) {
+		_ = l.leave(false)
+		return fault.Newf(fault.Conflict, "lease lost")
+	}
 	return l.leave(lost)
 }
 
