@@ -26,24 +26,36 @@ type CompareStart struct {
 }
 
 // Compare starts a full compare of a link.
-func (c *Control) Compare(ctx context.Context, link string) (_ CompareStart, err error) {
-	op := "compare link " + link
-	ctx, end, err := c.begin(ctx, audit.Entry{Command: "compare", Link: link})
+func (c *Control) Compare(ctx context.Context, link string) (CompareStart, error) {
+	return c.startRun(ctx, "compare", "compare link "+link, CompareStart{Link: link}, c.ports.Runner.StartCompare)
+}
+
+// Rebuild starts a rebuild of a link's ledger: of every mailbox everything is
+// looked at on both stores, and the ledger is made what they say. WaitCompare
+// waits for it.
+func (c *Control) Rebuild(ctx context.Context, link string) (CompareStart, error) {
+	run := CompareStart{Link: link, Kind: site.RunRebuild}
+	return c.startRun(ctx, "ledger rebuild", "rebuild ledger of link "+link, run, c.ports.Runner.StartRebuild)
+}
+
+func (c *Control) startRun(ctx context.Context, command, op string, run CompareStart,
+	start func(context.Context, string) (string, bool, error)) (_ CompareStart, err error) {
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: command, Link: run.Link})
 	if err != nil {
 		return CompareStart{}, err
 	}
 	defer end(&err)
-	if _, err := c.ports.Links.Link(ctx, link); err != nil {
+	if _, err := c.ports.Links.Link(ctx, run.Link); err != nil {
 		return CompareStart{}, err
 	}
-	if err := c.writing(ctx, op, link); err != nil {
+	if err := c.writing(ctx, op, run.Link); err != nil {
 		return CompareStart{}, err
 	}
 	if err := c.ask(ctx); err != nil {
 		return CompareStart{}, err
 	}
-	runID, started, err := c.ports.Runner.StartCompare(ctx, link)
-	return CompareStart{Link: link, RunID: runID, Started: started}, fault.Wrap(err, op)
+	run.RunID, run.Started, err = start(ctx, run.Link)
+	return run, fault.Wrap(err, op)
 }
 
 // WaitCompare waits for the end of a compare or a rebuild and returns how it ended. The
