@@ -58,16 +58,16 @@ type LinkStores struct {
 type Mailboxes interface {
 	// Mailbox returns a participating mailbox; a NotFound fault where it is none.
 	Mailbox(ctx context.Context, key mailbox.Key) (site.Mailbox, error)
-	// RecordFailure notes a failed sync; it is due again after retryAfter. The same report
-	// twice is one failure. A NotFound fault if the mailbox takes part no longer.
+	// RecordFailure notes a failed sync, by its mailbox, start and run: the same report
+	// twice is one failure. The mailbox is due again after retryAfter. A NotFound fault if
+	// it takes part no longer.
 	RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error
 }
 
 // CompareRecords is the record of compares and rebuilds, and of their pages. A compare that
 // is not recorded is a NotFound fault.
 type CompareRecords interface {
-	// CountMailboxes counts the mailboxes of a link; 0 if there is no such link.
-	CountMailboxes(ctx context.Context, link string) (int, error)
+	Members
 	// PageEnd returns the last mailbox of the page that begins behind `after`,
 	// "" where there is none. A page holds size mailboxes; settled ones, equal
 	// when they were last looked at, count only one in perDue.

@@ -16,17 +16,12 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// SuspensionRecords is the row of the suspension.
+// SuspensionRecords are the rows of the suspensions, with the links that there are.
 type SuspensionRecords interface {
-	Suspensions(ctx context.Context) (suspension.Scopes, error)
-	// Suspend records that no write lease is given or renewed any more. A mirror that
-	// is not running, or is of another epoch than the request's, is left as it is.
-	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	// ConfirmSuspended records that the suspension of an epoch is complete if no lease
-	// of its scope may be written under any more, and returns how things stand.
-	ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error)
+	suspension.Records
 	// Resume ends the suspension of r.Epoch. Another one is left as it is.
 	Resume(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
+	// Links returns all links, by name.
 	Links(ctx context.Context) ([]site.Link, error)
 }
 
@@ -47,9 +42,7 @@ type Schedules interface {
 	// ResumeSchedules lets those go on that SuspendSchedules paused, and starts
 	// what became due meanwhile.
 	ResumeSchedules(ctx context.Context, links []string, s suspension.Suspension) error
-	// AskSuspend and AskResume return once the request cannot be lost.
-	AskSuspend(ctx context.Context, r suspension.Request) error
-	AskResume(ctx context.Context, r suspension.Request) error
+	suspension.Asker
 }
 
 const (

@@ -93,7 +93,7 @@ func NewWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *Wor
 			Pace:      activities.Pace{FirstPark: cfg.Retry.Initial, LongestPark: cfg.Retry.Maximum},
 			Retention: site.Retention{History: cfg.Retention.History, Archive: cfg.Retention.Archive}},
 	)
-	w := &Worker{parts: p, log: log, mailboxes: cfg.Worker.Mailboxes, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.runner,
+	w := &Worker{parts: p, log: log, mailboxes: cfg.Worker.Mailboxes, shares: shares, metrics: figures, fatal: make(chan error, 1), supervisor: supervise.New(p.repo, p.repo, p.runner,
 		supervise.Options{Worker: identity(), Every: cfg.Sweep.Interval, Lease: times.TTL + times.Fence, Log: log, Own: []supervise.Own{
 			{Loop: background.LoopShares, Failing: shares.load.Failing},
 			{Loop: background.LoopLogins, Failing: stores.failing},

@@ -9,6 +9,7 @@ import (
 	"mailmirror/internal/audit"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/seal"
+	"mailmirror/internal/suspension"
 )
 
 // Sealer encrypts secrets for keeping them in the database.
@@ -30,14 +31,14 @@ type Ports struct {
 	Mailboxes  Mailboxes
 	Records    Records
 	Guard      Guard
-	Suspension SuspensionRecords
+	Suspension suspension.Records
 	Schedules  ScheduleRecords
 	Audit      AuditLog
 	Checks     CheckRecords
 
 	Runner          Runner
 	Scheduler       ScheduleRunner
-	Suspender       SuspensionRunner
+	Suspender       suspension.Asker
 	DirectoryRunner DirectoryRunner
 	CheckRunner     CheckRunner
 

@@ -11,7 +11,6 @@ import (
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/quota"
 	"mailmirror/internal/site"
-	"mailmirror/internal/suspension"
 )
 
 // A method of a port to the database fails with the errors that its comment, or that of
@@ -120,20 +119,6 @@ type Guard interface {
 	GuardDecisions(ctx context.Context, link string, limit int) ([]guard.Decision, error)
 }
 
-// SuspensionRecords are the rows of the suspensions.
-type SuspensionRecords interface {
-	// Suspensions returns that of everything first, and one for each link.
-	Suspensions(ctx context.Context) (suspension.Scopes, error)
-	// Suspend records that no write lease is given or renewed any more, with an audit
-	// row of its own. It returns once no transaction that could give one is under way.
-	// A mirror that is not running, or is of another epoch than the request's, is left
-	// as it is.
-	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	// ConfirmSuspended records that the suspension of an epoch is complete if no lease
-	// of its scope may be written under any more, and returns how things stand.
-	ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error)
-}
-
 // ScheduleRecords is what operators set of schedules. It rejects nothing: Temporal judges
 // a schedule.
 type ScheduleRecords interface {
@@ -160,9 +145,9 @@ type DirectoryConfig interface {
 	// while Store.LoginsVersion is the same, they are. A NotFound fault if there is no
 	// such store.
 	Logins(ctx context.Context, store string) (*directory.Logins, int64, error)
-	// DirectorySettings returns a link's settings, the defaults where none are set.
-	DirectorySettings(ctx context.Context, link string) (dirsync.Settings, error)
-	// SetDirectorySettings replaces them; a NotFound fault if there is no such link.
+	dirsync.SettingsRecords
+	// SetDirectorySettings replaces those of a link; a NotFound fault if there is no such
+	// link.
 	SetDirectorySettings(ctx context.Context, link string, s dirsync.Settings) error
 	// DirectoryRefusal is why no run over the directory of a link may begin, a Config
 	// fault; nil if one may. It does not look whether both stores have a directory.
@@ -244,13 +229,6 @@ type ScheduleRunner interface {
 	UnpauseSchedule(ctx context.Context, name, note string) error
 	// RunSchedule starts a run now, unless one is going on.
 	RunSchedule(ctx context.Context, name string) error
-}
-
-// SuspensionRunner is what suspending needs of Temporal. Both return once the
-// request cannot be lost, and start MirrorControl where it does not run.
-type SuspensionRunner interface {
-	AskSuspend(ctx context.Context, r suspension.Request) error
-	AskResume(ctx context.Context, r suspension.Request) error
 }
 
 // DirectoryRunner is what directory runs need of Temporal.

@@ -55,7 +55,8 @@ type SettingsRecords interface {
 }
 
 // RunRecords is the record of runs. Every method may be repeated with the same arguments
-// without another effect.
+// without another effect. A run that is not recorded is a NotFound fault, and a change of
+// one that has ended a Conflict; FinishDirectoryRun leaves it as it is.
 type RunRecords interface {
 	// BeginDirectoryRun records a run. One of the link that is recorded as running
 	// still was broken off, and ends as failed: the workflow's id lets one run at
@@ -63,10 +64,10 @@ type RunRecords interface {
 	// and the refusal is returned.
 	BeginDirectoryRun(ctx context.Context, runID, link, trigger string) error
 	// StageDirectory replaces what is staged of one side of a run by what next
-	// yields until io.EOF, by COPY in one transaction: all of it or nothing.
+	// yields until io.EOF: all of it or nothing. An error of next is returned as it is.
 	StageDirectory(ctx context.Context, runID string, side Side, next func() (directory.Record, error)) error
-	// LastExtracts returns the entry counts of the link's last run that was not
-	// failed in extracting; false where there was none.
+	// LastExtracts returns the entry counts of the link's last run that has ended and was
+	// not failed in extracting, dry runs left out; false where there was none.
 	LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error)
 	// SaveExtracts records the entry counts of a run.
 	SaveExtracts(ctx context.Context, runID string, source, target directory.Extracted) error
@@ -116,7 +117,8 @@ type MemberRecords interface {
 	DirectoryMembers(ctx context.Context, runID string, s Settings) (join, leave []mailbox.Number, err error)
 	// LeaveLink ends the mirroring of mailboxes and records in their history, as
 	// LeftLink, what was last known of them. Those that do not take part are left
-	// out of the count.
+	// out of the count. If a sync may still write to one, that is a Conflict, and none
+	// leaves.
 	LeaveLink(ctx context.Context, runID, link string, numbers []mailbox.Number) (int, error)
 	// SaveDirectoryMembers records how many mailboxes joined and left by a run, and
 	// which could not join.

@@ -47,8 +47,7 @@ func (s *Store) EndLoop(ctx context.Context, sign background.Sign) error {
 	}))
 }
 
-// ClaimSupervision reports whether this worker is the one that looks after the
-// background work now: the first one that asks after the interval is over.
+// ClaimSupervision implements supervise.Records.
 func (s *Store) ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error) {
 	n, err := s.q.ClaimSupervision(ctx, sqlcgen.ClaimSupervisionParams{
 		Loop: string(background.LoopSupervision), Worker: plain(worker), Every: every, Own: strs(background.OwnLoops()),
@@ -63,8 +62,7 @@ func (s *Store) NoteRestart(ctx context.Context, sign background.Sign) error {
 	}))
 }
 
-// NoteSchedule records when a schedule last started a run, and when the next one is
-// due; zero where none is.
+// NoteSchedule implements supervise.Records.
 func (s *Store) NoteSchedule(ctx context.Context, info site.ScheduleInfo, due time.Time) error {
 	return classify("record schedule "+info.Name, s.q.NoteSchedule(ctx, sqlcgen.NoteScheduleParams{
 		Loop: string(background.LoopSchedule), Item: info.Name, Link: info.Link,

@@ -45,7 +45,7 @@ func (s *Store) RecordStoreCheck(ctx context.Context, run verdict.StoreRun) erro
 func (s *Store) StoreCheck(ctx context.Context, runID string) (verdict.StoreRun, error) {
 	row, err := s.q.GetStoreCheck(ctx, runID)
 	if err != nil {
-		return verdict.StoreRun{}, unlessMissing("read check "+runID, err, fault.New(fault.NotFound, "there is no check "+runID, nil, ""))
+		return verdict.StoreRun{}, unlessMissing("read check "+runID, err, unknownRun("check", runID))
 	}
 	run := verdict.StoreRun{RunID: row.RunID, Store: row.Store, Mailbox: mailbox.Number(row.Mailbox), StartedAt: row.StartedAt,
 		FinishedAt: row.FinishedAt, Failure: verdict.Failure{ErrorKind: row.ErrorKind, Error: row.Error, Hint: row.Hint}}
@@ -103,14 +103,14 @@ func (s *Store) EndVerify(ctx context.Context, runID string, f verdict.Failure) 
 		}
 		return q.FinishVerifyRun(ctx, sqlcgen.FinishVerifyRunParams{RunID: runID, ErrorKind: f.ErrorKind, Error: plain(f.Error), Hint: plain(f.Hint)})
 	})
-	return unlessMissing("record end of verification "+runID, err, unknownVerification(runID))
+	return unlessMissing("record end of verification "+runID, err, unknownRun("verification", runID))
 }
 
 // Verification implements control.CheckRecords.
 func (s *Store) Verification(ctx context.Context, runID string) (verdict.VerifyRun, error) {
 	row, err := s.q.GetVerifyRun(ctx, runID)
 	if err != nil {
-		return verdict.VerifyRun{}, unlessMissing("read verification "+runID, err, unknownVerification(runID))
+		return verdict.VerifyRun{}, unlessMissing("read verification "+runID, err, unknownRun("verification", runID))
 	}
 	return verdict.VerifyRun{
 		RunID: row.RunID, Planned: int(row.Planned), StartedAt: row.StartedAt, FinishedAt: orZero(row.FinishedAt),
@@ -149,8 +149,4 @@ func countsRow(c verdict.Counts) []int64 {
 func countsOf(row []int64) verdict.Counts {
 	return verdict.Counts{Compared: int(row[0]), Missing: int(row[1]), Extra: int(row[2]), Flags: int(row[3]), Dates: int(row[4]),
 		Content: int(row[5]), Unreadable: int(row[6])}
-}
-
-func unknownVerification(runID string) error {
-	return fault.New(fault.NotFound, "there is no verification "+runID, nil, "")
 }

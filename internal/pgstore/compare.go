@@ -9,8 +9,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// StartCompare records a compare that begins. A run that is recorded already
-// is left as it is.
+// StartCompare implements activities.CompareRecords.
 func (s *Store) StartCompare(ctx context.Context, run site.CompareRun) error {
 	err := s.q.InsertCompareRun(ctx, sqlcgen.InsertCompareRunParams{
 		RunID: run.RunID, Link: run.Link, Trigger: run.Trigger, Mailboxes: int64(run.Mailboxes), StartedAt: run.StartedAt,
@@ -22,8 +21,7 @@ func (s *Store) StartCompare(ctx context.Context, run site.CompareRun) error {
 	return classify("record compare "+run.RunID, err)
 }
 
-// AddCompareProgress records what one page of a compare has done. The page's
-// former record is replaced, so that a page that is done again counts once.
+// AddCompareProgress implements activities.CompareRecords.
 func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, p site.CompareProgress) error {
 	err := s.q.ReplaceComparePage(ctx, sqlcgen.ReplaceComparePageParams{
 		RunID: runID, Page: int64(page),
@@ -36,21 +34,21 @@ func (s *Store) AddCompareProgress(ctx context.Context, runID string, page int, 
 		DueMessages: int64(p.DueMessages), DueBytes: p.DueBytes,
 	})
 	if violates(err, foreignKeyViolation, "compare_pages_run") {
-		return unknownCompare(runID)
+		return unknownRun("compare", runID)
 	}
 	return classify("record progress of compare "+runID, err)
 }
 
-// FinishCompare records the end of a compare; the first end counts.
+// FinishCompare implements activities.CompareRecords.
 func (s *Store) FinishCompare(ctx context.Context, runID string) error {
 	n, err := s.q.FinishCompareRun(ctx, runID)
-	return classify("record end of compare "+runID, hits(n, err, unknownCompare(runID)))
+	return classify("record end of compare "+runID, hits(n, err, unknownRun("compare", runID)))
 }
 
 // CompareRun implements control.Records.
 func (s *Store) CompareRun(ctx context.Context, runID string) (site.CompareRun, error) {
 	row, err := s.q.GetCompareRun(ctx, runID)
-	return compareOf(row), unlessMissing("read compare "+runID, err, unknownCompare(runID))
+	return compareOf(row), unlessMissing("read compare "+runID, err, unknownRun("compare", runID))
 }
 
 // Status implements control.Records; the links come by name.
@@ -109,6 +107,6 @@ func compareOf(row sqlcgen.CompareTotal) site.CompareRun {
 	}
 }
 
-func unknownCompare(runID string) error {
-	return fault.New(fault.NotFound, "there is no compare "+runID, nil, "")
+func unknownRun(what, runID string) error {
+	return fault.New(fault.NotFound, "there is no "+what+" "+runID, nil, "")
 }

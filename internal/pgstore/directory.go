@@ -32,8 +32,7 @@ func (s *Store) DirectoryStore(ctx context.Context, store string) (site.Director
 	return d, true, kept(op, row.Mapping, &d.Mapping)
 }
 
-// PutDirectoryStore implements control.DirectoryConfig. The time of d is not
-// used: the database sets it.
+// PutDirectoryStore implements control.DirectoryConfig; the database sets the time.
 func (s *Store) PutDirectoryStore(ctx context.Context, d site.Directory) error {
 	op := "set directory of store " + d.Store
 	mapping, err := json.Marshal(d.Mapping)
@@ -123,8 +122,7 @@ func (s *Store) RemoveDirectoryStore(ctx context.Context, store string) error {
 	return s.inTx(ctx, "remove directory of store "+store, func(q *sqlcgen.Queries) error { return q.DeleteDirectoryStore(ctx, store) })
 }
 
-// HasDirectory reports whether both stores of a link have a directory; false for
-// a link that there is not.
+// HasDirectory implements temporalrunner.Book.
 func (s *Store) HasDirectory(ctx context.Context, link string) (bool, error) {
 	has, err := s.q.HasDirectory(ctx, link)
 	return has, classify("look for directories of link "+link, err)

@@ -101,8 +101,7 @@ func (s *Store) ApprovedDirectories(ctx context.Context) ([]string, error) {
 	return links, classify("look for approved changes of directories", err)
 }
 
-// DecideDirectoryHolds implements control.DirectoryHolds, in one transaction. It
-// returns what was decided on, with the ids that the holds had.
+// DecideDirectoryHolds implements control.DirectoryHolds, in one transaction.
 func (s *Store) DecideDirectoryHolds(ctx context.Context, ids []int64, decision guard.HoldState, who string) ([]guard.DirectoryHold, error) {
 	var decided []guard.DirectoryHold
 	err := s.inTx(ctx, "decide on holds of directories", func(q *sqlcgen.Queries) error {

@@ -34,8 +34,7 @@ func (s *Store) DirectoryMembers(ctx context.Context, runID string, settings dir
 	return join, numbers(rows), classify(op, err)
 }
 
-// LeaveLink implements dirsync.MemberRecords. Mailboxes that a sync may still be
-// writing to are a Conflict, and none leaves then.
+// LeaveLink implements dirsync.MemberRecords.
 func (s *Store) LeaveLink(ctx context.Context, runID, link string, list []mailbox.Number) (int, error) {
 	op := "take mailboxes out of link " + link
 	var left int64

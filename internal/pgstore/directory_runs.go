@@ -93,7 +93,7 @@ func beginRun(ctx context.Context, q *sqlcgen.Queries, runID, link, trigger stri
 func running(ctx context.Context, q *sqlcgen.Queries, runID string) (sqlcgen.DirectoryRun, error) {
 	run, err := q.LockDirectoryRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return run, unknownDirectoryRun(runID)
+		return run, unknownRun("directory run", runID)
 	}
 	if err == nil && run.State != string(dirsync.Running) {
 		return run, ended(runID)
@@ -146,8 +146,7 @@ func (s *Store) SaveExtracts(ctx context.Context, runID string, source, target d
 	return classify("record extracts of directory run "+runID, errors.Join(err[0], err[1], s.q.SaveExtracts(ctx, p)))
 }
 
-// LastExtracts implements dirsync.RunRecords. Dry runs, and runs that have
-// not ended, do not count.
+// LastExtracts implements dirsync.RunRecords.
 func (s *Store) LastExtracts(ctx context.Context, link string) (source, target directory.Extracted, known bool, err error) {
 	op := "read last extracts of link " + link
 	row, err := s.q.LastExtracts(ctx, sqlcgen.LastExtractsParams{Link: link, DryRun: dirsync.TriggerDryRun})
@@ -172,7 +171,7 @@ func (s *Store) FinishDirectoryRun(ctx context.Context, runID string, state dirs
 func finish(ctx context.Context, q *sqlcgen.Queries, runID string, state dirsync.State, reasons []string, hint string) error {
 	run, err := q.LockDirectoryRun(ctx, runID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return unknownDirectoryRun(runID)
+		return unknownRun("directory run", runID)
 	}
 	if err != nil || run.State != string(dirsync.Running) {
 		return err
@@ -266,7 +265,7 @@ func setOut(kind directory.ChangeKind, state dirsync.ChangeState) bool {
 func (s *Store) DirectoryRun(ctx context.Context, runID string) (dirsync.Run, error) {
 	row, err := s.q.GetDirectoryRun(ctx, runID)
 	if err != nil {
-		return dirsync.Run{}, unlessMissing("read directory run "+runID, err, unknownDirectoryRun(runID))
+		return dirsync.Run{}, unlessMissing("read directory run "+runID, err, unknownRun("directory run", runID))
 	}
 	return s.directoryRunOf(ctx, row)
 }
@@ -297,8 +296,4 @@ func (s *Store) directoryRunOf(ctx context.Context, row sqlcgen.DirectoryRun) (d
 	var err error
 	run.Counts, err = countChanges(ctx, s.q, row)
 	return run, classify(op, err)
-}
-
-func unknownDirectoryRun(runID string) error {
-	return fault.New(fault.NotFound, "there is no directory run "+runID, nil, "directory status shows those that there are")
 }

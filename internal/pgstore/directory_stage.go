@@ -15,8 +15,7 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// StageDirectory implements dirsync.RunRecords. An error of next undoes all
-// and is returned as it is.
+// StageDirectory implements dirsync.RunRecords.
 func (s *Store) StageDirectory(ctx context.Context, runID string, side dirsync.Side, next func() (directory.Record, error)) error {
 	op := "stage directory of the " + string(side)
 	var broken error
@@ -28,7 +27,7 @@ func (s *Store) StageDirectory(ctx context.Context, runID string, side dirsync.S
 		run, err := q.GetDirectoryRun(ctx, runID)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return unknownDirectoryRun(runID)
+			return unknownRun("directory run", runID)
 		case err != nil:
 			return err
 		case run.State != string(dirsync.Running):

@@ -11,9 +11,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// History implements control.Records; limit 0 means all. The history of a
-// link that was removed is still there, so an unknown name is a NotFound fault
-// only where nothing is known of it.
+// History implements control.Records.
 func (s *Store) History(ctx context.Context, link string, number mailbox.Number, limit int) ([]site.HistoryEntry, error) {
 	rows, err := s.liveHistory(ctx, link, number, limit)
 	return s.historyOf(ctx, link, number, rows, err)
@@ -79,9 +77,7 @@ func (s *Store) historyOf(ctx context.Context, link string, number mailbox.Numbe
 	}, "", nil)
 }
 
-// Errors implements control.Records; link "" means every one. They come by
-// link and number, a mailbox's failure before its differences, and what the guard
-// holds last.
+// Errors implements control.Records. What the guard holds comes last of a mailbox.
 func (s *Store) Errors(ctx context.Context, link string) ([]site.ErrorEntry, error) {
 	op := "list errors"
 	if link != "" {

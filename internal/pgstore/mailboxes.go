@@ -13,8 +13,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// AddMailboxes implements control.Mailboxes. Adding again changes nothing. A trigger
-// of the schema decides who may write to whom.
+// AddMailboxes implements control.Mailboxes. A trigger decides who may write to whom.
 func (s *Store) AddMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
 	return s.addMailboxes(ctx, link, list, false)
 }
@@ -47,9 +46,7 @@ func (s *Store) addMailboxes(ctx context.Context, link string, list []mailbox.Nu
 	return int(added), err
 }
 
-// RemoveMailboxes implements control.Mailboxes and returns how many there
-// were. Mailboxes that a sync may still be writing to are a Conflict, and none
-// of the list is removed then.
+// RemoveMailboxes implements control.Mailboxes.
 func (s *Store) RemoveMailboxes(ctx context.Context, link string, list []mailbox.Number) (int, error) {
 	op := "remove mailboxes from link " + link
 	var removed int64
@@ -101,22 +98,19 @@ func (s *Store) MarkDirty(ctx context.Context, key mailbox.Key) (int64, error) {
 	return generation, classify("mark mailbox "+string(key.Number)+" dirty", err)
 }
 
-// NumbersPage lists mailbox numbers by ascending number, those after `after`
-// ("" from the start), at most limit (0 means all).
+// NumbersPage implements activities.ReviewRecords.
 func (s *Store) NumbersPage(ctx context.Context, link string, after mailbox.Number, limit int) ([]mailbox.Number, error) {
 	rows, err := s.q.NumbersPage(ctx, sqlcgen.NumbersPageParams{Link: link, After: string(after), MaxRows: int64(limit)})
 	return numbers(rows), classify("list mailboxes of link "+link, err)
 }
 
-// PageEnd returns the last mailbox of the page behind `after`, "" where there
-// is none. A page holds size mailboxes; those that were equal, but for lasting
-// differences, when they were last looked at count one in perDue.
+// PageEnd implements activities.CompareRecords.
 func (s *Store) PageEnd(ctx context.Context, link string, after mailbox.Number, size, perDue int) (mailbox.Number, error) {
 	last, err := s.q.PageEnd(ctx, sqlcgen.PageEndParams{Link: link, After: string(after), DueCost: int64(perDue), Budget: int64(size) * int64(perDue)})
 	return mailbox.Number(last), classify("plan page of link "+link, err)
 }
 
-// CountMailboxes counts the mailboxes of a link.
+// CountMailboxes implements activities.Members.
 func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
 	n, err := s.q.CountMailboxes(ctx, link)
 	return int(n), classify("count mailboxes of link "+link, err)
@@ -127,11 +121,9 @@ func (s *Store) CountMailboxes(ctx context.Context, link string) (int, error) {
 // without a message confirmed takes longer.
 const compareSilence = 10 * time.Minute
 
-// DueMailboxes lists mailboxes that are dirty, whose next attempt is due and
-// that nobody is writing to, the longest due first, at most limit (0 means
-// all). New ones that a running compare is about to copy are left to it. After an
-// outage of a store, parked ones are due once the store works for another mailbox, or
-// its settings are changed.
+// DueMailboxes implements activities.DueRecords. New mailboxes that a running compare is
+// about to copy are left to it. After an outage of a store, parked ones are due once the
+// store works for another mailbox, or its settings are changed.
 func (s *Store) DueMailboxes(ctx context.Context, limit int) ([]mailbox.Key, error) {
 	rows, err := s.q.DueMailboxes(ctx, sqlcgen.DueMailboxesParams{MaxSilence: compareSilence, MaxRows: int64(limit)})
 	return listOf(rows, func(row sqlcgen.DueMailboxesRow) mailbox.Key {

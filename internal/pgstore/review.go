@@ -13,10 +13,8 @@ import (
 	"mailmirror/internal/site"
 )
 
-// ReviewStates returns what is known of a page of mailboxes, in one round
-// trip; one that does not participate (any more) is absent. An intent that
-// cannot be read comes as an empty one: it only has to be seen that there is
-// one, since Begin looks closer.
+// ReviewStates implements activities.ReviewRecords, in one round trip. An intent that
+// cannot be read comes as an empty one: Begin looks closer.
 func (s *Store) ReviewStates(ctx context.Context, link string, list []mailbox.Number) (map[mailbox.Number]site.ReviewState, error) {
 	var b pgx.Batch
 	states := make(map[mailbox.Number]site.ReviewState, len(list))
@@ -72,10 +70,7 @@ func reviewDifferences(rows pgx.Rows, states map[mailbox.Number]site.ReviewState
 	return err
 }
 
-// RecordReviewed records that mailboxes were found as they were last left, in
-// one statement: they are clean up to the generation that their review began
-// with, and whatever failed before is over. Mailboxes that do not participate
-// any more are passed over.
+// RecordReviewed implements activities.ReviewRecords, in one statement.
 func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []site.Reviewed) error {
 	if len(reviewed) == 0 {
 		return nil
@@ -90,12 +85,9 @@ func (s *Store) RecordReviewed(ctx context.Context, link string, reviewed []site
 	return classify("record review of mailboxes of link "+link, s.q.RecordReviewed(ctx, p))
 }
 
-// RecordFailure records a failed sync: a row of history and the mailbox's
-// error, with one failure more. The mailbox stays or becomes dirty and is due
-// again after retryAfter. If the mailbox was parked and the sync began before its
-// next try was due, neither the count nor that moment changes. If the report says
-// InPart, changes of a parked mailbox make it due earlier. A report that is recorded
-// already (same mailbox, start and run) changes nothing.
+// RecordFailure implements activities.Mailboxes. If the mailbox was parked and the sync
+// began before its next try was due, neither the count nor that moment changes. If the
+// report says InPart, changes of a parked mailbox make it due earlier.
 func (s *Store) RecordFailure(ctx context.Context, report copier.Report, retryAfter time.Duration) error {
 	op := "record failure of mailbox " + string(report.Key.Number)
 	err := s.inTx(ctx, op, func(q *sqlcgen.Queries) error {

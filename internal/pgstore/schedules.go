@@ -25,8 +25,7 @@ func (s *Store) SetScheduleSpec(ctx context.Context, name string, spec site.Sche
 	return classify("record schedule "+name, err)
 }
 
-// DropScheduleSpec implements control.ScheduleRecords. What is not there is no
-// error.
+// DropScheduleSpec implements control.ScheduleRecords.
 func (s *Store) DropScheduleSpec(ctx context.Context, name string) error {
 	return s.inTx(ctx, "record schedule "+name, func(q *sqlcgen.Queries) error { return q.DropScheduleSpec(ctx, name) })
 }

@@ -188,8 +188,7 @@ func learned(ctx context.Context, q *sqlcgen.Queries, store string) (quota.Load,
 	return l, err
 }
 
-// StoreLoad returns what the processes learned of the load on a store, nothing if
-// there is no such store.
+// StoreLoad implements control.Stores.
 func (s *Store) StoreLoad(ctx context.Context, store string) (quota.Load, error) {
 	l, err := learned(ctx, s.q, store)
 	return l, classify("read the load on store "+store, err)

@@ -11,8 +11,7 @@ import (
 	"mailmirror/internal/site"
 )
 
-// AddStore implements control.Stores. The times of s are not used: the
-// database sets them.
+// AddStore implements control.Stores; the database sets the times.
 func (s *Store) AddStore(ctx context.Context, store site.Store) error {
 	op := "add store " + store.Name
 	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
@@ -32,8 +31,7 @@ func insertStore(ctx context.Context, q *sqlcgen.Queries, op string, store site.
 	return storeValues(op, err)
 }
 
-// UpdateStore implements control.Stores; every field but the times is
-// replaced.
+// UpdateStore implements control.Stores.
 func (s *Store) UpdateStore(ctx context.Context, store site.Store) error {
 	op := "change store " + store.Name
 	return s.inLinksTx(ctx, op, func(q *sqlcgen.Queries) error {
@@ -108,8 +106,7 @@ func (s *Store) Stores(ctx context.Context) ([]site.Store, error) {
 	return stores, nil
 }
 
-// RemoveStore implements control.Stores. A store that a link uses is a
-// Conflict that names the links.
+// RemoveStore implements control.Stores.
 func (s *Store) RemoveStore(ctx context.Context, name string) error {
 	op := "remove store " + name
 	err := s.inAuditedTx(ctx, func(q *sqlcgen.Queries) error {
@@ -182,8 +179,7 @@ func (s *Store) Links(ctx context.Context) ([]site.Link, error) {
 	return listOf(rows, linkOf, "list links", err)
 }
 
-// RemoveLink implements control.Links. A link under which a sync may
-// still write is a Conflict.
+// RemoveLink implements control.Links.
 func (s *Store) RemoveLink(ctx context.Context, name string) error {
 	op := "remove link " + name
 	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {

@@ -10,7 +10,7 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// Suspensions implements control.SuspensionRecords.
+// Suspensions implements suspension.Records.
 func (s *Store) Suspensions(ctx context.Context) (suspension.Scopes, error) {
 	return readSuspensions(ctx, s.q, "read what is suspended")
 }
@@ -64,9 +64,7 @@ func (s *Store) ConfirmLinks(ctx context.Context, proof suspension.Proof) error 
 	return classify("confirm the suspensions of links", s.q.ConfirmLinks(ctx, proof.LinksMark))
 }
 
-// Suspend implements control.SuspensionRecords. Every transaction that has
-// taken or renewed a lease is committed when it returns, so that each lease
-// there is stands in its row, and none is taken or renewed after that.
+// Suspend implements suspension.Records. Each lease that there is stands in its row then.
 func (s *Store) Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, r.Link, "record suspension", func(q *sqlcgen.Queries) (err error) {
 		if err := q.LockSuspension(ctx); err != nil {
@@ -81,7 +79,7 @@ func (s *Store) Suspend(ctx context.Context, r suspension.Request) (suspension.S
 	})
 }
 
-// ConfirmSuspended implements control.SuspensionRecords.
+// ConfirmSuspended implements suspension.Records.
 func (s *Store) ConfirmSuspended(ctx context.Context, link string, epoch int64) (suspension.Suspension, error) {
 	return s.changeSuspension(ctx, link, "record that nothing is written", func(q *sqlcgen.Queries) (err error) {
 		if err := q.ConfirmStill(ctx); err != nil {

@@ -21,7 +21,7 @@ const rosterChannel = "mailmirror_roster"
 // connection pooler may deliver no notifications.
 const rosterPatience = time.Minute
 
-// WatchRoster returns what there is to be listened to for a link.
+// WatchRoster implements activities.WatchRecords.
 func (s *Store) WatchRoster(ctx context.Context, link string) (site.Roster, error) {
 	op := "read whom to listen to for link " + link
 	var r site.Roster
@@ -65,9 +65,8 @@ func (s *Store) WatchRoster(ctx context.Context, link string) (site.Roster, erro
 	return r, classify(op, err)
 }
 
-// RosterChanges calls changed whenever WatchRoster may have another answer for
-// the link: at the beginning, when the database tells, and every minute. It
-// returns when ctx ends or the connection, which is its own, is lost.
+// RosterChanges implements activities.WatchRecords: it calls changed when the database
+// tells, and every minute. The connection is its own.
 func (s *Store) RosterChanges(ctx context.Context, link string, changed func()) error {
 	op := "await changes of link " + link
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
@@ -98,8 +97,7 @@ func (s *Store) RosterChanges(ctx context.Context, link string, changed func()) 
 	}
 }
 
-// SetWatchShards records into how many shards a link is cut, and forgets how
-// those did that are no more.
+// SetWatchShards implements activities.WatchRecords.
 func (s *Store) SetWatchShards(ctx context.Context, link string, shards int) error {
 	err := s.q.SetWatchShards(ctx, sqlcgen.SetWatchShardsParams{Link: link, Shards: int64(shards)})
 	if violates(err, foreignKeyViolation, "") {
@@ -108,8 +106,7 @@ func (s *Store) SetWatchShards(ctx context.Context, link string, shards int) err
 	return classify("record shards of link "+link, err)
 }
 
-// KnownSources returns the counters at which the sources of mailboxes were last
-// proven mirrored; a mailbox without any is absent.
+// KnownSources implements activities.WatchRecords.
 func (s *Store) KnownSources(ctx context.Context, link string, list []mailbox.Number) (map[mailbox.Number]watch.Known, error) {
 	rows, err := s.q.KnownSources(ctx, sqlcgen.KnownSourcesParams{Link: link, Numbers: strs(list)})
 	known := map[mailbox.Number]watch.Known{}
@@ -123,10 +120,8 @@ func (s *Store) KnownSources(ctx context.Context, link string, list []mailbox.Nu
 	return known, classify("read what is mirrored of link "+link, err)
 }
 
-// MarkEvents raises the dirty generations of mailboxes and returns those whose
-// sync is to be woken. A parked mailbox is woken from time to time if its last
-// failure left the stores usable. Mailboxes that take no part any more are passed over.
-// Marking again does no harm but the work.
+// MarkEvents implements activities.WatchRecords. A parked mailbox is woken from time to
+// time if its last failure left the stores usable.
 func (s *Store) MarkEvents(ctx context.Context, link string, marks []watch.Mark) ([]mailbox.Number, error) {
 	if len(marks) == 0 {
 		return nil, nil
@@ -143,7 +138,7 @@ func (s *Store) MarkEvents(ctx context.Context, link string, marks []watch.Mark)
 	return numbers(due), classify("mark changed mailboxes of link "+link, err)
 }
 
-// SaveWatcher records how a shard does.
+// SaveWatcher implements activities.WatchRecords.
 func (s *Store) SaveWatcher(ctx context.Context, link string, shard int, worker string, h site.Health) error {
 	return classify("record how the listeners of link "+link+" do", s.q.SaveWatcher(ctx, sqlcgen.SaveWatcherParams{
 		Link: link, Shard: int64(shard), Worker: plain(worker), Mode: string(h.Mode), Why: plain(h.Why),

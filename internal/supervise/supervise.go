@@ -20,17 +20,30 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// Records is what the supervision needs of the database.
+// Records is what the supervision needs of the database beside the suspensions.
 type Records interface {
 	// ClaimSupervision reports whether this worker is to look after everything now:
 	// the first one that asks after the interval is over.
 	ClaimSupervision(ctx context.Context, worker string, every time.Duration) (bool, error)
+	// BeginLoop records that a loop begins, EndLoop how it ended: badly if s has an error.
+	// NoteRestart counts that one had ended and was started again.
 	BeginLoop(ctx context.Context, s background.Sign) error
 	EndLoop(ctx context.Context, s background.Sign) error
 	NoteRestart(ctx context.Context, s background.Sign) error
+	// NoteSchedule records when a schedule last started a run, and when the next one is
+	// due; zero if none is.
 	NoteSchedule(ctx context.Context, info site.ScheduleInfo, due time.Time) error
+	// Links returns all links, by name.
 	Links(ctx context.Context) ([]site.Link, error)
-	Suspensions(ctx context.Context) (suspension.Scopes, error)
+	// Record writes an entry of the audit log.
+	Record(ctx context.Context, e *audit.Entry) error
+}
+
+// Suspensions are the rows of the suspensions, and the proof that none is lost.
+type Suspensions interface {
+	suspension.Reader
+	// Suspend is that of suspension.Records.
+	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
 	// SuspensionProof tells whether the rows of the suspensions are the last ones.
 	SuspensionProof(ctx context.Context) (suspension.Proof, error)
 	// ConfirmSuspension gives the version of the row that proof names the proof, and
@@ -39,8 +52,6 @@ type Records interface {
 	ConfirmSuspension(ctx context.Context, proof suspension.Proof, lease time.Duration) error
 	// ConfirmLinks does the same for the suspensions of links.
 	ConfirmLinks(ctx context.Context, proof suspension.Proof) error
-	Suspend(ctx context.Context, r suspension.Request) (suspension.Suspension, error)
-	Record(ctx context.Context, e *audit.Entry) error
 }
 
 // Runner is what it needs of Temporal.
@@ -52,10 +63,7 @@ type Runner interface {
 	// ControlView is what MirrorControl knows of the suspension of everything or of a
 	// link. Of a link that was never suspended it says running.
 	ControlView(ctx context.Context, link string) (suspension.Suspension, error)
-	// AskSuspend and AskResume have MirrorControl read the row again. Both return once
-	// the request cannot be lost, and start MirrorControl if it does not run.
-	AskSuspend(ctx context.Context, r suspension.Request) error
-	AskResume(ctx context.Context, r suspension.Request) error
+	suspension.Asker
 	// Schedules lists the schedules that all links and the given ones have to have.
 	Schedules(ctx context.Context, links []string) ([]site.ScheduleInfo, error)
 	// ApplySchedule makes a schedule, or brings it to what is configured.
@@ -95,9 +103,10 @@ const ownPatience = 20 * time.Second
 
 // Supervisor looks after the background work.
 type Supervisor struct {
-	records Records
-	runner  Runner
-	opts    Options
+	records     Records
+	suspensions Suspensions
+	runner      Runner
+	opts        Options
 	// shown are the loops of this process that are recorded as failing.
 	shown map[background.Loop]bool
 }
@@ -107,14 +116,14 @@ type Supervisor struct {
 const longest = time.Minute
 
 // New returns a supervisor that has not begun.
-func New(records Records, runner Runner, opts Options) *Supervisor {
+func New(records Records, suspensions Suspensions, runner Runner, opts Options) *Supervisor {
 	if opts.Every <= 0 || opts.Every > longest {
 		opts.Every = longest
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Supervisor{records: records, runner: runner, opts: opts, shown: map[background.Loop]bool{}}
+	return &Supervisor{records: records, suspensions: suspensions, runner: runner, opts: opts, shown: map[background.Loop]bool{}}
 }
 
 // Run looks after everything until ctx ends.
@@ -237,7 +246,7 @@ func (s *Supervisor) schedules(ctx context.Context, links []string) error {
 	if err != nil {
 		return err
 	}
-	suspensions, err := s.records.Suspensions(ctx)
+	suspensions, err := s.suspensions.Suspensions(ctx)
 	if err != nil {
 		return err
 	}

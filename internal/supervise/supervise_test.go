@@ -176,7 +176,7 @@ func TestWhatHasEndedIsStartedAgain(t *testing.T) {
 			i := newInstallation("a", "b", "c")
 			c.change(i)
 			said := &logged.Log{}
-			err := supervise.New(i, i, supervise.Options{Worker: "1@one", Log: said.Logger()}).Look(t.Context())
+			err := supervise.New(i, i, i, supervise.Options{Worker: "1@one", Log: said.Logger()}).Look(t.Context())
 			if (err != nil) != c.fails {
 				t.Errorf("ended with %v", err)
 			}
@@ -198,7 +198,7 @@ func TestWhatHasEndedIsStartedAgain(t *testing.T) {
 			}
 			// What was started runs; nothing is started twice.
 			before := len(i.restarts)
-			if err := supervise.New(i, i, supervise.Options{}).Look(t.Context()); (err != nil) != c.fails || len(i.restarts) != before {
+			if err := supervise.New(i, i, i, supervise.Options{}).Look(t.Context()); (err != nil) != c.fails || len(i.restarts) != before {
 				t.Errorf("the second look: %v, %v", err, i.restarts)
 			}
 		})
@@ -212,7 +212,7 @@ func TestLoopsOfAWorkerAreShown(t *testing.T) {
 	i.claimed = true
 	var since time.Time
 	var trouble error
-	s := supervise.New(i, i, supervise.Options{Worker: "1@one", Own: []supervise.Own{
+	s := supervise.New(i, i, i, supervise.Options{Worker: "1@one", Own: []supervise.Own{
 		{Loop: background.LoopLogins, Failing: func() (time.Time, error) { return time.Time{}, nil }},
 		{Loop: background.LoopShares, Failing: func() (time.Time, error) { return since, trouble }},
 	}})
@@ -243,7 +243,7 @@ func TestTheNextRunIsNoted(t *testing.T) {
 	now := time.Date(2026, 3, 4, 3, 0, 0, 0, time.UTC)
 	i.schedule("sweep").Next = []time.Time{now.Add(2 * time.Minute), now.Add(time.Minute)}
 	i.schedule("full-compare/a").Next, i.schedule("full-compare/a").Running = []time.Time{now}, true
-	if err := supervise.New(i, i, supervise.Options{}).Look(t.Context()); err != nil {
+	if err := supervise.New(i, i, i, supervise.Options{}).Look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := i.due["sweep"]; !got.Equal(now.Add(time.Minute)) {
@@ -266,7 +266,7 @@ func TestRunLooksAgain(t *testing.T) {
 			cancel()
 		}
 	}}
-	supervise.New(counted, i, supervise.Options{Every: 3 * time.Millisecond}).Run(ctx)
+	supervise.New(counted, i, i, supervise.Options{Every: 3 * time.Millisecond}).Run(ctx)
 	if looks < 3 {
 		t.Errorf("looked %d times", looks)
 	}

@@ -21,7 +21,7 @@ import (
 func (s *Supervisor) LookAtSuspension(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*viewPatience)
 	defer cancel()
-	proof, err := s.records.SuspensionProof(ctx)
+	proof, err := s.suspensions.SuspensionProof(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s *Supervisor) lookAtLinks(ctx context.Context, proof suspension.Proof) er
 			}
 		}
 	}
-	return s.records.ConfirmLinks(ctx, proof)
+	return s.suspensions.ConfirmLinks(ctx, proof)
 }
 
 // lost reports whether the database lacks a suspension that Temporal knows.
@@ -63,7 +63,7 @@ func (s *Supervisor) lookAtEverything(ctx context.Context, proof suspension.Proo
 		return nil
 	}
 	if proof.Confirmed {
-		return s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
+		return s.suspensions.ConfirmSuspension(ctx, proof, s.opts.Lease)
 	}
 	known, err := s.view(ctx, "")
 	unknown := err != nil || known.State == "" || known.Unconfirmed
@@ -125,7 +125,7 @@ const viewPatience = 10 * time.Second
 const resumeHint = "the mirror writes again after mailmirror resume; if the database was restored, run mailmirror ledger rebuild for each link after that"
 
 func (s *Supervisor) confirm(ctx context.Context, proof suspension.Proof) error {
-	err := s.records.ConfirmSuspension(ctx, proof, s.opts.Lease)
+	err := s.suspensions.ConfirmSuspension(ctx, proof, s.opts.Lease)
 	if err == nil {
 		s.opts.Log.InfoContext(ctx, "the database was started again or restored, and lacks no suspension", "state", string(proof.Rows.Own("").State))
 	}
@@ -134,7 +134,7 @@ func (s *Supervisor) confirm(ctx context.Context, proof suspension.Proof) error 
 
 // suspendAgain writes the suspension to a database that lacks it.
 func (s *Supervisor) suspendAgain(ctx context.Context, known suspension.Suspension) error {
-	now, err := s.records.Suspend(ctx, suspension.Request{Link: known.Link, Who: known.Who, Reason: known.Reason, Way: audit.Itself})
+	now, err := s.suspensions.Suspend(ctx, suspension.Request{Link: known.Link, Who: known.Who, Reason: known.Reason, Way: audit.Itself})
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func when(s suspension.Suspension) string {
 // follow lets MirrorControl know what the row says, if Temporal was restored or a signal
 // was lost, and ends what was shown of a suspension that is over.
 func (s *Supervisor) follow(ctx context.Context) error {
-	proof, err := s.records.SuspensionProof(ctx)
+	proof, err := s.suspensions.SuspensionProof(ctx)
 	if err != nil || !proof.Confirmed || !proof.LinksConfirmed {
 		return err // LookAtSuspension decides
 	}

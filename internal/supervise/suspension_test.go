@@ -105,7 +105,7 @@ func TestWhatIsDecidedIsSaidNoMore(t *testing.T) {
 	i := newInstallation("a")
 	i.restored = restored{away: fault.Newf(fault.Transient, "unavailable"), proof: suspension.Proof{Mark: "m", Used: true, LinksConfirmed: true,
 		Rows: suspension.Scopes{{State: suspension.Running, Epoch: 3, Unconfirmed: true}}}}
-	s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+	s := supervise.New(i, i, i, supervise.Options{Worker: "1@one"})
 	look := func() {
 		t.Helper()
 		if err := s.LookAtSuspension(t.Context()); err != nil {
@@ -166,7 +166,7 @@ func TestNoSuspensionIsLostWithTheDatabase(t *testing.T) {
 				proof: suspension.Proof{Rows: suspension.Scopes{c.row}, Confirmed: c.confirmed, LinksConfirmed: true, Mark: "m", Used: !c.unused}}
 			i.still = c.row.Still()
 			log := &logged.Log{}
-			s := supervise.New(i, i, supervise.Options{Worker: "1@one", Log: log.Logger()})
+			s := supervise.New(i, i, i, supervise.Options{Worker: "1@one", Log: log.Logger()})
 			for range 2 { // the second time finds nothing more to do
 				if err := s.LookAtSuspension(t.Context()); err != nil {
 					t.Fatal(err)
@@ -204,7 +204,7 @@ func TestTheLongestLeaseIsNoted(t *testing.T) {
 	i := newInstallation("a")
 	i.proof.LeaseTime, i.proof.Mark = 17*time.Second, "m"
 	for _, lease := range []time.Duration{17 * time.Second, 5 * time.Minute, time.Minute} {
-		if err := supervise.New(i, i, supervise.Options{Lease: lease}).LookAtSuspension(t.Context()); err != nil {
+		if err := supervise.New(i, i, i, supervise.Options{Lease: lease}).LookAtSuspension(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -243,7 +243,7 @@ func TestNoLinkSuspensionIsLostWithTheDatabase(t *testing.T) {
 			everything := suspension.Suspension{State: suspension.Running, Epoch: 3}
 			i.restored = restored{view: everything, known: map[string]suspension.Suspension{"dr": c.known}, away: c.away,
 				proof: suspension.Proof{Rows: suspension.Scopes{everything, c.row}, Confirmed: true, LinksConfirmed: c.confirmed, Used: true}}
-			s := supervise.New(i, i, supervise.Options{Worker: "1@one"})
+			s := supervise.New(i, i, i, supervise.Options{Worker: "1@one"})
 			for range 2 {
 				if err := s.LookAtSuspension(t.Context()); err != nil {
 					t.Fatal(err)

@@ -14,8 +14,7 @@ func (r *Runner) StartDirectory(ctx context.Context, link, trigger string) (runI
 	return runID, started, classify("start "+workflows.DirectoryID(link), err)
 }
 
-// AskDirectory implements control.DirectoryRunner: a run that is under way has
-// read what it goes by, and another one follows it.
+// AskDirectory implements control.DirectoryRunner.
 func (r *Runner) AskDirectory(ctx context.Context, link, trigger string) error {
 	_, err := r.client.SignalWithStartWorkflow(ctx, workflows.DirectoryID(link), workflows.SignalWork,
 		workflows.Work{Trigger: trigger}, r.directoryOptions(link), workflows.TypeDirectorySync, r.directoryState(link, trigger))

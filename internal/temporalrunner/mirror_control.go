@@ -74,12 +74,12 @@ func (r *Runner) ControlView(ctx context.Context, link string) (suspension.Suspe
 	return view.Suspension, classify(op, err)
 }
 
-// AskSuspend implements control.SuspensionRunner.
+// AskSuspend implements suspension.Asker.
 func (r *Runner) AskSuspend(ctx context.Context, request suspension.Request) error {
 	return r.ask(ctx, workflows.SignalSuspend, request)
 }
 
-// AskResume implements control.SuspensionRunner.
+// AskResume implements suspension.Asker.
 func (r *Runner) AskResume(ctx context.Context, request suspension.Request) error {
 	return r.ask(ctx, workflows.SignalResume, request)
 }

@@ -52,7 +52,7 @@ type Options struct {
 type Book interface {
 	// ScheduleSpecs returns when schedules run, by name, where that was set.
 	ScheduleSpecs(ctx context.Context) (map[string]site.ScheduleSpec, error)
-	Suspensions(ctx context.Context) (suspension.Scopes, error)
+	suspension.Reader
 	// HasDirectory reports whether both stores of a link have a directory; false
 	// too for a link that there is not.
 	HasDirectory(ctx context.Context, link string) (bool, error)

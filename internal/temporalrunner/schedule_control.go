@@ -256,8 +256,7 @@ func (r *Runner) trigger(ctx context.Context, name string, overlap enums.Schedul
 	return classify("run schedule "+name, err)
 }
 
-// SuspendSchedules implements activities.Schedules. What is paused already
-// stays as it is.
+// SuspendSchedules implements activities.Schedules.
 func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s suspension.Suspension) error {
 	all, err := r.all(ctx, links)
 	if err != nil {
@@ -282,8 +281,7 @@ func (r *Runner) SuspendSchedules(ctx context.Context, links []string, s suspens
 	return nil
 }
 
-// ResumeSchedules implements activities.Schedules. What was paused for another
-// reason stays so.
+// ResumeSchedules implements activities.Schedules.
 func (r *Runner) ResumeSchedules(ctx context.Context, links []string, s suspension.Suspension) error {
 	if err := r.SuspendSchedules(ctx, links, s); err != nil {
 		return err

@@ -15,8 +15,7 @@ func (r *Runner) EnsureWatch(ctx context.Context, link string) error {
 	return err
 }
 
-// ReviveWatch implements supervise.Runner: it is EnsureWatch, and reports whether
-// the WatchEvents did not run.
+// ReviveWatch implements supervise.Runner.
 func (r *Runner) ReviveWatch(ctx context.Context, link string) (started bool, err error) {
 	_, started, err = r.start(ctx, client.StartWorkflowOptions{
 		ID:                    workflows.WatchID(link),

@@ -70,7 +70,7 @@ var table = map[string]row{
 	// The vocabulary. net: addresses are parsed, and nothing is connected to.
 	"internal/site": {layer: pure, std: []string{"net", "net/netip"},
 		inside: []string{"internal/mailbox", "internal/quota", "internal/copier", "internal/directory"}},
-	"internal/suspension": {layer: pure, inside: []string{"internal/audit"}},
+	"internal/suspension": {layer: pure, std: []string{"context"}, inside: []string{"internal/audit"}},
 	"internal/guard":      {layer: pure, inside: []string{"internal/fault", "internal/mailbox", "internal/mirror", "internal/directory"}},
 	// log/slog: as for copier above.
 	"internal/dirsync": {layer: pure, std: []string{"log/slog"},

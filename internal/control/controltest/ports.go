@@ -49,7 +49,7 @@ type Records interface {
 	control.Mailboxes
 	control.Records
 	control.Guard
-	control.SuspensionRecords
+	suspension.Records
 	control.ScheduleRecords
 	control.AuditLog
 	control.CheckRecords

@@ -9,7 +9,7 @@ import (
 	"mailmirror/internal/suspension"
 )
 
-// AskSuspend implements control.SuspensionRunner.
+// AskSuspend implements suspension.Asker.
 func (r *Runner) AskSuspend(_ context.Context, request suspension.Request) error {
 	if r.OnAskSuspend == nil {
 		return nil
@@ -17,7 +17,7 @@ func (r *Runner) AskSuspend(_ context.Context, request suspension.Request) error
 	return r.OnAskSuspend(request)
 }
 
-// AskResume implements control.SuspensionRunner.
+// AskResume implements suspension.Asker.
 func (r *Runner) AskResume(_ context.Context, request suspension.Request) error {
 	if r.OnAskResume == nil {
 		return nil

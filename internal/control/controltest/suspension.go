@@ -44,7 +44,7 @@ func (m *Memory) waiting(link string) int {
 	return n
 }
 
-// Suspensions implements control.SuspensionRecords.
+// Suspensions implements suspension.Records.
 func (m *Memory) Suspensions(context.Context) (suspension.Scopes, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,7 +70,7 @@ func (m *Memory) set(s suspension.Suspension) {
 	m.lastEpoch = max(m.lastEpoch, s.Epoch)
 }
 
-// Suspend implements control.SuspensionRecords.
+// Suspend implements suspension.Records.
 func (m *Memory) Suspend(_ context.Context, r suspension.Request) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +83,7 @@ func (m *Memory) Suspend(_ context.Context, r suspension.Request) (suspension.Su
 	return m.scope(r.Link), nil
 }
 
-// ConfirmSuspended implements control.SuspensionRecords.
+// ConfirmSuspended implements suspension.Records.
 func (m *Memory) ConfirmSuspended(_ context.Context, link string, epoch int64) (suspension.Suspension, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
