@@ -3,9 +3,6 @@
 
 -- +goose Up
 
--- Whoever waits for the lock of the leases keeps them from being renewed.
-SET LOCAL lock_timeout = '3s';
-
 -- The proof that link_suspensions lacks no suspension, as in 00018_suspension_proof.sql:
 -- the row was written by this server since it was started. Without the proof no lease is
 -- given. Whoever gives it has asked Temporal about every link. It is a row of its own,
