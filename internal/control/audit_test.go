@@ -180,6 +180,16 @@ func TestADecisionStandsWithoutItsSync(t *testing.T) {
 	if rows, err := w.Audit(t.Context(), "", 1); err != nil || rows[0].Command != "guard approve" || rows[0].Outcome != audit.Done {
 		t.Errorf("%+v, %v", rows, err)
 	}
+	w.link(t, "dr", "prod", "spare")
+	if _, err := w.AddMailboxes(t.Context(), "dr", []mailbox.Number{"1001"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Sync(t.Context(), mailbox.Key{Link: "dr", Number: "1001"}); err == nil {
+		t.Error("synced without Temporal")
+	}
+	if rows, err := w.Audit(t.Context(), "", 1); err != nil || rows[0].Command != "sync" || rows[0].Outcome != audit.Done {
+		t.Errorf("%+v, %v", rows, err)
+	}
 }
 
 // With the schema of an earlier release everything is rejected that changes something,

@@ -84,6 +84,7 @@ func (c *Control) Sync(ctx context.Context, key mailbox.Key) (_ int64, err error
 	if err != nil {
 		return 0, err
 	}
+	made(ctx) // the sweep starts the sync, whatever becomes of the signal
 	return generation, fault.Wrap(c.ports.Runner.Sync(ctx, key, triggerOperator), op)
 }
 
