@@ -73,4 +73,6 @@ type Tally struct {
 	Planned map[ChangeKind]int
 	// Approved counts those of Planned that an operator let go already.
 	Approved map[ChangeKind]int
+	// Held is how many of Planned wait for the operator.
+	Held int
 }

@@ -2,26 +2,19 @@ package directory
 
 import "fmt"
 
-// Verdict holds the changes of a kind, and says why.
-type Verdict struct {
-	Kind   ChangeKind
-	Reason string
-}
-
-// Judge says which of the kinds of changes are not made before an operator says
-// so. Those that one approved are not counted.
-func Judge(l Limits, t Tally) []Verdict {
+// Judge says which of the kinds of changes are not made before an operator says so, and
+// why: a kind and a reason for each rule. Changes that one approved are not counted.
+func Judge(l Limits, t Tally) (held []ChangeKind, reasons []string) {
 	due := func(kinds ...ChangeKind) (n int) {
 		for _, kind := range kinds {
 			n += t.Planned[kind] - t.Approved[kind]
 		}
 		return n
 	}
-	var verdicts []Verdict
 	hold := func(reason string, kinds ...ChangeKind) {
 		for _, kind := range kinds {
 			if due(kind) > 0 {
-				verdicts = append(verdicts, Verdict{kind, reason})
+				held, reasons = append(held, kind), append(reasons, reason)
 			}
 		}
 	}
@@ -41,7 +34,7 @@ func Judge(l Limits, t Tally) []Verdict {
 	if n >= l.ShareMinimum && overShare(n, l.ChangeShare, t.Target) {
 		hold(fmt.Sprintf("%d of %d entries of the target would change, more than %d %%", n, t.Target, l.ChangeShare), changes...)
 	}
-	return verdicts
+	return held, reasons
 }
 
 // gone reports whether a side may not lose n entries by a share, and says how much

@@ -50,12 +50,13 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var held []string
-			for _, v := range directory.Judge(c.limits, c.tally) {
-				if !slices.Contains(held, string(v.Kind)) {
-					held = append(held, string(v.Kind))
+			found, reasons := directory.Judge(c.limits, c.tally)
+			for i, kind := range found {
+				if !slices.Contains(held, string(kind)) {
+					held = append(held, string(kind))
 				}
-				if !strings.ContainsAny(v.Reason, "0123456789") {
-					t.Errorf("a reason without figures: %s", v.Reason)
+				if !strings.ContainsAny(reasons[i], "0123456789") {
+					t.Errorf("a reason without figures: %s", reasons[i])
 				}
 			}
 			if got := strings.Join(held, " "); got != c.want {
@@ -80,8 +81,9 @@ func TestJudgeHolds(t *testing.T) {
 			tally.Approved[kind] = rapid.IntRange(0, tally.Planned[kind]).Draw(t, "approved")
 			goes[kind] = tally.Planned[kind] - tally.Approved[kind]
 		}
-		for _, v := range directory.Judge(limits, tally) {
-			goes[v.Kind] = 0
+		held, _ := directory.Judge(limits, tally)
+		for _, kind := range held {
+			goes[kind] = 0
 		}
 		removed := goes[directory.Remove] + goes[directory.Unknown]
 		changed := removed + goes[directory.Alter] + goes[directory.Renumber]

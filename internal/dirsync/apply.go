@@ -49,7 +49,7 @@ const (
 // Each is looked at anew on both sides before and after it is written. progress is called
 // with the change that was looked at last.
 //
-// With an error, the result is what was recorded, and the run goes on after its Last. The
+// The result is what was recorded, also with an error: the run goes on after its Last. The
 // error is a *lease.SuspendedError if nothing may be written; the failure of an entry is
 // none.
 func (e *Engine) Apply(ctx context.Context, job Job, page Page, progress func(seq int64)) (Applied, error) {
@@ -65,10 +65,8 @@ func (e *Engine) Verify(ctx context.Context, job Job, page Page, progress func(s
 func (e *Engine) carryOut(ctx context.Context, job Job, page Page, phase string, state ChangeState, progress func(seq int64)) (Applied, error) {
 	begin := Applied{Last: page.After}
 	a := &applying{Engine: e, job: job, page: page, state: state, progress: progress, result: begin, recorded: begin}
-	if err := a.run(ctx, phase); err != nil {
-		return a.recorded, fault.Wrap(err, phase+" changes to the target's directory")
-	}
-	return a.result, nil
+	err := a.run(ctx, phase)
+	return a.recorded, fault.Wrap(err, phase+" changes to the target's directory")
 }
 
 // applying is one page of changes that is being carried out.
@@ -79,6 +77,7 @@ type applying struct {
 	state          ChangeState // of the changes that are carried out
 	progress       func(seq int64)
 	source, target connection
+	lease          lease.Lease
 	writing        lease.Deadline    // none is sent at or after it
 	takers         map[string]string // see Takers
 	// result is what became of the page so far, recorded how much of that is recorded.
@@ -119,13 +118,9 @@ func (a *applying) run(ctx context.Context, phase string) error {
 	if err := a.ports.Runs.SaveDirectoryPhase(ctx, a.job.RunID, phase); err != nil {
 		return err
 	}
-	// Those of the page after it tell who takes a number that this one frees.
-	changes, err := a.ports.Changes.DirectoryChanges(ctx, a.job.RunID, a.page.After, 2*a.page.Limit, a.state)
-	if err != nil || len(changes) == 0 {
+	if some, err := a.list(ctx, 1); err != nil || len(some) == 0 {
 		return err
 	}
-	a.takers = Takers(changes)
-	changes = changes[:min(a.page.Limit, len(changes))]
 	both, err := a.ports.Directories.Directories(ctx, a.job.Link)
 	if err != nil {
 		return err
@@ -134,18 +129,14 @@ func (a *applying) run(ctx context.Context, phase string) error {
 	defer a.source.drop()
 	defer a.target.drop()
 	keeper := lease.Keeper{Records: a.ports.Leases, Clock: a.clock, Log: a.log}
-	taken, err := keeper.Await(ctx, a.times.TTL+a.times.Fence+leasePatience, func(ctx context.Context) (lease.Lease, error) {
+	a.lease, err = keeper.Await(ctx, a.times.TTL+a.times.Fence+leasePatience, func(ctx context.Context) (lease.Lease, error) {
 		return a.ports.Leases.TakeLease(ctx, lease.OfDirectory(a.job.Link), a.times)
 	})
 	if err != nil {
 		return err
 	}
-	return keeper.Hold(ctx, taken, a.times.TTL, &a.writing, func(holding context.Context) (lease.End, error) {
-		err := a.each(holding, changes)
-		if err == nil && a.result.Stopped == "" {
-			a.recordRow()
-			a.result.More = len(changes) == a.page.Limit
-		}
+	return keeper.Hold(ctx, a.lease, a.times.TTL, &a.writing, func(holding context.Context) (lease.End, error) {
+		err := a.each(holding)
 		// Nothing is written any more; what was is recorded, under whatever context.
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSave)
 		defer cancel()
@@ -159,7 +150,21 @@ func (a *applying) run(ctx context.Context, phase string) error {
 	})
 }
 
-func (a *applying) each(ctx context.Context, changes []Change) error {
+// list returns changes of the page.
+func (a *applying) list(ctx context.Context, limit int) ([]Change, error) {
+	return a.ports.Changes.DirectoryChanges(ctx, a.job.RunID, a.page.After, limit, a.state)
+}
+
+// each carries the changes out that are left under this lease: whoever held it before may
+// have recorded some since the page began.
+func (a *applying) each(ctx context.Context) error {
+	// Those of the page after it tell who takes a number that this one frees.
+	changes, err := a.list(ctx, 2*a.page.Limit)
+	if err != nil {
+		return err
+	}
+	a.takers = Takers(changes)
+	changes = changes[:min(a.page.Limit, len(changes))]
 	for i, c := range changes {
 		a.rest = len(changes) - i - 1
 		if len(changes) == a.page.Limit {
@@ -182,8 +187,15 @@ func (a *applying) each(ctx context.Context, changes []Change) error {
 			}
 		}
 	}
-	_, err := a.tryAside(ctx)
-	return err
+	if stop, err := a.tryAside(ctx); err != nil || stop {
+		return err
+	}
+	a.result.More = len(changes) == a.page.Limit
+	// The next page begins with what is not decided, unless it would be the same page.
+	if !a.result.More || slices.ContainsFunc(a.row, func(c Change) bool { return c.Seq == changes[0].Seq }) {
+		a.recordRow()
+	}
+	return nil
 }
 
 // try carries one change out and records what became of it.
@@ -225,7 +237,7 @@ func (a *applying) tryAside(ctx context.Context) (stop bool, err error) {
 // save records what became of changes.
 func (a *applying) save(ctx context.Context) error {
 	if len(a.unsaved) > 0 {
-		if err := a.ports.Changes.SaveDirectoryChanges(ctx, a.job.RunID, a.unsaved); err != nil {
+		if err := a.ports.Changes.SaveDirectoryChanges(ctx, a.lease, a.job.RunID, a.unsaved); err != nil {
 			return err
 		}
 	}

@@ -116,20 +116,15 @@ func (e *Engine) compare(ctx context.Context, job Job, source, target directory.
 	for _, n := range tally.Planned {
 		plan.Due += n
 	}
-	var kinds []directory.ChangeKind
-	var reasons []string
-	for _, v := range directory.Judge(settings.Limits, tally) {
-		kinds, reasons = append(kinds, v.Kind), append(reasons, v.Reason)
-	}
 	if job.Trigger == TriggerDryRun {
+		_, reasons := directory.Judge(settings.Limits, tally)
 		return plan, runs.FinishDirectoryRun(ctx, job.RunID, Done, reasons, "")
 	}
-	plan.Held, err = runs.HoldDirectoryChanges(ctx, job.RunID, kinds, reasons)
-	if plan.Held > 0 {
+	if plan.Held = tally.Held; plan.Held > 0 {
 		e.log.InfoContext(ctx, "directory changes held", "link", job.Link, "run_id", job.RunID, "changes", plan.Held)
 	}
 	plan.Due = max(plan.Due-plan.Held, 0)
-	return plan, err
+	return plan, nil
 }
 
 // End is how the steps of a run ended.

@@ -91,7 +91,9 @@ func (s Sides) lookAtRemoval(ctx context.Context, c directory.Change) (Look, err
 		return Look{}, err
 	case target.Protected:
 		return Look{Moot: "the entry is protected"}, nil
-	case target.Number != c.Number, c.Target.ID != "" && target.ID != c.Target.ID:
+	case target.Number != c.Number, c.Target.ID != "" && target.ID != c.Target.ID,
+		// Without an id, what has the name may be what took it.
+		c.Target.ID == "" && (target.Version != c.Target.Version || target.Version == "" && s.Takers[c.Number] != ""):
 		return Look{Moot: "the target's entry is another by now"}, nil
 	}
 	return s.plan(c, nil, &target)

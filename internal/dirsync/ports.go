@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"mailmirror/internal/directory"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 )
 
@@ -74,13 +75,11 @@ type RunRecords interface {
 	// CompareDirectory compares what is staged, replaces the run's changes and
 	// returns how many there are of each kind. Changes are Planned, Told or
 	// GivenUp; those that an operator approved or refused before are known again.
-	// ErrStagedLost is in the chain of its error where not all is staged that was
+	// Unless the run is a dry one, the same transaction holds what directory.Judge says,
+	// but for those that were approved: nobody ever finds a change planned that has to
+	// wait. ErrStagedLost is in the chain of its error where not all is staged that was
 	// read.
 	CompareDirectory(ctx context.Context, runID string, s Settings) (directory.Tally, error)
-	// HoldDirectoryChanges makes planned changes of kinds held, for reasons, but
-	// for those that were approved. Holds of the link of which nothing is held any
-	// more are over.
-	HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error)
 	// SaveDirectoryPhase records how far a run is.
 	SaveDirectoryPhase(ctx context.Context, runID, phase string) error
 	// FinishDirectoryRun ends a run and drops what is staged of it.
@@ -102,11 +101,12 @@ type ChangeRecords interface {
 	// the same parent, then a second, and so on. Left out is what takes or frees a
 	// number, which has to wait for its turn.
 	SampleDirectoryChanges(ctx context.Context, runID string, after int64, limit int, state ChangeState) ([]Change, error)
-	// SaveDirectoryChanges records what became of changes, and of their pairs:
+	// SaveDirectoryChanges records under a lease what became of changes, and of their
+	// pairs. If the lease was lost, nothing is recorded, and that is a Conflict:
 	// a done Create, Alter or Renumber makes the pair of Source and Target as they
 	// stand there, a done Remove or Unknown ends it. A change that failed has one
 	// failure more than CompareDirectory gave it.
-	SaveDirectoryChanges(ctx context.Context, runID string, changes []Change) error
+	SaveDirectoryChanges(ctx context.Context, l lease.Lease, runID string, changes []Change) error
 }
 
 // MemberRecords is the record of which mailboxes a run adds to its link and removes from

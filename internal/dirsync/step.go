@@ -43,6 +43,8 @@ func (a *applying) one(ctx context.Context, c Change) (Change, error) {
 			return a.carriedOut(c, look), nil
 		case ctx.Err() != nil:
 			return c, context.Cause(ctx)
+		case !a.clock.Now().Before(a.writing.At()):
+			return c, fault.New(fault.Conflict, "the lease has ended", err, "")
 		case a.barred != nil:
 			return c, a.barred
 		}

@@ -6,6 +6,7 @@ import (
 
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/lease"
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
@@ -49,11 +50,19 @@ func columnList(names []string) []directory.Column {
 
 // SaveDirectoryChanges implements dirsync.ChangeRecords. What needed a number
 // that a change of the list did not free fails with it.
-func (s *Store) SaveDirectoryChanges(ctx context.Context, runID string, changes []dirsync.Change) error {
+func (s *Store) SaveDirectoryChanges(ctx context.Context, l lease.Lease, runID string, changes []dirsync.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return s.inTx(ctx, "record changes of directory run "+runID, func(q *sqlcgen.Queries) error {
+	op := "record changes of directory run " + runID
+	return s.inTx(ctx, op, func(q *sqlcgen.Queries) error {
+		n, err := q.LockLease(ctx, sqlcgen.LockLeaseParams{Kind: string(l.Kind), Link: l.Link, Number: string(l.Number), Epoch: l.Epoch})
+		if err == nil && n == 0 {
+			err = lost(op)
+		}
+		if err != nil {
+			return err
+		}
 		run, err := running(ctx, q, runID)
 		if err != nil {
 			return err

@@ -36,37 +36,44 @@ func (s *Store) inBulkTx(ctx context.Context, op string, fn func(*sqlcgen.Querie
 // CompareDirectory implements dirsync.RunRecords. A run of which a change was
 // carried out already is a Conflict: its changes are the record of that.
 func (s *Store) CompareDirectory(ctx context.Context, runID string, settings dirsync.Settings) (directory.Tally, error) {
-	op := "compare directories of run " + runID
 	var tally directory.Tally
-	err := s.inBulkTx(ctx, op, func(q *sqlcgen.Queries) error {
-		run, err := running(ctx, q, runID)
-		if err != nil {
+	op := "compare directories of run " + runID
+	err := s.inBulkTx(ctx, op, func(q *sqlcgen.Queries) (err error) {
+		var run sqlcgen.DirectoryRun
+		if run, tally, err = compareStaged(ctx, q, op, runID, settings); err != nil || run.Trigger == dirsync.TriggerDryRun {
 			return err
 		}
-		if err := notApplied(ctx, q, op, runID); err != nil {
-			return err
-		}
-		if err := whole(ctx, q, op, run); err != nil {
-			return err
-		}
-		c := comparer{q: q, run: run, settings: settings}
-		if run.SourceExtract != nil && run.TargetExtract != nil {
-			if err := errors.Join(kept(op, run.SourceExtract, &c.source), kept(op, run.TargetExtract, &c.target)); err != nil {
-				return err
-			}
-		}
-		if err := c.compare(ctx); err != nil {
-			return err
-		}
-		if run.Trigger != dirsync.TriggerDryRun {
-			if err := c.settle(ctx); err != nil {
-				return err
-			}
-		}
-		tally, err = c.tally(ctx)
+		kinds, reasons := directory.Judge(settings.Limits, tally)
+		tally.Held, err = hold(ctx, q, run, kinds, reasons)
 		return err
 	})
 	return tally, err
+}
+
+// compareStaged is the compare, and holds nothing.
+func compareStaged(ctx context.Context, q *sqlcgen.Queries, op, runID string, settings dirsync.Settings) (run sqlcgen.DirectoryRun, tally directory.Tally, err error) {
+	if run, err = running(ctx, q, runID); err != nil {
+		return run, tally, err
+	}
+	if err := errors.Join(notApplied(ctx, q, op, runID), whole(ctx, q, op, run)); err != nil {
+		return run, tally, err
+	}
+	c := comparer{q: q, run: run, settings: settings}
+	if run.SourceExtract != nil && run.TargetExtract != nil {
+		if err := errors.Join(kept(op, run.SourceExtract, &c.source), kept(op, run.TargetExtract, &c.target)); err != nil {
+			return run, tally, err
+		}
+	}
+	if err := c.compare(ctx); err != nil {
+		return run, tally, err
+	}
+	if run.Trigger != dirsync.TriggerDryRun {
+		if err := c.settle(ctx); err != nil {
+			return run, tally, err
+		}
+	}
+	tally, err = c.tally(ctx)
+	return run, tally, err
 }
 
 func notApplied(ctx context.Context, q *sqlcgen.Queries, op, runID string) error {

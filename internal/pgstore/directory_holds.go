@@ -11,60 +11,48 @@ import (
 	"mailmirror/internal/pgstore/sqlcgen"
 )
 
-// HoldDirectoryChanges implements dirsync.RunRecords and returns how many
-// changes of the run are held. What needs a number that a held change would free
-// is held with it, approved or not. The reasons are those of the run as well.
-func (s *Store) HoldDirectoryChanges(ctx context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
-	err = s.inBulkTx(ctx, "hold changes of directory run "+runID, func(q *sqlcgen.Queries) error {
-		held = 0
-		run, err := running(ctx, q, runID)
+// hold holds changes of a run by their kinds and returns how many. What needs a number
+// that a held change would free is held with it, approved or not. The reasons are those
+// of the run as well.
+func hold(ctx context.Context, q *sqlcgen.Queries, run sqlcgen.DirectoryRun, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
+	runID := run.RunID
+	if err := q.HoldDirectoryChanges(ctx, sqlcgen.HoldDirectoryChangesParams{RunID: runID, Kinds: strs(kinds)}); err != nil {
+		return 0, err
+	}
+	for more := int64(1); more > 0; {
+		if err := q.HoldDependents(ctx, runID); err != nil {
+			return 0, err
+		}
+		if more, err = q.HoldHalves(ctx, runID); err != nil {
+			return 0, err
+		}
+	}
+	rows, err := q.CountHeldChanges(ctx, runID)
+	if err != nil {
+		return 0, err
+	}
+	said := plainAll(reasons)
+	if err := q.SetDirectoryReasons(ctx, sqlcgen.SetDirectoryReasonsParams{RunID: runID, Reasons: said}); err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		held += int(row.Changes)
+		why := []string{"the number is not free before other changes that are held are made"}
+		if slices.Contains(kinds, directory.ChangeKind(row.Kind)) {
+			why = said
+		}
+		err := q.PutDirectoryHold(ctx, sqlcgen.PutDirectoryHoldParams{RunID: runID, Kind: row.Kind, Reasons: why})
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if err := q.HoldDirectoryChanges(ctx, sqlcgen.HoldDirectoryChangesParams{RunID: runID, Kinds: strs(kinds)}); err != nil {
-			return err
+		if err := q.PutDirectoryHeld(ctx, sqlcgen.PutDirectoryHeldParams{RunID: runID, Kind: row.Kind}); err != nil {
+			return 0, err
 		}
-		for more := int64(1); more > 0; {
-			if err := q.HoldDependents(ctx, runID); err != nil {
-				return err
-			}
-			if more, err = q.HoldHalves(ctx, runID); err != nil {
-				return err
-			}
-		}
-		rows, err := q.CountHeldChanges(ctx, runID)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			held += int(row.Changes)
-		}
-		said := plainAll(reasons)
-		if err := q.SetDirectoryReasons(ctx, sqlcgen.SetDirectoryReasonsParams{RunID: runID, Reasons: said}); err != nil {
-			return err
-		}
-		if run.Trigger == dirsync.TriggerDryRun {
-			return nil
-		}
-		for _, row := range rows {
-			why := []string{"the number is not free before other changes that are held are made"}
-			if slices.Contains(kinds, directory.ChangeKind(row.Kind)) {
-				why = said
-			}
-			err := q.PutDirectoryHold(ctx, sqlcgen.PutDirectoryHoldParams{RunID: runID, Kind: row.Kind, Reasons: why})
-			if err != nil {
-				return err
-			}
-			if err := q.PutDirectoryHeld(ctx, sqlcgen.PutDirectoryHeldParams{RunID: runID, Kind: row.Kind}); err != nil {
-				return err
-			}
-		}
-		if err := q.HeldOver(ctx, sqlcgen.HeldOverParams{Link: run.Link, RunID: runID}); err != nil {
-			return err
-		}
-		return q.HoldsSettled(ctx, run.Link)
-	})
-	return held, err
+	}
+	if err := q.HeldOver(ctx, sqlcgen.HeldOverParams{Link: run.Link, RunID: runID}); err != nil {
+		return 0, err
+	}
+	return held, q.HoldsSettled(ctx, run.Link)
 }
 
 // DirectoryHolds implements control.DirectoryHolds.

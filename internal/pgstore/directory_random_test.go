@@ -297,7 +297,7 @@ func (w *world) run(rt *rapid.T, t *testing.T, s *pgstore.Store, runID string) {
 		}
 	}
 	w.record(list, matched, before)
-	must(t, s.SaveDirectoryChanges(t.Context(), runID, slices.DeleteFunc(list, func(c dirsync.Change) bool { return c.State != dirsync.ChangeDone })))
+	saveChanges(t, s, runID, slices.DeleteFunc(list, func(c dirsync.Change) bool { return c.State != dirsync.ChangeDone }))
 	finished(t, s, runID)
 }
 

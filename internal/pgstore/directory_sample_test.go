@@ -83,7 +83,7 @@ func TestDirectoryRefusals(t *testing.T) {
 		list[i].State, list[i].Error, list[i].Hint = dirsync.ChangeFailed, why, "mend "+why
 	}
 	list[3].State = dirsync.ChangeDone
-	must(t, s.SaveDirectoryChanges(t.Context(), "one", list))
+	saveChanges(t, s, "one", list)
 	for limit, want := range map[int][]dirsync.Refusal{
 		1: {{Error: "no rights", Hint: "mend no rights", Changes: 2}},
 		9: {{Error: "no rights", Hint: "mend no rights", Changes: 2}, {Error: "full", Hint: "mend full", Changes: 1}},

@@ -78,7 +78,7 @@ func BenchmarkDirectory(b *testing.B) {
 					})
 					timed(2, func() (err error) {
 						if kind == "removed" || kind == "shifted" {
-							_, err = s.HoldDirectoryChanges(ctx, runID, []directory.ChangeKind{directory.Remove, directory.Renumber}, []string{"many"})
+							_, err = pgstore.HoldDirectoryChanges(ctx, s, runID, []directory.ChangeKind{directory.Remove, directory.Renumber}, []string{"many"})
 						}
 						return err
 					})

@@ -78,7 +78,7 @@ func compared(t testing.TB, s *pgstore.Store, runID, trigger string, settings di
 	must(t, s.BeginDirectoryRun(ctx, runID, link, trigger))
 	must(t, s.StageDirectory(ctx, runID, dirsync.SourceSide, each(source)))
 	must(t, s.StageDirectory(ctx, runID, dirsync.TargetSide, each(target)))
-	tally, err := s.CompareDirectory(ctx, runID, settings)
+	tally, err := pgstore.CompareStaged(ctx, s, runID, settings)
 	must(t, err)
 	return tally
 }
@@ -113,6 +113,15 @@ func allTold(list []dirsync.Change) []string {
 	return out
 }
 
+// saveChanges records what became of changes, under a lease.
+func saveChanges(t testing.TB, s *pgstore.Store, runID string, changes []dirsync.Change) {
+	t.Helper()
+	l, err := s.TakeLease(t.Context(), lease.OfDirectory(link), lease.Times{}.WithDefaults())
+	must(t, err)
+	must(t, s.SaveDirectoryChanges(t.Context(), l, runID, changes))
+	must(t, s.Release(t.Context(), l, true))
+}
+
 // doAll makes every planned change done, in order.
 func doAll(t testing.TB, s *pgstore.Store, runID string) {
 	t.Helper()
@@ -123,7 +132,7 @@ func doAll(t testing.TB, s *pgstore.Store, runID string) {
 			list[i].Target = directory.Ref{ID: "t-" + list[i].Source.ID, DN: "cn=new"}
 		}
 	}
-	must(t, s.SaveDirectoryChanges(t.Context(), runID, list))
+	saveChanges(t, s, runID, list)
 }
 
 func finished(t testing.TB, s *pgstore.Store, runID string) dirsync.Run {
@@ -269,7 +278,7 @@ func TestDirectoryCompare(t *testing.T) {
 				tally := compared(t, s, runID, trigger, settings, c.source, c.target)
 				got := allTold(changesOf(t, s, runID))
 				equal(t, "changes of run "+runID, got, c.want)
-				again, err := s.CompareDirectory(t.Context(), runID, settings)
+				again, err := pgstore.CompareStaged(t.Context(), s, runID, settings)
 				must(t, err)
 				equal(t, "tally of a repeated compare", again, tally)
 				equal(t, "changes of a repeated compare", allTold(changesOf(t, s, runID)), c.want)

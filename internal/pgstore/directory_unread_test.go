@@ -9,6 +9,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/guard"
+	"mailmirror/internal/pgstore"
 )
 
 // unread is a record that could not be read.
@@ -73,7 +74,7 @@ func TestCompareUnread(t *testing.T) {
 	// the operator decided stays.
 	held := func(run string) int {
 		t.Helper()
-		n, err := s.HoldDirectoryChanges(ctx, run, []directory.ChangeKind{directory.Remove}, []string{"because"})
+		n, err := pgstore.HoldDirectoryChanges(ctx, s, run, []directory.ChangeKind{directory.Remove}, []string{"because"})
 		must(t, err)
 		return n
 	}

@@ -5,6 +5,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
+
+	"mailmirror/internal/directory"
+	"mailmirror/internal/dirsync"
+	"mailmirror/internal/pgstore/sqlcgen"
 )
 
 // PlanInBulk explains a statement as it is planned in bulk.
@@ -40,4 +44,26 @@ func MigrateTo(ctx context.Context, s *Store, version int64) error {
 		_, err := p.DownTo(ctx, version)
 		return err
 	})
+}
+
+// CompareStaged compares as CompareDirectory does, and holds nothing.
+func CompareStaged(ctx context.Context, s *Store, runID string, settings dirsync.Settings) (tally directory.Tally, err error) {
+	err = s.inBulkTx(ctx, "compare", func(q *sqlcgen.Queries) error {
+		_, tally, err = compareStaged(ctx, q, "compare", runID, settings)
+		return err
+	})
+	return tally, err
+}
+
+// HoldDirectoryChanges holds changes of a run by their kinds, whatever the limits are. It
+// holds none of a dry run.
+func HoldDirectoryChanges(ctx context.Context, s *Store, runID string, kinds []directory.ChangeKind, reasons []string) (held int, err error) {
+	err = s.inBulkTx(ctx, "hold changes", func(q *sqlcgen.Queries) error {
+		run, err := running(ctx, q, runID)
+		if err == nil && run.Trigger != dirsync.TriggerDryRun {
+			held, err = hold(ctx, q, run, kinds, reasons)
+		}
+		return err
+	})
+	return held, err
 }

@@ -219,7 +219,7 @@ func TestLoginsOfWritten(t *testing.T) {
 				list[i].Target = directory.Ref{ID: "t-" + list[i].Number, DN: "cn=new"}
 			}
 		}
-		must(t, s.SaveDirectoryChanges(t.Context(), runID, list))
+		saveChanges(t, s, runID, list)
 	}
 	version := versionOf(t, s, "dr")
 	save("first", map[string]string{"2002": "2002@dr", "2003": ""})
@@ -264,7 +264,7 @@ func TestLoginsOfCircle(t *testing.T) {
 	}
 	for _, c := range list {
 		c.State, c.TargetLogin, c.TargetRule = dirsync.ChangeDone, login[c.Number], ruleOf("dr", rule)
-		must(t, s.SaveDirectoryChanges(t.Context(), "second", []dirsync.Change{c}))
+		saveChanges(t, s, "second", []dirsync.Change{c})
 	}
 	wantLogins(t, "after the circle", loginsOf(t, s, "dr", "2001", "2002", "2003"), "c@dr", "a@dr", "b@dr")
 	finished(t, s, "second")
@@ -280,7 +280,7 @@ func TestLoginsOfCircle(t *testing.T) {
 	for i := range list {
 		list[i].State, list[i].TargetLogin, list[i].TargetRule = dirsync.ChangeDone, "wrong@dr", ruleOf("dr", "{uid}")
 	}
-	must(t, s.SaveDirectoryChanges(t.Context(), "third", list[:1]))
+	saveChanges(t, s, "third", list[:1])
 	wantLogins(t, "by another rule", loginsOf(t, s, "dr", "2001", "2002", "2003"), before...)
 	finished(t, s, "third")
 }

@@ -7,6 +7,7 @@ import (
 	"mailmirror/internal/directory"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/lease"
 )
 
 func (x *run) list() (all []dirsync.Change) {
@@ -16,14 +17,8 @@ func (x *run) list() (all []dirsync.Change) {
 	return all
 }
 
-// HoldDirectoryChanges implements dirsync.RunRecords.
-func (r *Runs) HoldDirectoryChanges(_ context.Context, runID string, kinds []directory.ChangeKind, reasons []string) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	x, err := r.find(runID, true)
-	if err != nil {
-		return 0, err
-	}
+// hold holds changes of kinds.
+func (r *Runs) hold(x *run, kinds []directory.ChangeKind, reasons []string) (n int) {
 	for _, c := range x.changes {
 		if c.State == dirsync.ChangePlanned && !c.approved && slices.Contains(kinds, c.Kind) {
 			c.State = dirsync.ChangeHeld
@@ -43,7 +38,6 @@ func (r *Runs) HoldDirectoryChanges(_ context.Context, runID string, kinds []dir
 	}
 	x.Reasons = reasons
 	waiting := map[string]bool{}
-	n := 0
 	for _, c := range x.changes {
 		if c.State != dirsync.ChangeHeld || c.Via != "" {
 			continue
@@ -58,7 +52,7 @@ func (r *Runs) HoldDirectoryChanges(_ context.Context, runID string, kinds []dir
 			delete(r.held, key)
 		}
 	}
-	return n, nil
+	return n
 }
 
 // Decide has an operator approve or refuse what waits, and returns how many changes that
@@ -76,6 +70,13 @@ func (r *Runs) Decide(approve bool) (n int) {
 		}
 	}
 	return n
+}
+
+// Forget has an operator let everything be tried again that failed.
+func (r *Runs) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.failures)
 }
 
 // Decision returns what an operator decided on the removal of an entry of the target:
@@ -126,12 +127,15 @@ func (r *Runs) SampleDirectoryChanges(_ context.Context, runID string, after int
 }
 
 // SaveDirectoryChanges implements dirsync.ChangeRecords.
-func (r *Runs) SaveDirectoryChanges(_ context.Context, runID string, changes []dirsync.Change) error {
+func (r *Runs) SaveDirectoryChanges(_ context.Context, l lease.Lease, runID string, changes []dirsync.Change) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.FailSaves > 0 {
 		r.FailSaves--
 		return fault.Newf(fault.Transient, "record changes: the database is away")
+	}
+	if l.Epoch != r.lease.Epoch {
+		return fault.Newf(fault.Conflict, "record changes: the lease was lost")
 	}
 	x, err := r.find(runID, true)
 	if err != nil {

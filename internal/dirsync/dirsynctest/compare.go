@@ -107,6 +107,10 @@ func (r *Runs) CompareDirectory(_ context.Context, runID string, s dirsync.Setti
 			}
 		}
 	}
+	if x.Trigger != dirsync.TriggerDryRun {
+		kinds, reasons := directory.Judge(s.Limits, t)
+		t.Held = r.hold(x, kinds, reasons)
+	}
 	return t, nil
 }
 

@@ -28,6 +28,12 @@ FROM write_leases WHERE kind = @kind AND link = @link AND number = @number;
 UPDATE write_leases SET expires_at = clock_timestamp() + sqlc.arg(ttl)::interval
 WHERE kind = @kind AND link = @link AND number = @number AND epoch = @epoch AND expires_at > clock_timestamp();
 
+-- LockLease keeps a lease from being lost for the rest of the transaction.
+-- name: LockLease :execrows
+SELECT FROM write_leases
+WHERE kind = @kind AND link = @link AND number = @number AND epoch = @epoch
+FOR UPDATE;
+
 -- EndLease gives the lease a new epoch, so that whoever held it holds nothing any more.
 -- name: EndLease :execrows
 UPDATE write_leases SET epoch = 0, expires_at = clock_timestamp(), clean = @clean

@@ -134,6 +134,33 @@ func (q *Queries) LiveLeases(ctx context.Context, arg LiveLeasesParams) ([]LiveL
 	return items, nil
 }
 
+const LockLease = `-- name: LockLease :execrows
+SELECT FROM write_leases
+WHERE kind = $1 AND link = $2 AND number = $3 AND epoch = $4
+FOR UPDATE
+`
+
+type LockLeaseParams struct {
+	Kind   string
+	Link   string
+	Number string
+	Epoch  int64
+}
+
+// LockLease keeps a lease from being lost for the rest of the transaction.
+func (q *Queries) LockLease(ctx context.Context, arg LockLeaseParams) (int64, error) {
+	result, err := q.db.Exec(ctx, LockLease,
+		arg.Kind,
+		arg.Link,
+		arg.Number,
+		arg.Epoch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const RenewLease = `-- name: RenewLease :execrows
 UPDATE write_leases SET expires_at = clock_timestamp() + $1::interval
 WHERE kind = $2 AND link = $3 AND number = $4 AND epoch = $5 AND expires_at > clock_timestamp()
