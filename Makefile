@@ -46,8 +46,9 @@ test-unit: ## needs no server
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on ./...
 
-test-simulation: ## the copy engine over simulated stores; SEEDS=20000 for more
+test-simulation: ## both engines over simulated stores and directories; SEEDS=20000 for more
 	$(GO) test ./internal/copier/copiersim -count=1 -seeds $(SEEDS)
+	$(GO) test ./internal/dirsync/dirsim -count=1 -seeds $$(($(SEEDS) / 4))
 
 test-integration: build ## on real Dovecot, Cyrus, PostgreSQL and Temporal; test-unit has run the others
 	test/scripts/integration-tests.sh | xargs -d '\n' $(GO) test -tags integration -shuffle=on -timeout 60m -p 2
