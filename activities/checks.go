@@ -104,7 +104,7 @@ func failureOf(err error) verdict.Failure {
 	if err == nil {
 		return verdict.Failure{}
 	}
-	kind, text, hint := describe(err)
+	kind, text, hint := fault.Describe(err)
 	return verdict.Failure{ErrorKind: string(kind), Error: text, Hint: hint}
 }
 

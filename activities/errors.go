@@ -8,21 +8,11 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"mailmirror/internal/fault"
-	"mailmirror/internal/lease"
 )
 
 // TypeStopping is the type of the error by which an activity hands its work
 // back because its worker stops. All other types are fault kinds.
 const TypeStopping = "worker_stopping"
-
-// describe is fault.Describe. What it says of a lease that another holds is a conflict,
-// whether an adapter classified that or not.
-func describe(err error) (kind fault.Kind, text, hint string) {
-	if held, busy := errors.AsType[*lease.HeldError](err); busy {
-		return fault.Conflict, held.Error(), fault.Plain(fault.HintOf(err))
-	}
-	return fault.Describe(err)
-}
 
 // applicationError is the one place where an error becomes Temporal's. Its
 // type is the fault kind, its detail the hint. The kinds that time does not
@@ -30,7 +20,7 @@ func describe(err error) (kind fault.Kind, text, hint string) {
 // replaces the interval of the retry policy. The cause is left behind: its text
 // is in the message already.
 func applicationError(err error, wait time.Duration) error {
-	kind, _, _ := describe(err)
+	kind, _, _ := fault.Describe(err)
 	options := temporal.ApplicationErrorOptions{
 		NonRetryable:   lasting(kind) && !errors.Is(err, fault.ErrDatabase),
 		NextRetryDelay: wait,
@@ -43,7 +33,7 @@ func applicationError(err error, wait time.Duration) error {
 }
 
 func withOptions(err error, options temporal.ApplicationErrorOptions) error {
-	kind, text, hint := describe(err)
+	kind, text, hint := fault.Describe(err)
 	if hint != "" {
 		options.Details = []any{hint}
 	}
@@ -59,7 +49,7 @@ func lasting(kind fault.Kind) bool {
 // it is tried again after wait also where only an operator can correct it.
 func patientError(err error, wait time.Duration) error {
 	options := temporal.ApplicationErrorOptions{}
-	if kind, _, _ := describe(err); lasting(kind) {
+	if kind, _, _ := fault.Describe(err); lasting(kind) {
 		options.NextRetryDelay = wait
 	}
 	return withOptions(err, options)
@@ -69,7 +59,7 @@ func patientError(err error, wait time.Duration) error {
 // its mailbox. Its own text stays there: it may name folders, and a history is
 // read by others than the mailbox's operator.
 func recordedError(err error, link string, wait time.Duration) error {
-	kind, _, _ := describe(err)
+	kind, _, _ := fault.Describe(err)
 	return applicationError(fault.Newf(kind, "mailbox sync failed (%s): see mailmirror errors %s", kind, link), wait)
 }
 

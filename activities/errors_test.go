@@ -32,7 +32,7 @@ func TestApplicationError(t *testing.T) {
 		{name: "rejected by the database", err: fault.New(fault.Config, "read link", fmt.Errorf("28P01: %w", fault.ErrDatabase), "check the password"),
 			kind: "config", text: "read link: 28P01: the database failed", hint: "check the password", retryable: true},
 		{name: "permanent", err: fault.Newf(fault.Permanent, "no such mailbox"), kind: "permanent", text: "no such mailbox"},
-		{name: "busy", err: fmt.Errorf("begin: %w", &lease.HeldError{}), kind: "conflict",
+		{name: "busy", err: fault.New(fault.Conflict, "", &lease.HeldError{}, ""), kind: "conflict",
 			text: (&lease.HeldError{}).Error(), retryable: true, benign: true},
 		{name: "unclassified", err: fmt.Errorf("wrapped: %w", secret), kind: "transient",
 			text: "unexpected error of type *errors.errorString", retryable: true},

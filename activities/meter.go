@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mailmirror/internal/copier"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/lease"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
@@ -67,7 +68,7 @@ func (e metered) count(ctx context.Context, job copier.Job, report copier.Report
 	case busy:
 		outcome = OutcomeBusy
 	default:
-		kind, _, _ := describe(err)
+		kind, _, _ := fault.Describe(err)
 		outcome, failure = string(copier.Failed), string(kind)
 	}
 	e.meter.Synced(job.Key.Link, outcome, failure, took)

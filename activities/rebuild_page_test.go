@@ -79,7 +79,7 @@ func TestPagesComeBack(t *testing.T) {
 				if n == numbers[1] && time.Since(begin) >= 10*time.Second {
 					return copier.Report{}, nil
 				}
-				return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: 10 * time.Second}
+				return copier.Report{}, fault.New(fault.Conflict, "", &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: 10 * time.Second}, "")
 			}
 			a := activities.New(world.Ports(nil), activities.Settings{Mailboxes: 1, Report: 5 * time.Millisecond})
 			value, err := environment(a).ExecuteActivity(page(a), activities.ReviewInput{

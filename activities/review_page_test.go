@@ -3,7 +3,6 @@ package activities_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,7 +115,7 @@ func TestReviewPageKeepsTroubleApart(t *testing.T) {
 			case numbers[3]:
 				return copier.Report{}, fault.Newf(fault.Permanent, "open mailbox: no such mailbox")
 			case numbers[4]:
-				return copier.Report{}, fmt.Errorf("begin: %w", &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Second})
+				return copier.Report{}, fault.New(fault.Conflict, "begin", &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Second}, "")
 			case numbers[5]:
 				panic("boom")
 			case numbers[6]: // removed from the link while its sync fails

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mailmirror/internal/background"
+	"mailmirror/internal/fault"
 )
 
 // Signs is where the loops that are activities leave their signs of life.
@@ -31,7 +32,7 @@ func (a *shared) looping(ctx context.Context, loop background.Loop) (ended func(
 			return // it was broken off, and goes on elsewhere
 		}
 		if err != nil {
-			kind, text, hint := describe(err)
+			kind, text, hint := fault.Describe(err)
 			sign.ErrorKind, sign.Error, sign.Hint = string(kind), text, hint
 		}
 		a.sign(ctx, sign, a.signs.EndLoop)

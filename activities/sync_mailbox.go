@@ -210,7 +210,7 @@ func (a *Sync) syncFailed(ctx context.Context, box site.Mailbox, report copier.R
 	case recordErr != nil:
 		return SyncResult{}, applicationError(recordErr, 0)
 	case parked:
-		kind, _, _ := describe(err)
+		kind, _, _ := fault.Describe(err)
 		return SyncResult{State: SyncParked, Messages: report.Messages, Greetings: report.Greetings,
 			ErrorKind: string(kind), Retry: wait}, nil
 	}
@@ -226,7 +226,7 @@ type failures struct {
 // recordFailure writes one failure down against its mailbox and returns when
 // the next try is due, and whether that is a parking interval.
 func (f *failures) recordFailure(ctx context.Context, box site.Mailbox, report copier.Report, err error) (time.Duration, bool, error) {
-	kind, text, hint := describe(err)
+	kind, text, hint := fault.Describe(err)
 	wait, parked := f.pace.next(kind, box.Failures+1, rand.Float64())
 	report.Outcome = copier.Failed
 	report.ErrKind, report.Err, report.Hint = string(kind), text, hint

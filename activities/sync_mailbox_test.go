@@ -178,7 +178,7 @@ func TestSyncMailboxLeavesABusyMailboxAlone(t *testing.T) {
 		world := activitytest.New()
 		world.Add(link, box.Number)
 		world.OnSync = func(context.Context, copier.Job) (copier.Report, error) {
-			return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(box), Wait: wait}
+			return copier.Report{}, fault.New(fault.Conflict, "", &lease.HeldError{Resource: lease.OfMailbox(box), Wait: wait}, "")
 		}
 		_, err := syncOnce(t, world, activities.TriggerEvent, nil)
 		var app *temporal.ApplicationError

@@ -147,7 +147,7 @@ func (a *Watch) Listen(ctx context.Context, in ListenInput) (ListenResult, error
 	outcome, err := w.Run(ctx)
 	reason := string(outcome)
 	if err != nil {
-		kind, _, _ := describe(err)
+		kind, _, _ := fault.Describe(err)
 		reason = string(kind)
 	}
 	if ctx.Err() != nil {

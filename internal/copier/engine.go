@@ -2,7 +2,6 @@ package copier
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -378,9 +377,6 @@ func (r *run) failed(err error) Report {
 	r.report.Outcome = Failed
 	r.report.Finished = r.clock.Now()
 	r.report.ErrKind, r.report.Err, r.report.Hint = string(fault.KindOf(err)), err.Error(), fault.HintOf(err)
-	if _, held := errors.AsType[*lease.HeldError](err); held {
-		r.report.ErrKind = string(fault.Conflict)
-	}
 	return r.report
 }
 

@@ -64,7 +64,8 @@ func (e *Engine) Verify(ctx context.Context, job Job, page Page, progress func(s
 
 func (e *Engine) carryOut(ctx context.Context, job Job, page Page, phase string, state ChangeState, progress func(seq int64)) (Applied, error) {
 	begin := Applied{Last: page.After}
-	a := &applying{Engine: e, job: job, page: page, state: state, progress: progress, result: begin, recorded: begin}
+	a := &applying{Engine: e, job: job, page: page, state: state, progress: progress, result: begin, recorded: begin,
+		losses: map[int64]*loss{}, lostInRow: map[int64]bool{}, own: map[string]bool{}, ahead: map[int64]bool{}}
 	err := a.run(ctx, phase)
 	return a.recorded, fault.Wrap(err, phase+" changes to the target's directory")
 }

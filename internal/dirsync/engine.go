@@ -75,12 +75,8 @@ type Plan struct {
 // Compare decides whether the extracts are to be believed, compares them, and holds what
 // looks like an accident. A dry run holds nothing, and records what would be held. Both
 // sides were read that many times; 0 is for a caller that does not read again.
-func (e *Engine) Compare(ctx context.Context, job Job, source, target directory.Extracted, readings int) (Plan, error) {
-	plan, err := e.compare(ctx, job, source, target, readings)
-	return plan, fault.Wrap(err, "compare directories")
-}
-
-func (e *Engine) compare(ctx context.Context, job Job, source, target directory.Extracted, readings int) (Plan, error) {
+func (e *Engine) Compare(ctx context.Context, job Job, source, target directory.Extracted, readings int) (_ Plan, err error) {
+	defer func() { err = fault.Wrap(err, "compare directories") }()
 	runs := e.ports.Runs
 	run, err := runs.DirectoryRun(ctx, job.RunID)
 	if err != nil || !run.FinishedAt.IsZero() { // by an attempt before this one

@@ -27,12 +27,8 @@ var (
 // Extract reads one directory completely into the database, or fails. Nothing of an
 // extract that failed is kept. progress is called with the number of entries that were
 // read.
-func (e *Engine) Extract(ctx context.Context, job Job, of Side, progress func(entries int64)) (directory.Extracted, error) {
-	found, err := e.extract(ctx, job, of, progress)
-	return found, fault.Wrap(err, "extract the "+string(of)+"'s directory")
-}
-
-func (e *Engine) extract(ctx context.Context, job Job, of Side, progress func(entries int64)) (directory.Extracted, error) {
+func (e *Engine) Extract(ctx context.Context, job Job, of Side, progress func(entries int64)) (_ directory.Extracted, err error) {
+	defer func() { err = fault.Wrap(err, "extract the "+string(of)+"'s directory") }()
 	both, err := e.ports.Directories.Directories(ctx, job.Link)
 	if err != nil {
 		return directory.Extracted{}, err

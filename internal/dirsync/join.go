@@ -29,30 +29,26 @@ type Wake func(ctx context.Context, key mailbox.Key) error
 // Join makes the mailboxes of a run's pairs join and leave the link, by the link's rule.
 // Those that join are due at once. done is what an attempt before this one did; progress
 // is called with what was done since.
-func (e *Engine) Join(ctx context.Context, job Job, done Members, wake Wake, progress func(Members)) (Members, error) {
+func (e *Engine) Join(ctx context.Context, job Job, done Members, wake Wake, progress func(Members)) (_ Members, err error) {
+	defer func() { err = fault.Wrap(err, "let mailboxes join and leave") }()
 	done.Refused = 0
-	err := e.join(ctx, job, &done, wake, progress)
-	return done, fault.Wrap(err, "let mailboxes join and leave")
-}
-
-func (e *Engine) join(ctx context.Context, job Job, done *Members, wake Wake, progress func(Members)) error {
 	if err := e.ports.Runs.SaveDirectoryPhase(ctx, job.RunID, "members"); err != nil {
-		return err
+		return done, err
 	}
 	settings, err := e.ports.Settings.DirectorySettings(ctx, job.Link)
 	if err != nil {
-		return err
+		return done, err
 	}
 	join, leave, err := e.ports.Members.DirectoryMembers(ctx, job.RunID, settings)
 	if err != nil {
-		return err
+		return done, err
 	}
 	left, err := e.ports.Members.LeaveLink(ctx, job.RunID, job.Link, leave)
 	if err != nil {
-		return err
+		return done, err
 	}
 	done.Left += left
-	progress(*done)
+	progress(done)
 	woken := 0
 	var rejected []Rejection
 	for len(join) > 0 {
@@ -60,7 +56,7 @@ func (e *Engine) join(ctx context.Context, job Job, done *Members, wake Wake, pr
 		join = join[len(chunk):]
 		refused, err := e.add(ctx, job.Link, chunk)
 		if err != nil {
-			return err
+			return done, err
 		}
 		for _, number := range chunk {
 			if why, ok := refused[number]; ok {
@@ -70,7 +66,7 @@ func (e *Engine) join(ctx context.Context, job Job, done *Members, wake Wake, pr
 		}
 		done.Joined += len(chunk) - len(refused)
 		done.Refused += len(refused)
-		progress(*done)
+		progress(done)
 		for _, number := range chunk {
 			if refused[number] != nil || woken >= wakeAtMost {
 				continue
@@ -81,7 +77,7 @@ func (e *Engine) join(ctx context.Context, job Job, done *Members, wake Wake, pr
 			}
 		}
 	}
-	return e.ports.Members.SaveDirectoryMembers(ctx, job.RunID, done.Joined, done.Left, rejected)
+	return done, e.ports.Members.SaveDirectoryMembers(ctx, job.RunID, done.Joined, done.Left, rejected)
 }
 
 // add adds mailboxes and returns those that may not join, with the reason. One of

@@ -112,7 +112,7 @@ func (a *applying) step(ctx context.Context, c directory.Change, writes *int) (l
 	case err == nil:
 		*writes++
 		a.accepted++
-		a.lostInRow = nil
+		clear(a.lostInRow)
 	case fault.Is(err, fault.Transient) && !busy(err):
 		a.unsure = true
 	}

@@ -23,12 +23,6 @@ type loss struct {
 
 // loses counts a connection that ended at a change.
 func (a *applying) loses(seq int64) {
-	if a.losses == nil {
-		a.losses = map[int64]*loss{}
-	}
-	if a.lostInRow == nil {
-		a.lostInRow = map[int64]bool{}
-	}
 	l := a.losses[seq]
 	if l == nil {
 		l = &loss{accepted: a.accepted}
@@ -75,9 +69,6 @@ func (a *applying) weigh(ctx context.Context, c Change) (stop bool, err error) {
 		return true, nil
 	case blame.Record:
 		if e.After > 0 && !e.Lost {
-			if a.own == nil {
-				a.own = map[string]bool{}
-			}
 			a.own[c.Error] = true
 		}
 		a.recordRow()
@@ -156,9 +147,6 @@ func (a *applying) sample(ctx context.Context, e *blame.Evidence) (rejected int,
 			return 0, err
 		case a.accepted > before:
 			if done.State == ChangeDone && a.state != ChangeDone {
-				if a.ahead == nil {
-					a.ahead = map[int64]bool{}
-				}
 				a.ahead[done.Seq] = true
 				a.count(done)
 			}

@@ -232,7 +232,7 @@ func testFailures(t *testing.T, b *bench) {
 			return copier.Report{}, fault.New(fault.Permanent, "append", errors.New("NO [LIMIT]"), "")
 		case "busy":
 			if attempt < 2 {
-				return copier.Report{}, &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Millisecond}
+				return copier.Report{}, fault.New(fault.Conflict, "", &lease.HeldError{Resource: lease.OfMailbox(job.Key), Wait: time.Millisecond}, "")
 			}
 		case "panics":
 			panic("the body of a message")
