@@ -21,7 +21,8 @@ import (
 // for what servers are known to alter. If one of both cannot be read, it may be one.
 //
 // If the source's message cannot be read, any message of the target may be its copy,
-// but for those that were the partners of other messages when it was recorded already.
+// but for those that were the partners of other messages when it was recorded already,
+// unless they have its size and date: such a partner may be its twin.
 //
 // If a message could only not be copied, and the target's copy has the very same bytes,
 // size and date, Mailmirror has the target move it. A full target has no room for a
@@ -61,13 +62,19 @@ type lack struct {
 	// bodyDigest is the message's if it was read.
 	bodyDigest
 	read bool
+	// unreadable: the source did not hand it over earlier, and is not asked again.
+	unreadable bool
 	// movable: the target may have a copy of it moved to the folder.
 	movable bool
 }
 
 // like reports whether a message of the target may be a copy of it, by size and date.
 func (l lack) like(m mailbox.Message) bool {
-	return l.Size == m.Size || l.InternalDate.Equal(m.InternalDate)
+	sized, dated := l.Size == m.Size, l.InternalDate.Equal(m.InternalDate)
+	if l.unreadable {
+		return sized && dated
+	}
+	return sized || dated
 }
 
 // dueOn is what is due to go from the target's open folder.
@@ -105,7 +112,7 @@ func (r *run) onlyCopies(ctx context.Context, due dueOn) (out stays, moved bool,
 	case r.freshUnread:
 		out.unsure = due.uids.Minus(out.same)
 	case r.unreadSingle():
-		out.unsure = due.uids.Minus(due.before).Minus(out.same)
+		out.unsure = out.unsure.Union(due.uids.Minus(due.before)).Minus(out.same)
 	}
 	return out, moved, nil
 }
@@ -118,6 +125,10 @@ func (r *run) compareLacks(ctx context.Context, lacks []lack, due dueOn, out *st
 		m, known := due.known[uid]
 		for i := range lacks {
 			switch l := &lacks[i]; {
+			case l.unreadable:
+				if known && l.like(m) {
+					out.unsure.Add(uid)
+				}
 			case !known || (l.like(m) && !l.read):
 				out.same.Add(uid)
 			case l.like(m):
@@ -161,7 +172,8 @@ func (r *run) lacking(ctx context.Context, s *FolderState, known mailbox.UIDSet,
 	if err != nil {
 		return nil, err
 	}
-	uids := s.without()
+	unreadable := s.single(true)
+	uids := s.single(false).Union(unreadable)
 	if r.wholly(s) {
 		if uids, err = r.source.UIDs(ctx); err != nil {
 			return nil, err
@@ -184,20 +196,21 @@ func (r *run) lacking(ctx context.Context, s *FolderState, known mailbox.UIDSet,
 	var out []lack
 	var read mailbox.UIDSet
 	for _, m := range messages {
-		l := lack{Message: m, folder: s.Name, movable: s.movable(m.UID)}
-		unknown := false
+		l := lack{Message: m, folder: s.Name, movable: s.movable(m.UID), unreadable: unreadable.Contains(m.UID)}
+		alike, unknown := false, false
 		for uid := range due.uids.All() {
 			t, known := due.known[uid]
 			unknown = unknown || !known
-			if known && l.like(t) {
-				read.Add(m.UID)
-			}
+			alike = alike || (known && l.like(t))
 		}
-		if unknown || read.Contains(m.UID) {
+		if alike {
+			read.Add(m.UID)
+		}
+		if unknown || alike {
 			out = append(out, l)
 		}
 	}
-	digests, err := bodyDigests(ctx, r.source, read)
+	digests, err := bodyDigests(ctx, r.source, read.Minus(unreadable))
 	if _, err = apart(err); err != nil {
 		return nil, err
 	}
@@ -241,14 +254,14 @@ func (r *run) moveAlong(ctx context.Context, stay *stays) (moved mailbox.UIDSet,
 	return moved, nil
 }
 
-// lacks reports whether the source has messages in a folder that can be read and that
-// the target does not have there, but for those whose copies are known.
+// lacks reports whether the source has messages in a folder that the target does not
+// have there, but for those whose copies are known.
 func (r *run) lacks(s *FolderState, known mailbox.UIDSet) bool {
 	i := slices.IndexFunc(r.sourceList, func(f mailbox.Folder) bool { return f.Name == s.Name })
 	if i < 0 || !r.sourceList[i].Selectable || r.sourceList[i].Unreadable {
 		return false
 	}
-	return r.wholly(s) || len(s.without().Minus(known)) > 0
+	return r.wholly(s) || len(s.single(false).Union(s.single(true)).Minus(known)) > 0
 }
 
 // wholly reports whether the target does not accept a folder, or has no room for any
@@ -257,13 +270,13 @@ func (r *run) wholly(s *FolderState) bool {
 	return r.short[s.Name] || slices.ContainsFunc(s.Differences, func(d Difference) bool { return d.Kind == FolderRefused })
 }
 
-// without returns the messages of the source that have a difference and no partner, and
-// can be read.
-func (s *FolderState) without() mailbox.UIDSet {
+// single returns the messages of the source that have a difference and no partner:
+// those that can be read, or those that cannot.
+func (s *FolderState) single(unreadable bool) mailbox.UIDSet {
 	pairs := mailbox.NewUIDMap(s.Pairs)
 	var uids []mailbox.UID
 	for _, d := range s.Differences {
-		if _, paired := pairs.Target(d.SourceUID); d.SourceUID != 0 && !paired && d.Kind != Undone && d.Kind != Unreadable {
+		if _, paired := pairs.Target(d.SourceUID); d.SourceUID != 0 && !paired && d.Kind != Undone && (d.Kind == Unreadable) == unreadable {
 			uids = append(uids, d.SourceUID)
 		}
 	}
@@ -299,15 +312,9 @@ func (r *run) unreadSingle() bool {
 		return true
 	}
 	for name, s := range r.states {
-		if !lists(r.sourceList, name) {
-			continue // what it says of the source is over
-		}
-		for _, d := range s.Differences {
-			if d.Kind == Unreadable && !slices.ContainsFunc(s.Pairs, func(p mailbox.Run) bool {
-				return d.SourceUID >= p.Source && d.SourceUID-p.Source < mailbox.UID(p.Length)
-			}) {
-				return true
-			}
+		// What a folder that is gone says of the source is over.
+		if lists(r.sourceList, name) && len(s.single(true)) > 0 {
+			return true
 		}
 	}
 	return false

@@ -128,6 +128,33 @@ func TestUnreadableAndLeft(t *testing.T) {
 	}
 }
 
+// TestUnreadableTwin: the source has two messages that are the same, hands one of them
+// over, and deletes that one. The target's copy stays: the other may be its twin.
+func TestUnreadableTwin(t *testing.T) {
+	play(t, func(s *scene) {
+		const twin = "Message-ID: <d>\r\n\r\ndamaged\r\n"
+		s.source.userPut(mailbox.Inbox, twin, "", at(1))
+		s.deposit(mailbox.Inbox, 3)
+		s.sync(copier.Equal)
+		s.source.userPut(mailbox.Inbox, twin, "", at(1))
+		s.from.damaged = true
+		s.sync(copier.Differing)
+		s.source.remove(mailbox.Inbox, 1)
+		s.source.remove(mailbox.Inbox, 2)
+		for range 2 {
+			if s.sync(copier.Differing); s.target.count(mailbox.Inbox, twin) != 1 {
+				s.Fatal("the target has no copy any more of a message that the source has")
+			}
+		}
+		if s.target.count(mailbox.Inbox, text(3)) != 0 {
+			s.Error("a message of another size and date stays")
+		}
+		s.from.damaged, s.job.Retry = false, true
+		s.sync(copier.Equal)
+		s.equal()
+	})
+}
+
 func (s *balkySession) CreateFolder(ctx context.Context, name mailbox.FolderName, use []string) error {
 	if s.p.noFolders {
 		return fault.Newf(fault.Permanent, "folder refused")
