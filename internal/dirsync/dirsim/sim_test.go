@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	seeds    = flag.Int("seeds", 200, "how many seeds to simulate")
+	seeds    = flag.Int("seeds", 100, "how many seeds to simulate")
 	all      = flag.Bool("all", false, "simulate the other seeds too if one fails")
 	onlySeed = flag.Uint64("seed", 0, "simulate this seed only, with its story")
 )
