@@ -409,7 +409,7 @@ func TestDirectorySuspended(t *testing.T) {
 	if code, _, errs := r.command(t.Context(), "directory", "sync", r.link, "--dry-run"); code != 1 || !strings.Contains(errs, "under way") {
 		t.Errorf("a dry run beside a run: exit code %d, %s", code, errs)
 	}
-	if out := r.run("directory", "sync", r.link); !strings.Contains(out, "under way already") {
+	if out := r.run("directory", "sync", r.link); !strings.Contains(out, "running already") {
 		t.Errorf("a second run says %s", out)
 	}
 	r.mirror(0)
