@@ -226,3 +226,16 @@ func TestAuditMigration(t *testing.T) {
 	must(t, pgtest.Migrate(ctx, s))
 	seen("and again")
 }
+
+// A command that is denied is recorded with arguments that nobody has looked at.
+func TestAuditTextsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Open(t)
+	long := strings.Repeat("é", 100_000)
+	must(t, s.Record(t.Context(), &audit.Entry{Actor: long, Command: "link add", Link: long, Subject: long, Detail: long, Outcome: audit.Denied}))
+	rows, err := s.Audit(t.Context(), "", 0)
+	must(t, err)
+	if n := len(rows[0].Actor + rows[0].Link + rows[0].Subject + rows[0].Detail); n > 5000 || n < 1000 {
+		t.Errorf("%d bytes are recorded", n)
+	}
+}

@@ -210,7 +210,12 @@ func (d *data) run(args ...string) (code int, out, errs string) {
 	d.t.Helper()
 	var stdout, stderr bytes.Buffer
 	code = cli.Main(d.t.Context(), args, cli.Environment{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, User: "operator",
-		LookupEnv: func(name string) (string, bool) { return d.settings, name == "MAILMIRROR_CONFIG" }, Open: app.Open, Migrate: app.Migrate})
+		LookupEnv: func(name string) (string, bool) {
+			if name != "MAILMIRROR_CONFIG" {
+				return "", false
+			}
+			return d.settings, true
+		}, Open: app.Open, Migrate: app.Migrate})
 	return code, stdout.String(), stderr.String()
 }
 
