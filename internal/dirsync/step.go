@@ -23,6 +23,10 @@ const (
 	entryWrites = 4
 )
 
+// errLeaseEnded says that a write was broken off at the end of the lease under which it
+// was sent. It is nobody's fault, and the write may have been carried out.
+var errLeaseEnded = errors.New("the lease has ended")
+
 // one carries a change out and returns what became of it. An error is one of
 // everything: no connection can be made, the lease is lost, the database fails.
 func (a *applying) one(ctx context.Context, c Change) (Change, error) {
@@ -43,6 +47,8 @@ func (a *applying) one(ctx context.Context, c Change) (Change, error) {
 			return a.carriedOut(c, look), nil
 		case ctx.Err() != nil:
 			return c, context.Cause(ctx)
+		case errors.Is(err, errLeaseEnded):
+			return c, err
 		case !a.clock.Now().Before(a.writing.At()):
 			return c, fault.New(fault.Conflict, "the lease has ended", err, "")
 		case a.barred != nil:
@@ -105,7 +111,8 @@ func (a *applying) step(ctx context.Context, c directory.Change, writes *int) (l
 			"does a rule of the target's server alter them?")
 	}
 	// What is sent after the lease could land after a suspension was acknowledged.
-	writing, cancel := context.WithDeadline(ctx, a.writing.At())
+	end := a.writing.At()
+	writing, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	err = target.Write(writing, look.Operations[0])
 	switch {
@@ -113,6 +120,10 @@ func (a *applying) step(ctx context.Context, c directory.Change, writes *int) (l
 		*writes++
 		a.accepted++
 		clear(a.lostInRow)
+	case !a.clock.Now().Before(end):
+		// That it was renewed since, as after a pause of the process, changes nothing.
+		a.unsure = true
+		return look, false, fault.New(fault.Conflict, "write", errLeaseEnded, "")
 	case fault.Is(err, fault.Transient) && !busy(err):
 		a.unsure = true
 	}
