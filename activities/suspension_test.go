@@ -378,6 +378,31 @@ func TestSettleAfterARestore(t *testing.T) {
 	}
 }
 
+// TestSettleAfterAResumption: the link is resumed while its last write is waited for, and
+// the row is not confirmed yet. The suspension is not written again.
+func TestSettleAfterAResumption(t *testing.T) {
+	world := activitytest.New()
+	world.Add(link, box.Number)
+	a := activities.New(world.Ports(&schedules{}), activities.Settings{})
+	s, err := world.Suspend(t.Context(), suspension.Request{Link: link, Who: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resumed := suspension.Suspension{Link: link, State: suspension.Running, Epoch: s.Epoch + 1, Who: "bob"}
+	world.Restore(resumed)
+	value, err := environment(a).ExecuteActivity(a.SettleSuspension, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now suspension.Suspension
+	if err := value.Get(&now); err != nil || now.Epoch != resumed.Epoch || now.Suspended() {
+		t.Errorf("got %+v, %v", now, err)
+	}
+	if all, _ := world.Suspensions(t.Context()); all.Own(link).Suspended() {
+		t.Errorf("the row is %+v", all.Own(link))
+	}
+}
+
 // standing are suspensions that stand so, whoever asks.
 type standing struct {
 	activities.SuspensionRecords

@@ -183,13 +183,14 @@ func (c *mirrorControl) read(ctx workflow.Context) error {
 
 // take waits for how things stand, and returns what the row says. What is decoded goes
 // into a fresh value: fields that are left out as empty would keep what they held. A row
-// that is unconfirmed does not replace what is known: it may lack a suspension.
+// that is unconfirmed does not replace what is known: it may lack a suspension. That of a
+// link does if its epoch is higher: it has what is known, and was changed since.
 func (c *mirrorControl) take(ctx workflow.Context, f workflow.Future) (suspension.Suspension, error) {
 	var s suspension.Suspension
 	if err := f.Get(ctx, &s); err != nil {
 		return s, err
 	}
-	if !s.Unconfirmed || c.Suspension.State == "" {
+	if !s.Unconfirmed || c.Suspension.State == "" || c.Link != "" && s.Epoch > c.Suspension.Epoch {
 		c.Suspension = s
 	}
 	return s, nil
@@ -257,12 +258,12 @@ func (c *mirrorControl) settle(ctx workflow.Context) error {
 	if err := c.show(ctx); err != nil {
 		return err
 	}
-	if c.Suspension.Unconfirmed {
+	if c.Suspension.Unconfirmed && c.Link == "" {
 		return nil // nothing is known yet, and nothing is written meanwhile
 	}
 	var a *activities.Suspension
 	ctx, c.stop = workflow.WithCancel(ctx)
-	if c.Suspension.Still() {
+	if c.Suspension.Suspended() {
 		// Also where it is complete: that costs a look.
 		c.settling = workflow.ExecuteActivity(settling(ctx, "pause the schedules, wait for the last write"), a.SettleSuspension, c.Suspension)
 	} else {

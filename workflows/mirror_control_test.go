@@ -29,6 +29,8 @@ type mirror struct {
 	notes []string
 	// settle is how long SettleSuspension takes.
 	settle time.Duration
+	// unproven is true if rows that say running are unconfirmed.
+	unproven bool
 }
 
 func newMirror(t *testing.T) *mirror {
@@ -37,11 +39,16 @@ func newMirror(t *testing.T) *mirror {
 	m.PutLink("dr")
 	m.env.OnActivity(steps.ReadSuspension, mock.Anything, mock.Anything).Return(m.own).Maybe()
 	m.env.OnActivity(steps.RecordSuspend, mock.Anything, mock.Anything).Return(m.Suspend).Maybe()
-	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(m.Resume).Maybe()
+	m.env.OnActivity(steps.RecordResume, mock.Anything, mock.Anything).Return(
+		func(ctx context.Context, r suspension.Request) (suspension.Suspension, error) {
+			s, err := m.Resume(ctx, r)
+			return m.shown(s), err
+		}).Maybe()
 	m.env.OnActivity(steps.SettleSuspension, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
 			m.note("pause")
-			return m.ConfirmSuspended(ctx, s.Link, s.Epoch)
+			s, err := m.ConfirmSuspended(ctx, s.Link, s.Epoch)
+			return m.shown(s), err
 		}).AfterFn(func() time.Duration { return m.settle }).Maybe()
 	m.env.OnActivity(steps.SettleRunning, mock.Anything, mock.Anything).Return(
 		func(ctx context.Context, s suspension.Suspension) (suspension.Suspension, error) {
@@ -53,7 +60,12 @@ func newMirror(t *testing.T) *mirror {
 
 func (m *mirror) own(ctx context.Context, link string) (suspension.Suspension, error) {
 	all, err := m.Suspensions(ctx)
-	return all.Own(link), err
+	return m.shown(all.Own(link)), err
+}
+
+func (m *mirror) shown(s suspension.Suspension) suspension.Suspension {
+	s.Unconfirmed = s.Unconfirmed || m.unproven && s.State == suspension.Running
+	return s
 }
 
 func (m *mirror) note(what string) {
@@ -359,5 +371,31 @@ func TestLinkControl(t *testing.T) {
 	}
 	if done := m.done(); !slices.Equal(done, []string{"pause", "go on"}) {
 		t.Errorf("did %v", done)
+	}
+}
+
+// TestLinkControlAfterAStartOfTheDatabase: a link is resumed before the database is
+// confirmed to lack no suspension, while its last write is waited for or after that. It
+// stays resumed, and its schedules go on.
+func TestLinkControlAfterAStartOfTheDatabase(t *testing.T) {
+	for name, settle := range map[string]time.Duration{"suspending": time.Hour, "suspended": 0} {
+		t.Run(name, func(t *testing.T) {
+			m := newMirror(t)
+			m.settle, m.unproven = settle, true
+			m.at(t, 0, func() {
+				m.env.SignalWorkflow(workflows.SignalSuspend, suspension.Request{Link: "dr", Who: "alice"})
+			})
+			m.at(t, time.Minute, func() { m.env.SignalWorkflow(workflows.SignalResume, suspension.Request{Link: "dr", Who: "bob"}) })
+			m.env.ExecuteWorkflow(workflows.LinkControl, workflows.ControlState{Link: "dr"})
+			if !m.env.IsWorkflowCompleted() || m.env.GetWorkflowError() != nil {
+				t.Fatalf("completed: %v, %v", m.env.IsWorkflowCompleted(), m.env.GetWorkflowError())
+			}
+			if own, _ := m.own(t.Context(), "dr"); own.State != suspension.Running || own.Who != "bob" {
+				t.Errorf("after its end the link is %+v", own)
+			}
+			if done := m.done(); !slices.Contains(done, "go on") {
+				t.Errorf("did %v", done)
+			}
+		})
 	}
 }
