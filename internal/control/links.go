@@ -61,7 +61,9 @@ func (c *Control) Links(ctx context.Context) ([]site.Link, error) {
 }
 
 // RemoveLink ends the mirroring of a link and forgets its mailboxes and
-// ledger. What is on the target stays there.
+// ledger. What is on the target stays there. It rejects a link that is suspended by
+// itself: the suspension would be gone with the link, and a link that is added under its
+// name would be mirrored.
 func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 	op := "remove link " + name
 	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link remove", Link: name})
@@ -69,8 +71,12 @@ func (c *Control) RemoveLink(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer end(&err)
-	if _, err := c.ports.Links.Link(ctx, name); err != nil {
+	switch s, err := c.ownSuspension(ctx, name); {
+	case err != nil:
 		return err
+	case s.Suspended():
+		return c.rejected(op, s, "its suspension would end with it. If nothing may be written meanwhile: mailmirror suspend --reason TEXT --wait, "+
+			s.ResumeCommand()+", mailmirror link remove "+name+", mailmirror resume")
 	}
 	// Schedules go first: one that outlives its link would start workflows
 	// that fail for ever, while a link without schedules is quiet.

@@ -160,6 +160,11 @@ func (c *Control) writing(ctx context.Context, op, link string) error {
 	if err != nil || !s.Suspended() {
 		return fault.Wrap(err, op)
 	}
+	return c.rejected(op, s, s.ResumeCommand())
+}
+
+// rejected is the error of a command that a suspension forbids.
+func (c *Control) rejected(op string, s suspension.Suspension, hint string) error {
 	text := op + ": " + s.Scope() + " is suspended since " + s.Since.In(c.options.Now().Location()).Format("2006-01-02 15:04:05")
 	if s.Who != "" {
 		text += " by " + s.Who
@@ -167,5 +172,5 @@ func (c *Control) writing(ctx context.Context, op, link string) error {
 	if s.Reason != "" {
 		text += ": " + s.Reason
 	}
-	return fault.New(fault.Conflict, text, nil, s.ResumeCommand())
+	return fault.New(fault.Conflict, text, nil, hint)
 }
