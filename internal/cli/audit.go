@@ -17,17 +17,18 @@ func (c *cli) auditCommand() *cobra.Command {
 	cmd := c.onLink(0, 1, &cobra.Command{
 		Use:   "audit [LINK]",
 		Short: "Who changed what, newest first: every command that changed something",
-		Long: `Lists who changed what, when and by which way: the CLI, the page, or a request
-to Temporal. Each change has one row, written together with it: a command that makes
-two changes, such as "link add --keep-deleted", has two rows. Mailmirror's own rows
-have the way "mailmirror": an acknowledged suspension, a restarted workflow.
+		Long: `Lists who changed what, when and by which way: the CLI, or a request to Temporal.
+Each change has one row, written together with it: a command that makes two changes,
+such as "link add --keep-deleted", has two rows. Mailmirror's own rows have the way
+"mailmirror", such as a restarted workflow. A suspension has two rows: "suspend" is
+the operator's, "suspended" says that no write is in flight any more.
 
 With LINK it lists what is about the link, its stores, and the mirror as a whole.
 
 OUTCOME is empty if the change is made. "failed" means that Temporal rejected the
 change, or that the command ended with an error after its change was recorded: look
 whether the change is in force. "asked" means that Temporal's answer is not known,
-"denied" that the actor's roles do not allow the command: nothing was changed.
+"denied" that the command is not allowed: nothing was changed.
 
   mailmirror audit site --limit 20`,
 		RunE: lists(c, func(ctx context.Context, ctl *control.Control, args []string) ([]audit.Entry, error) {

@@ -29,7 +29,8 @@ The guard also holds every message that only the target has and that the mirror
 did not put there, from the first one on: somebody left it there while production
 was away, or the link began on a target that was not empty. No setting switches
 this rule off. Such messages stay on the target until you decide: approve deletes
-them, refuse keeps them, and a later restore brings them to production.
+them, refuse keeps them. A later release of Mailmirror will copy such messages to
+production; this one cannot.
 
 What is held waits as long as it takes. Approve it, and it is deleted; refuse
 it, and the messages stay on the target and are not asked about again. It goes
@@ -100,12 +101,12 @@ func (c *cli) writeHolds(w io.Writer, holds []guard.Hold) {
 			counted(messages, "message"), counted(waiting, "folder"), waits(messages))
 	}
 	if only > 0 {
-		c.say("Only the target has %s of these. %s", counted(only, "message"), untilRestored)
+		c.say("Only the target has %s of these. %s", counted(only, "message"), noRestore)
 	}
 }
 
-// untilRestored says what becomes of messages that only the target has.
-const untilRestored = "A later restore brings such messages to production; until then they stay on the target, unless you approve their deletion."
+// noRestore says what becomes of messages that only the target has.
+const noRestore = "A later release of Mailmirror will copy such messages to production; this one cannot. They stay on the target, unless you approve their deletion."
 
 func why(h guard.Hold) string {
 	texts := make([]string, len(h.Reasons))
@@ -173,7 +174,7 @@ func onlyOnTarget(h guard.Hold) string {
 	if h.TargetOnly == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s that the mirror did not put there. %s", counted(h.TargetOnly, "message"), untilRestored)
+	return fmt.Sprintf("%s that the mirror did not put there. %s", counted(h.TargetOnly, "message"), noRestore)
 }
 
 func (c *cli) writeGuard(w io.Writer, v control.GuardView) {

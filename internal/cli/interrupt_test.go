@@ -13,8 +13,11 @@ import (
 
 // Ctrl-C while waiting ends the waiting and says that the work goes on.
 func TestInterruptedWaiting(t *testing.T) {
-	for _, args := range [][]string{{"compare", "dr", "--wait"}, {"sync", "dr", "1001", "--wait"}} {
-		t.Run(args[0], func(t *testing.T) {
+	for what, args := range map[string][]string{
+		"compare": {"compare", "dr", "--wait"}, "sync": {"sync", "dr", "1001", "--wait"},
+		"verification": {"verify", "dr"}, "check": {"store", "check", "prod"},
+	} {
+		t.Run(what, func(t *testing.T) {
 			s := newSystem()
 			s.seed()
 			ctx, cancel := context.WithCancel(t.Context())
@@ -31,7 +34,7 @@ func TestInterruptedWaiting(t *testing.T) {
 				Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Now: now, Open: s.open,
 				LookupEnv: func(string) (string, bool) { return "", false },
 			})
-			if want := "mailmirror: stopped waiting; the " + args[0] + " goes on\n"; code != 1 || !strings.HasPrefix(stderr.String(), want) {
+			if want := "mailmirror: stopped waiting; the " + what + " goes on\n"; code != 1 || !strings.HasPrefix(stderr.String(), want) {
 				t.Errorf("code %d, stderr %q", code, stderr.String())
 			}
 			if s.closed != 1 {

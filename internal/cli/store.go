@@ -200,7 +200,7 @@ deleted, the first run shows.`,
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
 			r, err := ctl.CheckStore(ctx, args[0], mailbox.Number(number), waiting[verdict.StoreRun](silent{c}, nil))
 			if err != nil {
-				return err
+				return interrupted(ctx, err, "check", "wait for it again with the same command")
 			}
 			r.Capabilities, r.Advice = list(r.Capabilities), list(r.Advice)
 			return c.showOutcome(r, func(w io.Writer) { c.writeReport(w, r) }, r.Directory != nil && len(r.Directory.Faults) > 0, false)

@@ -69,19 +69,30 @@ and for one link by adding --input '{"link": "LINK"}'.`,
 func (c *cli) waitSuspended(ctx context.Context, ctl *control.Control, s suspension.Suspension) error {
 	show := c.newDisplay("suspend", "writes ended")
 	most := s.Waiting
-	s, err := ctl.WaitSuspended(ctx, s.Link, s.Epoch, show.every(), func(s suspension.Suspension) {
-		most = max(most, s.Waiting)
-		text := "waiting for the last write"
-		if s.Waiting > 0 {
-			text = fmt.Sprintf("waiting for %s, at most %s", counted(s.Waiting, "mailbox"), span(s.Remaining.Round(100*time.Millisecond)))
-		}
-		show.update(most-s.Waiting, most, text)
-	})
+	w := waiting[suspension.Suspension](show, nil)
+	noWorker := w.NoWorker
+	w.NoWorker = func(since time.Duration) {
+		noWorker(since)
+		show.warn("nothing new is written from now on; " + c.inFlight(s))
+	}
+	w.Progress = func(now suspension.Suspension) {
+		s, most = now, max(most, now.Waiting)
+		show.update(most-s.Waiting, most, c.inFlight(s))
+	}
+	ended, err := ctl.WaitSuspended(ctx, s.Link, s.Epoch, w)
 	show.close()
 	if err != nil {
 		return interrupted(ctx, err, "suspension", "look at it with: mailmirror status")
 	}
-	return c.show(s, func(io.Writer) { c.say("%s", c.suspensionLine(s)) })
+	return c.show(ended, func(io.Writer) { c.say("%s", c.suspensionLine(ended)) })
+}
+
+// inFlight says which writes may still reach the target while s is being suspended.
+func (c *cli) inFlight(s suspension.Suspension) string {
+	if s.Waiting == 0 {
+		return "no write is in flight any more; waiting for a worker to confirm it"
+	}
+	return fmt.Sprintf("%s may still be written to until %s", counted(s.Waiting, "mailbox"), c.moment(c.env.Now().Add(s.Remaining)))
 }
 
 func (c *cli) resumeCommand() *cobra.Command {
@@ -97,17 +108,37 @@ started at once. Links that are suspended by themselves stay so until they are r
 			if err != nil {
 				return err
 			}
+			all, err := ctl.Suspensions(ctx)
+			if err != nil {
+				return err
+			}
 			return c.show(s, func(io.Writer) {
-				if !changed {
-					c.say("%s is not suspended", s.Scope())
-					return
+				c.say("%s", c.resumedLine(s, all.Own(""), changed))
+				for _, own := range all {
+					if s.Link == "" && own.Link != "" && own.Suspended() {
+						c.say("link %s is still suspended by itself; end that with: %s", own.Link, own.ResumeCommand())
+					}
 				}
-				c.say("%s", c.suspensionLine(s))
 			})
 		}),
 	}
 	c.asFlag(cmd)
 	return cmd
+}
+
+// resumedLine says how s stands after resume; changed is true if that ended its suspension.
+func (c *cli) resumedLine(s, everything suspension.Suspension, changed bool) string {
+	no := "not"
+	if changed {
+		no = "no longer"
+	}
+	switch {
+	case s.Link != "" && everything.Suspended():
+		return s.Scope() + " is " + no + " suspended by itself, but everything is suspended; end that with: " + everything.ResumeCommand()
+	case !changed:
+		return s.Scope() + " is not suspended"
+	}
+	return c.suspensionLine(s)
 }
 
 // suspensionLine says how the mirror as a whole stands, or a link, in a line.

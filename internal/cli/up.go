@@ -17,9 +17,9 @@ func (c *cli) upCommand() *cobra.Command {
 		Use:   "up --data DIR",
 		Short: "Run the whole system on this machine until interrupted",
 		Long: `Runs the whole system on this machine: a private PostgreSQL, Temporal with its
-Web UI, and the worker, all on 127.0.0.1 and below one data directory. What
-dies is started again. Ctrl-C stops everything in order; started again, it goes
-on where it was, after a crash, too.
+Web UI, and the worker, all on 127.0.0.1 and below one data directory. If a
+process dies, Mailmirror starts it again. Ctrl-C stops everything in order. The next
+"mailmirror up" continues where this one stopped, also after a crash.
 
 With --database or --temporal (or the same in the configuration file) an
 existing PostgreSQL or Temporal is used instead of a private one. Every other

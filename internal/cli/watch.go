@@ -20,9 +20,9 @@ type eventFlags struct {
 func (f *eventFlags) register(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.Var(choice(&f.events, "auto", "notify", "idle", "poll"), "events",
-		"how changes are heard of: notify (one connection), idle (one per mailbox), poll, or auto, the best that the store offers (default auto)")
+		"how Mailmirror learns of changes: notify (one connection), idle (one per mailbox), poll, or auto, the best that the store offers (default auto)")
 	s.IntVar(&f.maxIdle, "max-idle", 0, "connections of idle at most; mailboxes beyond are polled, the least active first (default 500)")
-	s.DurationVar(&f.pollEvery, "poll-every", 0, "interval at which is read what nobody hears of (default 1m)")
+	s.DurationVar(&f.pollEvery, "poll-every", 0, "interval at which Mailmirror reads the mailboxes that it does not listen to (default 1m)")
 	_ = cmd.RegisterFlagCompletionFunc("events", fixed("auto", "notify", "idle", "poll"))
 }
 

@@ -67,10 +67,7 @@ func await[R any](ctx context.Context, c *Control, run site.Run, w Waiting[R], w
 	progress, worker := time.NewTicker(max(w.Every, time.Millisecond)), time.NewTicker(workerLook)
 	defer progress.Stop()
 	defer worker.Stop()
-	// since is what AwaitsWorker said last, seen when it said so first: two clocks are
-	// not compared.
-	var since, seen time.Time
-	said := false
+	absence := absence{ports: c.ports, run: run, say: w.NoWorker}
 	for {
 		select {
 		case err := <-ended:
@@ -90,16 +87,33 @@ func await[R any](ctx context.Context, c *Control, run site.Run, w Waiting[R], w
 				w.Progress(r)
 			}
 		case now := <-worker.C:
-			waits, err := c.ports.Runner.AwaitsWorker(ctx, run)
-			switch {
-			case err != nil:
-			case waits.IsZero() || !waits.Equal(since):
-				since, seen, said = waits, now, false
-			case !said && now.Sub(seen) >= noWorkerAfter && w.NoWorker != nil:
-				said = true
-				w.NoWorker(now.Sub(seen))
-			}
+			absence.look(ctx, now)
 		}
+	}
+}
+
+// absence says that no worker takes up a run.
+type absence struct {
+	ports Ports
+	run   site.Run
+	say   func(time.Duration) // may be nil
+	// since is what AwaitsWorker said last, seen when it said so first: two clocks are
+	// not compared.
+	since, seen time.Time
+	said        bool
+}
+
+// look asks whether a worker is at the run. It says once, for each time that it happens,
+// that there is none.
+func (a *absence) look(ctx context.Context, now time.Time) {
+	waits, err := a.ports.Runner.AwaitsWorker(ctx, a.run)
+	switch {
+	case err != nil:
+	case waits.IsZero() || !waits.Equal(a.since):
+		a.since, a.seen, a.said = waits, now, false
+	case !a.said && now.Sub(a.seen) >= noWorkerAfter && a.say != nil:
+		a.said = true
+		a.say(now.Sub(a.seen))
 	}
 }
 

@@ -10,9 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mailmirror/internal/control"
+	"mailmirror/internal/control/controltest"
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/verdict"
 )
 
@@ -96,6 +98,30 @@ func TestCheckFollowsAnother(t *testing.T) {
 	if diff := cmp.Diff([]string{"other", "own"}, waited); diff != "" {
 		t.Errorf("waited for (-want +got):\n%s", diff)
 	}
+}
+
+// A suspension that no worker acknowledges is waited for with the same warning.
+func TestWaitSuspendedSaysThatNoWorkerIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := control.New(controltest.Ports(w.repo, nil, w.runner), control.Options{Now: time.Now}).As(alice)
+		s, err := c.Suspend(t.Context(), "", "maintenance")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.runner.OnAwaitsWorker = func(r site.Run) time.Time {
+			if r != (site.Run{Kind: site.RunSuspension}) {
+				t.Errorf("asked for %+v", r)
+			}
+			return time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		said, shown := 0, 0
+		s, err = c.WaitSuspended(t.Context(), "", s.Epoch, control.Waiting[suspension.Suspension]{
+			Every: time.Second, Progress: func(suspension.Suspension) { shown++ }, NoWorker: func(time.Duration) { said++ }})
+		if err != nil || s.State != suspension.Suspended || said != 1 || shown < 5 {
+			t.Errorf("%v, %v; warned %d times, shown %d times", s.State, err, said, shown)
+		}
+	})
 }
 
 // If no worker takes up a run, whoever waits for it learns that after some seconds, once

@@ -7,6 +7,7 @@ import (
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/fault"
+	"mailmirror/internal/site"
 	"mailmirror/internal/sleep"
 	"mailmirror/internal/suspension"
 )
@@ -79,12 +80,12 @@ const (
 	workerPatience = 15 * time.Second
 )
 
-// WaitSuspended waits until no write is in flight in the scope. progress, which may
-// be nil, is called about once in every interval. Where no worker acknowledges
-// in time, the database itself tells that everything is still, and is believed.
-func (c *Control) WaitSuspended(ctx context.Context, link string, epoch int64, every time.Duration, progress func(suspension.Suspension)) (suspension.Suspension, error) {
+// WaitSuspended waits until no write is in flight in the scope. If no worker acknowledges
+// in time, the database itself says that everything is still, and is believed.
+func (c *Control) WaitSuspended(ctx context.Context, link string, epoch int64, w Waiting[suspension.Suspension]) (suspension.Suspension, error) {
 	const op = "wait for the mirror to be still"
-	var stillSince, told time.Time
+	var stillSince, shown, looked time.Time
+	absence := absence{ports: c.ports, run: site.Run{Kind: site.RunSuspension, Of: link}, say: w.NoWorker}
 	for {
 		s, err := c.ownSuspension(ctx, link)
 		switch now := c.options.Now(); {
@@ -106,9 +107,14 @@ func (c *Control) WaitSuspended(ctx context.Context, link string, epoch int64, e
 				return s, nil
 			}
 		}
-		if now := c.options.Now(); progress != nil && now.Sub(told) >= every {
-			told = now
-			progress(s)
+		now := c.options.Now()
+		if w.Progress != nil && now.Sub(shown) >= w.Every {
+			shown = now
+			w.Progress(s)
+		}
+		if now.Sub(looked) >= workerLook {
+			looked = now
+			absence.look(ctx, now)
 		}
 		if !sleep.For(ctx, lookEvery) {
 			return s, fault.Wrap(ctx.Err(), op)

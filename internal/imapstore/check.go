@@ -281,7 +281,7 @@ func advice(r CheckReport) []verdict.Advice {
 	}
 	lacking("LIST-STATUS", "a review asks for each folder by a command of its own", "LIST-STATUS")
 	if r.Overview == "" {
-		list = append(list, verdict.Advice{Missing: "a namespace of all mailboxes", Effect: "each mailbox is reviewed by a log-in of its own, which is some twenty times slower than one command for hundreds"})
+		list = append(list, verdict.Advice{Missing: "a namespace of all mailboxes", Effect: "a compare logs in once for each mailbox. With such a namespace one command reads hundreds of mailboxes, and a compare is about twenty times faster"})
 	}
 	lacking("NAMESPACE", "a folder prefix such as INBOX. cannot be found out", "NAMESPACE")
 	lacking("ESEARCH", "lists of UIDs are longer", "ESEARCH")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
 )
 
@@ -44,5 +45,26 @@ func TestCheckReportHoldsNoPassword(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%+v", r); strings.Contains(text, password) || r.Prefix == "" || r.Overview == "" {
 		t.Errorf("reported %s", text)
+	}
+}
+
+// A server that closes the connection at the login says no reason: its log does. Dovecot
+// does so to an account without a user id.
+func TestCheckOfAServerThatClosesAtLogin(t *testing.T) {
+	store := serve(t, func(s *script) {
+		s.send("* OK [CAPABILITY " + standard + "] ready")
+		_, _ = s.r.ReadString('\n')
+	})
+	_, err := store.Check(t.Context(), "")
+	if err == nil || !strings.Contains(err.Error(), "the server closed the connection") || !strings.Contains(fault.HintOf(err), "user id") {
+		t.Errorf("got %v, hint %q", err, fault.HintOf(err))
+	}
+}
+
+func TestHintForNamesThatDovecotRejects(t *testing.T) {
+	for login, want := range map[string]bool{"1000": false, "zoe.b-1": false, "Zoe": true, "zoë": true} {
+		if got := strings.Contains(nameHint(login), "auth_username_chars"); got != want {
+			t.Errorf("%s: %v", login, got)
+		}
 	}
 }

@@ -223,6 +223,15 @@ func (s *Store) loginOp(number mailbox.Number, login string) string {
 	return op
 }
 
+// nameHint is what else Dovecot may need for a login with capitals or with letters outside
+// ASCII; "" for another login.
+func nameHint(login string) string {
+	if strings.ContainsFunc(login, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' }) {
+		return "; for capitals and letters outside ASCII, Dovecot also needs auth_username_format = %u (2.4: %{user}) and an empty auth_username_chars"
+	}
+	return ""
+}
+
 func (s *Store) actedLately() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,6 +250,9 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 			hint = "enable AUTH=PLAIN on the server"
 		}
 		return fault.New(fault.Config, op, err, hint)
+	case no == nil && errors.Is(cause, endpoint.ErrServerClosed):
+		return fault.New(fault.Transient, op, cause,
+			"see the server's log; the trusted account may need a user id of its own (Dovecot: uid, gid and home in its line of the passwd-file)")
 	case no == nil && cause != nil:
 		return transient(op, cause)
 	case errors.Is(err, errResponse):
@@ -259,18 +271,18 @@ func (s *Store) explainLogin(ctx context.Context, number mailbox.Number, login s
 		return fault.New(fault.Config, op, errCredentials, "check the trusted name and the password file")
 	case no.Code == imap.ResponseCodeAuthorizationFailed || s.actedLately():
 		// RFC 5530, section 3: the password was right.
-		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
+		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link"+nameHint(login))
 	}
 	self, serr := s.open(ctx, "")
 	if errors.Is(serr, errCredentials) && s.alone(number) {
 		// The trusted account acts for others and never logs in by itself.
-		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link")
+		return fault.New(fault.Permanent, op, errNoMailbox, "create the mailbox on the store, or remove it from the link"+nameHint(login))
 	}
 	if serr == nil {
 		_ = self.Close()
 		return fault.New(fault.Config, op, errNoRight,
 			"give the account that right on the server (Dovecot: a master passdb; Cyrus: proxyservers), and see whether the mailbox exists; "+
-				"check whether the server wants authzid or separator")
+				"check whether the server wants authzid or separator"+nameHint(login))
 	}
 	if errors.Is(serr, errCredentials) {
 		return fault.New(fault.Config, op, errCredentials,

@@ -22,6 +22,8 @@ const (
 	RunCheck RunKind = "check"
 	// RunDirectory is a run over the directory of a link.
 	RunDirectory RunKind = "directory"
+	// RunSuspension is what MirrorControl does, or the LinkControl of a link.
+	RunSuspension RunKind = "suspension"
 	// RunSync is the syncs of one mailbox.
 	RunSync RunKind = "sync"
 )
@@ -29,10 +31,10 @@ const (
 // Run names work of a worker that somebody waits for.
 type Run struct {
 	Kind RunKind
-	// Of is the link or the store, Number the mailbox of a RunSync.
+	// Of is the link or the store, "" for the suspension of everything; Number the mailbox of a RunSync.
 	Of     string
 	Number mailbox.Number
-	// ID is the run's id; "" for a RunSync.
+	// ID is the run's id; "" for a RunSync and a RunSuspension.
 	ID string
 }
 

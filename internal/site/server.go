@@ -39,6 +39,9 @@ func ServerAddresses(address string, resolved []netip.Addr) []string {
 	return slices.Compact(list)
 }
 
+// serverIDs says how an operator answers the question.
+const serverIDs = "say it with: mailmirror store edit NAME --server-id ID, for both (different ids: two servers, the same id: one)"
+
 // Undetermined says what is not known of whether two stores are two servers; "" where
 // it is known.
 func Undetermined(a, b Store) string {
@@ -49,13 +52,13 @@ func Undetermined(a, b Store) string {
 	for _, x := range a.Addresses {
 		for _, y := range b.Addresses {
 			if host(x) == host(y) && x != y {
-				return fmt.Sprintf("not determined whether stores %s and %s are one server: both are at %s, on different ports", a.Name, b.Name, host(x))
+				return fmt.Sprintf("not determined whether stores %s and %s are one server: both are at %s, on different ports; "+serverIDs, a.Name, b.Name, host(x))
 			}
 		}
 	}
 	for _, s := range []Store{a, b} {
 		if !slices.ContainsFunc(s.Addresses, func(x string) bool { _, err := netip.ParseAddr(host(x)); return err == nil }) {
-			return fmt.Sprintf("not determined whether stores %s and %s are one server: the host of %s could not be resolved", a.Name, b.Name, s.IMAPAddress)
+			return fmt.Sprintf("not determined whether stores %s and %s are one server: the host of %s could not be resolved; "+serverIDs, a.Name, b.Name, s.IMAPAddress)
 		}
 	}
 	return ""

@@ -78,6 +78,8 @@ func idOf(run site.Run) string {
 		return workflows.VerifyID(run.Of)
 	case site.RunCheck:
 		return workflows.CheckID(run.Of)
+	case site.RunSuspension:
+		return workflows.ControlIDOf(run.Of)
 	case site.RunSync:
 	}
 	return workflows.SyncID(mailbox.Key{Link: run.Of, Number: run.Number})

@@ -34,6 +34,9 @@ func classify(op string, err error) error {
 		return fault.New(fault.Permanent, op, err, "")
 	case is[*serviceerror.DeadlineExceeded](err), is[*serviceerror.ResourceExhausted](err):
 		return fault.New(fault.Transient, op, err, "")
+	case is[*serviceerror.Canceled](err):
+		// So the client calls the end of the caller's context.
+		return fault.New(fault.Transient, op, context.Canceled, "")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, op)
 	}

@@ -40,8 +40,10 @@ func TestClassify(t *testing.T) {
 	if classify("start compare", nil) != nil {
 		t.Error("no error became one")
 	}
-	if err := classify("start compare", context.Canceled); !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller's own end got lost: %v", err)
+	for _, ended := range []error{context.Canceled, serviceerror.NewCanceled("context canceled")} {
+		if err := classify("start compare", ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller's own end got lost: %v", err)
+		}
 	}
 }
 

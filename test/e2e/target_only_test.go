@@ -59,7 +59,7 @@ func TestLeftOnDR(t *testing.T) {
 		}
 	}
 	for _, command := range [][]string{{"guard", "list", r.link}, {"guard", "show", fmt.Sprint(holds[1].ID)}} {
-		if out := r.run(command...); !strings.Contains(out, "the mirror did not put it there") || !strings.Contains(out, "A later restore brings such messages to production") {
+		if out := r.run(command...); !strings.Contains(out, "the mirror did not put it there") || !strings.Contains(out, "A later release of Mailmirror will copy such messages to production") {
 			t.Errorf("%s does not say what the messages are:\n%s", command[1], out)
 		}
 	}
