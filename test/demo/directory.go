@@ -16,15 +16,14 @@ import (
 	"mailmirror/test/servers"
 )
 
-// startDirectories starts both directories, on the ports of the last time where
-// they are free.
+// startDirectories starts both directories.
 func (d *demo) startDirectories(ctx context.Context) error {
 	step("Starting two OpenLDAP directories beside them")
 	for _, s := range []struct {
 		name string
 		port int
 		to   **servers.Slapd
-	}{{"production", 10389, &d.productionLDAP}, {"dr", 10390, &d.drLDAP}} {
+	}{{"production", productionLDAPPort, &d.productionLDAP}, {"dr", drLDAPPort, &d.drLDAP}} {
 		o := servers.SlapdOptions{Dir: filepath.Join(d.dir, s.name+"-ldap"), Port: s.port}
 		slapd, err := servers.StartSlapd(ctx, o)
 		if err != nil {

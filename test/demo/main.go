@@ -76,6 +76,9 @@ type demo struct {
 
 func (d *demo) run(ctx context.Context, once bool) error {
 	start := time.Now()
+	if err := portsFree(); err != nil {
+		return err
+	}
 	for _, prepare := range []func(context.Context) error{d.startStores, d.startDirectories, d.populate, d.fill} {
 		if err := prepare(ctx); err != nil {
 			return err
@@ -125,15 +128,37 @@ func (d *demo) run(ctx context.Context, once bool) error {
 	}
 }
 
-// startStores starts both message stores, on the ports of the last time where
-// they are free.
+// The ports of the demo's own servers, the same each time: Mailmirror keeps the addresses.
+const (
+	productionPort     = 10143
+	drPort             = 10144
+	productionLDAPPort = 10389
+	drLDAPPort         = 10390
+)
+
+// portsFree is an error that names each port that is in use, of the demo's servers and of
+// mailmirror up: a server of another demo would answer there in place of this one's.
+func portsFree() error {
+	var used []string
+	for _, port := range []int{productionPort, drPort, productionLDAPPort, drLDAPPort, 7432, 7233, 7234, 7235, 7239, 8233, 9464} {
+		if err := servers.PortFree(port); err != nil {
+			used = append(used, err.Error())
+		}
+	}
+	if len(used) > 0 {
+		return errors.New(strings.Join(used, "; ") + "\nhint: stop the other demo or \"mailmirror up\", or what else uses the port")
+	}
+	return nil
+}
+
+// startStores starts both message stores.
 func (d *demo) startStores(ctx context.Context) error {
 	step("Starting two Dovecot message stores, production and DR")
 	var err error
-	if d.production, err = startStore(ctx, d.dir, "production", 10143); err != nil {
+	if d.production, err = startStore(ctx, d.dir, "production", productionPort); err != nil {
 		return err
 	}
-	d.dr, err = startStore(ctx, d.dir, "dr", 10144)
+	d.dr, err = startStore(ctx, d.dir, "dr", drPort)
 	return err
 }
 
@@ -278,13 +303,8 @@ Look around from another terminal:
 
 Create a mailbox on production, and have it mirrored:
 
-  ldapmodify -a -x -H ldap://%[6]s -D %[7]s -w %[8]s <<END
-  dn: MailboxNumber=4711,%[9]s
-  objectClass: umMailbox
-  MailboxNumber: 4711
-  Password: 1234
-  cn: Somebody New
-  END
+  printf '%%s\n' 'dn: MailboxNumber=4711,%[9]s' 'objectClass: umMailbox' 'MailboxNumber: 4711' \
+    'Password: 1234' 'cn: Somebody New' | ldapmodify -a -x -H ldap://%[6]s -D %[7]s -w %[8]s
   bin/mailmirror directory sync %[2]s --wait
   bin/mailmirror directory show %[2]s 4711
 

@@ -304,6 +304,8 @@ func (s *instance) startAnywhere(ctx context.Context, wished int, prepare func(p
 				return err
 			}
 			port = free
+		} else if err := PortFree(port); err != nil {
+			return err // its holder would be mistaken for this server
 		}
 		s.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		if err := prepare(port); err != nil {

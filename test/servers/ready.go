@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -65,6 +67,18 @@ func readGreeting(ctx context.Context, addr string, useTLS bool) error {
 		return fmt.Errorf("read greeting: unexpected %.40q", line)
 	}
 	return nil
+}
+
+// PortFree is an error if a port of 127.0.0.1 cannot be listened on.
+func PortFree(port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d is in use", port)
+	}
+	if err != nil {
+		return fmt.Errorf("port %d cannot be used: %w", port, err)
+	}
+	return l.Close()
 }
 
 // freePort returns a loopback port that was free a moment ago. Another process

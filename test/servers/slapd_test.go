@@ -3,7 +3,9 @@
 package servers_test
 
 import (
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,5 +104,23 @@ func TestSlapdLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(s.Dir()); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+// A server on the wished port is another's, and would be mistaken for the one that starts.
+func TestSlapdDoesNotStartOnAPortInUse(t *testing.T) {
+	s := servers.SlapdT(t, servers.SlapdOptions{})
+	_, text, _ := net.SplitHostPort(s.Addr())
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := servers.StartSlapd(t.Context(), servers.SlapdOptions{Port: port})
+	if err == nil {
+		err = other.Stop()
+		t.Fatalf("started beside another (stopped: %v)", err)
+	}
+	if !strings.Contains(err.Error(), "port "+text+" is in use") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -126,5 +126,11 @@ func lastLines(path string) string {
 		return err.Error()
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	var last struct {
+		Error struct{ Message, Hint string }
+	}
+	if json.Unmarshal([]byte(lines[len(lines)-1]), &last) == nil && last.Error.Message != "" {
+		lines[len(lines)-1] = "mailmirror: " + last.Error.Message + "\nhint: " + last.Error.Hint
+	}
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
