@@ -111,8 +111,8 @@ func (s *Store) DirectoryRefusal(ctx context.Context, link string) error {
 // refusedDirectory is the fault of a link that must not write to its target's directory.
 func refusedDirectory(op, why string) error {
 	hint := refusedHint
-	if strings.HasSuffix(why, "is switched off") {
-		hint = switchedOffHint
+	if of, off := strings.CutSuffix(why, " is switched off"); off {
+		hint = "mailmirror link edit " + strings.TrimPrefix(of, "the directory of link ") + " --directory on"
 	}
 	return fault.New(fault.Config, op, errors.New(why), hint)
 }

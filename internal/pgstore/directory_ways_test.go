@@ -78,6 +78,9 @@ func TestDirectoryWays(t *testing.T) {
 		}
 		wantRejected(t, s.BeginDirectoryRun(ctx, "b", "back", dirsync.TriggerOperator), fault.Config, "switched off")
 		wantRejected(t, second(s.TakeLease(ctx, lease.OfDirectory("back"), lease.Times{TTL: ttl, Fence: fence})), fault.Config, "switched off")
+		if hint := fault.HintOf(s.DirectoryRefusal(ctx, "back")); hint != "mailmirror link edit back --directory on" {
+			t.Errorf("the hint of a directory that is switched off: %q", hint)
+		}
 		must(t, s.BeginDirectoryRun(ctx, "t", "there", dirsync.TriggerOperator))
 		must(t, second(s.TakeLease(ctx, lease.OfDirectory("there"), lease.Times{TTL: ttl, Fence: fence})))
 	})

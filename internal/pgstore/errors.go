@@ -47,7 +47,6 @@ const (
 		"If the directory shall be mirrored back to where it came from: remove the other link first, and use --directory reverse"
 	refusedHint = "Mailmirror does not write to this directory. If the link shall mirror messages alone: mailmirror link edit LINK --directory off. " +
 		"If the directory shall be mirrored by this link: remove the other link first, then mailmirror link edit LINK --directory reverse"
-	switchedOffHint = "mailmirror link edit LINK --directory on"
 )
 
 const schemaHint = "the database's schema is missing or of another release: run mailmirror migrate, or start a worker of this release"
