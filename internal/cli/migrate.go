@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"mailmirror/internal/config"
 )
 
 func (c *cli) migrateCommand() *cobra.Command {
@@ -17,7 +19,7 @@ go on meanwhile. No other command changes the schema.
 
   mailmirror migrate --config mailmirror.toml`,
 		RunE: c.work(func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.settings()
+			cfg, err := c.settingsBy(config.Config.ValidateWithoutKey)
 			if err != nil {
 				return err
 			}

@@ -342,11 +342,13 @@ func quiet(level string) string {
 }
 
 // settings loads and validates the configuration.
-func (c *cli) settings() (config.Config, error) {
+func (c *cli) settings() (config.Config, error) { return c.settingsBy(config.Config.Validate) }
+
+func (c *cli) settingsBy(validate func(config.Config) error) (config.Config, error) {
 	cfg, unread := c.load()
 	// A setting that could not be read is at its default, which is valid, so
 	// that no fault is reported twice.
-	err := errors.Join(unread, cfg.Validate())
+	err := errors.Join(unread, validate(cfg))
 	if err == nil {
 		return cfg, nil
 	}

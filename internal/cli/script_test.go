@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"mailmirror/internal/audit"
 	"mailmirror/internal/background"
 	"mailmirror/internal/cli"
 	"mailmirror/internal/config"
@@ -40,6 +41,8 @@ var update = flag.Bool("update", false, "write what the commands say into the sc
 //	directory            gives both stores of that link a directory, with runs
 //	schedule HOW         makes the compare schedules overdue, paused, none or away
 //	still                lets the suspension be complete from now on
+//	restored             has the database come back without link dr's suspension
+//	older                makes the schema older than this release, without suspensions
 //	away                 makes the system unreachable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -61,7 +64,11 @@ func TestScripts(t *testing.T) {
 			"schedule":   func(ts *testscript.TestScript, _ bool, args []string) { of(ts).schedule(args[0]) },
 			"still":      func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).still() },
 			"brokenoff":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).brokenOff() },
-			"away":       func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
+			"restored": func(ts *testscript.TestScript, _ bool, _ []string) {
+				of(ts).repo.PutSuspension(suspension.Suspension{Link: "dr", State: suspension.Running, Epoch: 1, Unconfirmed: true})
+			},
+			"older": func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).older = true },
+			"away":  func(ts *testscript.TestScript, _ bool, _ []string) { of(ts).away = true },
 		},
 	})
 }
@@ -79,6 +86,7 @@ type system struct {
 	records  *controltest.Directory
 	sides    *controltest.Sides
 	away     bool
+	older    bool
 	opened   int
 	closed   int
 	code     int
@@ -103,7 +111,19 @@ func of(ts *testscript.TestScript) *system { return ts.Value(system{}).(*system)
 func (s *system) Control() *control.Control {
 	p := controltest.Ports(s.repo, s.records, s.runner)
 	p.Directories = s.sides
-	return control.New(p, control.Options{Now: now})
+	o := control.Options{Now: now}
+	if s.older {
+		p.Suspension = lacking{p.Suspension}
+		o.Outdated = fault.New(fault.Config, "the database's schema (version 1) is older than this release (version 2)", nil, "run mailmirror migrate")
+	}
+	return control.New(p, o)
+}
+
+// lacking is a database without the table of suspensions.
+type lacking struct{ suspension.Records }
+
+func (lacking) Suspensions(context.Context) (suspension.Scopes, error) {
+	return nil, fault.New(fault.Config, "read what is suspended", fmt.Errorf("relation does not exist: %w", fault.ErrDatabase), "the schema is of another release")
 }
 
 // brokenOff has the last compare and rebuild of link dr fail, and a try due.
@@ -157,6 +177,7 @@ func runMailmirror(ts *testscript.TestScript, neg bool, args []string) {
 		Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(), Now: now, Version: "1.2.3", User: "alice",
 		LookupEnv: func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" },
 		Open:      s.open, Up: s.up,
+		Migrate: func(context.Context, config.Config, *slog.Logger, audit.Actor) (before, after int64, err error) { return 1, 2, nil },
 	})
 	if s.opened != s.closed {
 		ts.Fatalf("the system was opened %d times and closed %d times", s.opened, s.closed)

@@ -14,8 +14,14 @@ import (
 
 // Validate reports everything that cannot be right, each fault with its key
 // and where that was set.
-func (c Config) Validate() error {
-	v := validator{config: c}
+func (c Config) Validate() error { return c.validate(true) }
+
+// ValidateWithoutKey is Validate for what neither enters nor opens a password: a key file
+// need not be set.
+func (c Config) ValidateWithoutKey() error { return c.validate(false) }
+
+func (c Config) validate(needsKey bool) error {
+	v := validator{config: c, needsKey: needsKey}
 	v.database()
 	v.temporal()
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -53,8 +59,9 @@ func (c Config) Usable() bool {
 }
 
 type validator struct {
-	config Config
-	faults []error
+	config   Config
+	needsKey bool
+	faults   []error
 }
 
 func (v *validator) fault(key, format string, args ...any) {
@@ -86,7 +93,7 @@ func (v *validator) database() {
 	v.readable("database.dsn_file", c.Database.DSNFile)
 	v.readable("key_file", c.KeyFile)
 	v.private("key_file", c.KeyFile)
-	if c.KeyFile == "" && c.DataDir == "" && c.Usable() {
+	if v.needsKey && c.KeyFile == "" && c.DataDir == "" && c.Usable() {
 		v.fault("key_file", "not set, and there is no data_dir that would hold one")
 	}
 }
