@@ -81,7 +81,7 @@ func (c *cli) linkEdit() *cobra.Command {
 	participate.add(cmd.Flags())
 	mirrored.add(cmd.Flags())
 	needsFlag(cmd, "nothing to change is given")
-	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+	cmd.RunE = c.asOne(cmd, nil, func(ctx context.Context, ctl *control.Control, args []string) error {
 		var e control.LinkEdit
 		give(cmd, "bandwidth", &e.Bandwidth, quota.Rate(f.rate))
 		give(cmd, "bandwidth-window", &e.BandwidthWindows, f.given())

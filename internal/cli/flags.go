@@ -59,6 +59,27 @@ func needsFlag(cmd *cobra.Command, message string) {
 	}
 }
 
+// flagsGiven names the flags of a command that were given and need not be. It shows the
+// value of a number or of one of a few words: any other may be a secret.
+func flagsGiven(cmd *cobra.Command) string {
+	var given []string
+	cmd.LocalNonPersistentFlags().VisitAll(func(flag *pflag.Flag) {
+		text := flag.Name
+		switch value := flag.Value.String(); flag.Value.Type() {
+		case "word", "int":
+			text += " " + value
+		case "bool":
+			if value == "false" {
+				text += " false"
+			}
+		}
+		if _, required := flag.Annotations[cobra.BashCompOneRequiredFlag]; flag.Changed && !required {
+			given = append(given, text)
+		}
+	})
+	return strings.Join(given, ", ")
+}
+
 // longestPassword bounds what is read from a password file, so that a wrong
 // path such as a disk image is noticed and not swallowed.
 const longestPassword = 4096

@@ -355,7 +355,7 @@ they are. A share or count of 0 switches its rule off.`,
 	keep.add(f)
 	directory.add(f)
 	needsFlag(cmd, "no limit is given")
-	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+	cmd.RunE = c.asOne(cmd, nil, func(ctx context.Context, ctl *control.Control, args []string) error {
 		s, err := ctl.EditGuard(ctx, args[0], func(s *guard.Settings) {
 			if defaults {
 				s.Limits = guard.DefaultSettings().Limits

@@ -34,43 +34,43 @@ func (c *cli) linkAdd() *cobra.Command {
 		Short: "Mirror from one store to another",
 		Example: `  mailmirror link add dr --source prod --target dr-site --exclude Trash
   mailmirror link add dr --source prod --target dr-site --participate filter --participate-numbers '20*'`,
-		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			l.Name, l.Exclude, l.Directory = args[0], exclude, directory.setting()
-			l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone = quota.Rate(bandwidth.rate), bandwidth.given(), bandwidth.timezone
-			added, err := ctl.AddLink(ctx, l)
-			if err != nil {
-				return err
+	})
+	cmd.RunE = c.asOne(cmd, func() string { return "from " + l.Source + " to " + l.Target }, func(ctx context.Context, ctl *control.Control, args []string) error {
+		l.Name, l.Exclude, l.Directory = args[0], exclude, directory.setting()
+		l.Bandwidth, l.BandwidthWindows, l.BandwidthTimezone = quota.Rate(bandwidth.rate), bandwidth.given(), bandwidth.timezone
+		added, err := ctl.AddLink(ctx, l)
+		if err != nil {
+			return err
+		}
+		if _, err := c.applyKeep(ctx, ctl, l.Name, keep); err != nil {
+			return err
+		}
+		if participate.given() {
+			if _, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply); err != nil {
+				// Nobody is to join by a rule that was not meant.
+				undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+				defer cancel()
+				return errors.Join(err, ctl.RemoveLink(undoing, l.Name))
 			}
-			if _, err := c.applyKeep(ctx, ctl, l.Name, keep); err != nil {
-				return err
+		}
+		g, err := ctl.Guard(ctx, l.Name)
+		if err != nil {
+			return err
+		}
+		unsure, err := ctl.Undetermined(ctx, added)
+		if err != nil {
+			return err
+		}
+		return c.show(added, func(io.Writer) {
+			if unsure != "" {
+				c.say("%s; Mailmirror compares each account before it writes to it, where the servers report ids of accounts", unsure)
 			}
-			if participate.given() {
-				if _, err := ctl.EditDirectorySettings(ctx, l.Name, participate.apply); err != nil {
-					// Nobody is to join by a rule that was not meant.
-					undoing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-					defer cancel()
-					return errors.Join(err, ctl.RemoveLink(undoing, l.Name))
-				}
+			if g.Directory != nil && g.Directory.Participate != dirsync.ParticipateManual {
+				c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
+				return
 			}
-			g, err := ctl.Guard(ctx, l.Name)
-			if err != nil {
-				return err
-			}
-			unsure, err := ctl.Undetermined(ctx, added)
-			if err != nil {
-				return err
-			}
-			return c.show(added, func(io.Writer) {
-				if unsure != "" {
-					c.say("%s; Mailmirror compares each account before it writes to it, where the servers report ids of accounts", unsure)
-				}
-				if g.Directory != nil && g.Directory.Participate != dirsync.ParticipateManual {
-					c.say("link %s added; its mailboxes join by themselves with the first run over its directory: mailmirror directory sync %s --wait", added.Name, added.Name)
-					return
-				}
-				c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
-			})
-		}),
+			c.say("link %s added; say which mailboxes take part with: mailmirror mailbox add %s NUMBER...", added.Name, added.Name)
+		})
 	})
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -126,7 +126,7 @@ func (c *cli) linkShow() *cobra.Command {
 				who = participationText(*g.Directory)
 			}
 			if l.Directory == site.LinkDirectoryOff {
-				who = "not mirrored"
+				who = directoryOff
 			}
 			return c.show(linkShown{l, g.Settings, g.Directory}, func(w io.Writer) {
 				pairs(w, "name", l.Name, "source", l.Source, "target", l.Target,

@@ -286,7 +286,28 @@ func (c *cli) withControl(f func(ctx context.Context, ctl *control.Control, args
 			return err
 		}
 		defer backend.Close()
-		return f(cmd.Context(), backend.Control().As(c.actor()), args)
+		ctl := backend.Control().As(c.actor())
+		return ctl.Explain(f(cmd.Context(), ctl, args))
+	})
+}
+
+// asOne is withControl for a command about a link, or a store, that calls several changing
+// methods: it has one row of the audit log, with what and the flags that were given.
+func (c *cli) asOne(cmd *cobra.Command, what func() string, f func(ctx context.Context, ctl *control.Control, args []string) error) func(*cobra.Command, []string) error {
+	return c.withControl(func(ctx context.Context, ctl *control.Control, args []string) (err error) {
+		e := audit.Entry{Command: strings.TrimPrefix(cmd.CommandPath(), "mailmirror "), Link: args[0], Detail: flagsGiven(cmd)}
+		if cmd.Parent().Name() == "store" {
+			e.Link, e.Store = "", args[0]
+		}
+		if what != nil {
+			e.Detail = strings.TrimSuffix(what()+", "+e.Detail, ", ")
+		}
+		ctx, end, err := ctl.Begin(ctx, e)
+		if err != nil {
+			return err
+		}
+		defer end(&err)
+		return f(ctx, ctl, args)
 	})
 }
 

@@ -6,12 +6,19 @@ import (
 	"mailmirror/internal/control"
 	"mailmirror/internal/dirsync"
 	"mailmirror/internal/guard"
+	"mailmirror/internal/site"
 )
+
+// directoryOff is how the directory of a link stands that does not mirror it.
+const directoryOff = "not mirrored: it is switched off"
 
 // directoryLines tell how the directory of a link stands; none where it has none.
 func (c *cli) directoryLines(l control.LinkOverview) []string {
 	d := l.Directory
-	if d == nil {
+	switch {
+	case l.Link.Directory == site.LinkDirectoryOff:
+		return []string{"directory " + directoryOff}
+	case d == nil:
 		return nil
 	}
 	lines := []string{c.lastDirectoryRun(d)}

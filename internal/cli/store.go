@@ -70,7 +70,7 @@ runs, let it look at the store with "store check".`,
 		Example: `  mailmirror store add prod --imap mail.example.org:993 --imap-security tls \
       --login authzid --trusted-name mirror --trusted-password-file /run/secrets/prod`,
 	})
-	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+	cmd.RunE = c.asOne(cmd, func() string { return f.imap }, func(ctx context.Context, ctl *control.Control, args []string) error {
 		caFile, err := absolute(f.caFile)
 		if err != nil {
 			return err
@@ -116,7 +116,7 @@ worker look at it with "store check".`,
 	})
 	f.register(cmd)
 	needsFlag(cmd, "nothing to change is given")
-	cmd.RunE = c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
+	cmd.RunE = c.asOne(cmd, nil, func(ctx context.Context, ctl *control.Control, args []string) error {
 		edit, err := c.storeEdits(cmd, f)
 		if err != nil {
 			return err

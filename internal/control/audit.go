@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ var commands = map[string]audit.Role{
 	"store add": audit.Administrator, "store edit": audit.Administrator, "store remove": audit.Administrator,
 	"link add": audit.Administrator, "link edit": audit.Administrator, "link remove": audit.Administrator,
 	"mailbox add": audit.Administrator, "mailbox remove": audit.Administrator,
-	"guard set": audit.Administrator, "directory set": audit.Administrator, "schedule set": audit.Administrator,
+	"guard set": audit.Administrator, "schedule set": audit.Administrator,
 	"compare": audit.Operator, "sync": audit.Operator, "ledger rebuild": audit.Operator,
 	"directory sync": audit.Operator, "directory retry": audit.Operator,
 	"guard approve": audit.Operator, "guard refuse": audit.Operator,
@@ -68,12 +69,27 @@ func (c *Control) allow(ctx context.Context, e *audit.Entry) error {
 	return errors.Join(denied, fault.Wrap(c.ports.Audit.Record(ctx, e), "record that the command was denied"))
 }
 
+// Begin begins a command that calls several changing methods. They are given the context
+// that it returns, so that the command has one row of the audit log: e, of which Begin
+// sets who. The function that it returns is deferred with the command's error.
+func (c *Control) Begin(ctx context.Context, e audit.Entry) (context.Context, func(*error), error) {
+	return c.begin(ctx, e)
+}
+
 // begin begins a changing command. If the actor may give it, begin returns the context
 // for its work, by which its first change writes e, and a function that is deferred
-// with the command's error.
+// with the command's error. If ctx belongs to a command (Begin), e is a part of it: only
+// the command has a row.
 func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, func(*error), error) {
 	if err := errors.Join(c.allow(ctx, &e), c.options.Outdated); err != nil {
 		return ctx, nil, err
+	}
+	if whole := audit.From(ctx); whole != nil {
+		return ctx, func(err *error) {
+			if *err == nil { // what follows may fail
+				whole.Outcome = ""
+			}
+		}, nil
 	}
 	return audit.With(ctx, &e), func(err *error) {
 		var outcome audit.Outcome
@@ -100,6 +116,12 @@ func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, fu
 // interrupted it. It ends by itself if the database or Temporal does not answer.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
+
+// detail says what the command changes, if its entry does not say it.
+func detail(ctx context.Context, text string) {
+	e := audit.From(ctx)
+	e.Detail = cmp.Or(e.Detail, text)
 }
 
 // made says that the change of the command is made. If a later step fails, Mailmirror

@@ -3,11 +3,13 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
 	"mailmirror/internal/audit"
 	"mailmirror/internal/dirsync"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/seal"
 	"mailmirror/internal/suspension"
 )
@@ -59,7 +61,7 @@ type Options struct {
 	Now           func() time.Time
 	// Outdated is not nil if the database's schema is of an earlier release. It rejects
 	// what changes something, but for Suspend and Resume: they and what only reads work
-	// if the schema has what they need.
+	// if the schema has what they need. See Explain for what does not.
 	Outdated error
 }
 
@@ -77,4 +79,18 @@ func New(p Ports, o Options) *Control {
 		o.Now = time.Now
 	}
 	return &Control{ports: p, options: o}
+}
+
+// Explain returns the error of a method as an operator is to see it. If the database
+// lacks what the method needs, and its schema is of an earlier release, that is the reason.
+func (c *Control) Explain(err error) error {
+	outdated, ok := errors.AsType[*fault.Error](c.options.Outdated)
+	if !ok || !fault.Is(err, fault.Config) || !errors.Is(err, fault.ErrDatabase) {
+		return err
+	}
+	hint := outdated.Hint
+	if fault.HintOf(err) == outdatedHint {
+		hint = outdatedHint
+	}
+	return fault.New(outdated.Kind, outdated.Error(), err, hint)
 }

@@ -283,7 +283,7 @@ func (c *Control) DirectoryHistory(ctx context.Context, link string, limit int) 
 // gets the settings in force.
 func (c *Control) EditDirectorySettings(ctx context.Context, link string, change func(*dirsync.Settings)) (_ dirsync.Settings, err error) {
 	op := "set directory of link " + link
-	ctx, end, err := c.begin(ctx, audit.Entry{Command: "directory set", Link: link})
+	ctx, end, err := c.begin(ctx, audit.Entry{Command: "link edit", Link: link})
 	if err != nil {
 		return dirsync.Settings{}, err
 	}
@@ -297,7 +297,7 @@ func (c *Control) EditDirectorySettings(ctx context.Context, link string, change
 	}
 	before := s
 	change(&s)
-	audit.From(ctx).Detail = changes(before, s)
+	detail(ctx, changes(before, s))
 	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}

@@ -120,7 +120,7 @@ func (c *Control) EditGuard(ctx context.Context, link string, change func(*guard
 	if err := malformed(op, s.Faults()); err != nil {
 		return s, err
 	}
-	audit.From(ctx).Detail = changes(before, s)
+	detail(ctx, changes(before, s))
 	s.SetBy = c.actor.Name
 	if err := c.ports.Guard.SetGuardSettings(ctx, link, s); err != nil {
 		return s, err

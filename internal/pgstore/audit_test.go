@@ -95,7 +95,7 @@ func TestEveryCommandWritesOneAuditRow(t *testing.T) {
 			_, err := c.EditGuard(ctx, link, func(g *guard.Settings) { g.KeepDeleted = time.Hour })
 			return err
 		}},
-		{"directory set", func() error {
+		{"link edit", func() error {
 			_, err := c.EditDirectorySettings(ctx, link, func(d *dirsync.Settings) { d.RemoveCount = 7 })
 			return err
 		}},
@@ -115,7 +115,7 @@ func TestEveryCommandWritesOneAuditRow(t *testing.T) {
 		{"directory retry", func() error { _, err := c.RetryDirectory(ctx, link, ""); return err }},
 		{"guard refuse", decide(guard.HoldRefused)},
 		{"guard approve", decide(guard.HoldApproved)},
-		{"suspend", func() error { _, err := c.Suspend(ctx, "", "storage"); return err }},
+		{"suspend", func() error { _, _, err := c.Suspend(ctx, "", "storage"); return err }},
 		{"resume", func() error { _, _, err := c.Resume(ctx, ""); return err }},
 		{"link edit", func() error { _, err := c.SetLinkDirectory(ctx, link, site.LinkDirectoryOff); return err }},
 		{"link remove", func() error { return c.RemoveLink(ctx, link) }},
