@@ -38,14 +38,15 @@ func migrate(ctx context.Context, repo *pgstore.Store, log *slog.Logger, by audi
 func checked(ctx context.Context, repo *pgstore.Store, log *slog.Logger) (outdated, err error) {
 	found, release, err := repo.Schema(ctx)
 	const hint = "run mailmirror migrate, or start a worker of this release"
+	const older = hint + "; until then use the programs of the release before"
 	switch {
 	case err != nil:
 		return nil, err
 	case found == 0:
 		return nil, fault.New(fault.Config, "the database has no schema yet", nil, hint)
 	case found < release:
-		log.WarnContext(ctx, "the database's schema is older than this release", "schema", found, "release", release, "hint", hint)
-		outdated = fault.New(fault.Config, fmt.Sprintf("the database's schema (version %d) is older than this release (version %d)", found, release), nil, hint)
+		log.WarnContext(ctx, "the database's schema is older than this release", "schema", found, "release", release, "hint", older)
+		outdated = fault.New(fault.Config, fmt.Sprintf("the database's schema (version %d) is older than this release (version %d)", found, release), nil, older)
 	case found > release:
 		log.WarnContext(ctx, "the database's schema is newer than this release", "schema", found, "release", release,
 			"hint", "install the release of Mailmirror that migrated the database")

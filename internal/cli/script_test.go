@@ -177,7 +177,9 @@ func runMailmirror(ts *testscript.TestScript, neg bool, args []string) {
 		Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(), Now: now, Version: "1.2.3", User: "alice",
 		LookupEnv: func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" },
 		Open:      s.open, Up: s.up,
-		Migrate: func(context.Context, config.Config, *slog.Logger, audit.Actor) (before, after int64, err error) { return 1, 2, nil },
+		Migrate: func(context.Context, config.Config, *slog.Logger, audit.Actor) (before, after int64, err error) {
+			return 1, 2, nil
+		},
 	})
 	if s.opened != s.closed {
 		ts.Fatalf("the system was opened %d times and closed %d times", s.opened, s.closed)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/user"
@@ -37,8 +38,9 @@ when no write is in flight there, which takes seconds, or, where a worker
 died, its write lease and the fence after it. Changes are still noticed, and
 mirrored after "mailmirror resume". Verify and store check go on: they only read.
 
-If everything and a link are suspended, both have to be resumed before Mailmirror
-writes to the target of that link.
+If it is suspended already, that suspension stays, with its reason. If everything
+and a link are suspended, both have to be resumed before Mailmirror writes to the
+target of that link.
 
 A suspension outlives restarts of everything. The same can be asked for by
   temporal workflow signal --workflow-id mirror-control --name suspend
@@ -46,8 +48,11 @@ and for one link by adding --input '{"link": "LINK"}'.`,
 		Args:              takes(0, 1),
 		ValidArgsFunction: c.linkNames(0),
 		RunE: c.withControl(func(ctx context.Context, ctl *control.Control, args []string) error {
-			s, err := ctl.Suspend(ctx, first(args), reason)
-			if err != nil && wait && s.Still() {
+			s, changed, err := ctl.Suspend(ctx, first(args), reason)
+			if s.Suspended() && !changed && (err == nil || errors.Is(err, control.ErrNotPaused)) {
+				c.warn("%s is already %s since %s by %s; the reason stays: %s", s.Scope(), s.State, c.moment(s.Since), s.Who, s.Reason)
+			}
+			if wait && errors.Is(err, control.ErrNotPaused) {
 				c.warn("%v", err)
 			} else if err != nil {
 				return err

@@ -23,8 +23,8 @@ import (
 )
 
 // reading are the methods of Control that change nothing.
-var reading = []string{"AllHolds", "As", "Audit", "CheckStore", "Directory", "DirectoryHistory", "DirectoryHold",
-	"DirectoryHoldChanges", "DirectoryRunChanges", "DirectorySettings", "Errors", "Guard", "History", "Hold", "Holds", "Link", "Links",
+var reading = []string{"AllHolds", "As", "Audit", "Begin", "CheckStore", "Directory", "DirectoryHistory", "DirectoryHold",
+	"DirectoryHoldChanges", "DirectoryRunChanges", "DirectorySettings", "Errors", "Explain", "Guard", "History", "Hold", "Holds", "Link", "Links",
 	"Mailbox", "Mailboxes", "PlanDirectory", "Schedules", "ShowDirectory", "StartVerify", "Status", "Store", "StoreLoad", "Stores",
 	"Suspensions", "TargetMapping", "Undetermined", "WaitCompare", "WaitDirectory", "WaitSuspended", "WaitSync",
 	"WaitVerify"}
@@ -207,7 +207,7 @@ func TestOutdatedSchemaRejectsChanges(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if s, err := c.Suspend(t.Context(), "", "upgrade"); err != nil || !s.Still() {
+	if s, _, err := c.Suspend(t.Context(), "", "upgrade"); err != nil || !s.Still() {
 		t.Errorf("suspend: %+v, %v", s, err)
 	}
 	if _, err := c.Status(t.Context(), "dr"); err != nil {

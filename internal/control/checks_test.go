@@ -105,7 +105,7 @@ func TestWaitSuspendedSaysThatNoWorkerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := control.New(controltest.Ports(w.repo, nil, w.runner), control.Options{Now: time.Now}).As(alice)
-		s, err := c.Suspend(t.Context(), "", "maintenance")
+		s, _, err := c.Suspend(t.Context(), "", "maintenance")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"mailmirror/internal/audit"
@@ -28,23 +29,24 @@ func (c *Control) ownSuspension(ctx context.Context, link string) (suspension.Su
 	return all.Own(link), err
 }
 
-// Suspend stops all writing, or that of one link. When it returns without an error, or with one
-// beside a Suspension that is Still, no write lease is given any more; what is
-// in flight ends within the lease's time, and WaitSuspended waits for that.
+// Suspend stops all writing, or that of one link. When it returns without an error, or
+// with an ErrNotPaused, no write lease is given any more; what is in flight ends within
+// the lease's time, and WaitSuspended waits for that. changed is false if it was
+// suspended before: that suspension stays, with its reason.
 //
 // The database comes first, since that is what leases are given by: the mirror
 // stops writing even where Temporal is away, and no worker runs. Only the
 // schedules are not paused then, which the error says.
-func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.Suspension, error) {
+func (c *Control) Suspend(ctx context.Context, link, reason string) (s suspension.Suspension, changed bool, err error) {
 	const op = "suspend the mirror"
 	r := c.request(link, reason)
 	if err := c.allow(ctx, &audit.Entry{Command: "suspend", Link: link, Detail: reason}); err != nil {
-		return suspension.Suspension{}, err
+		return suspension.Suspension{}, false, err
 	}
 	if err := malformed(op, []error{r.Validate()}); err != nil {
-		return suspension.Suspension{}, err
+		return suspension.Suspension{}, false, err
 	}
-	s, err := c.ownSuspension(ctx, link)
+	before, err := c.ownSuspension(ctx, link)
 	if err == nil {
 		s, err = c.ports.Suspension.Suspend(ctx, r)
 	}
@@ -52,15 +54,18 @@ func (c *Control) Suspend(ctx context.Context, link, reason string) (suspension.
 		err = fault.New(fault.KindOf(err), "", err, outdatedHint)
 	}
 	if err != nil {
-		return suspension.Suspension{}, fault.Wrap(err, op)
+		return suspension.Suspension{}, false, fault.Wrap(err, op)
 	}
-	r.Epoch = s.Epoch
+	r.Epoch, changed = s.Epoch, s.Epoch > before.Epoch
 	if err := c.ports.Suspender.AskSuspend(ctx, r); err != nil {
-		return s, fault.New(fault.KindOf(err), "nothing new is written, but the schedules are not paused", err,
-			"give the command again when Temporal answers")
+		return s, changed, fault.New(fault.KindOf(err), "", fmt.Errorf("%w: %w", ErrNotPaused, err), "give the command again when Temporal answers")
 	}
-	return s, nil
+	return s, changed, nil
 }
+
+// ErrNotPaused is in the chain of the error of a suspension that the database has, and
+// that Temporal does not know.
+var ErrNotPaused = errors.New("nothing new is written, but the schedules are not paused")
 
 // outdatedHint says how to suspend if the schema lacks what Suspend needs. MirrorControl
 // belongs to the workers, which fit the schema.
@@ -123,7 +128,8 @@ func (c *Control) WaitSuspended(ctx context.Context, link string, epoch int64, w
 }
 
 // Resume lets the mirror write again and returns when it does: changed is
-// false where it was not suspended.
+// false where it was not suspended. If the database may lack the suspension of a link,
+// the error says so. An unconfirmed suspension of everything ends like one that is known.
 func (c *Control) Resume(ctx context.Context, link string) (s suspension.Suspension, changed bool, err error) {
 	const op = "resume the mirror"
 	r := c.request(link, "")
@@ -134,8 +140,13 @@ func (c *Control) Resume(ctx context.Context, link string) (s suspension.Suspens
 		return suspension.Suspension{}, false, err
 	}
 	s, err = c.ownSuspension(ctx, r.Link)
-	if err != nil || !s.Suspended() && (!s.Unconfirmed || r.Link != "") {
+	switch {
+	case err != nil || !s.Still():
 		return s, false, fault.Wrap(err, op)
+	case link != "" && s.Unconfirmed:
+		return s, false, fault.New(fault.Transient, "it is not known yet whether link "+link+" is suspended: "+
+			"the database was started again or restored, or a standby took over, and it may lack a suspension", nil,
+			"a worker of this release asks Temporal within a minute: give the command again then. If no worker runs, start one")
 	}
 	r.Epoch = s.Epoch
 	if err := c.ports.Suspender.AskResume(ctx, r); err != nil {
