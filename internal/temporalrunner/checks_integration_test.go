@@ -4,6 +4,7 @@ package temporalrunner_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/site"
+	"mailmirror/internal/suspension"
 	"mailmirror/internal/verdict"
 )
 
@@ -37,6 +39,19 @@ func testChecks(t *testing.T, b *bench) {
 	must(t, err)
 	if deep.Started || deep.Same {
 		t.Errorf("a request for another depth joins: %+v", deep)
+	}
+
+	// So does the suspension of a link.
+	must(t, b.AskSuspend(t.Context(), suspension.Request{Link: b.link, Who: "alice"}))
+	if since, err := b.AwaitsWorker(t.Context(), site.Run{Kind: site.RunSuspension, Of: b.link}); err != nil || since.IsZero() {
+		t.Errorf("a suspension waits for a worker since %s, %v", since, err)
+	}
+	must(t, b.AskResume(t.Context(), suspension.Request{Link: b.link, Who: "alice"}))
+	// The caller's own end can be told from a failure.
+	ended, end := context.WithCancel(t.Context())
+	defer time.AfterFunc(100*time.Millisecond, end).Stop()
+	if err := b.WaitRun(ended, run); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait that its caller ended: %v", err)
 	}
 
 	entered, leave := make(chan struct{}, 100), make(chan struct{})
