@@ -264,8 +264,10 @@ func (a *Suspension) SettleSuspension(ctx context.Context, s suspension.Suspensi
 		switch {
 		case err != nil:
 			return s, settleError(ctx, err)
-		case now.Unconfirmed && now.Epoch > s.Epoch:
-			return now, nil // it was resumed, and nobody has confirmed the row yet
+		case now.Unconfirmed && s.Epoch != 0 && now.Epoch > s.Epoch:
+			// It was resumed, and nobody has confirmed the row yet. A suspension of
+			// which only the phase is known has no epoch, and holds.
+			return now, nil
 		case now.Unconfirmed:
 			// The database went back to a time before the suspension.
 			if _, err := a.records.Suspend(ctx, suspension.Request{Link: s.Link, Reason: s.Reason, Who: s.Who, Way: audit.Itself}); err != nil {
