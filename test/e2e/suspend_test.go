@@ -19,6 +19,7 @@ import (
 
 	"mailmirror/activities"
 	"mailmirror/internal/control"
+	"mailmirror/internal/fault"
 	"mailmirror/internal/mailbox"
 	"mailmirror/internal/pgstore"
 	"mailmirror/internal/suspension"
@@ -95,6 +96,13 @@ func newSuspender(t *testing.T) *suspender {
 	}
 	t.Cleanup(s.client.Close)
 	s.runner = temporalrunner.New(s.client, temporalrunner.Options{Debounce: 100 * time.Millisecond, PageSize: 20, Book: s.store})
+	t.Cleanup(func() {
+		if t.Failed() { // the tests after this one use the same installation
+			ctx, cancel := context.WithTimeout(context.Background(), longest)
+			defer cancel()
+			s.r.command(ctx, "resume")
+		}
+	})
 	s.r.startWorker()
 	s.other = s.r.spawn()
 	// An event marks a mailbox that was mirrored before; others are due anyway.
@@ -122,7 +130,18 @@ func (s *suspender) change(number string, o corpus.Options) (mailbox.Key, int64,
 	if err != nil {
 		return key, 0, err
 	}
-	return key, generation, s.runner.Sync(ctx, key, activities.TriggerEvent)
+	return key, generation, s.sync(key, activities.TriggerEvent)
+}
+
+// sync starts a sync. Temporal may be busy: it is asked again.
+func (s *suspender) sync(key mailbox.Key, trigger string) error {
+	ctx := s.t.Context()
+	for deadline := time.Now().Add(longest); ; {
+		err := s.runner.Sync(ctx, key, trigger)
+		if !fault.Is(err, fault.Transient) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // deposit puts messages into a mailbox of production, waits until the listener
@@ -207,7 +226,7 @@ func (s *suspender) round(i int) {
 	for _, n := range s.probes {
 		key, generation := s.deposit(n, corpus.Options{Seed: uint64(10 + i), Messages: 1, MinSize: 2 << 10, MaxSize: 8 << 10})
 		marks[key] = generation
-		s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerEvent))
+		s.must(s.sync(key, activities.TriggerEvent))
 	}
 	if i%5 == 1 {
 		_, _, err := s.runner.StartCompare(s.t.Context(), s.r.link)
@@ -389,7 +408,7 @@ func (s *suspender) outlives() {
 	key := mailbox.Key{Link: s.r.link, Number: mailbox.Number(s.probes[0])}
 	generation, err := s.store.MarkDirty(s.t.Context(), key)
 	s.must(err)
-	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
+	s.must(s.sync(key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.paused(true)
 	s.controlShows(suspension.Suspended, "outlive everything")
@@ -400,7 +419,7 @@ func (s *suspender) outlives() {
 	s.listeningShows()
 	// Whether the resumption mirrored the mailbox by its own workflow is chance. This
 	// sync waits until leases are given again after the start of PostgreSQL.
-	s.must(s.runner.Sync(s.t.Context(), key, activities.TriggerOperator))
+	s.must(s.sync(key, activities.TriggerOperator))
 	s.must(s.runner.WaitSync(s.t.Context(), key))
 	s.syncShows(s.probes[0])
 }
