@@ -88,7 +88,8 @@ func (s *Session) op(what string) string {
 	return "directory of store " + s.store.opts.Name + ": " + what
 }
 
-// lost classifies the end of a session: whatever is no answer of the server.
+// lost classifies the end of a session: whatever is no answer of the server. It is
+// Transient, as a write may have been carried out.
 func (s *Session) lost(what string, err error) error {
 	cause := s.link.Cause()
 	switch {
@@ -97,7 +98,7 @@ func (s *Session) lost(what string, err error) error {
 	case errors.Is(cause, errNotLDAP):
 		return fault.New(fault.Transient, s.op(what), cause, "see the server's log; something between may not let LDAP through")
 	case errors.Is(cause, errTooLarge):
-		return fault.New(fault.Config, s.op(what), cause, "the server is at fault, or holds values that large: make them smaller there")
+		return fault.New(fault.Transient, s.op(what), cause, tooLargeHint)
 	case errors.Is(cause, errMalformed):
 		return fault.New(fault.Transient, s.op(what), cause, "the server is at fault, or something between: see the server's log")
 	case errors.Is(cause, endpoint.ErrReadTimeout), errors.Is(cause, endpoint.ErrWriteTimeout), errors.Is(cause, errSlow):
@@ -110,11 +111,17 @@ func (s *Session) lost(what string, err error) error {
 	return fault.New(fault.Transient, s.op(what), errors.New("the server's answer cannot be read"), "see the server's log")
 }
 
+const tooLargeHint = "the server is at fault, or holds values that large: make them smaller there"
+
 // readFailed classifies what a search ended with.
 func (s *Session) readFailed(what string, err error) error {
 	answer, ok := answerOf(err)
 	if !ok {
-		return s.lost(what, err)
+		lost := s.lost(what, err)
+		if cause := s.link.Cause(); errors.Is(lost, errTooLarge) { // it will be as large again
+			return fault.New(fault.Config, s.op(what), cause, tooLargeHint)
+		}
+		return lost
 	}
 	kind, hint := fault.Config, ""
 	switch answer.ResultCode {
