@@ -55,7 +55,10 @@ func compareStaged(ctx context.Context, q *sqlcgen.Queries, op, runID string, se
 	if run, err = running(ctx, q, runID); err != nil {
 		return run, tally, err
 	}
-	if err := errors.Join(notApplied(ctx, q, op, runID), whole(ctx, q, op, run)); err != nil {
+	if err := notApplied(ctx, q, op, runID); err != nil {
+		return run, tally, err
+	}
+	if err := whole(ctx, q, op, run); err != nil {
 		return run, tally, err
 	}
 	c := comparer{q: q, run: run, settings: settings}
