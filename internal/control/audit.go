@@ -86,7 +86,7 @@ func (c *Control) begin(ctx context.Context, e audit.Entry) (context.Context, fu
 	}
 	if whole := audit.From(ctx); whole != nil {
 		return ctx, func(err *error) {
-			if *err == nil { // what follows may fail
+			if *err == nil && whole.Outcome == audit.Done { // what follows may fail
 				whole.Outcome = ""
 			}
 		}, nil
