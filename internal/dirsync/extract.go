@@ -11,8 +11,8 @@ import (
 	"mailmirror/internal/fault"
 )
 
-// extractSilence is after how long without an entry an extract is abandoned,
-// extractGrace how long it then has to end.
+// An extract is abandoned if no entry comes for a whole extractSilence: that is looked at
+// once in each, so it takes up to two. extractGrace is how long it then has to end.
 const (
 	extractSilence = 5 * time.Minute
 	extractGrace   = 10 * time.Second
