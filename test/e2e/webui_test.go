@@ -79,7 +79,7 @@ func (s *suspender) page(id string) (p page, err error) {
 // been started a moment ago.
 func (s *suspender) showsUp(id string, lacks func(page) string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(50 * time.Millisecond) {
 		p, err := s.page(id)
 		missing := fmt.Sprint(err)
 		if err == nil {
@@ -130,7 +130,7 @@ func (s *suspender) controlShows(state suspension.State, reason string) {
 		return without(p.details+strings.Join(p.activities, "\n"), told+".\n", "`mailmirror resume`", did)
 	})
 	query := fmt.Sprintf("%s = '%s' AND WorkflowType = '%s'", workflows.PhaseAttribute.GetName(), state, workflows.TypeMirrorControl)
-	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(longest); ; time.Sleep(50 * time.Millisecond) {
 		found, err := s.client.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
 		if list := found.GetExecutions(); err == nil && len(list) == 1 && list[0].GetExecution().GetWorkflowId() == workflows.ControlID {
 			return
