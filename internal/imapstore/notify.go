@@ -452,7 +452,9 @@ func (s *Store) pollEach(ctx context.Context, numbers []mailbox.Number, read boo
 		case ctx.Err() != nil, !fault.Is(err, fault.Transient):
 			return err
 		default:
-			// It may be this mailbox's own trouble: those behind it are read as well.
+			// It may be this mailbox's own trouble: those behind it are read as well. How
+			// long there was no answer does not tell how busy the server is.
+			took = 0
 			if inRow++; inRow >= badInRow {
 				return err
 			}

@@ -159,8 +159,12 @@ func TestPollPassesABadMailbox(t *testing.T) {
 					store.overviewLearned = time.Now().Add(time.Hour)
 					store.opts.Timeouts = Timeouts{}.withDefaults()
 					var got, failed []mailbox.Number
+					var busy time.Duration
 					err := store.Poll(t.Context(), []mailbox.Number{"1", "2", "3", "4", "5"}, nil, func(r watch.Report) { got = append(got, r.Number) },
-						func(n mailbox.Number, err error) { failed = append(failed, n) }, func(int, time.Duration) {})
+						func(n mailbox.Number, err error) { failed = append(failed, n) }, func(_ int, took time.Duration) { busy += took })
+					if busy > time.Second {
+						t.Errorf("the server was busy for %s", busy)
+					}
 					switch {
 					case all && (err == nil || len(got) > 0 || served > badInRow):
 						t.Errorf("at all: %v; read %v after %d connections", err, got, served)
